@@ -1,0 +1,53 @@
+"""lth_ray: a distributed study runner for lottery-ticket research.
+
+The names below are the public interface. What a declaration needs is imported at once; what runs is imported
+when it is first used, so that `import lth_ray` stays quick and needs neither Ray nor MLflow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.config import (
+    Branch,
+    Data,
+    Launch,
+    Model,
+    Prune,
+    RandomMask,
+    RandomReinit,
+    Rewind,
+    ShuffledMask,
+    Study,
+    Subseeds,
+    Train,
+    epochs,
+    steps,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from lth_ray import data, models, pruning
+    from lth_ray.cli import main
+    from lth_ray.lottery.tickets import Ticket, load_ticket
+    from lth_ray.running.driver import run
+    from lth_ray.running.results import Results
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",
+    "Ticket": "lth_ray.lottery.tickets", "load_ticket": "lth_ray.lottery.tickets",
+    "models": "", "pruning": "", "data": "",
+}  # fmt: skip
+
+__all__ = [
+    "Branch", "Data", "Launch", "Model", "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask",
+    "Study", "Subseeds", "Ticket", "Train", "data", "epochs", "load_ticket", "main", "models", "pruning", "run",
+    "steps",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'lth_ray' has no attribute {name!r}")
+    module = _LAZY[name]
+    return getattr(importlib.import_module(module), name) if module else importlib.import_module(f"lth_ray.{name}")

@@ -1,0 +1,176 @@
+"""The base of every config: a frozen dataclass whose fields are checked when it is made."""
+
+import difflib
+import math
+from abc import ABCMeta
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, TypeVar, dataclass_transform
+
+C = TypeVar("C", bound="Config")
+Check = Callable[[Any], Any]  # returns the value as it is kept, or raises ValueError with the remedy
+
+
+class ConfigError(ValueError):
+    """Something a user wrote is wrong: the message names the field, the value and the remedy."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The end of an error message for an unknown name: the nearest valid ones, else all of them."""
+    valid = sorted(valid)
+    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(valid)}"
+
+
+class _Meta(ABCMeta):
+    """Turns Python's TypeError for an unknown keyword into an error that names the nearest fields."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        declared = getattr(cls, "__dataclass_fields__", {})
+        for name in kwargs.keys() - declared.keys():
+            raise ConfigError(f"{cls.__name__} has no field {name!r}: {nearest(name, declared)}")
+        positional = [f.name for f in declared.values() if not f.kw_only]
+        if len(args) > len(positional):
+            raise ConfigError(f"{cls.__name__}(..., {args[len(positional)]!r}): name the field, such as field=value")
+        required = [f.name for f in declared.values() if f.default is MISSING and f.default_factory is MISSING]
+        given = {*positional[: len(args)], *kwargs}
+        for name in required:
+            if name not in given:
+                raise ConfigError(f"{cls.__name__} needs the field {name!r}")
+        return super().__call__(*args, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Config(metaclass=_Meta):
+    """Subclasses are `@dataclass(frozen=True)`; fields made by `option` are checked at construction."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]
+            check = f.metadata.get("check")
+            if check is None:
+                continue
+            value = getattr(self, f.name)
+            try:
+                object.__setattr__(self, f.name, check(value))
+            except (ValueError, TypeError) as error:
+                if isinstance(error, ConfigError):
+                    raise
+                raise ConfigError(f"{type(self).__name__}.{f.name} = {value!r}: {error}") from None
+
+
+def option(
+    default: Any = MISSING, *, check: Check | None = None, means: bool = True, absent_means: Any = MISSING
+) -> Any:
+    """A config field.
+
+    check: normalises the value or raises ValueError saying what is valid.
+    means: False for what does not change a result (it stays out of every key).
+    absent_means: a field added after a release names the value that stands for its absence;
+        at that value it is left out of the key, so that earlier keys do not move.
+    """
+    metadata: dict[str, Any] = {"means": means}
+    if check is not None:
+        metadata["check"] = check
+    if absent_means is not MISSING:
+        metadata["absent_means"] = absent_means
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    if default is MISSING:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def number(
+    low: float | None = None, high: float | None = None, *, open_low: bool = False, open_high: bool = False
+) -> Check:
+    """A finite float between two bounds, each included unless said open."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError("give a finite number")
+        below = low is not None and (value <= low if open_low else value < low)
+        above = high is not None and (value >= high if open_high else value > high)
+        if below or above:
+            left, right = "(" if open_low else "[", ")" if open_high else "]"
+            raise ValueError(
+                f"give a number in {left}{'-inf' if low is None else low}, {'inf' if high is None else high}{right}"
+            )
+        return float(value)
+
+    return check
+
+
+def whole(low: int = 0) -> Check:
+    """An int of at least `low`."""
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"give a whole number of at least {low}")
+        return value
+
+    return check
+
+
+def one_of(*valid: str) -> Check:
+    """One of the given names."""
+
+    def check(value: Any) -> str:
+        if value not in valid:
+            raise ValueError(nearest(str(value), valid))
+        return str(value)
+
+    return check
+
+
+def a(kind: type | tuple[type, ...], remedy: str) -> Check:
+    """An instance of `kind`."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(remedy)
+        return value
+
+    return check
+
+
+def maybe(check: Check) -> Check:
+    """None, or what `check` takes."""
+    return lambda value: None if value is None else check(value)
+
+
+def many(check: Check, remedy: str = "give a list", *, at_least: int = 0, distinct: bool = False) -> Check:
+    """A list or tuple of what `check` takes, kept as a tuple."""
+
+    def check_all(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(remedy)
+        kept = tuple(check(item) for item in value)
+        if len(kept) < at_least:
+            raise ValueError(f"{remedy} of at least {at_least}")
+        if distinct and any(item in kept[:i] for i, item in enumerate(kept)):
+            raise ValueError("an entry is given twice: remove one")
+        return kept
+
+    return check_all
+
+
+def mapping(check: Check = lambda value: value, remedy: str = "give a dict from names to values") -> Check:
+    """A dict whose keys are strings and whose values pass `check`."""
+
+    def check_all(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise ValueError(remedy)
+        return {key: check(item) for key, item in value.items()}
+
+    return check_all
+
+
+def field_table(cls: type) -> dict[str, "Field[Any]"]:
+    """A config class's fields by name."""
+    return {f.name: f for f in fields(cls)}
+
+
+__all__ = [
+    "Config", "ConfigError", "a", "dataclass", "field_table", "many", "mapping", "maybe", "nearest", "number",
+    "one_of", "option", "whole",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""A config as plain JSON data and back, for records: a study can be read again without its script."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lth_ray.config.base import Config, ConfigError
+
+KIND = "kind"
+
+
+@dataclass(frozen=True)
+class NamedFunction:
+    """Stands for a function of a study's script where only its record is at hand: it has the key, not the code."""
+
+    __qualname__: str
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        raise ConfigError(f"{self.__qualname__} lives in the study's script: run that")
+
+
+def declaration(value: Any) -> Any:
+    """Every field of a config, also those that no key holds, as plain JSON data."""
+    if isinstance(value, Config):
+        inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+        return {KIND: type(value).__name__, **inner}
+    if isinstance(value, Mapping):
+        return {str(key): declaration(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [declaration(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if callable(value) and hasattr(value, "__qualname__"):
+        return {KIND: "function", "name": value.__qualname__}
+    raise ConfigError(f"{value!r} cannot be recorded: use numbers, strings, lists, dicts, configs and def functions")
+
+
+def restore(document: Any) -> Any:
+    """The config that `declaration` was made from."""
+    if isinstance(document, list):
+        return [restore(item) for item in document]
+    if not isinstance(document, dict):
+        return document
+    kind = document.get(KIND)
+    inner: dict[str, Any] = {key: restore(item) for key, item in document.items() if key != KIND}
+    if kind is None:
+        return inner
+    if kind == "function":
+        return NamedFunction(inner["name"])
+    classes = {cls.__name__: cls for cls in _subclasses(Config)}
+    if kind not in classes:
+        raise ConfigError(f"a {kind} is recorded, which this installation does not know: import what defines it")
+    cls = classes[kind]
+    positional = next(iter(fields(cls))).name
+    return cls(inner.pop(positional), **inner) if not _keyword_only(cls, positional) else cls(**inner)
+
+
+def _keyword_only(cls: type, name: str) -> bool:
+    return any(f.name == name and f.kw_only for f in fields(cls))
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for inner in cls.__subclasses__():
+        yield inner
+        yield from _subclasses(inner)

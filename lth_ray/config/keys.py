@@ -1,0 +1,60 @@
+"""Keys: the identity of a computation is a digest of its meaning.
+
+A key is derived from what a thing was made from, its fields, and a revision of how that kind of thing is made.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from lth_ray.config.base import Config, ConfigError
+from lth_ray.config.units import Length
+
+# Bumped when the same meaning would give another result, so that what is stored is not mistaken for it.
+REVISIONS = {"init": 1, "order": 1, "mask": 1, "trajectory": 1, "segment": 1, "ticket": 1, "branch": 1, "table": 1}
+
+
+def meaning(value: Any) -> Any:
+    """`value` as plain JSON data that says what it means and nothing else.
+
+    Fields marked means=False are left out, and so is a later field at the value that stands for its absence.
+    A function is named by its qualified name: its config's `version` says when it changes.
+    """
+    if isinstance(value, Length):
+        return str(value)
+    if isinstance(value, Config):
+        kept: dict[str, Any] = {}
+        for f in fields(value):  # type: ignore[arg-type]
+            item = getattr(value, f.name)
+            if not f.metadata.get("means", True):
+                continue
+            if "absent_means" in f.metadata and item == f.metadata["absent_means"]:
+                continue
+            kept[f.name] = meaning(item)
+        return kept
+    if isinstance(value, Mapping):
+        return {str(key): meaning(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [meaning(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"function {value.__qualname__}"
+    raise ConfigError(
+        f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and def functions"
+    )
+
+
+def digest(kind: str, content: Any) -> str:
+    """32 hex digits that identify `content` (plain JSON data) as a `kind` of REVISIONS."""
+    document = {"kind": kind, "revision": REVISIONS[kind], "content": content}
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def subseed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for one named use of `seed`."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,192 @@
+"""What is trained and how: the model, the data and the training recipe of a study."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.units import Length, a_length, steps
+
+INITIALISATIONS = ("default", "glorot", "kaiming")
+
+
+def _named_or_callable(value: Any) -> Any:
+    if isinstance(value, str) or callable(value):
+        return value
+    raise ValueError("give a name or a function")
+
+
+def _initialisation(value: Any) -> str | float:
+    if isinstance(value, str):
+        return str(one_of(*INITIALISATIONS)(value))
+    return float(number(0, open_low=True)(value))
+
+
+@dataclass(frozen=True)
+class Model(Config):
+    """The network.
+
+    name: one of lth_ray.models.names(), or a function that returns an nn.Module
+        (called with those of num_classes, input_shape and `options` that it accepts).
+    init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
+    options: keyword arguments of the network, such as dropout=0.5.
+    version: part of the key of one's own function: change it when the function changes what it builds.
+    """
+
+    name: str | Callable[..., Any] = option(check=_named_or_callable)
+    _: KW_ONLY
+    init: str | float = option("default", check=_initialisation)
+    options: Mapping[str, Any] = option({}, check=mapping())
+    version: str = option("1", check=a(str, "give a string"))
+
+
+@dataclass(frozen=True)
+class Data(Config):
+    """The images.
+
+    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH.
+    batch_size: images in a global batch, whatever the number of workers.
+    validation: images taken out of the training set (by the constant `split_seed`); 0 for none.
+    augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip).
+    evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
+    image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped.
+    """
+
+    name: str = option(check=a(str, "give a data set's name"))
+    _: KW_ONLY
+    batch_size: int = option(check=whole(1))
+    validation: int = option(check=whole(0))
+    augment: str = option("none", check=one_of("none", "flip", "crop_flip"))
+    augment_padding: int = option(4, check=whole(1))
+    split_seed: int = option(0, check=whole(0))
+    image_size: int | None = option(None, check=maybe(whole(1)))
+    evaluation_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+
+
+def _betas(value: Any) -> tuple[float, ...]:
+    kept: tuple[float, ...] = many(number(0, 1, open_high=True), "give two numbers in [0, 1)", at_least=2)(value)
+    if len(kept) != 2:
+        raise ValueError("give two numbers in [0, 1)")
+    return kept
+
+
+def _function(value: Any) -> Any:
+    if not callable(value):
+        raise ValueError("give a function fn(model, batch) -> (loss, metrics)")
+    return value
+
+
+@dataclass(frozen=True)
+class Train(Config):
+    """The training recipe of a round. No learning rate is ever rescaled for you.
+
+    length: steps or epochs to the end of training, T.
+    schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are given);
+        "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
+    warmup: the rate rises linearly from 0 over this length, by lr * (step + 1) / warmup.
+    evaluate_every: validation and test sets are measured at these steps and at the last.
+    loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
+        test loss measure; `step` serves training alone, and they stay the cross entropy.
+        `version` is part of the key: change it when the function changes.
+    """
+
+    length: Length = option(check=a_length(positive=True))
+    _: KW_ONLY
+    optimizer: str = option("sgd", check=one_of("sgd", "adam", "adamw", "rmsprop"))
+    lr: float = option(check=number(0, open_low=True))
+    momentum: float = option(0.0, check=number(0, 1, open_high=True))
+    nesterov: bool = option(False, check=a(bool, "give True or False"))
+    weight_decay: float = option(0.0, check=number(0))
+    betas: tuple[float, float] = option((0.9, 0.999), check=_betas)
+    eps: float = option(1e-8, check=number(0, open_low=True))
+    alpha: float = option(0.99, check=number(0, 1, open_high=True))
+    schedule: str = option("constant", check=one_of("constant", "milestones", "linear", "cosine"))
+    milestones: Sequence[Length] = option((), check=many(a_length(positive=True), "give a list of lengths"))
+    gamma: float = option(0.1, check=number(0, open_low=True))
+    final_lr: float = option(0.0, check=number(0))
+    warmup: Length = option(steps(0), check=a_length())
+    label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
+    clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
+    evaluate_every: Length = option(steps(100), check=a_length(positive=True))
+    precision: str = option("fp32", check=one_of("fp32", "bf16"))
+    loss: Callable[..., Any] | None = option(None, check=maybe(_function))
+    step: Callable[..., Any] | None = option(None, check=maybe(_function))
+    version: str = option("1", check=a(str, "give a string"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.milestones and self.schedule == "constant":
+            object.__setattr__(self, "schedule", "milestones")
+        if self.milestones and self.schedule != "milestones":
+            raise ConfigError(f"Train.milestones are given but schedule = {self.schedule!r}: leave one of them out")
+        if self.schedule == "milestones" and not self.milestones:
+            raise ConfigError("Train.milestones = (): schedule 'milestones' needs at least one")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
+        if self.loss is not None and self.step is not None:
+            raise ConfigError(
+                "Train.loss and Train.step are both given: each replaces the training loss; leave one out"
+            )
+        in_one_unit = len({point.unit for point in self.milestones}) == 1
+        if in_one_unit and any(x.value >= y.value for x, y in zip(self.milestones, self.milestones[1:], strict=False)):
+            given = ", ".join(map(str, self.milestones))
+            raise ConfigError(f"Train.milestones = [{given}]: out of order; list them from the earliest to the latest")
+
+
+def _fraction(value: Any) -> float | dict[str, float]:
+    share = number(0, 1, open_low=True, open_high=True)
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError("give at least one glob of parameter names")
+        return dict(mapping(share)(value))
+    return float(share(value))
+
+
+@dataclass(frozen=True)
+class Prune(Config):
+    """The pruning rule.
+
+    fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
+        needs scope="layer" and must match every prunable parameter once.
+    rounds: rounds after the dense round 0.
+    include, exclude: globs over parameter names that narrow what is prunable (conv and linear weights).
+    one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
+    """
+
+    criterion: str = option("magnitude", check=one_of("magnitude", "random"))
+    _: KW_ONLY
+    scope: str = option("global", check=one_of("global", "layer"))
+    fraction: float | Mapping[str, float] = option(check=_fraction)
+    rounds: int = option(check=whole(0), means=False)
+    include: Sequence[str] = option((), check=many(a(str, "give globs")))
+    exclude: Sequence[str] = option((), check=many(a(str, "give globs")))
+    one_shot: bool = option(False, check=a(bool, "give True or False"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.fraction, Mapping) and self.scope != "layer":
+            raise ConfigError(f"Prune.scope = {self.scope!r}: fractions per parameter need scope='layer'")
+
+
+@dataclass(frozen=True)
+class Rewind(Config):
+    """Where a round starts from, and how the ticket is retrained.
+
+    point: the rewind point k; winning tickets exist only at 0.
+    method: "weights" (weights and schedule of step k), "learning_rate" (final weights, schedule and data
+        position of k), "fine_tune" (final weights, T - k more steps at the last rate) or "continue"
+        (masks come from training on without rewinding; each ticket is rewound to k and trained apart).
+    optimizer: its state at the start, "fresh" or "restored" (that of step k).
+    """
+
+    point: Length = option(check=a_length())
+    _: KW_ONLY
+    method: str = option("weights", check=one_of("weights", "learning_rate", "fine_tune", "continue"))
+    optimizer: str = option("fresh", check=one_of("fresh", "restored"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.optimizer == "restored" and self.method in ("learning_rate", "fine_tune", "continue"):
+            raise ConfigError(f"Rewind.optimizer = 'restored': only method='weights' rewinds it, not {self.method!r}")

@@ -1,0 +1,87 @@
+"""A study: one question, declared."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.branches import Branch
+from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
+from lth_ray.config.units import Length
+
+
+def _rewind(value: Any) -> Rewind:
+    if isinstance(value, Length):
+        return Rewind(value)
+    if isinstance(value, Rewind):
+        return value
+    raise ValueError("give rewind points: steps(n), epochs(n) or Rewind(...)")
+
+
+def slug(value: Any) -> str:
+    if not isinstance(value, str) or not value or not all(c.isalnum() or c in "-_." for c in value) or value[0] in "-.":
+        raise ValueError("give a name of letters, digits, '-', '_' and '.'")
+    return value
+
+
+@dataclass(frozen=True)
+class Subseeds(Config):
+    """What a lineage's seed sets; each part may be given a seed of its own."""
+
+    _: KW_ONLY
+    init: int | None = option(None, check=maybe(whole(0)))
+    order: int | None = option(None, check=maybe(whole(0)))
+    augmentation: int | None = option(None, check=maybe(whole(0)))
+    dropout: int | None = option(None, check=maybe(whole(0)))
+
+
+@dataclass(frozen=True)
+class Study(Config):
+    """One question: what is trained, pruned and rewound, from which seeds, and what is asked of the tickets.
+
+    rewind, seeds: a lineage for each pair.
+    arms: {name: {dotted_field: value}}: fields set jointly, a set of lineages for each arm; a whole part
+        (such as "prune") may be replaced.
+    sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.
+    branches: experiments hung on every lineage's tickets.
+    keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
+    stop_below: a lineage ends after the first pruned round whose accuracy (validation, else test) is under this.
+    smoke: {dotted_field: value}: what --smoke shortens.
+    may_fail: arms that need not learn for --smoke to succeed.
+    """
+
+    name: str = option(check=slug)
+    _: KW_ONLY
+    model: Model = option(check=a(Model, "give a Model"))
+    data: Data = option(check=a(Data, "give a Data"))
+    train: Train = option(check=a(Train, "give a Train"))
+    prune: Prune = option(check=a(Prune, "give a Prune"))
+    rewind: Sequence[Any] = option(check=many(_rewind, "give a list of rewind points", at_least=1, distinct=True))
+    seeds: Sequence[int] = option(check=many(whole(0), "give a list of seeds", at_least=1, distinct=True))
+    subseeds: Subseeds = option(Subseeds(), check=a(Subseeds, "give a Subseeds"))
+    arms: Mapping[str, Mapping[str, Any]] = option({}, check=mapping(mapping()))
+    sweep: Mapping[str, Sequence[Any]] = option(
+        {}, check=mapping(many(lambda v: v, "give a list of values", at_least=1))
+    )
+    branches: Sequence[Branch] = option((), check=many(a(Branch, "give branches, such as RandomReinit()")))
+    keep: str = option("tickets", check=one_of("rewind", "tickets", "all"))
+    stop_below: float | None = option(None, check=maybe(number(0, 1)))
+    smoke: Mapping[str, Any] = option({}, check=mapping())
+    may_fail: Sequence[str] = option((), check=many(a(str, "give arm names")))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.arms:
+            _ = _checked_arm(name)
+        for name in self.may_fail:
+            if name not in self.arms:
+                raise ConfigError(
+                    f"Study.may_fail = {name!r}: no such arm; the arms are {', '.join(self.arms) or 'none'}"
+                )
+
+
+def _checked_arm(name: str) -> str:
+    try:
+        return slug(name)
+    except ValueError as error:
+        raise ConfigError(f"Study.arms = {name!r}: {error}") from None

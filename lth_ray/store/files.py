@@ -1,0 +1,45 @@
+"""Where bytes live: the few operations that the store needs of a file system or an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+TEMPORARY = ".tmp"  # a folder inside the store, so that a rename never crosses file systems; not listed unless asked
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file as a listing shows it; modified: seconds since the epoch by the storage's clock."""
+
+    path: str
+    bytes: int
+    modified: float
+
+
+class Files(Protocol):
+    """Paths are relative, with forward slashes. A write is complete or absent whenever the process dies."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def put(self, path: str, data: bytes) -> None:
+        """Writes or replaces, atomically and durably."""
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Writes unless the path is there; of any number of writers at once exactly one gets True."""
+
+    def get(self, path: str) -> bytes:
+        """Raises MissingFile."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Every file below the folder, "" being the root; temporary files only where their folder is named."""
+
+    def delete(self, path: str) -> None:
+        """A path that is not there is fine."""
+
+    def move(self, path: str, to: str) -> None:
+        """Replaces `to`; a path that is not there is fine."""

@@ -1,0 +1,134 @@
+"""Collection of what no study reaches any more: first a plan that can be read, then the removal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from lth_ray import probes
+from lth_ray.store import layout
+from lth_ray.store.errors import StorageError
+from lth_ray.store.files import TEMPORARY, Entry
+from lth_ray.store.live import live_runs
+from lth_ray.store.store import Store
+
+READERS = 16  # records read at once: on S3 the wait for one is some 20 ms
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What the studies that are to be kept stand on.
+
+    segments, tables: keys, whether published yet or not (an unfinished segment keeps its checkpoints, and so those of
+    KEY@...); states (trajectory, step) and files (paths): beside those that the records themselves name.
+    """
+
+    segments: frozenset[str] = frozenset()
+    tables: frozenset[str] = frozenset()
+    states: frozenset[tuple[str, int]] = frozenset()
+    files: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One file to go; modified: seconds since the epoch, as it was when the plan was made."""
+
+    path: str
+    bytes: int
+    why: str
+    modified: float
+
+
+def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float | None = None) -> list[Removal]:
+    """What may go, in the order in which it must: records before the files they name.
+
+    A file younger than grace_s stays, and so does all that a young record names: a run whose driver was lost may
+    still commit it. studies/ is never touched. Raises DamagedFile where a record that stays cannot be read, since
+    what it names is then unknown.
+    """
+    now = time.time() if now is None else now
+    entries = [*store.files.entries(""), *store.files.entries(TEMPORARY)]
+    young = {entry.path for entry in entries if now - entry.modified < grace_s}
+    records = {entry.path for entry in entries if _folder(entry) in (layout.SEGMENTS, layout.TABLES)}
+    kept = {path for path in records if path in young or _is_reached(path, reached)}
+    names = [reached.files | reached.states, *_named(store, kept)]
+    named = frozenset[object]().union(*names)
+    removals = [
+        Removal(entry.path, entry.bytes, why, entry.modified)
+        for entry in entries
+        if not named & {entry.path, layout.state_of(entry.path)}
+        and entry.path not in young
+        and (why := _why(entry, kept, reached))
+    ]
+    return sorted(removals, key=lambda removal: (removal.path not in records, removal.path))
+
+
+def collect(store: Store, removals: Iterable[Removal], beside_live_runs: bool = False) -> int:
+    """Carries out a plan in its order; the bytes freed. A kill at any time leaves files without a record at most,
+    which the next plan finds again.
+
+    Raises StorageError while a run is live, unless told not to: a run may be about to build on an old file. A file
+    that was written again since the plan was made stays.
+    """
+    if not beside_live_runs and (runs := live_runs(store)):
+        names = ", ".join(f"{run.study} on {run.host} (pid {run.pid})" for run in runs)
+        raise StorageError(f"nothing was collected from {store.uri}, because runs are live: {names}; wait for them")
+    freed = 0
+    for folder, group in _by_folder(removals).items():
+        unchanged = {entry.path: entry.modified for entry in store.files.entries(folder)}
+        for removal in group:
+            if unchanged.get(removal.path) == removal.modified:
+                store.delete(removal.path)
+                freed += removal.bytes
+                probes.point("gc")
+    return freed
+
+
+def _why(entry: Entry, kept: set[str], reached: Reached) -> str | None:
+    """The reason for which a file that is old and that no kept record names may go; None where it may not."""
+    key = PurePosixPath(entry.path).parent.name
+    match _folder(entry):
+        case layout.SEGMENTS | layout.TABLES if entry.path not in kept:
+            return "no study reaches this record"
+        case layout.STATES | layout.MASKS:
+            return "no record names it"
+        case layout.CHECKPOINTS if layout.segment_path(key) in kept:
+            return "its segment is finished"
+        case layout.CHECKPOINTS if key.partition("@")[0] not in reached.segments:
+            return "no study reaches its segment"
+        case layout.DAMAGED:
+            return "it was set aside as damaged"
+        case folder if folder == TEMPORARY:
+            return "a writer that was killed left it"
+    return None
+
+
+def _named(store: Store, records: Iterable[str]) -> list[set[object]]:
+    """What each record says it stands on: paths, and states as (trajectory, step)."""
+
+    def named(path: str) -> set[object]:
+        folder, key = PurePosixPath(path).parent.name, PurePosixPath(path).stem
+        record = (store.segment(key) if folder == layout.SEGMENTS else store.table(key)) or {}
+        return {*record.get("files", ()), *((record["trajectory"], step) for step in record.get("states", ()))}
+
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(named, records))
+
+
+def _is_reached(record: str, reached: Reached) -> bool:
+    keys = reached.segments if record.startswith(f"{layout.SEGMENTS}/") else reached.tables
+    return PurePosixPath(record).stem in keys
+
+
+def _by_folder(removals: Iterable[Removal]) -> dict[str, list[Removal]]:
+    groups: dict[str, list[Removal]] = {}
+    for removal in removals:
+        groups.setdefault(removal.path.partition("/")[0], []).append(removal)
+    return groups
+
+
+def _folder(entry: Entry) -> str:
+    return entry.path.partition("/")[0]

@@ -1,0 +1,69 @@
+"""Where each kind of thing lies in a store. Every one is a single file, written atomically.
+
+A file of tensors whose bytes two writers could make differently has its content in its name. Nothing counts until a
+record (segments/, tables/) names it: records are the only points of commitment.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lth_ray.store.errors import StorageError
+
+SEGMENTS, TABLES, STATES, MASKS = "segments", "tables", "states", "masks"
+CHECKPOINTS, STUDIES, DAMAGED = "checkpoints", "studies", "damaged"
+TENSORS, OPTIMIZER = ".safetensors", "+optimizer.safetensors"
+STATE = re.compile(r"states/([^/]+)/(\d{12,})-[^/]*\.safetensors")
+NAME = re.compile(r"[A-Za-z0-9._+=@,-]+")
+
+
+def segment_path(key: str) -> str:
+    return f"{SEGMENTS}/{part(key)}.json"
+
+
+def table_path(key: str) -> str:
+    return f"{TABLES}/{part(key)}.json"
+
+
+def state_path(trajectory: str, step: int, content: str, with_optimizer: bool = False) -> str:
+    return f"{states_folder(trajectory)}/{step:012d}-{content[:16]}{OPTIMIZER if with_optimizer else TENSORS}"
+
+
+def state_of(path: str) -> tuple[str, int] | None:
+    """(trajectory, step) of a state's path; None for any other path."""
+    match = STATE.fullmatch(path)
+    return (match[1], int(match[2])) if match else None
+
+
+def states_folder(trajectory: str) -> str:
+    return f"{STATES}/{part(trajectory)}"
+
+
+def mask_path(content: str) -> str:
+    return f"{MASKS}/{part(content)}{TENSORS}"
+
+
+def checkpoint_path(key: str, step: int) -> str:
+    return f"{checkpoints_folder(key)}/{step:012d}{TENSORS}"
+
+
+def checkpoints_folder(key: str) -> str:
+    return f"{CHECKPOINTS}/{part(key)}"
+
+
+def study_path(study: str, name: str) -> str:
+    return f"{STUDIES}/{part(study)}/{name}"
+
+
+def part(name: str) -> str:
+    """One component of a path, the same on every file system; raises StorageError for anything else."""
+    if not NAME.fullmatch(name) or name.startswith("."):
+        raise StorageError(f"{name!r} cannot name a file in the store: use letters, digits and . _ + = @ , - only")
+    return name
+
+
+def checked(path: str) -> str:
+    """A path below the store's root; raises StorageError for one that is absolute or leads outside."""
+    if not path or any(piece in ("", ".", "..") for piece in path.split("/")):
+        raise StorageError(f"{path!r} is not a path inside the store: it must be relative, without empty parts or '..'")
+    return path

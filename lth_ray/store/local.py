@@ -1,0 +1,156 @@
+"""A local or mounted (NFS, Lustre ...) folder as a store's files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lth_ray import probes
+from lth_ray.store.errors import MissingFile, StorageError
+from lth_ray.store.files import TEMPORARY, Entry
+
+ATTEMPTS = 8
+T = TypeVar("T")
+
+REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space or choose another --storage",
+    errno.EDQUOT: "the disk quota is used up: free some space or choose another --storage",
+    errno.EROFS: "the file system is read-only: choose another --storage",
+    errno.EACCES: "permission denied: choose a --storage that this user may write to",
+    errno.EPERM: "the file system has no hard links or forbids them, which publishing once needs: choose another",
+    errno.EOPNOTSUPP: "the file system has no hard links, which publishing once needs: choose another --storage",
+    errno.ENOTDIR: "a part of this path is a file, not a folder: choose another --storage",
+}
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Files below `root`, an absolute path. Stateless, so it pickles and is safe among threads and processes."""
+
+    root: str
+
+    @property
+    def uri(self) -> str:
+        return self.root
+
+    def put(self, path: str, data: bytes) -> None:
+        with self._explained(path), self._written(data) as temporary:
+            _in_folder(self._full(path), lambda target: os.replace(temporary, target))
+            _sync_folder(self._full(path).parent)
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """A hard link fails if its target is there, on NFS too, where O_EXCL alone would expose a part of the file."""
+        with self._explained(path), self._written(data) as temporary:
+            try:
+                _in_folder(self._full(path), lambda target: os.link(temporary, target))
+            except FileExistsError:
+                # NFS may repeat a request whose answer was lost: the count of links then tells that it was ours.
+                return os.stat(temporary).st_nlink == 2
+            _sync_folder(self._full(path).parent)
+            return True
+
+    def get(self, path: str) -> bytes:
+        with self._explained(path):
+            try:
+                return self._full(path).read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                raise MissingFile(path) from None
+
+    def exists(self, path: str) -> bool:
+        return self._full(path).is_file()
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        for parent, folders, names in os.walk(self._full(folder), onerror=_raise_unless_gone):
+            if parent == self.root and TEMPORARY in folders:
+                folders.remove(TEMPORARY)
+            for name in names:
+                full = Path(parent, name)
+                try:
+                    status = full.stat()
+                except FileNotFoundError:  # deleted by another process since it was listed
+                    continue
+                yield Entry(full.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
+
+    def delete(self, path: str) -> None:
+        """Folders left empty go too, so that a long-lived store does not fill with them."""
+        full = self._full(path)
+        with self._explained(path):
+            full.unlink(missing_ok=True)
+        for parent in full.parents:
+            if str(parent) == self.root:
+                break
+            try:
+                parent.rmdir()
+            except OSError:  # not empty, or gone
+                break
+
+    def move(self, path: str, to: str) -> None:
+        with self._explained(path):
+            if self.exists(path):
+                _in_folder(self._full(to), lambda target: os.replace(self._full(path), target))
+
+    def _full(self, path: str) -> Path:
+        return Path(self.root, path)
+
+    @contextmanager
+    def _written(self, data: bytes) -> Iterator[Path]:
+        """A temporary file that holds the data durably; it is gone afterwards unless it was renamed."""
+        temporary = self._full(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        try:
+            with _in_folder(temporary, lambda target: open(target, "xb")) as file:
+                half = len(data) // 2
+                file.write(memoryview(data)[:half])
+                probes.point("mid-write")
+                file.write(memoryview(data)[half:])
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = REMEDIES.get(error.errno or 0, error.strerror or str(error))
+            raise StorageError(f"cannot access {self._full(path)}: {remedy}") from error
+
+
+def _in_folder(target: Path, action: Callable[[Path], T]) -> T:
+    """Does the action, making the target's folder where it is missing; another process may be removing it."""
+    for _ in range(ATTEMPTS):
+        try:
+            return action(target)
+        except FileNotFoundError:
+            _make_folder(target.parent)
+    return action(target)
+
+
+def _make_folder(folder: Path) -> None:
+    with suppress(FileNotFoundError):  # removed again by another process: the caller's next attempt sees to it
+        if not folder.is_dir():
+            _make_folder(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """A folder that cannot be read must not pass for an empty one: what it names would be collected."""
+    if not isinstance(error, FileNotFoundError):
+        raise StorageError(f"cannot list {error.filename}: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a new name durable: without it a power cut may undo the rename of a file that itself was synced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
