@@ -1,0 +1,101 @@
+"""Batches as a pure function of the step, so that training may start anywhere."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lth_ray.config import ConfigError
+from lth_ray.data.augment import apply_maps, map_codes, position_maps
+from lth_ray.data.dataset import Split
+from lth_ray.data.order import draws, permutation
+
+
+class Normalisation:
+    """(pixel / white - mean) / std for each channel, as one multiplication and one addition in float32.
+
+    Two separately rounded operations rather than a fused one: a pixel's value then depends neither on its place
+    in a vector register nor on the device.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], white: int, device: torch.device) -> None:
+        shape = (len(mean), 1, 1) if len(mean) > 1 else ()  # a scalar costs less than a broadcast
+        scale = [1 / (white * s) for s in std]
+        shift = [-m / s for m, s in zip(mean, std, strict=True)]
+        self._scale = torch.tensor(scale, dtype=torch.float32, device=device).reshape(shape)
+        self._shift = torch.tensor(shift, dtype=torch.float32, device=device).reshape(shape)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """float32 from uint8, both [..., C, H, W]."""
+        return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
+
+
+class Batches:
+    """Training batches of `split`, in an order and with an augmentation given by (seed, epoch, position in epoch).
+
+    An epoch is floor(n / batch_size) steps; what remains of its order is dropped. `batch` holds no state but the
+    current epoch's order, so it costs most when steps jump between epochs.
+    augment: "none"; "flip"; "crop_flip" (`padding` black pixels on each side, random crop, random flip).
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        mean: Sequence[float],
+        std: Sequence[float],
+        batch_size: int,
+        order_seed: int,
+        augmentation_seed: int,
+        augment: str = "none",
+        padding: int = 4,
+    ) -> None:
+        self.steps_per_epoch = len(split) // batch_size
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"Data.batch_size = {batch_size}: there are {len(split)} training images; give at most that"
+            )
+        self.batch_size = batch_size
+        self._device = split.images.device
+        self._images, self._labels = split.images, split.labels
+        self._normalise = Normalisation(mean, std, split.white, self._device)
+        self._seeds = order_seed, augmentation_seed
+        self._padding = padding if augment == "crop_flip" else 0
+        self._maps: Tensor | None = None
+        if augment != "none":
+            height, width = split.images.shape[2:]
+            self._maps = position_maps(height, width, self._padding).to(self._device)
+        self._epoch = -1
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of the step-th step (from 0): inputs, float32 [B, C, H, W], and labels, int64 [B]."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        start = index * self.batch_size
+        rows = self._order.narrow(0, start, self.batch_size)
+        pixels = self._images.index_select(0, rows)
+        if self._maps is not None:
+            codes = self._codes.narrow(0, start, self.batch_size)
+            pixels = apply_maps(pixels, self._maps.index_select(0, codes))
+        return self._normalise(pixels), self._labels.index_select(0, rows)
+
+    def _begin(self, epoch: int) -> None:
+        order_seed, augmentation_seed = self._seeds
+        n = self._labels.numel()
+        self._order = torch.from_numpy(permutation(order_seed, epoch, n)).to(self._device)
+        if self._maps is not None:
+            codes = map_codes(draws(augmentation_seed, epoch, n), self._padding)
+            self._codes = torch.from_numpy(codes).to(self._device)
+        self._epoch = epoch
+
+
+def evaluation_batches(
+    split: Split, mean: Sequence[float], std: Sequence[float], size: int = 2000
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in order: inputs, float32 [<= size, C, H, W], and labels, int64.
+
+    A set that is evaluated often and is small in float32 is best kept: `list(evaluation_batches(...))`.
+    """
+    normalise = Normalisation(mean, std, split.white, split.images.device)
+    for start in range(0, len(split), size):
+        yield normalise(split.images[start : start + size]), split.labels[start : start + size]

@@ -1,0 +1,16 @@
+"""What can be wrong with stored images; both are ConfigErrors, so that planning reports them alike."""
+
+from pathlib import Path
+
+from lth_ray.config import ConfigError
+
+
+class MissingDataset(ConfigError):  # noqa: N818 - the field's words
+    """A data set's files were not found: the message names them, where they were looked for and how to get them."""
+
+
+class DamagedDataset(ConfigError):  # noqa: N818
+    """A file is there, but not what it should be: truncated, foreign or incomplete."""
+
+    def __init__(self, where: str | Path, why: str, remedy: str = "replace the file by a fresh copy") -> None:
+        super().__init__(f"{where}: {why}; {remedy}")

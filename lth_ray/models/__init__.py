@@ -1,0 +1,8 @@
+"""The networks of the studies, their initial weights, and which of their weights may be pruned."""
+
+from lth_ray.models.building import build, names
+from lth_ray.models.initial import initialise
+from lth_ray.models.pretrained import load_weights
+from lth_ray.models.prunable import prunable
+
+__all__ = ["build", "initialise", "load_weights", "names", "prunable"]

@@ -1,0 +1,102 @@
+"""From a name, or one's own function, to an initialised network."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from lth_ray.config import ConfigError, nearest
+from lth_ray.models.families import FAMILIES
+from lth_ray.models.initial import initialise
+from lth_ray.models.zoo import build_classifier, classifiers
+
+Shape = tuple[int, ...]
+Factory = Callable[..., nn.Module]
+
+
+def names() -> list[str]:
+    """The names that `build` takes, as patterns: capitals stand for numbers, brackets for optional parts."""
+    return [name for family in FAMILIES for name in family.names] + classifiers()
+
+
+def build(
+    name: str | Factory,
+    num_classes: int = 10,
+    input_shape: Shape | None = None,
+    init: str | float = "default",
+    seed: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """A network on the CPU.
+
+    name: one of `names()`, or a function that returns an nn.Module. It is given those of num_classes and
+        input_shape that it accepts, and every option.
+    input_shape: (C, H, W) of the images. None: (1, 28, 28) for lenets, (3, 32, 32) for our other networks.
+    init: "default" (the family's paper: Gaussian Glorot for lenet and conv, Kaiming normal for the CIFAR nets,
+        their own for torchvision and functions), "glorot", "kaiming" or a standard deviation: see `initialise`.
+    seed: equal seeds give equal weights, and torch's global generator is left as it was. None: draws from it.
+
+    Errors: ConfigError for an unknown name, option, initialisation or an image shape the network cannot take.
+    """
+    with _drawing_from(seed):
+        model, default_init = _construct(name, num_classes, input_shape, options)
+        chosen = default_init if init == "default" else init
+        if chosen is not None:
+            # Anew from the seed, so that the weights do not depend on what the constructor happened to draw.
+            initialise(model, chosen, None if seed is None else torch.Generator().manual_seed(seed))
+    return model
+
+
+@contextlib.contextmanager
+def _drawing_from(seed: int | None) -> Iterator[None]:
+    """Constructors draw from torch's global CPU generator: seeds it, then puts its state back."""
+    with torch.device("cpu"):
+        if seed is None:
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):  # and torch.manual_seed would reseed every GPU as well
+            torch.default_generator.manual_seed(seed)
+            yield
+
+
+def _construct(
+    name: str | Factory, num_classes: int, input_shape: Shape | None, options: dict[str, Any]
+) -> tuple[nn.Module, str | None]:
+    """The network and the initialisation of its family (None: it has initialised itself)."""
+    if callable(name):
+        return _from_function(name, {"num_classes": num_classes, "input_shape": input_shape}, options), None
+    shape = {} if input_shape is None else {"input_shape": tuple(input_shape)}
+    for family in FAMILIES:
+        stated = family.match(name)
+        if stated is not None:
+            _check_options(name, family.network, options, stated)
+            return family.network(num_classes=num_classes, **shape, **stated, **options), family.init
+    if name in classifiers():
+        return build_classifier(name, num_classes, input_shape, options), None
+    raise ConfigError(f"Model.name = {name!r} is unknown: {nearest(name, names())}")
+
+
+def _check_options(name: str, network: Factory, options: dict[str, Any], stated: dict[str, Any]) -> None:
+    fixed = {"self", "num_classes", "input_shape", *stated}
+    valid = [parameter for parameter in inspect.signature(network).parameters if parameter not in fixed]
+    for option in options:
+        if option not in valid:
+            remedy = nearest(option, valid) if valid else "it takes none"
+            raise ConfigError(f"Model.options[{option!r}]: {name} has no such option; {remedy}")
+
+
+def _from_function(function: Factory, offered: dict[str, Any], options: dict[str, Any]) -> nn.Module:
+    label = f"Model.name = {getattr(function, '__qualname__', function)}"
+    parameters = inspect.signature(function).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for option in options:
+        if not takes_all and option not in parameters:
+            raise ConfigError(f"{label} has no parameter for the option {option!r}: add it or remove it")
+    given = {key: value for key, value in offered.items() if takes_all or key in parameters}
+    model = function(**given, **options)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{label} returned a {type(model).__name__}: return an nn.Module")
+    return model

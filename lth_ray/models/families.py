@@ -1,0 +1,61 @@
+"""The table of our own networks: which names there are, and what each builds."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lth_ray.models.cifar_resnet import CifarResNet
+from lth_ray.models.cifar_vgg import CifarVGG
+from lth_ray.models.conv import Conv
+from lth_ray.models.lenet import Lenet
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks whose names have one form.
+
+    names: what to show a reader. regex: the names in full. parse: from the regex's groups to the fields of
+    `network` that the name states. init: the initialisation of the family's paper.
+    """
+
+    names: tuple[str, ...]
+    regex: str
+    parse: Callable[..., dict[str, Any]]
+    network: Callable[..., nn.Module]
+    init: str
+
+    def match(self, name: str) -> dict[str, Any] | None:
+        """The fields that `name` states, None when it is of another family."""
+        found = re.fullmatch(self.regex, name)
+        return self.parse(*found.groups()) if found else None
+
+
+def _widths(widths: str) -> dict[str, Any]:
+    return {"widths": [int(width) for width in widths.strip("_").split("_")]}
+
+
+def _convolutions(number: str, width: str | None) -> dict[str, Any]:
+    return {"convolutions": int(number)} | ({"width": int(width)} if width else {})
+
+
+def _depth(depth: str, width: str | None) -> dict[str, Any]:
+    return {"depth": int(depth)} | ({"width": int(width)} if width else {})
+
+
+def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
+    return tuple(f"{stem}{depth}[_WIDTH]" for depth in depths)
+
+
+_NUMBER = r"[1-9]\d*"
+_SIZES = rf"({_NUMBER})(?:_({_NUMBER}))?"
+_RESNETS = _sized("cifar_resnet", (20, 32, 44, 56, 110))
+_VGGS = _sized("cifar_vgg", (11, 13, 16, 19))
+FAMILIES = (
+    Family(("lenet_300_100", "lenet_A_B[_C...]"), rf"lenet((?:_{_NUMBER})+)", _widths, Lenet, "glorot"),
+    Family(("conv2", "conv4", "conv6", "convN_WIDTH"), rf"conv([246])(?:_({_NUMBER}))?", _convolutions, Conv, "glorot"),
+    Family(_RESNETS, f"cifar_resnet{_SIZES}", _depth, CifarResNet, "kaiming"),
+    Family(_VGGS, f"cifar_vgg{_SIZES}", _depth, CifarVGG, "kaiming"),
+)

@@ -1,0 +1,34 @@
+"""Weights given by path: safetensors only, since nothing is unpickled."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from lth_ray.config import ConfigError
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Fills every parameter and buffer of `model` from a safetensors file that holds its state dict.
+
+    Errors: ConfigError naming the file when it cannot be read, and the tensor when a name or shape differs.
+    """
+    try:
+        given = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"pretrained weights {path}: not a readable safetensors file ({error}); "
+            "write one by safetensors.torch.save_file(model.state_dict(), path)"
+        ) from error
+    own = model.state_dict()
+    for name in [*own, *given]:
+        if name not in given or name not in own:
+            fault = "lacks the" if name not in given else "holds the unknown"
+            raise ConfigError(f"pretrained weights {path} {fault} tensor {name!r}: give this network's own")
+        if own[name].shape != given[name].shape:
+            raise ConfigError(
+                f"pretrained weights {path}: {name!r} has shape {tuple(given[name].shape)}, "
+                f"the network needs {tuple(own[name].shape)}"
+            )
+    model.load_state_dict(given)

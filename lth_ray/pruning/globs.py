@@ -1,0 +1,50 @@
+"""Globs over parameter names, as in Prune(include, exclude) and in a fraction for each parameter.
+
+fnmatch's rules, case-sensitive: * matches any characters, dots included; ? one; [abc] one of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from lth_ray.config import ConfigError
+
+
+def select(names: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
+    """Those of `names` that a glob of `include` matches (all, when it is empty) and none of `exclude`, in order.
+
+    Errors: ConfigError for a glob that matches nothing, and when nothing is left.
+    """
+    names = list(names)
+    included = _matched("Prune.include", include, names) if include else set(names)
+    chosen = included - _matched("Prune.exclude", exclude, names)
+    if not chosen:
+        raise ConfigError(
+            f"Prune.include = {list(include)!r}, Prune.exclude = {list(exclude)!r} leave nothing to prune; "
+            f"the parameters are {', '.join(names)}"
+        )
+    return [name for name in names if name in chosen]
+
+
+def fraction_of_each(fractions: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
+    """{glob: fraction} spread over the parameters: each matches exactly one glob, each glob some parameter."""
+    names = list(names)
+    for glob in fractions:
+        _matched("Prune.fraction", [glob], names)
+    spread = {}
+    for name in names:
+        matching = [glob for glob in fractions if fnmatchcase(name, glob)]
+        if len(matching) != 1:
+            found = f"matches {matching}" if matching else f"matches none of {list(fractions)}"
+            raise ConfigError(f"Prune.fraction: {name!r} {found}; let exactly one glob match each parameter")
+        spread[name] = fractions[matching[0]]
+    return spread
+
+
+def _matched(field: str, globs: Iterable[str], names: Sequence[str]) -> set[str]:
+    matched: set[str] = set()
+    for glob in globs:
+        hits = [name for name in names if fnmatchcase(name, glob)]
+        if not hits:
+            raise ConfigError(f"{field}: glob {glob!r} matches no parameter; there are {', '.join(names)}")
+        matched.update(hits)
+    return matched

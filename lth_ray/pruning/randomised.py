@@ -1,0 +1,38 @@
+"""Random masks: controls that keep a ticket's sparsity and lose its structure."""
+
+from collections.abc import Mapping
+
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.pruning.draws import uniform
+from lth_ray.pruning.masks import Mask
+from lth_ray.pruning.selection import prune_counts
+
+
+def random_mask(mask: Mapping[str, torch.Tensor], seed: int) -> Mask:
+    """As many weights in each parameter as `mask` keeps, at uniformly random places."""
+    return shuffled_mask(mask, seed, "layer")
+
+
+def shuffled_mask(mask: Mapping[str, torch.Tensor], seed: int, scope: str = "global") -> Mask:
+    """The mask's entries in a uniformly random order, so that the number kept stays.
+
+    scope: "global" over all parameters, which evens out layer densities (Morcos et al. 2019);
+        "layer" within each parameter, which keeps them; "filter" within each output unit (first dimension),
+        which keeps the number of its inputs (Frankle, Schwab & Morcos 2020).
+    """
+    if scope not in ("global", "layer", "filter"):
+        raise ConfigError(f"ShuffledMask.scope = {scope!r}: give 'global', 'layer' or 'filter'")
+    places = {n: uniform(seed, f"{scope}/{n}", keeps.numel()).view(keeps.shape) for n, keeps in mask.items()}
+    if scope == "filter":
+        return {name: _shuffled_rows(keeps, places[name]) for name, keeps in mask.items()}
+    full = {name: torch.ones_like(keeps) for name, keeps in mask.items()}
+    pruned = {name: int((~keeps).count_nonzero()) for name, keeps in mask.items()}
+    return prune_counts(places, full, sum(pruned.values()) if scope == "global" else pruned, scope)
+
+
+def _shuffled_rows(keeps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Each row's bits in the order of its places. keeps: bool [filters, ...]. places: of that shape."""
+    order = places.reshape(len(places), -1).argsort(dim=1, stable=True)
+    return keeps.reshape(order.shape).gather(1, order.to(keeps.device)).view(keeps.shape)

@@ -1,0 +1,81 @@
+"""Pruning: from scores and a mask to a smaller mask."""
+
+from collections.abc import Mapping
+
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.pruning.counts import Counts, Fraction, one_shot_counts
+from lth_ray.pruning.lowest import lowest
+from lth_ray.pruning.masks import Mask
+
+Scores = Mapping[str, torch.Tensor]
+
+
+class ScoreError(ValueError):
+    """A score is NaN: there is no order to prune by."""
+
+
+def prune(
+    scores: Scores,
+    mask: Mapping[str, torch.Tensor],
+    fraction: Fraction,
+    scope: str = "global",
+    tie_seed: int | None = None,
+) -> Mask:
+    """A new mask without the lowest scores: exactly round(fraction x remaining) weights fewer.
+
+    scores: by parameter, of the mask's shapes; higher ones are kept. NaN is refused everywhere.
+    fraction: share of the remaining weights, in [0, 1]; {glob: share}, in layer scope, matches each once.
+    scope: "global" ranks all parameters together, "layer" each one apart, with its own count.
+    tie_seed: None prunes equal scores from the lowest flat index on (in global scope, over the parameters in
+        the mask's order); a seed prunes random ones of them.
+    Pruned weights stay pruned. Errors: ScoreError; ConfigError for a fraction, scope or scores that do not fit.
+    """
+    return prune_counts(scores, mask, one_shot_counts(mask, fraction, scope, rounds=1), scope, tie_seed)
+
+
+def prune_counts(
+    scores: Scores,
+    mask: Mapping[str, torch.Tensor],
+    counts: Counts,
+    scope: str = "global",
+    tie_seed: int | None = None,
+) -> Mask:
+    """As `prune`, by exact numbers of weights: an int in global scope, {parameter: int} in layer scope."""
+    _check_scores(scores, mask)
+    if isinstance(counts, int):
+        if scope != "global":
+            raise ConfigError(f"counts = {counts}: scope={scope!r} needs a count for each parameter")
+        return _prune_together(scores, mask, counts, tie_seed, use="")
+    if scope != "layer" or counts.keys() != mask.keys():
+        raise ConfigError(f"counts of {', '.join(counts)}: scope='layer' needs those of {', '.join(mask)}")
+    pruned: Mask = {}
+    for name, keeps in mask.items():
+        pruned |= _prune_together(scores, {name: keeps}, counts[name], tie_seed, use=name)
+    return pruned
+
+
+def _prune_together(
+    scores: Scores, mask: Mapping[str, torch.Tensor], count: int, tie_seed: int | None, use: str
+) -> Mask:
+    remaining = [int(keeps.count_nonzero()) for keeps in mask.values()]
+    if not 0 <= count <= sum(remaining):
+        raise ConfigError(f"{count} weights cannot be pruned of the {sum(remaining)} in {', '.join(mask)}")
+    if count == 0:
+        return {name: keeps.clone() for name, keeps in mask.items()}
+    ranked = [scores[name].detach().cpu().masked_select(keeps.cpu()) for name, keeps in mask.items()]
+    stays = ~lowest(torch.cat(ranked), count, tie_seed, use)
+    return {
+        name: keeps.cpu().masked_scatter(keeps.cpu(), part).to(keeps.device)
+        for (name, keeps), part in zip(mask.items(), torch.split(stays, remaining), strict=True)
+    }
+
+
+def _check_scores(scores: Scores, mask: Mapping[str, torch.Tensor]) -> None:
+    for name, keeps in mask.items():
+        if name not in scores or scores[name].shape != keeps.shape:
+            found = f"shape {tuple(scores[name].shape)}" if name in scores else "none"
+            raise ConfigError(f"scores of {name!r}: the mask needs shape {tuple(keeps.shape)}, found {found}")
+        if scores[name].isnan().any():
+            raise ScoreError(f"scores of {name!r} hold NaN: the training they come from has diverged")

@@ -1,0 +1,72 @@
+"""Fixtures of the data tests: a cache of their own, no network, small image sets."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lth_ray.data import catalogue, cifar, idx
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder and nothing remembered; downloads fail as they do without a network."""
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network in tests")
+
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("lth_ray.data.cache.platformdirs.user_cache_dir", lambda _: str(cache))
+    monkeypatch.setattr(idx, "_fetch", no_network)
+    opened = cifar._open
+    monkeypatch.setattr(cifar, "_open", lambda *args, download=False: no_network() if download else opened(*args))
+    catalogue._identify.cache_clear()
+    catalogue._load.cache_clear()
+    return cache
+
+
+@pytest.fixture
+def encode() -> Callable[..., bytes]:
+    """PNG (lossless) bytes of a uint8 [H, W] or [H, W, 3] array."""
+
+    def to_bytes(array: np.ndarray, kind: str = "PNG") -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, kind)
+        return buffer.getvalue()
+
+    return to_bytes
+
+
+@pytest.fixture
+def write_parquet() -> Callable[..., Path]:
+    """Writes one shard in the Hugging Face layout."""
+
+    def write(
+        path: Path,
+        images: Sequence[bytes | None],
+        labels: Sequence[int | None],
+        image: str = "image",
+        label: str = "label",
+        metadata: dict[bytes, bytes] | None = None,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        rows = pa.array([{"bytes": data, "path": None} for data in images], kind)
+        table = pa.table({image: rows, label: pa.array(labels, pa.int64())})
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def random_images() -> Callable[..., np.ndarray]:
+    def make(n: int, height: int = 6, width: int = 6, seed: int = 0) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+    return make

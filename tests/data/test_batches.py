@@ -1,0 +1,115 @@
+"""Batches are a function of the step alone."""
+
+import pytest
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.data import Batches, Split, draws, evaluation_batches, permutation
+from lth_ray.data.augment import map_codes
+from lth_ray.data.batches import Normalisation
+
+MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.3)
+
+
+def numbered(n: int = 47, shape: tuple[int, int, int] = (3, 6, 5)) -> Split:
+    """Random images; the label of each is its position."""
+    pixels = torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
+    return Split(pixels, torch.arange(n))
+
+
+def make(split: Split | None = None, augment: str = "none", seeds: tuple[int, int] = (1, 2), size: int = 10) -> Batches:
+    return Batches(split or numbered(), MEAN, STD, size, *seeds, augment, padding=2)
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip"])
+def test_a_batch_does_not_depend_on_where_one_starts(augment: str) -> None:
+    batches = make(augment=augment)
+    forwards = [batches.batch(step) for step in range(13)]
+    for step in (12, 3, 7, 0, 11, 4):
+        for again in (make(augment=augment), batches):
+            inputs, labels = again.batch(step)
+            assert torch.equal(inputs, forwards[step][0])
+            assert torch.equal(labels, forwards[step][1])
+
+
+def test_an_epoch_is_the_golden_order_and_drops_the_rest() -> None:
+    batches = make()
+    assert batches.steps_per_epoch == 4
+    for epoch in range(3):
+        labels = torch.cat([batches.batch(epoch * 4 + i)[1] for i in range(4)])
+        assert labels.tolist() == permutation(1, epoch, 47)[:40].tolist()
+
+
+def test_inputs_are_the_images_of_the_labels() -> None:
+    split = numbered()
+    inputs, labels = make(split).batch(5)
+    assert inputs.shape == (10, 3, 6, 5)
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    expected = (split.images[labels].double() / 255 - mean) / std
+    torch.testing.assert_close(inputs.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("augment", "padding"), [("flip", 0), ("crop_flip", 2)])
+def test_augmentation_equals_a_loop_over_images(augment: str, padding: int) -> None:
+    split, side = numbered(), 2 * padding + 1
+    for step in (0, 3, 9):
+        inputs, labels = make(split, augment).batch(step)
+        epoch, index = divmod(step, 4)
+        codes = map_codes(draws(2, epoch, 47), padding)[index * 10 : index * 10 + 10].tolist()
+        for image, label, code in zip(inputs, labels, codes, strict=True):
+            (dy, dx), flip = divmod(code // 2, side), code % 2
+            padded = torch.zeros(3, 6 + 2 * padding, 5 + 2 * padding, dtype=torch.uint8)
+            padded[:, padding : padding + 6, padding : padding + 5] = split.images[label]
+            crop = padded[:, dy : dy + 6, dx : dx + 5]
+            crop = crop.flip(-1) if flip else crop
+            normal = Normalisation(MEAN, STD, 255, torch.device("cpu"))(crop)
+            assert torch.equal(image, normal)
+
+
+def test_the_order_and_the_augmentation_have_seeds_of_their_own() -> None:
+    seeds = [(1, 2), (3, 2), (1, 4)]
+    base, other_order, other_augmentation = (make(augment="crop_flip", seeds=pair).batch(0) for pair in seeds)
+    assert not torch.equal(base[1], other_order[1])
+    assert torch.equal(base[1], other_augmentation[1])
+    assert not torch.equal(base[0], other_augmentation[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_value_depends_on_its_pixel_alone(channels: int) -> None:
+    """Bitwise, whatever its place in a batch: vectorised and remaining elements are rounded alike."""
+    normalise = Normalisation(MEAN[:channels], STD[:channels], 255, torch.device("cpu"))
+    table = torch.stack([normalise(torch.full((channels, 1, 1), v, dtype=torch.uint8))[:, 0, 0] for v in range(256)])
+    pixels = torch.randint(0, 256, (7, channels, 1, 37), dtype=torch.uint8)
+    for channel in range(channels):
+        assert torch.equal(normalise(pixels)[:, channel], table[:, channel][pixels[:, channel].long()])
+
+
+def test_white_is_one() -> None:
+    split = Split(torch.tensor([0, 8, 16], dtype=torch.uint8).view(3, 1, 1, 1), torch.arange(3), white=16)
+    [(inputs, _)] = evaluation_batches(split, (0.0,), (1.0,))
+    assert inputs.flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+def test_evaluation_takes_every_image_once_and_in_order() -> None:
+    split = numbered()
+    parts = list(evaluation_batches(split, MEAN, STD, size=20))
+    assert [len(labels) for _, labels in parts] == [20, 20, 7]
+    assert torch.equal(torch.cat([labels for _, labels in parts]), split.labels)
+    [(whole, _)] = evaluation_batches(split, MEAN, STD)
+    assert torch.equal(torch.cat([inputs for inputs, _ in parts]), whole)
+
+
+def test_a_batch_larger_than_the_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Data.batch_size = 48: there are 47 training images"):
+        make(size=48)
+
+
+def test_images_are_not_changed_by_batches() -> None:
+    split = numbered()
+    before = split.images.clone()
+    batches = make(split, "crop_flip")
+    for step in range(5):
+        batches.batch(step)[0].zero_()
+    assert torch.equal(split.images, before)
