@@ -59,7 +59,7 @@ def _keyword_only(cls: type, name: str) -> bool:
     return any(f.name == name and f.kw_only for f in fields(cls))
 
 
-def _subclasses(cls: type) -> Iterator[type]:
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
     for inner in cls.__subclasses__():
         yield inner
         yield from _subclasses(inner)

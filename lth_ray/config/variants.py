@@ -115,6 +115,10 @@ def launched(study: Study, launch: Launch) -> Study:
     """`study` as the command line asks for it: --smoke, --set and --sweep; a changed study gets a name of its own."""
     changes = dict(study.smoke) if launch.smoke else {}
     assigned = {path: parse(value) for path, value in (_assignment(text, "set") for text in launch.set)}
+    for path in assigned:
+        for arm, fields in study.arms.items():
+            if path in fields or path.split(".")[0] in fields:
+                raise ConfigError(f"--set {path}: the arm {arm!r} sets it too and would win; change it in the study")
     suffix = "-smoke" if launch.smoke else ""
     suffix += "".join(f"-{path.split('.')[-1]}_{_plain(value)}" for path, value in assigned.items())
     changed = set_fields(study, {**changes, **assigned})

@@ -1,0 +1,1 @@
+"""Paired measurements: what this package costs beside plain PyTorch doing the same work."""

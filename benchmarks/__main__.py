@@ -1,0 +1,55 @@
+"""`python -m benchmarks [--json FILE] [--pairs N]`: runs every entry and prints a table."""
+
+import argparse
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import lenet_step
+from benchmarks.timing import Entry
+from lth_ray.training import environment
+
+
+def table(entries: list[Entry]) -> Table:
+    """What was measured, as a reader wants it."""
+    shown = Table(title="medians of paired ratios, interleaved in one process, one thread")
+    for heading in ("what", "measured", "quartiles", "target", "ours, ms", "eager step, ms", "n"):
+        shown.add_column(heading, justify="left" if heading == "what" else "right")
+    for entry in entries:
+        colour = "green" if entry.met else "red"
+        shown.add_row(
+            entry.name,
+            f"[{colour}]{entry.value:.3g} {entry.unit}[/]",
+            f"{entry.spread[0]:.3g} - {entry.spread[1]:.3g}",
+            f"<= {entry.target:g}",
+            f"{entry.ours_ms:.3f}",
+            f"{entry.theirs_ms:.3f}",
+            str(entry.n),
+        )
+    return shown
+
+
+def main() -> None:
+    """Runs the benchmarks; --json also writes them, with the environment they were taken in."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--pairs", type=int, default=200, help="interleaved pairs of measurements (default 200)")
+    arguments = parser.parse_args()
+    if arguments.pairs < 2:
+        parser.error(f"--pairs {arguments.pairs}: give at least 2, a spread needs them")
+    torch.set_num_threads(1)
+    entries = lenet_step.entries(arguments.pairs)
+    Console().print(table(entries))
+    if arguments.json:
+        figures = [{**asdict(entry), "met": entry.met} for entry in entries]
+        document = {"environment": environment("cpu"), "machine": platform.machine(), "entries": figures}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""The one training loop, evaluation, optimizers and schedules."""
+
+from lth_ray.training.environment import environment
+from lth_ray.training.loop import Run, train
+from lth_ray.training.loss import Evaluation, evaluate
+from lth_ray.training.recipe import Recipe
+from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, State, masked_start, train_segment
+
+__all__ = [
+    "COLUMNS", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State", "environment", "evaluate",
+    "masked_start", "train", "train_segment",
+]  # fmt: skip

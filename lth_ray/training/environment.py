@@ -1,0 +1,40 @@
+"""The environment of a result: equal content is promised only within one."""
+
+import os
+import platform
+import sys
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+
+@lru_cache(maxsize=4)
+def environment(device: str) -> dict[str, Any]:
+    """Device model, instruction set, threads, world size and library versions, as plain data."""
+    packages = {}
+    for name in ("torch", "torchvision", "numpy", "lth_ray"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "unknown"
+    is_cuda = torch.device(device).type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "world_size": 1,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "packages": packages,
+    }
+
+
+def _processor() -> str:
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

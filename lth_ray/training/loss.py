@@ -1,0 +1,62 @@
+"""Losses and evaluation: sums over images divided by their number."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from lth_ray.config import Train
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+Step = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
+
+
+def training_step(train: Train) -> Step:
+    """fn(model, batch) -> (mean loss, metrics): the study's own, else the cross entropy with label smoothing."""
+    if train.step is not None or train.loss is not None:
+        own: Step = train.step or train.loss  # type: ignore[assignment]
+        return own
+
+    def cross_entropy(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+        inputs, labels = batch
+        return F.cross_entropy(model(inputs), labels, label_smoothing=train.label_smoothing), {}
+
+    return cross_entropy
+
+
+def precision_context(precision: str, device: torch.device) -> torch.autocast:
+    """bf16 autocast, or nothing for fp32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss and share of images classified rightly, over n images."""
+
+    loss: float
+    accuracy: float
+    n: int
+
+
+@torch.inference_mode()
+def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> Evaluation:
+    """Measures `model` in evaluation mode over every image of `batches`, once each."""
+    was_training = model.training
+    model.eval()
+    loss_sum: torch.Tensor | float = 0.0
+    right: torch.Tensor | int = 0
+    n = 0
+    for inputs, labels in batches:
+        with precision_context(train.precision, inputs.device):
+            logits = model(inputs)
+            if train.loss is None:
+                loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+            else:
+                loss = train.loss(model, (inputs, labels))[0] * len(labels)
+        loss_sum = loss_sum + loss.double()
+        right = right + (logits.argmax(1) == labels).sum()
+        n += len(labels)
+    model.train(was_training)
+    return Evaluation(float(loss_sum) / n, int(right) / n, n)

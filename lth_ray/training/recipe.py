@@ -1,0 +1,115 @@
+"""A recipe: a study's model, data and training with every length in steps and the data identified."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from lth_ray.config import ConfigError, Data, Length, Model, Train, meaning, steps
+from lth_ray.data import Identity
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a step of training depends on but its weights, mask and seeds."""
+
+    model: Model
+    data: Data
+    train: Train
+    identity: Identity
+
+    def __post_init__(self) -> None:
+        if self.steps_per_epoch == 0:
+            raise ConfigError(
+                f"Data.batch_size = {self.data.batch_size}: larger than the {self.identity.n_train} training images; "
+                "give a smaller one"
+            )
+        if self.total_steps == 0:
+            raise ConfigError(
+                f"Train.length = {self.train.length}: no step at all with {self.steps_per_epoch} steps an epoch; "
+                "lengthen it"
+            )
+        for name in ("warmup", "milestones"):
+            value = getattr(self.train, name)
+            for point in value if isinstance(value, tuple) else (value,):
+                if self.steps(point) > self.total_steps:
+                    raise ConfigError(
+                        f"Train.{name} = {point}: step {self.steps(point)} lies beyond the end of training, "
+                        f"{self.train.length} = step {self.total_steps}; shorten it or lengthen Train.length"
+                    )
+        milestones = [self.steps(point) for point in self.train.milestones]
+        if sorted({0, *milestones}) != [0, *milestones]:
+            raise ConfigError(
+                f"Train.milestones are steps {milestones}: out of order; list steps after 0, the earliest first"
+            )
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """floor(n_train / batch size): the rest of an epoch is dropped."""
+        return self.identity.n_train // self.data.batch_size
+
+    @cached_property
+    def total_steps(self) -> int:
+        """T, the step at which training ends."""
+        return self.steps(self.train.length)
+
+    @cached_property
+    def warmup_steps(self) -> int:
+        return self.steps(self.train.warmup)
+
+    @cached_property
+    def milestone_steps(self) -> tuple[int, ...]:
+        return tuple(self.steps(point) for point in self.train.milestones)
+
+    @cached_property
+    def evaluate_every(self) -> int:
+        return max(1, self.steps(self.train.evaluate_every))
+
+    def steps(self, length: Length) -> int:
+        """A length in optimizer steps."""
+        return length.to_steps(self.steps_per_epoch)
+
+    def evaluation_steps(self, first: int, last: int) -> list[int]:
+        """The steps after `first`, up to `last`, at which validation and test sets are measured."""
+        every = self.evaluate_every
+        found = list(range((first // every + 1) * every, last + 1, every))
+        return found if found and found[-1] == last else [*found, last]
+
+    def lr(self, step: int) -> float:
+        """The learning rate of optimizer step `step` (0 is the first)."""
+        train = self.train
+        if step < self.warmup_steps:
+            return train.lr * (step + 1) / self.warmup_steps
+        if train.schedule == "milestones":
+            return train.lr * train.gamma ** sum(step >= milestone for milestone in self.milestone_steps)
+        share = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        if train.schedule == "linear":
+            return train.lr + (train.final_lr - train.lr) * share
+        if train.schedule == "cosine":
+            return train.final_lr + (train.lr - train.final_lr) * (1 + math.cos(math.pi * share)) / 2
+        return train.lr
+
+    def fine_tuning(self) -> "Recipe":
+        """This recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""
+        last = self.lr(self.total_steps - 1)
+        constant = replace(self.train, lr=last, schedule="constant", milestones=(), warmup=steps(0), final_lr=0.0)
+        return replace(self, train=constant)
+
+    def meaning(self) -> dict[str, Any]:
+        """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
+        data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest}
+        in_steps = {f.name: self._in_steps(getattr(self.train, f.name)) for f in fields(self.train)}
+        train = {name: in_steps[name] for name in meaning(self.train)}
+        return {"model": meaning(self.model), "data": data, "train": train}
+
+    def _in_steps(self, value: Any) -> Any:
+        if isinstance(value, Length):
+            return self.steps(value)
+        if isinstance(value, tuple):
+            return [self._in_steps(item) for item in value]
+        return meaning(value)
+
+
+def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in names}

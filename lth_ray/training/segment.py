@@ -1,0 +1,164 @@
+"""A segment: one piece of training from step a to step b, paused wherever something is to be kept."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lth_ray.data import Batches, Dataset, evaluation_batches
+from lth_ray.training.loop import Mask, Run, train
+from lth_ray.training.loss import evaluate
+from lth_ray.training.optimizers import mask_optimizer
+from lth_ray.training.recipe import Recipe
+
+State = dict[str, torch.Tensor]
+Journal = dict[str, list[Any]]
+COLUMNS = (
+    "step", "epoch", "lr", "train_loss", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The sub-seeds a step depends on."""
+
+    order: int
+    augmentation: int
+    dropout: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a segment, or what is left of it, sets out from.
+
+    model: weights and buffers. optimizer: its state_dict, None for a fresh one. journal: what is measured already.
+    """
+
+    step: int
+    model: State
+    optimizer: dict[str, Any] | None = None
+    journal: Journal = field(default_factory=dict)
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Training stopped after `step` steps; the run's weights may be copied now.
+
+    due: a checkpoint is due. finite: False ends the segment (a NaN or infinite loss or weight).
+    """
+
+    step: int
+    run: Run
+    journal: Journal
+    due: bool
+    finite: bool
+
+
+def train_segment(
+    key: str,
+    recipe: Recipe,
+    model: torch.nn.Module,
+    dataset: Dataset,
+    mask: Mask | None,
+    seeds: Seeds,
+    start: Start,
+    last: int,
+    *,
+    first: int | None = None,
+    pauses: frozenset[int] = frozenset(),
+    checkpoint_every_s: float = math.inf,
+    measured: bool = True,
+) -> Iterator[Pause]:
+    """Trains `model` from `start` to step `last`, yielding a Pause at each evaluation, at each of `pauses`,
+    and when a checkpoint is due. Where and how often it pauses changes no result.
+
+    mask: {parameter: bool}, True keeps. first: the segment's own first step, where `start` is a checkpoint in its
+    middle. measured: False evaluates nothing.
+    """
+    run = _begin(key, recipe, model, dataset, mask, seeds, start)
+    journal: Journal = {name: list(values) for name, values in start.journal.items()}
+    first = start.step if first is None else first
+    evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
+    deadline = time.monotonic() + checkpoint_every_s
+    for stop in sorted(step for step in evaluations | pauses | {last} if start.step < step <= last or first == last):
+        while True:
+            train(run, stop, deadline)
+            finite = _is_finite(run)
+            if run.step in evaluations:
+                measure(run, dataset, journal)
+            due = time.monotonic() >= deadline
+            # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
+            if finite or run.step in evaluations or not measured:
+                yield Pause(run.step, run, journal, due, finite)
+                if not finite:
+                    return
+            if due:
+                deadline = time.monotonic() + checkpoint_every_s
+            if run.step >= stop:
+                break
+
+
+def _begin(
+    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start
+) -> Run:
+    """A Run at `start`: weights and optimizer loaded, pruned weights and their momentum at zero."""
+    masked_start(model, start.model, mask)
+    batches = Batches(
+        dataset.train, dataset.mean, dataset.std, recipe.data.batch_size, seeds.order, seeds.augmentation,
+        recipe.data.augment, recipe.data.augment_padding,
+    )  # fmt: skip
+    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step)
+    if start.optimizer is not None:
+        run.optimizer.load_state_dict(copy.deepcopy(start.optimizer))  # which would keep the tensors it is given
+        mask_optimizer(run.optimizer, run.kept)
+    run.loss_sum += start.loss_sum
+    run.loss_steps = start.loss_steps
+    return run
+
+
+def masked_start(model: torch.nn.Module, state: State, mask: Mask | None) -> None:
+    """Loads `state` into `model` with pruned weights at exactly +0.0."""
+    model.load_state_dict(state)
+    if mask:
+        parameters = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, kept in mask.items():
+                parameters[name].masked_fill_(~kept.to(parameters[name].device), 0.0)
+
+
+def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
+    """Appends one row of measurements at the run's step to `journal`."""
+    recipe = run.recipe
+    row: dict[str, Any] = {
+        "step": run.step,
+        "epoch": run.step / recipe.steps_per_epoch,
+        "lr": recipe.lr(max(0, run.step - 1)),
+        "train_loss": float(run.loss_sum) / run.loss_steps if run.loss_steps else None,
+    }
+    for name, split in (("validation", dataset.validation), ("test", dataset.test)):
+        if split is not None:
+            part = split if recipe.data.evaluation_images is None else split.first(recipe.data.evaluation_images)
+            measured = evaluate(run.model, evaluation_batches(part, dataset.mean, dataset.std), recipe.train)
+            row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
+    row = {f"train_{name}": float(value) for name, value in run.metrics.items()} | row
+    n = len(journal.get("step", ()))
+    for name in {**dict.fromkeys(COLUMNS), **row}:
+        journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))
+    run.loss_sum.zero_()
+    run.loss_steps = 0
+
+
+def _is_finite(run: Run) -> bool:
+    """Whether training can go on; the last step may have left finite losses and infinite weights."""
+    return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
+
+
+def _finite_or_none(value: Any) -> Any:
+    """JSON has no NaN: what is not finite is recorded as missing."""
+    return None if value is None or (isinstance(value, float) and not math.isfinite(value)) else value
