@@ -1,0 +1,230 @@
+"""Carries out one planned piece of training: from the nearest stored state, through checkpoints, to its record."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from lth_ray import probes, pruning
+from lth_ray.data import Dataset
+from lth_ray.lottery.derivation import BACKEND
+from lth_ray.lottery.realise import (
+    Mask,
+    MissingState,
+    build,
+    mask_of,
+    recorded_mask,
+    start_state,
+    stored_record,
+    stored_state,
+)
+from lth_ray.lottery.stock import Record
+from lth_ray.lottery.task import Task
+from lth_ray.store import Store, content, mask_path, segment_path, state_path
+from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
+from lth_ray.training import Pause, Start, environment, train_segment
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task. trained_steps: optimizer steps taken here, 0 where it was stored already."""
+
+    record: Record | None
+    trained_steps: int
+    seconds: float
+
+
+@dataclass
+class Progress:
+    """What a task holds beside its run, across interruptions.
+
+    seconds: spent on it before `began` (time.monotonic()). environments: in which it was trained, the present one last.
+    contents: of the states kept so far, by step.
+    """
+
+    start: Start
+    environments: list[dict[str, Any]]
+    began: float
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    seconds: float = 0.0
+    contents: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def spent_s(self) -> float:
+        return self.seconds + time.monotonic() - self.began
+
+
+def execute(task: Task, store: Store, dataset: Dataset, device: str, checkpoint_every_s: float) -> Outcome:
+    """Trains `task.segment` and publishes its record unless that is done; what was published first stands.
+
+    Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
+    """
+    began = time.monotonic()
+    record = _published(task, store)
+    making = task
+    if record is not None:
+        missing = task.missing(store)
+        if record["diverged_at"] is not None or not missing:
+            store.drop_checkpoints(task.key)
+            return Outcome(record if task.measured else None, 0, 0.0)
+        if task.measured:  # another run was first, and did not keep all that this one's study needs
+            making = task.for_states(missing)
+    model = build(task.segment.recipe)
+    mask = mask_of(task.segment, model, store) if making.measured else recorded_mask(store, task.record_key)
+    progress = _beginning(making, store, began, device)
+    last = _train(making, store, model.to(device), dataset, mask, progress, checkpoint_every_s)
+    if making.measured:
+        record = _publish(making, store, _record(making, store, model, mask, last, progress), progress.contents)
+    probes.point("published")
+    store.drop_checkpoints(making.key)
+    _discard(task, store)
+    steps = last.step - progress.start.step
+    return Outcome(record if task.measured else None, steps, time.monotonic() - began)
+
+
+def _published(task: Task, store: Store) -> Record | None:
+    """The record of the task's segment, its mask made again where that was lost."""
+    record = stored_record(store, task.record_key)
+    if record is None or record["mask"] is None or store.exists(mask_path(record["mask"])):
+        return record
+    mask = mask_of(task.segment, build(task.segment.recipe), store)
+    if mask is not None and store.save_mask(mask) == record["mask"]:
+        return record
+    store.quarantine(segment_path(task.record_key))  # made in another environment: nothing can restore that mask
+    return None
+
+
+def _train(
+    task: Task, store: Store, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, progress: Progress,
+    checkpoint_every_s: float,
+) -> Pause:  # fmt: skip
+    """Trains to the end, keeping states and checkpoints on the way; the last pause."""
+    segment, last = task.segment, None
+    for last in train_segment(
+        task.key, segment.recipe, model, dataset, mask, segment.seeds, progress.start, segment.last,
+        first=segment.first, pauses=task.states, checkpoint_every_s=checkpoint_every_s, measured=task.measured,
+    ):  # fmt: skip
+        if last.step in task.states and last.finite and not (task.starts_anew and last.step == segment.first):
+            _keep(task, store, last, progress)
+        if last.due and last.finite and last.step < segment.last:
+            _checkpoint(task, store, last, progress)
+    assert last is not None
+    return last
+
+
+def _beginning(task: Task, store: Store, began: float, device: str) -> Progress:
+    """From the newest checkpoint; for a task that only makes states, else from the nearest stored one; else the start.
+
+    Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
+    """
+    segment, missing, here = task.segment, task.missing(store), [environment(device)]
+    contents = {}
+    if task.starts_anew and segment.first in missing:
+        state = start_state(segment.start, segment.recipe, store)
+        contents[segment.first] = store.save_state(segment.trajectory, segment.first, state.model)
+        missing.remove(segment.first)
+    wanted = min(missing, default=segment.last)
+    checkpoint = store.newest_checkpoint(task.key)
+    if checkpoint is not None and checkpoint.step <= wanted:
+        kept = checkpoint.journal
+        start = Start(
+            checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"], kept["loss_steps"]
+        )
+        earlier = [known for known in kept["environments"] if known not in here]
+        contents |= {int(step): digest for step, digest in kept["contents"].items()}
+        return Progress(start, earlier + here, began, kept["started_at"], kept["seconds"], contents)
+    snapshot = None if task.measured else _nearest_snapshot(task, store, wanted)
+    return Progress(snapshot or _first(task, store), here, began, contents=contents)
+
+
+def _first(task: Task, store: Store) -> Start:
+    state = start_state(task.segment.start, task.segment.recipe, store)
+    return Start(task.segment.first, state.model, state.optimizer)
+
+
+def _nearest_snapshot(task: Task, store: Store, wanted: int) -> Start | None:
+    """The last whole state of the trajectory, up to step `wanted`, that training can go on from."""
+    trajectory = task.segment.trajectory
+    paths = (path for path in store.list(states_folder(trajectory)) if path.endswith(OPTIMIZER))
+    steps = {found[1] for path in paths if (found := state_of(path)) is not None}
+    for step in sorted((step for step in steps if step <= wanted), reverse=True):
+        try:
+            state = stored_state(store, trajectory, step, optimizer=True)
+        except MissingState:  # it was damaged: the one before it will do
+            continue
+        return Start(step, state.model, state.optimizer)
+    return None
+
+
+def _keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
+    run = pause.run
+    optimizer = run.optimizer.state_dict() if task.resumable_at(pause.step) else None
+    digest = store.save_state(task.segment.trajectory, pause.step, run.model.state_dict(), optimizer)
+    progress.contents[pause.step] = digest
+
+
+def _checkpoint(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
+    run = pause.run
+    journal = {
+        "rows": pause.journal, "loss_sum": float(run.loss_sum), "loss_steps": run.loss_steps,
+        "started_at": progress.started_at, "seconds": progress.spent_s, "environments": progress.environments,
+        "contents": progress.contents,
+    }  # fmt: skip
+    store.save_checkpoint(task.key, pause.step, run.model.state_dict(), run.optimizer.state_dict(), journal)
+    probes.point("checkpointed")
+
+
+def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
+    """The record that stands. Where another was first, one's own states go unless they are the same."""
+    while not store.publish_segment(task.segment.key, record):
+        first = stored_record(store, task.segment.key)
+        if first is not None:
+            for step, own in contents.items():
+                if first["contents"].get(str(step), own) != own:
+                    store.delete(state_path(task.segment.trajectory, step, own, task.resumable_at(step)))
+            return first
+    return record
+
+
+def _discard(task: Task, store: Store) -> None:
+    """Removes what was there for this task and others, once all of them are finished, unless a record keeps it."""
+    for state in task.discards:
+        maker = stored_record(store, f"{state.trajectory}-{state.step}")
+        is_kept = maker is not None and state.step in maker["states"]
+        if not is_kept and all(store.exists(segment_path(reader)) for reader in state.readers):
+            store.delete_state(state.trajectory, state.step)
+
+
+def _record(
+    task: Task, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
+) -> Record:
+    """The record of a finished segment: existence is completion."""
+    segment = task.segment
+    mask_content = store.save_mask(mask) if mask is not None else None
+    end = content(model.state_dict())
+    return {
+        "key": segment.key,
+        "trajectory": segment.trajectory,
+        "meaning": segment.meaning,
+        "first": segment.first,
+        "last": segment.last,
+        "backend": f"{BACKEND}-{segment.recipe.train.precision}",
+        "mask": mask_content,
+        "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
+        "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
+        "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
+        "files": [mask_path(mask_content)] if mask_content else [],
+        "states": sorted(step for step in task.states - task.passing if last.finite or step < last.step),
+        "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
+        "journal": last.journal,
+        "diverged_at": None if last.finite else last.step,
+        "train_steps": last.step - segment.first,
+        "started_at": progress.started_at,
+        "seconds": round(progress.spent_s, 3),
+        "environment": progress.environments[-1],
+        "earlier_environments": progress.environments[:-1],
+    }

@@ -1,0 +1,77 @@
+"""Jobs: tasks grouped into trials that can run side by side, producers before consumers."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+
+from lth_ray.lottery.branches import BranchResult
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.task import Task
+
+Groups = dict[tuple[str, str], list[str]]  # (kind, job id): task keys
+
+
+@dataclass(frozen=True)
+class Job:
+    """Tasks that run one after another in one trial.
+
+    kind: "dense", "lineage", "branch" or "state". needs: keys of other jobs' tasks that must be done first.
+    """
+
+    id: str
+    kind: str
+    tasks: tuple[Task, ...]
+    needs: frozenset[str]
+
+    @cached_property
+    def num_steps(self) -> int:
+        return sum(task.num_steps for task in self.tasks)
+
+
+def make_jobs(
+    lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Task]
+) -> tuple[Job, ...]:
+    """The jobs that come to the `unfinished` tasks, in an order in which they could run."""
+    makers = {(task.segment.trajectory, step): key for key, task in unfinished.items() for step in task.states}
+    jobs = []
+    for (kind, job_id), keys in _groups(list(lineages), branches, unfinished).items():
+        tasks = tuple(unfinished[key] for key in keys)
+        needs = {makers.get((trajectory, step), "") for task in tasks for trajectory, step, _ in task.reads}
+        needs |= {task.segment.needs_mask_of or "" for task in tasks if task.measured}
+        jobs.append(Job(job_id, kind, tasks, frozenset(needs & unfinished.keys()) - set(keys)))
+    return _ordered(jobs)
+
+
+def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Task]) -> Groups:
+    """Each task in the first job that asks for it.
+
+    A lineage's chain is shared only from its start, so that jobs never wait for each other in a circle.
+    """
+    groups: Groups = {}
+    claimed: set[str] = set()
+
+    def claim(kind: str, job_id: str, segments: Iterable[Segment | None]) -> None:
+        for segment in segments:
+            if segment is not None and segment.key in unfinished and segment.key not in claimed:
+                claimed.add(segment.key)
+                groups.setdefault((kind, job_id), []).append(segment.key)
+
+    for key, task in unfinished.items():
+        if not task.measured:
+            groups.setdefault(("state", f"state/{task.segment.trajectory[:8]}"), []).append(key)
+    for lineage in lineages:
+        claim("dense", f"dense/{lineage.dense.trajectory[:8]}/seed{lineage.variant.seed}", [lineage.dense])
+    for lineage in lineages:
+        claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])
+    for result in branches:
+        claim("branch", result.id, [result.segment])
+    return groups
+
+
+def _ordered(jobs: list[Job]) -> tuple[Job, ...]:
+    by_id = {job.id: job for job in jobs}
+    producer = {task.key: job.id for job in jobs for task in job.tasks}
+    needed = {job.id: sorted({producer[need] for need in job.needs}) for job in jobs}
+    return tuple(by_id[job_id] for job_id in TopologicalSorter(needed).static_order())

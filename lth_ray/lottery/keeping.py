@@ -1,0 +1,87 @@
+"""Which states are kept, for how long, and which of them are to be made again."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from lth_ray.lottery.derivation import Init, Segment
+from lth_ray.lottery.stock import Stock
+from lth_ray.lottery.task import Discard, Task
+
+StateAt = tuple[str, int]  # trajectory, step
+
+
+def segment_tasks(segments: Iterable[Segment], keep: str) -> dict[str, Task]:
+    """{key: task} of every segment of a study, with what is kept of each.
+
+    That is: what other segments start from or prune, the start where it is newly drawn, the end of dense runs, and
+    what `keep` says. Under "rewind" a ticket's trained state is there only until the next round is trained.
+    """
+    segments = list(segments)
+    readers: dict[StateAt, set[str]] = defaultdict(set)
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for segment in segments:
+        for trajectory, step, _ in segment.needs:
+            readers[trajectory, step].add(segment.key)
+            wanted[trajectory].add(step)
+    tasks = {segment.key: _task(segment, wanted[segment.trajectory], keep) for segment in segments}
+    for task in list(tasks.values()):
+        for step in task.passing:
+            discard = Discard(task.segment.trajectory, step, frozenset(readers[task.segment.trajectory, step]))
+            for key in discard.readers:
+                if discard not in tasks[key].discards:
+                    tasks[key] = replace(tasks[key], discards=(*tasks[key].discards, discard))
+    return tasks
+
+
+def _task(segment: Segment, wanted: set[int], keep: str) -> Task:
+    read = {step for step in wanted if segment.first <= step <= segment.last}
+    kept = {segment.first} if isinstance(segment.start, Init) else set()
+    if keep != "rewind" or segment.mask is None:
+        kept |= {segment.last} | read
+    if keep == "all":
+        kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
+    return Task(segment, frozenset(kept | read), frozenset(read - kept), resumable=segment.mask is None)
+
+
+def state_tasks(tasks: Mapping[str, Task], stock: Stock) -> dict[str, Task]:
+    """Tasks for the states of finished segments that are asked for and not there: those of a later rewind point,
+    what was not kept or was lost, and what is needed to make them again."""
+    finished = [task for key, task in tasks.items() if key in stock.records and not stock.diverged(key)]
+    unfinished = [task for key, task in tasks.items() if key not in stock.records]
+    makers = {(task.segment.trajectory, step): task for task in finished for step in task.states}
+    for task in unfinished:
+        for step in task.states:
+            makers.pop((task.segment.trajectory, step), None)  # made on its way
+    asked = [(trajectory, step) for task in unfinished for trajectory, step, _ in task.reads]
+    asked += [(task.segment.trajectory, step) for task in finished for step in task.states - task.passing]
+    missing: dict[str, set[int]] = defaultdict(set)
+    while asked:
+        trajectory, step = asked.pop()
+        maker = makers.get((trajectory, step))
+        if maker is not None and step not in missing[trajectory] and not _is_there(maker, step, stock):
+            missing[trajectory].add(step)
+            asked += [(start, first) for start, first, _ in maker.segment.start_needs]
+    made = [
+        task for trajectory, steps in missing.items() if steps
+        for task in _pieces(makers[trajectory, max(steps)], sorted(steps), stock)
+    ]  # fmt: skip
+    return {task.key: task for task in made}
+
+
+def _is_there(task: Task, step: int, stock: Stock) -> bool:
+    return (task.segment.trajectory, step) in (stock.resumable if task.resumable_at(step) else stock.states)
+
+
+def _pieces(task: Task, steps: list[int], stock: Stock) -> list[Task]:
+    """Training that makes the states at `steps`, each piece of it from the nearest earlier snapshot."""
+    trajectory, first = task.segment.trajectory, task.segment.first
+    snapshots = {step for at, step in stock.resumable if at == trajectory}
+    pieces: list[tuple[int, list[int]]] = []
+    for step in steps:
+        begins = max((snapshot for snapshot in snapshots if snapshot <= step), default=first)
+        if pieces and begins <= pieces[-1][1][-1]:
+            pieces[-1][1].append(step)
+        else:
+            pieces.append((begins, [step]))
+    return [task.for_states(made, begins) for begins, made in pieces]

@@ -1,0 +1,157 @@
+"""The plan: a study unfolded into jobs with keys, in which nothing is trained twice."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lth_ray.config import ConfigError, Data, Study, variants
+from lth_ray.data import Identity, identify
+from lth_ray.lottery.branches import BranchResult, branch_results
+from lth_ray.lottery.checks import check_networks
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.jobs import Job, make_jobs
+from lth_ray.lottery.keeping import segment_tasks, state_tasks
+from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.stock import Stock, take_stock
+from lth_ray.lottery.task import Task
+from lth_ray.store import Store
+from lth_ray.training import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study comes to.
+
+    tasks: every task of the study by key, finished or not. jobs: what is left to do, producers before consumers.
+    """
+
+    study: Study
+    lineages: tuple[Lineage, ...]
+    branches: tuple[BranchResult, ...]
+    tasks: dict[str, Task]
+    jobs: tuple[Job, ...]
+    identities: dict[Data, Identity]
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        return frozenset(self.tasks)
+
+    @cached_property
+    def unique_steps(self) -> int:
+        """Optimizer steps of the whole study, each counted once."""
+        return sum(task.segment.num_steps for task in self.tasks.values())
+
+    @cached_property
+    def branch_steps(self) -> int:
+        """Those of `unique_steps` that branches take."""
+        keys = {result.segment.key for result in self.branches} & self.keys
+        return sum(self.tasks[key].segment.num_steps for key in keys)
+
+    @cached_property
+    def naive_steps(self) -> int:
+        """The steps of training every lineage from its own initialisation, and every branch by itself."""
+        rounds = sum(
+            (r.segment.num_steps + (r.search.num_steps if r.search else 0))
+            for lineage in self.lineages for r in lineage.rounds
+        )  # fmt: skip
+        return rounds + sum(b.segment.num_steps for b in self.branches)
+
+    @cached_property
+    def remaining_steps(self) -> int:
+        return sum(job.num_steps for job in self.jobs)
+
+    @cached_property
+    def priorities(self) -> dict[str, int]:
+        """Steps on the longest chain that each job begins: long chains go first."""
+        producer = {task.key: job.id for job in self.jobs for task in job.tasks}
+        longest: dict[str, int] = {}
+        for job in reversed(self.jobs):
+            longest[job.id] = longest.get(job.id, 0) + job.num_steps
+            for need in job.needs & producer.keys():
+                longest[producer[need]] = max(longest.get(producer[need], 0), longest[job.id])
+        return longest
+
+
+def make_plan(
+    study: Study,
+    data_root: str | None = None,
+    store: Store | None = None,
+    identities: Mapping[Data, Identity] | None = None,
+) -> Plan:
+    """Unfolds a study; with a store, `jobs` holds only what is not done yet.
+
+    identities: of a recorded study, whose data sets and functions need not be at hand and were checked before.
+
+    Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
+    """
+    known = dict(identities or {})
+    lineages = _lineages(study, data_root, known)
+    branches = tuple(result for lineage in lineages for result in branch_results(lineage))
+    _check_distinct("Study.branches: two results", (result.id for result in branches))
+    if identities is None:
+        check_networks(lineages)
+    every = _segments(lineages, branches, {})
+    stock = take_stock(store, every) if store else Stock()
+    tasks = segment_tasks(_segments(lineages, branches, _ended_early(lineages, stock)).values(), study.keep)
+    unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
+    jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
+    return Plan(study, lineages, branches, tasks, jobs, known)
+
+
+def _lineages(study: Study, data_root: str | None, identities: dict[Data, Identity]) -> tuple[Lineage, ...]:
+    found = []
+    for variant in variants(study):
+        data = variant.study.data
+        if data not in identities:
+            identities[data] = identify(data, data_root)
+        found.append(Lineage(variant, Recipe(variant.study.model, data, variant.study.train, identities[data])))
+    _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
+    return tuple(found)
+
+
+def _check_distinct(what: str, ids: Iterable[str]) -> None:
+    name, number = next(iter(Counter(ids).most_common(1)), ("", 0))
+    if number > 1:
+        raise ConfigError(f"{what} would be called {name!r}; leave one of them out")
+
+
+def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
+    """{lineage: last round} of the lineages that have ended: a loss that diverged, or the accuracy rule."""
+    ended: dict[str, int] = {}
+    for lineage in lineages:
+        below = lineage.variant.study.stop_below
+        for r in lineage.rounds:
+            record = stock.records.get(r.segment.key)
+            stopped = r.number > 0 and below is not None and record is not None and stops(record, below)
+            if stopped or any(stock.diverged(s.key) for s in (r.segment, r.search) if s):
+                ended[lineage.id] = r.number
+                break
+    return ended
+
+
+def stops(record: Mapping[str, Any], below: float) -> bool:
+    """Whether the accuracy rule ends a lineage at this record: validation accuracy, else test accuracy, under it."""
+    for name in ("validation_accuracy", "test_accuracy"):
+        values = record["journal"].get(name) or [None]
+        if values[-1] is not None:
+            return bool(values[-1] < below)
+    return False
+
+
+def _segments(
+    lineages: Iterable[Lineage], branches: Iterable[BranchResult], ended: Mapping[str, int]
+) -> dict[str, Segment]:
+    """Every segment by key, producers before consumers; what lies behind a lineage's end is left out."""
+    found: dict[str, Segment] = {}
+    for lineage in lineages:
+        last = ended.get(lineage.id, lineage.prune.rounds)
+        for r in lineage.rounds[: last + 1]:
+            for segment in (r.segment, r.search if r.number < last else None):
+                if segment is not None:
+                    found.setdefault(segment.key, segment)
+    for result in branches:
+        if result.round <= ended.get(result.lineage.id, result.round):
+            found.setdefault(result.segment.key, result.segment)
+    return found

@@ -1,0 +1,130 @@
+"""Rounds: iterative magnitude pruning, one-shot pruning and the retraining methods, as chains of segments.
+
+Every function here is pure: it says what a round is made from, and trains nothing.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lth_ray.config import ConfigError, Prune, Rewind, Subseeds, Variant, digest, meaning, subseed
+from lth_ray.lottery.derivation import Init, MaskSource, Pruned, Segment, Snapshot, StartSource
+from lth_ray.training import Recipe, Seeds
+
+
+@dataclass(frozen=True)
+class Round:
+    """A ticket to be: round `number` of a lineage.
+
+    segment: the training that gives the ticket. search: training that only finds the next round's mask (method
+    "continue").
+    """
+
+    number: int
+    segment: Segment
+    search: Segment | None = None
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One chain of rounds from one (seed, rewind point, swept values)."""
+
+    variant: Variant
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        if self.rewind_step > self.recipe.total_steps:
+            raise ConfigError(
+                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond the end of training, "
+                f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier rewind point"
+            )
+
+    @property
+    def rewind(self) -> Rewind:
+        return self.variant.rewind
+
+    @property
+    def prune(self) -> Prune:
+        return self.variant.study.prune
+
+    @cached_property
+    def rewind_step(self) -> int:
+        """k"""
+        return self.recipe.steps(self.rewind.point)
+
+    @cached_property
+    def id(self) -> str:
+        """A readable name, unique in its study: arm, swept values, rewind step and seed."""
+        parts = [self.variant.arm] if self.variant.arm else []
+        parts += [f"{path.split('.')[-1]}={value}" for path, value in self.variant.varied.items()]
+        if self.rewind.method != "weights":
+            parts.append(self.rewind.method)
+        if self.rewind.optimizer != "fresh":
+            parts.append(self.rewind.optimizer)
+        return "/".join([*parts, f"k{self.rewind_step}", f"seed{self.variant.seed}"]).replace(" ", "")
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        chosen = self.variant.study.subseeds
+        return Seeds(*(self._subseed(chosen, name) for name in ("order", "augmentation", "dropout")))
+
+    def _subseed(self, chosen: Subseeds, name: str) -> int:
+        own = getattr(chosen, name)
+        return subseed(self.variant.seed if own is None else own, name)
+
+    @cached_property
+    def dense(self) -> Segment:
+        """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch."""
+        init = self.initial(self._subseed(self.variant.study.subseeds, "init"))
+        return Segment(self.recipe, init, None, self.seeds, 0, self.recipe.total_steps)
+
+    def initial(self, seed: int) -> Init:
+        return Init(self.recipe.model, self.recipe.identity.digest, seed)
+
+    @cached_property
+    def rewound(self) -> Snapshot:
+        """The state of the rewind point. At its ends training has no optimizer state to restore."""
+        restored = self.rewind.optimizer == "restored" and 0 < self.rewind_step < self.recipe.total_steps
+        return Snapshot(self.dense.trajectory, self.rewind_step, restored)
+
+    @cached_property
+    def rounds(self) -> tuple[Round, ...]:
+        """Round 0 to the last."""
+        found = [Round(0, self.dense)]
+        for number in range(1, self.prune.rounds + 1):
+            before = self.dense if self.prune.one_shot else (found[-1].search or found[-1].segment)
+            found.append(self._round(number, before))
+        return tuple(found)
+
+    def _round(self, number: int, before: Segment) -> Round:
+        """The round that prunes the weights at the end of `before`."""
+        mask = Pruned(
+            before.key, before.trajectory, before.last, self.rule, number if self.prune.one_shot else 1,
+            self._pruning_seed(number),
+        )  # fmt: skip
+        ended = Snapshot(before.trajectory, before.last)
+        method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
+        if method == "weights":
+            return Round(number, self.piece(self.rewound, mask))
+        if method == "learning_rate":
+            return Round(number, self.piece(ended, mask))
+        if method == "fine_tune":
+            return Round(number, Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k))
+        searches = not self.prune.one_shot and number < self.prune.rounds
+        return Round(number, self.piece(self.rewound, mask), self.piece(ended, mask) if searches else None)
+
+    def piece(self, start: StartSource, mask: MaskSource) -> Segment:
+        """Training from the rewind point's place in schedule and data to the end."""
+        return Segment(self.recipe, start, mask, self.seeds, self.rewind_step, self.recipe.total_steps)
+
+    @cached_property
+    def rule(self) -> dict[str, Any]:
+        """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's."""
+        return {name: value for name, value in meaning(self.prune).items() if name != "one_shot"}
+
+    def _pruning_seed(self, number: int) -> int | None:
+        return subseed(self.variant.seed, "prune", number) if self.prune.criterion == "random" else None
+
+    def digest(self, number: int) -> str:
+        """Identifies (lineage, round) in records, also where lineages share a dense run."""
+        return digest("ticket", {"lineage": self.id, "round": number, "segment": self.rounds[number].segment.key})

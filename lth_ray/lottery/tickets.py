@@ -1,0 +1,61 @@
+"""Loading a ticket: the mask, the weights it is rewound to, the weights it was trained to."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lth_ray.lottery.realise import MissingState
+from lth_ray.store import StorageError, Store
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A sparse subnetwork and what training it gave.
+
+    mask: {parameter: bool tensor}, True keeps; empty for the dense network.
+    rewind_state, trained_state: state dicts with pruned weights at zero; None where the study did not keep them.
+    provenance: the segment's record: its meaning, measurements and environment.
+    """
+
+    mask: Tensors
+    rewind_state: Tensors | None
+    trained_state: Tensors | None
+    provenance: dict[str, Any]
+
+
+def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None) -> Ticket:
+    """The ticket of a row of Results.tickets() or branches().
+
+    key_or_path: the row's `key`, or the path of its record (STORAGE/segments/KEY.json).
+    storage: the study's storage; by default ./lth_storage, or where the path says.
+    Raises StorageError when there is no such ticket, DamagedFile where a file of it is not what was written.
+    """
+    root, folder, name = os.fspath(key_or_path).rpartition("segments/")
+    if folder:
+        storage, key = storage or root.rstrip("/") or ".", name.removesuffix(".json")
+    else:
+        storage, key = storage or "./lth_storage", os.path.basename(name).removesuffix(".json")
+    store = Store.open(storage, writable=False)
+    record = store.segment(key)
+    if record is None:
+        raise StorageError(f"no ticket {key!r} in {store.uri}: give a `key` of Results.tickets(), and its storage")
+    mask = store.load_mask(record["mask"]) if record["mask"] else {}
+    start = record["meaning"]["start"]
+    trajectory, step = start.get("snapshot", record["trajectory"]), start.get("step", record["first"])
+    return Ticket(
+        mask, _masked(store, trajectory, step, mask), _masked(store, record["trajectory"], record["last"], mask), record
+    )
+
+
+def _masked(store: Store, trajectory: str, step: int, mask: Tensors) -> Tensors | None:
+    if store.find_state(trajectory, step) is None:
+        return None
+    state = store.load_state(trajectory, step).model
+    return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}
+
+
+__all__ = ["MissingState", "Ticket", "load_ticket"]

@@ -1,0 +1,78 @@
+"""Imports go only downwards, heavy libraries stay where they belong, and `import lth_ray` is light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
+LAYERS = [
+    {"cli"}, {"running"}, {"record"}, {"lottery"}, {"analysis"}, {"training"}, {"pruning"}, {"models", "data"},
+    {"store"}, {"config"}, {"probes"},
+]  # fmt: skip
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    """The layer of a module: its folder in the package, or its own name; "" for lth_ray/__init__.py itself."""
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return "" if name == "__init__" else name
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything a module imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write absolute imports"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_only_downwards(path: Path) -> None:
+    own = layer(path)
+    assert not own or own in DEPTH, f"{own} is in no layer: enter it in LAYERS"
+    for line, name in imports(path):
+        first, _, rest = name.partition(".")
+        where = f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        assert own in ONLY_IN.get(first, {own}), f"{where}: only {ONLY_IN[first]} may"
+        below = rest.partition(".")[0]
+        if first == "lth_ray" and own and below in DEPTH and below != own:
+            assert DEPTH[below] > DEPTH[own], where
+
+
+def test_every_import_of_the_package_names_a_layer() -> None:
+    """So that `from lth_ray import X` does not go round the rule: only __version__ and layers are imported so."""
+    for path in MODULES:
+        if layer(path):
+            names = {name.split(".")[1] for _, name in imports(path) if name.startswith("lth_ray.")}
+            assert names <= {*DEPTH, "__version__"}, path
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
+    return set(found.stdout.split())
+
+
+HEAVY = {"torch", "ray", "mlflow", "pandas", "pyarrow", "matplotlib"}
+
+
+def test_importing_the_package_and_declaring_a_study_is_light() -> None:
+    declared = "import lth_ray; from lth_ray import Study, Model, Data, Train, Prune, Rewind, RandomReinit, steps"
+    assert not loaded_by(declared) & HEAVY
+
+
+def test_the_science_imports_neither_ray_nor_mlflow() -> None:
+    below = ", ".join(f"lth_ray.{name}" for name in ("lottery", "training", "pruning", "models", "data", "store"))
+    assert not loaded_by(f"import {below}") & {"ray", "mlflow"}
+
+
+def test_the_record_imports_no_ray() -> None:
+    assert "ray" not in loaded_by("import lth_ray.record")
