@@ -1,0 +1,45 @@
+"""Where a study's MLflow record goes, and how long a server that is down may take."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
+LOCAL = "./lth_storage"  # of a study whose own storage is remote
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",  # seconds; by default a server that is down blocks a call for 247 s
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # else it sends usage statistics over the network
+}
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A tracking URI and the folder of the artifacts of new experiments (None: the server's own)."""
+
+    uri: str
+    artifacts: Path | None = None
+
+
+def destination(storage: str, tracking_uri: str | None = None) -> Destination:
+    """`tracking_uri`, else the environment's MLFLOW_TRACKING_URI, else a database of the study's own.
+
+    That is mlflow.db in the storage folder, with the artifacts in mlruns/ beside it; both are in ./lth_storage
+    where the storage is remote. Look at it with: mlflow ui --backend-store-uri URI
+    """
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return Destination(uri)
+    local = storage.removeprefix("file://")
+    folder = Path(LOCAL if "://" in local else local).expanduser().absolute()
+    return Destination(f"sqlite:///{folder / DATABASE}", folder / ARTIFACTS)
+
+
+def prepare_environment() -> None:
+    """Sets ENVIRONMENT where the user has not; MLflow reads it when it is imported and at each request."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # else it tells of each table it makes

@@ -1,0 +1,27 @@
+"""Which code asked a question."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def script_folder() -> Path:
+    """The folder of the script that runs now, else the working directory."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(script).absolute().parent if script else Path.cwd()
+
+
+def commit_of(folder: Path) -> str:
+    """The git commit of a folder, with "+changes" where its working tree differs from it; "" without git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    return commit + ("+changes" if commit and _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,187 @@
+"""What MLflow is told of a lineage, a ticket and a branch, as plain data.
+
+A lineage's run holds measurements at step = round; a ticket's and a branch's hold curves at step = optimizer step.
+The two meanings of step are never mixed in one run. Timestamps are the segment's stored start plus the step in
+milliseconds, so that whatever is sent twice coincides.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lth_ray.config import digest, meaning
+from lth_ray.lottery import BranchResult, Lineage
+from lth_ray.lottery.results import measurements
+
+Record = Mapping[str, Any]
+Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
+
+KIND, LINEAGE, DIGEST, CONTENT = "lth.kind", "lth.lineage", "lth.digest", "lth.content"
+ROUNDS, STORAGE, DIVERGED = "lth.rounds", "lth.storage", "lth.diverged_at"
+PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"
+TEXT_LIMIT = 5000  # characters of a tag or param: MLflow's limits are 8000 and 6000
+FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "seconds", "first", "last", "content")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A run that is to be there. identity: its lth.digest and lth.content; the same run is never made twice.
+
+    started, ended: milliseconds since 1970. files: artifacts, {file name: JSON document}.
+    dataset: name, digest and profile of the data.
+    """
+
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    started: int
+    ended: int | None = None
+    metrics: list[Metric] = field(default_factory=list)
+    files: dict[str, Any] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return self.tags[DIGEST], self.tags[CONTENT]
+
+
+def lineage_digest(lineage: Lineage) -> str:
+    """Identifies a lineage whatever its number of rounds."""
+    rule = meaning(lineage.prune)
+    return digest("ticket", {"lineage": lineage.id, "dense": lineage.dense.key, "prune": rule})
+
+
+def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Description:
+    """The run of a lineage. Its content is that of its dense run, which every later round follows from."""
+    tags = {
+        KIND: "lineage", LINEAGE: lineage.id, DIGEST: lineage_digest(lineage), CONTENT: dense["content"],
+        STORAGE: storage,
+    }  # fmt: skip
+    study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.rounds}
+    identity = lineage.recipe.identity
+    sizes = {
+        name: getattr(identity, name) for name in ("n_train", "n_validation", "n_test", "input_shape", "num_classes")
+    }
+    dataset = {"name": lineage.variant.study.data.name, "digest": identity.digest, "profile": sizes}
+    files = {"study.json": study}
+    return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=dataset)
+
+
+def describe_ticket(lineage: Lineage, number: int, record: Record) -> Description:
+    tags = {KIND: "ticket", DIGEST: lineage.digest(number), "lth.round": str(number), **_tags(lineage, record)}
+    given = {**params(lineage), "round": str(number)}
+    return _described(f"{lineage.id}/round{number}", tags, given, record)
+
+
+def describe_branch(result: BranchResult, record: Record) -> Description:
+    tags = {KIND: "branch", DIGEST: result.digest, "lth.round": str(result.round), **_tags(result.lineage, record)}
+    own = {f"branch.{name}": text(value) for name, value in result.parameters.items()}
+    given = {"round": str(result.round), "branch": result.path, "index": str(result.index), **own}
+    return _described(result.id, tags, params(result.lineage) | given, record)
+
+
+def _described(name: str, tags: dict[str, str], given: dict[str, str], record: Record) -> Description:
+    started, last = milliseconds(record), record["first"] + record["train_steps"]
+    return Description(
+        name, tags, given, started, ended(record),
+        curves(record["journal"], started) + point(record, last), _files(record),
+    )  # fmt: skip
+
+
+def params(lineage: Lineage) -> dict[str, str]:
+    """The same for a lineage and for everything that hangs on it, so that MLflow groups and filters both by them."""
+    study = lineage.variant.study
+    chosen = {
+        "arm": lineage.variant.arm,
+        "seed": lineage.variant.seed,
+        "rewind_step": lineage.rewind_step,
+        "method": lineage.rewind.method,
+        "rewind_optimizer": lineage.rewind.optimizer,
+        "criterion": study.prune.criterion,
+        "scope": study.prune.scope,
+        "prune_fraction": study.prune.fraction,
+        "one_shot": study.prune.one_shot,
+        "model": name_of(lineage),
+        "dataset": study.data.name,
+        "batch_size": study.data.batch_size,
+        "optimizer": study.train.optimizer,
+        "lr": study.train.lr,
+        "warmup_steps": lineage.recipe.warmup_steps,
+        "train_steps": lineage.recipe.total_steps,
+        **lineage.variant.varied,
+    }
+    return {name: text(value) for name, value in chosen.items() if value != ""}
+
+
+def name_of(lineage: Lineage) -> str:
+    """The model's name; of one's own function, the function's."""
+    model = lineage.variant.study.model.name
+    return model if isinstance(model, str) else model.__qualname__
+
+
+def text(value: Any) -> str:
+    """A value as a param: strings as they are, the rest as JSON of its meaning."""
+    plain = meaning(value)
+    return (plain if isinstance(plain, str) else json.dumps(plain))[:TEXT_LIMIT]
+
+
+def curves(journal: Mapping[str, list[Any]], started: int) -> list[Metric]:
+    """A journal's columns at optimizer steps.
+
+    The epoch (a multiple of the step) and a learning rate that never changes (a param) are left out: a metric costs
+    more than anything else here.
+    """
+    steps = journal.get("step", [])
+    skipped = {"step", "epoch"} | ({"lr"} if len(set(journal.get("lr", []))) < 2 else set())
+    return [
+        (name, float(value), step, started + step)
+        for name, values in journal.items() if name not in skipped
+        for step, value in zip(steps, values, strict=True) if value is not None
+    ]  # fmt: skip
+
+
+def point(record: Record, step: int) -> list[Metric]:
+    """Every number that a finished segment measured, at one step: its last, or its round in the lineage's run."""
+    moment = milliseconds(record) + step
+    return [
+        (name, float(value), step, moment) for name, value in measurements(record).items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]  # fmt: skip
+
+
+def milliseconds(record: Record) -> int:
+    """When a segment was begun, in milliseconds since 1970."""
+    return int(datetime.fromisoformat(record["started_at"]).timestamp() * 1000)
+
+
+def ended(record: Record) -> int:
+    """When a segment was done, as `milliseconds`."""
+    return milliseconds(record) + int(1000 * record["seconds"])
+
+
+def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
+    environment = record["environment"]
+    tags = {
+        LINEAGE: lineage.id,
+        CONTENT: record["content"],
+        "lth.segment": record["key"],
+        "lth.backend": record["backend"],
+        "lth.device": environment["device"],
+        "lth.world_size": str(environment.get("world_size", 1)),
+        "lth.versions": json.dumps(environment.get("packages", {}))[:TEXT_LIMIT],
+    }
+    if record["diverged_at"] is not None:
+        tags[DIVERGED] = str(record["diverged_at"])
+    if record["layer_densities"]:  # shows the file below as a table
+        tags["mlflow.loggedArtifacts"] = json.dumps([{"path": "layer_densities.json", "type": "table"}])
+    return tags
+
+
+def _files(record: Record) -> dict[str, Any]:
+    files: dict[str, Any] = {"segment.json": {name: record[name] for name in FROM_RECORD if name in record}}
+    if record["layer_densities"]:
+        rows = [[name, density] for name, density in record["layer_densities"].items()]
+        files["layer_densities.json"] = {"columns": ["layer", "density"], "data": rows}
+    return files

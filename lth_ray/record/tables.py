@@ -1,0 +1,65 @@
+"""The study's tables: Parquet files of every row."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.store import Store, study_path
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Row = Mapping[str, Any]
+
+TEXT, WHOLE, REAL = "string", "int64", "double"
+IDENTITY = {"lineage": TEXT, "arm": TEXT}
+MEASUREMENTS = {
+    "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "round": WHOLE, "remaining_weights": REAL, "sparsity": REAL,
+    "test_accuracy": REAL, "test_error": REAL, "test_loss": REAL, "validation_accuracy": REAL,
+    "early_stop_step": WHOLE, "test_accuracy_at_early_stop": REAL, "train_steps": WHOLE, "diverged_at": WHOLE,
+    "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,
+}  # fmt: skip
+OF_BRANCHES = {"branch": TEXT, "index": WHOLE}
+TICKET_COLUMNS = {**IDENTITY, **MEASUREMENTS}
+BRANCH_COLUMNS = {**TICKET_COLUMNS, **OF_BRANCHES}
+
+
+def write_tables(store: Store, name: str, tickets: Sequence[Row], branches: Sequence[Row]) -> tuple[str, str]:
+    """Writes studies/NAME/tickets.parquet and branches.parquet, each atomically; their paths in the store."""
+    paths = study_path(name, "tickets.parquet"), study_path(name, "branches.parquet")
+    store.put(paths[0], encode_table(tickets, TICKET_COLUMNS, name))
+    store.put(paths[1], encode_table(branches, BRANCH_COLUMNS, name))
+    return paths
+
+
+def encode_table(rows: Sequence[Row], columns: Mapping[str, str], study: str) -> bytes:
+    """Rows as a Parquet file. columns: those that are there whatever the rows are; the others' types are found."""
+    import pyarrow
+    from pyarrow import parquet
+
+    names = list(dict.fromkeys([name for row in rows for name in row] or columns))
+    arrays = [_column([row.get(name) for row in rows], columns.get(name)) for name in names]
+    table = pyarrow.table(dict(zip(names, arrays, strict=True))).replace_schema_metadata({"lth_ray.study": study})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    return file.getvalue()
+
+
+def _column(values: list[Any], kind: str | None) -> "pyarrow.Array":
+    """One column; a swept field's values of several kinds become text."""
+    import pyarrow
+
+    if kind is not None:
+        return pyarrow.array(values, pyarrow.type_for_alias(kind))
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) == 1 and kinds <= {bool, int, float, str}:
+        return pyarrow.array(values)
+    if kinds == {int, float}:
+        return pyarrow.array(values, pyarrow.float64())
+    return pyarrow.array([None if value is None else plain(value) for value in values], pyarrow.string())
+
+
+def plain(value: Any) -> str:
+    """A value of a swept field as text: strings as they are, the rest as JSON where JSON has it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,170 @@
+"""A study's MLflow record: an experiment, a run for each lineage, and nested runs for its tickets and branches.
+
+Nothing is sent twice: a run that is finished is left alone, and one that was broken off is sent again whole; metrics of
+the same value, step and timestamp coincide, so it does not matter where it stopped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lth_ray.lottery import BranchResult, Lineage, Plan
+from lth_ray.record import runs
+from lth_ray.record.destination import Destination, prepare_environment
+from lth_ray.record.lineage_run import LineageRun
+from lth_ray.record.runs import Description, Record
+from lth_ray.record.sending import log_batch, log_dataset, put_files
+from lth_ray.store import Store
+
+Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
+
+
+class UnfinishedError(LookupError):
+    """A ticket or branch result was to be recorded whose segment has no record in the store."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as MLflow has it. whole: everything is there. rounds: its tag lth.rounds."""
+
+    id: str
+    artifacts: str
+    whole: bool
+    status: str
+    rounds: str
+
+
+class Tracking:
+    """Writes to MLflow what a plan's finished segments measured. For one thread of one process.
+
+    Opening it reads the experiment's runs once; from then on a run is found in a dict, by the tags that identify it and
+    by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
+
+    question: what the study asks. commit: of the code that asks it.
+    """
+
+    def __init__(self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "") -> None:
+        prepare_environment()
+        from mlflow.tracking import MlflowClient
+
+        self._plan, self._store, self._commit = plan, store, commit
+        self._client: Any = MlflowClient(tracking_uri=where.uri)
+        self._experiment = self._find_experiment(where, question)
+        self._runs: dict[Identity, Run] = {}
+        self._lineages: dict[str, LineageRun] = {}
+        self._tickets: dict[tuple[str, int], str] = {}
+        self._read_runs()
+
+    def ticket(self, lineage: Lineage, number: int) -> bool:
+        """Records a finished ticket; False where that is done already. Raises UnfinishedError."""
+        record = self._record(lineage.rounds[number].segment.key)
+        parent = self._lineage(lineage)
+        parent.add(number, record)
+        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record), parent.id)
+        self._tickets[lineage.id, number] = run_id
+        return is_new
+
+    def branch(self, result: BranchResult) -> bool:
+        """Records a finished branch result, under its ticket's run; that goes first where it is not there yet."""
+        record = self._record(result.segment.key)
+        ticket = result.lineage.id, result.round
+        if ticket not in self._tickets:
+            self.ticket(result.lineage, result.round)
+        return self._send(runs.describe_branch(result, record), self._tickets[ticket])[1]
+
+    def flush(self) -> None:
+        """Sends what the lineages' own runs have gained since the last time."""
+        for run in self._lineages.values():
+            run.flush()
+
+    def close(self, running: bool = False) -> None:
+        """Settles the status of every lineage: FINISHED where its last round is there, else KILLED.
+
+        running: somebody goes on with the study, whose unfinished lineages stay RUNNING.
+        """
+        self.flush()
+        if not running:
+            for run in self._lineages.values():
+                run.stop()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _find_experiment(self, where: Destination, question: str) -> str:
+        name = self._plan.study.name
+        given = {"mlflow.note.content": question, runs.COMMIT: self._commit}
+        tags = {key: value for key, value in given.items() if value}
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = (where.artifacts / name).as_uri() if where.artifacts else None
+            return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
+        for key, value in tags.items():
+            if found.tags.get(key) != value:
+                self._client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
+
+    def _read_runs(self) -> None:
+        """Fills the dict of runs, and ends those of lineages that the study has dropped since it was broken off."""
+        asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
+        for run in self._all_runs():
+            tags, info = run.data.tags, run.info
+            if runs.DIGEST not in tags:
+                continue
+            is_lineage = tags.get(runs.KIND) == "lineage"
+            whole = runs.ROUNDS in tags if is_lineage else info.status == "FINISHED"
+            found = Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))
+            self._runs[tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")] = found
+            is_ours = tags.get(runs.STORAGE) == self._store.uri
+            if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
+                self._client.set_terminated(info.run_id, "KILLED")
+
+    def _all_runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment], max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _record(self, key: str) -> Record:
+        record = self._store.segment(key)
+        if record is None:
+            raise UnfinishedError(f"segment {key} has no record in {self._store.uri}: it is not finished")
+        return record
+
+    def _lineage(self, lineage: Lineage) -> LineageRun:
+        if lineage.id not in self._lineages:
+            dense = self._record(lineage.dense.key)
+            run, _ = self._fill(runs.describe_lineage(lineage, dense, self._store.uri), "")
+            self._lineages[lineage.id] = LineageRun(self._client, run.id, lineage, run.status, run.rounds)
+        return self._lineages[lineage.id]
+
+    def _send(self, description: Description, parent: str) -> tuple[str, bool]:
+        """The id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that is new."""
+        run, is_new = self._fill(description, parent)
+        if is_new:
+            self._client.set_terminated(run.id, "FINISHED", end_time=description.ended)
+            self._runs[*description.identity, parent] = replace(run, whole=True, status="FINISHED")
+        return run.id, is_new
+
+    def _fill(self, description: Description, parent: str) -> tuple[Run, bool]:
+        """The run of a description, and whether anything had to be sent for it."""
+        identity = (*description.identity, parent)
+        run = self._runs.get(identity)
+        if run is not None and run.whole:
+            return run, False
+        if run is None:
+            run = self._runs[identity] = self._create(description, parent)
+        log_batch(self._client, run.id, description.metrics, description.params, {})
+        put_files(self._client, run.id, run.artifacts, description.files)
+        if description.dataset:
+            log_dataset(self._client, run.id, description.dataset)
+        return run, True
+
+    def _create(self, description: Description, parent: str) -> Run:
+        own = {runs.PARENT: parent, runs.COMMIT: self._commit}
+        tags = description.tags | {key: value for key, value in own.items() if value}
+        info = self._client.create_run(
+            self._experiment, start_time=description.started, tags=tags, run_name=description.name
+        ).info
+        return Run(info.run_id, info.artifact_uri, False, info.status, "")

@@ -1,0 +1,131 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from scipy import stats
+
+from lth_ray.config import Study, steps
+from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
+from lth_ray.record.summary import half_width, summary
+from lth_ray.record.tables import TICKET_COLUMNS, write_tables
+from lth_ray.record.wording import HEADINGS, labels, render, to_markdown
+from lth_ray.store import Store
+
+Fill = Callable[..., None]
+
+
+def read(store: Store, path: str) -> Any:
+    return parquet.read_table(io.BytesIO(store.get(path)))
+
+
+def row(seed: int, number: int, accuracy: float | None, branch: str = "", **fields: Any) -> dict[str, Any]:
+    """A row of a study that varies nothing but what `fields` says."""
+    measured = {
+        "remaining_weights": 0.8**number, "test_accuracy": accuracy, "test_accuracy_at_early_stop": accuracy,
+        "early_stop_step": None if accuracy is None else 100,
+    }  # fmt: skip
+    given = {
+        "lineage": f"k0/seed{seed}", "arm": "", "method": "weights", "seed": seed, "rewind_step": 0, "round": number,
+    }  # fmt: skip
+    return {**given, **measured, **({"branch": branch, "index": 0} if branch else {}), **fields}
+
+
+def test_tables_hold_every_row_and_its_types(plan: Plan, store: Store, fill: Fill) -> None:
+    fill(store, plan)
+    rows = ticket_rows(plan, store), branch_rows(plan, store)
+    paths = write_tables(store, "tickets", *rows)
+    assert paths == ("studies/tickets/tickets.parquet", "studies/tickets/branches.parquet")
+    tickets, branches = (read(store, path) for path in paths)
+    assert tickets.to_pylist() == rows[0]
+    assert branches.to_pylist() == rows[1]
+    assert str(tickets.schema.field("diverged_at").type) == "int64"  # where it is None throughout
+
+
+def test_a_study_without_results_has_tables_with_columns(store: Store) -> None:
+    tickets, branches = (read(store, path) for path in write_tables(store, "tickets", [], []))
+    assert tickets.num_rows == branches.num_rows == 0
+    assert tickets.column_names == list(TICKET_COLUMNS)
+    assert branches.column_names[-2:] == ["branch", "index"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.2, {"fc*": 0.2}], ["0.2", '{"fc*": 0.2}']),
+        ([1, 0.5], [1.0, 0.5]),
+        ([None, True], [None, True]),
+        (["adam", None], ["adam", None]),
+        ([[1], [2]], ["[1]", "[2]"]),
+    ],
+)
+def test_swept_values_of_several_kinds_are_text(store: Store, values: list[Any], expected: list[Any]) -> None:
+    rows = [{"lineage": "k0/seed0", "swept": value} for value in values]
+    assert read(store, write_tables(store, "tickets", rows, [])[0])["swept"].to_pylist() == expected
+
+
+def test_a_line_states_mean_spread_and_n() -> None:
+    tickets = [row(seed, 0, accuracy) for seed, accuracy in enumerate([0.96, 0.97, 0.98])]
+    line = summary(tickets, []).iloc[0]
+    assert line.test_accuracy == pytest.approx(0.97)
+    assert (line.test_accuracy_min, line.test_accuracy_max, line.runs, line.seeds) == (0.96, 0.98, 3, 3)
+    interval = stats.t.interval(0.95, 2, loc=0.97, scale=0.01 / 3**0.5)
+    assert line.test_accuracy_half_width == pytest.approx((interval[1] - interval[0]) / 2)
+    assert (line.early_stop_step, line.early_stop_step_min, line.early_stop_step_max) == (100, 100, 100)
+
+
+def test_one_run_has_no_interval() -> None:
+    assert half_width([0.9]) is None
+    assert half_width([]) is None
+
+
+def test_copies_count_as_runs_of_fewer_seeds() -> None:
+    branches = [row(seed, 1, 0.9, "random_reinit", index=index) for seed in (0, 1) for index in range(3)]
+    line = summary([], branches).iloc[0]
+    assert (line.runs, line.seeds, line.branch) == (6, 2, "random_reinit")
+
+
+def test_the_diverged_are_counted_and_in_no_mean() -> None:
+    line = summary([row(0, 1, 0.9), row(1, 1, None)], []).iloc[0]
+    assert (line.runs, line.diverged, line.test_accuracy) == (2, 1, 0.9)
+    assert "(1 diverged)" in to_markdown(summary([row(0, 1, 0.9), row(1, 1, None)], []))
+
+
+def test_series_differ_by_arm_sweep_method_and_rewind_point(
+    make_study: Callable[..., Study], store: Store, fill: Fill
+) -> None:
+    study = make_study(
+        arms={"fast": {}, "slow": {"train.lr": 0.1}}, sweep={"train.warmup": (steps(0), steps(20))},
+        rewind=[steps(0), steps(100)],
+    )  # fmt: skip
+    plan = make_plan(study)
+    fill(store, plan)
+    frame = summary(ticket_rows(plan, store), branch_rows(plan, store))
+    tickets = frame[frame.branch == ""]
+    assert len(tickets) == 2 * 2 * 2 * 4
+    assert set(tickets.runs) == {2}
+    assert labels(frame)[0] == "ticket, fast, k = 0, warmup steps(0)"
+    assert len(set(labels(frame))) == 3 * 2 * 2 * 2
+
+
+def test_what_the_columns_do_not_tell_apart_the_lineage_does() -> None:
+    rows = [row(0, 0, 0.9), row(0, 0, 0.8, lineage="restored/k0/seed0")]
+    assert labels(summary(rows, [])) == ["ticket, k0", "ticket, restored/k0"]
+
+
+def test_branches_are_told_apart_by_their_parameters() -> None:
+    branches = [row(0, 1, 0.9, "shuffled_mask", scope=scope) for scope in ("global", "layer")]
+    frame = summary([row(0, 1, 0.9)], [*branches, row(0, 1, 0.9, "random_reinit-0/random_mask")])
+    assert labels(frame) == [
+        "ticket", "shuffled mask, scope global", "shuffled mask, scope layer", "random reinit-0, then random mask",
+    ]  # fmt: skip
+
+
+def test_the_summary_as_text() -> None:
+    frame = summary([row(0, 0, 0.97), row(1, 0, 0.98)], [row(0, 1, 0.9, "random_mask", index=i) for i in range(2)])
+    lines = to_markdown(frame).splitlines()
+    assert lines[0] == f"| {' | '.join(HEADINGS)} |"
+    assert lines[2].startswith("| ticket | 0 | 100.00 % | 97.50 % ± 6.35 | 97.00 % | 98.00 % | 100 |")
+    assert lines[3].endswith("| 2 (1 seed) |")
+    assert render(frame).row_count == 2
