@@ -26,7 +26,8 @@ STYLE = {
 }  # fmt: skip
 LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1, 1.5)))
-MOST_SHIFT, SHIFTS = 0.012, 0.06  # relative, between two lines and in all: error bars do not hide each other
+
+BAND = 0.13  # opacity
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,17 @@ class Series:
     marker: str
     dashes: Any
     is_branch: bool
-    shift: float
 
     def points(self, name: str, scale: float = 1.0) -> tuple[list[float], list[float], list[list[float]]]:
-        """x (per cent of weights), y, and the distances from y down to the minimum and up to the maximum."""
+        """x (per cent of weights), mean, and [minima, maxima]."""
         rows = [row for row in self.rows if _is_there(row[name])]
-        x = [100 * row["remaining_weights"] * (1 + self.shift) for row in rows]
+        x = [100 * row["remaining_weights"] for row in rows]
         y = [scale * row[name] for row in rows]
-        low = [max(0.0, scale * (row[name] - row[f"{name}_min"])) for row in rows]
-        high = [max(0.0, scale * (row[f"{name}_max"] - row[name])) for row in rows]
-        return x, y, [low, high]
+        return x, y, [[scale * row[f"{name}_{end}"] for row in rows] for end in ("min", "max")]
 
 
 def accuracy_figure(frame: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure":
-    """Draws a summary: the mean of each series at each density, with bars from its minimum to its maximum.
+    """Draws a summary: the mean of each series at each density, in a band from its minimum to its maximum.
 
     Left, test accuracy at the last step; right, the early-stop step, where validation was measured. Remaining weights
     fall from left to right on a log scale; the dotted line is the dense network, round 0. Tickets are solid, branches
@@ -137,25 +135,24 @@ def write_figures(store: Store, name: str, frame: "pandas.DataFrame", caption: s
 def lines_of(frame: "pandas.DataFrame") -> list[Series]:
     """The lines to draw, tickets first.
 
-    A colour and marker is a series of lineages, and a line style what was done to their tickets; where there is but
-    one series of lineages, colours and markers tell that as well.
+    Where there are more lines than colours, a colour and marker is a series of lineages, and the line style alone
+    tells what was done to their tickets.
     """
     lines: dict[tuple[bool, str, str], list[Mapping[str, Any]]] = {}
     for label, row in zip(labels(frame), frame.to_dict("records"), strict=True):
         lines.setdefault((row["branch"] != "", label, row["series"]), []).append(row)
     ordered = sorted(lines.items(), key=lambda line: line[0][0])
     lineages = list(dict.fromkeys(name for _, _, name in lines))
-    apart, middle = min(MOST_SHIFT, SHIFTS / len(ordered)) if ordered else 0.0, (len(ordered) - 1) / 2
     seen: dict[str, int] = dict.fromkeys(lineages, 0)
     found = []
     for i, ((is_branch, label, name), rows) in enumerate(ordered):
-        look, style = (lineages.index(name) if len(lineages) > 1 else i), seen[name]
+        look, style = (lineages.index(name) if len(lines) > len(COLOURS) else i), seen[name]
         seen[name] += 1
         found.append(
             Series(
                 f"{label} (n = {_runs(rows)})", tuple(sorted(rows, key=lambda row: -row["remaining_weights"])),
                 COLOURS[look % len(COLOURS)], MARKERS[(look + look // len(COLOURS)) % len(MARKERS)],
-                DASHES[style % len(DASHES)], is_branch, apart * (middle - i),
+                DASHES[style % len(DASHES)], is_branch,
             )
         )  # fmt: skip
     return found
@@ -179,11 +176,12 @@ def _draw(panel: "Axes", series: Sequence[Series], name: str, scale: float) -> N
             ha="right", fontsize=7.5, color=GREY,
         )  # fmt: skip
     for i, line in enumerate(series):
-        x, y, spread = line.points(name, scale)
-        panel.errorbar(
-            x, y, yerr=spread, label=line.label, color=line.colour, marker=line.marker, markersize=4.2,
+        x, y, (low, high) = line.points(name, scale)
+        panel.fill_between(x, low, high, color=line.colour, alpha=BAND, linewidth=0, zorder=2)
+        panel.plot(
+            x, y, label=line.label, color=line.colour, marker=line.marker, markersize=4.2,
             markerfacecolor="white" if line.is_branch else line.colour, markeredgewidth=1.1, linewidth=1.4,
-            linestyle=line.dashes, elinewidth=0.8, capsize=2, zorder=10 - i / 100,
+            linestyle=line.dashes, zorder=10 - i / 100,
         )  # fmt: skip
     _weights_axis(panel, series)
     panel.grid(axis="y", color=LIGHT, linewidth=0.6)

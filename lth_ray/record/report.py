@@ -75,7 +75,7 @@ def caption(plan: Plan, store: Store, rows: Sequence[Row]) -> str:
         return ""
     devices = ", ".join(sorted({str(row["device"]) for row in rows}))
     versions = _versions(store, {str(row["key"]) for row in rows})
-    return f"Mean of n runs; bars from minimum to maximum. {described(plan.lineages)}.\n{versions}; {devices}"
+    return f"Mean of n runs in a band from minimum to maximum. {described(plan.lineages)}.\n{versions}; {devices}"
 
 
 def described(lineages: Sequence[Lineage]) -> str:

@@ -1,0 +1,178 @@
+"""The command line: a study's own flags, and `lth-ray` for what is in a storage."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from lth_ray.config import ConfigError, Launch, Study
+from lth_ray.record import RecordError
+from lth_ray.store import StorageError, Store
+
+CHANCE_FACTOR = 3  # a smoke run's arm has learnt when its dense accuracy is at least so many times chance
+STORAGE = click.option("--storage", default="./lth_storage", show_default=True, help="Folder or s3://bucket/prefix.")
+
+
+def main(study: Study | Sequence[Study]) -> None:
+    """Runs one study, or several in turn, as the command line says, and exits nonzero when something failed."""
+    studies = [study] if isinstance(study, Study) else list(study)
+    question = getattr(sys.modules.get("__main__"), "__doc__", None) or ""
+
+    @click.command(help=question, context_settings={"help_option_names": ["-h", "--help"]})
+    @STORAGE
+    @click.option("--name", help="Another name for the study.")
+    @click.option("--plan", is_flag=True, help="Print what would run and what it would cost; run nothing.")
+    @click.option("--smoke", is_flag=True, help="Minutes on a small machine: shortened as the study says.")
+    @click.option("--set", "set_", multiple=True, metavar="FIELD=VALUE", help="Change a field: train.lr=0.1")
+    @click.option("--sweep", multiple=True, metavar="FIELD=A,B", help="Sweep a field: train.warmup=steps(0),steps(500)")
+    @click.option("--data-root", help="Where data sets are found, or downloaded to.")
+    @click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
+    @click.option("--address", help="A Ray cluster; by default a Ray of its own.")
+    @click.option("--cpus", type=int, help="CPU cores for a Ray of its own; by default all.")
+    @click.option("--gpus-per-worker", type=float, default=0.0, show_default=True, help="Share of a GPU a training.")
+    @click.option("--max-gpu-hours", type=float, help="Stop after so many GPU-hours (without GPUs: core-hours).")
+    @click.option("--checkpoint-every-s", type=float, default=60.0, show_default=True, help="Within a training.")
+    def command(set_: tuple[str, ...], **flags: Any) -> None:
+        launch = Launch(set=set_, **flags)
+        _check_all(studies, launch)
+        sys.exit(max(_run(one, launch, question) for one in studies))
+
+    _guarded(command)
+
+
+def _check_all(studies: Sequence[Study], launch: Launch) -> None:
+    """Of several studies none is begun before all are known to be right."""
+    from lth_ray.config import launched
+    from lth_ray.lottery import make_plan
+
+    if not studies:
+        raise ConfigError("main([]): give at least one study")
+    names = [launched(study, launch).name for study in studies]
+    for name in names:
+        if names.count(name) > 1:
+            flag = "--name names them all alike: leave it out" if launch.name else "give each a name of its own"
+            raise ConfigError(f"{names.count(name)} studies are called {name!r}; {flag}")
+    for study in studies if len(studies) > 1 else ():
+        make_plan(launched(study, launch), launch.data_root)
+
+
+def _run(study: Study, launch: Launch, question: str) -> int:
+    """One study; the exit code: 1 where a job failed, 4 where a smoke run did not learn. A loss that diverged, a
+    lineage that stop_below ended or that was cancelled: these are results."""
+    from lth_ray.config import launched
+    from lth_ray.running import reporting
+    from lth_ray.running.driver import run
+    from lth_ray.running.watch import Interrupted
+
+    console = Console(stderr=True)
+    if launch.smoke:
+        console.print(f"[bold]--smoke[/] shortens: {escape(reporting.shortened(study))}", highlight=False)
+    if launch.plan:
+        reporting.print_plan(study, launch, console)
+        return 0
+    try:
+        results = run(study, launch, question=question, console=console)
+    except Interrupted:
+        console.print(
+            f"stopped: what is finished is in {launch.storage}; the same command goes on from there, and "
+            f"`lth-ray report {launched(study, launch).name} --storage {launch.storage}` shows it",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+        raise
+    reporting.print_results(results, launch, console, question)
+    idle = reporting.not_learnt(launched(study, launch), results, CHANCE_FACTOR) if launch.smoke else []
+    if idle:
+        console.print(f"[red]these arms did not learn ({CHANCE_FACTOR} times chance is the least): {', '.join(idle)}")
+    return 1 if results.failures else 4 if idle else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def lth_ray() -> None:
+    """Looks after what studies have put into a storage."""
+
+
+@lth_ray.command()
+@click.argument("name")
+@STORAGE
+def report(name: str, storage: str) -> None:
+    """Makes the tables and figures of study NAME again, complete or not."""
+    from lth_ray.running import history, reporting
+    from lth_ray.running.results import Results
+
+    store = Store.open(storage, writable=False)
+    results = Results(history.recorded_plan(store, name), store)
+    question = history.entries_of(store, name)[-1]["question"] or ""
+    reporting.print_results(results, Launch(storage), Console(stderr=True), question)
+
+
+@lth_ray.command()
+@click.argument("name")
+@STORAGE
+def status(name: str, storage: str) -> None:
+    """Says how far study NAME is."""
+    from lth_ray.running import reporting
+    from lth_ray.running.history import recorded_plan
+
+    store = Store.open(storage, writable=False)
+    reporting.print_status(recorded_plan(store, name), store, Console())
+
+
+@lth_ray.command()
+@click.argument("lineage")
+@click.option("--name", required=True, help="The study.")
+@STORAGE
+def cancel(lineage: str, name: str, storage: str) -> None:
+    """Stops LINEAGE (as the progress names it) of a live run; running the study again takes it up."""
+    from lth_ray.running import history
+
+    store = Store.open(storage, writable=False)
+    known = [known.id for known in history.recorded_plan(store, name).lineages]
+    if lineage not in known:
+        raise ConfigError(f"no lineage {lineage!r} in study {name!r}: the lineages are {', '.join(known)}")
+    history.cancel(store, name, lineage)
+    click.echo(f"asked the run of {name} to stop {lineage}; what it has trained stays")
+
+
+@lth_ray.command()
+@click.argument("name")
+@STORAGE
+@click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
+def replay(name: str, storage: str, tracking_uri: str | None) -> None:
+    """Sends everything that study NAME has measured to MLflow; what is there already is not doubled."""
+    from lth_ray import record
+    from lth_ray.running import history
+
+    store = Store.open(storage, writable=False)
+    plan = history.recorded_plan(store, name)
+    question = history.entries_of(store, name)[-1]["question"] or ""
+    counts = record.replay(plan, store, tracking_uri, question=question)
+    click.echo(f"{counts['shipped']} results sent, {counts['present']} were there already, {counts['failed']} failed")
+    sys.exit(1 if counts["failed"] else 0)
+
+
+@lth_ray.command()
+@STORAGE
+@click.option("--yes", is_flag=True, help="Remove; without it, only say what would go.")
+@click.option("--grace-s", type=float, default=3600.0, show_default=True, help="Leave files younger than this alone.")
+def gc(storage: str, yes: bool, grace_s: float) -> None:
+    """Removes what no study's record reaches, having said what that is; refuses while a run is live."""
+    from lth_ray.running import reporting
+
+    reporting.collect_garbage(Store.open(storage, writable=False), yes, grace_s, Console())
+
+
+def _guarded(command: Callable[..., Any]) -> None:
+    """Runs a click command; a user's mistake ends in its message and exit code 2, not in a traceback."""
+    try:
+        command()
+    except (ConfigError, StorageError, RecordError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def entry() -> None:
+    """`lth-ray`"""
+    _guarded(lth_ray)

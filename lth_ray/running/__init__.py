@@ -1,0 +1,1 @@
+"""Study -> jobs -> Ray Tune -> results. Kept empty: a trial's process imports `trial` and not the driver."""

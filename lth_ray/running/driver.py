@@ -1,0 +1,99 @@
+"""The driver: Study -> plan -> trials under Ray Tune -> results."""
+
+import os
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lth_ray.config import Launch, Study, launched
+from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
+from lth_ray.record import Shipper, write_tables
+from lth_ray.running import history
+from lth_ray.running.progress import Board, shown
+from lth_ray.running.results import Results
+from lth_ray.running.watch import Interrupted, Watch
+from lth_ray.store import StorageError, Store, live
+
+CLOSING_S, CLOSING_IN_A_HURRY_S = 60.0, 10.0  # what MLflow's last writes may take
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no csv, json and tensorboard files for each trial
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune's own snapshot is never restored from: the store is
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def run(study: Study, launch: Launch | None = None, *, question: str = "", console: Console | None = None) -> Results:
+    """Runs what is left of a study and returns its results.
+
+    question: what the study asks, for the record. Raises ConfigError and StorageError before any work starts where
+    something is wrong; a job that fails is named in Results.failures, and stops only what depends on it.
+    """
+    launch, console = launch or Launch(), console or Console(stderr=True)
+    began = time.monotonic()
+    plan, store = prepare(study, launch)
+    results = Results(plan, store, _counts(plan))
+    with live(store, plan.study.name, uuid.uuid4().hex[:12]):
+        history.remember(store, plan, question)
+        history.clear_cancelled(store, plan.study.name)
+        shipper = Shipper(
+            plan, store, launch.tracking_uri, question=question,
+            warn=lambda text: console.print(text, style="yellow", markup=False),
+        )  # fmt: skip
+        closing_s = CLOSING_S
+        try:
+            if plan.jobs:
+                _tune(results, launch, Watch(results, Board(plan), shipper, console))
+        except Interrupted:
+            closing_s = CLOSING_IN_A_HURRY_S
+            raise
+        finally:
+            shipper.close(closing_s)
+            results.counts["seconds"] = round(time.monotonic() - began, 1)
+    _write_tables(results)
+    return results
+
+
+def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
+    """What there is to do, and where. What can be known to be wrong is found here, before Ray starts."""
+    study = launched(study, launch)
+    store = Store.open(launch.storage)
+    history.check_same_study(store, study)
+    return make_plan(study, launch.data_root, store), store
+
+
+def _counts(plan: Plan) -> dict[str, Any]:
+    """The ledger at the start; steps that only restore a state are no part of the study's own."""
+    new = sum(task.num_steps for job in plan.jobs for task in job.tasks if task.measured)
+    return {
+        "unique_steps": plan.unique_steps, "naive_steps": plan.naive_steps, "trained_steps": 0,
+        "reused_steps": plan.unique_steps - new,
+    }  # fmt: skip
+
+
+def _tune(results: Results, launch: Launch, watch: Watch) -> None:
+    """Runs the plan's jobs as trials of one Tuner."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+    from lth_ray.running.tuning import fit
+
+    # Ray's own processes may still be writing their logs as it is removed
+    scratch = tempfile.TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True)
+    with scratch as folder, shown(watch.board, watch.console):
+        fit(results.plan, results.store, launch, watch, Path(folder))
+
+
+def _write_tables(results: Results) -> None:
+    plan, store = results.plan, results.store
+    try:
+        write_tables(store, plan.study.name, ticket_rows(plan, store), branch_rows(plan, store))
+    except StorageError as error:  # what was trained is not lost by that
+        results.failures["tables"] = str(error)

@@ -1,0 +1,87 @@
+"""What a study would cost here: steps, and the time and space they take by a short timing of this machine."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.data import Batches, Dataset, evaluation_batches, load
+from lth_ray.lottery import Plan, Task
+from lth_ray.lottery.realise import build
+from lth_ray.training import Recipe, Run, evaluate, train
+
+TIMED_S = 0.5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """seconds: of training and evaluation for what is left, on `slots` trials at a time. state_bytes: of storage."""
+
+    seconds: float
+    slots: int
+    state_bytes: int
+
+
+def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
+    """Times a few steps and evaluations of each recipe on this machine, with one thread as a trial has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        measured: dict[int, tuple[float, float, int]] = {}
+        seconds, size = 0.0, 0
+        for task in (task for job in plan.jobs for task in job.tasks):
+            recipe = task.segment.recipe
+            if id(recipe) not in measured:
+                same = [other for other in plan.lineages if other.recipe == recipe]
+                measured[id(recipe)] = _timed(same[0].recipe if same else recipe, data_root)
+            step_s, evaluation_s, state_bytes = measured[id(recipe)]
+            segment = task.segment
+            evaluations = len(recipe.evaluation_steps(segment.first, segment.last)) if task.measured else 0
+            seconds += segment.num_steps * step_s + evaluations * evaluation_s
+            size += _kept_bytes(task, state_bytes)
+        longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
+        return Estimate(seconds * max(1 / slots, longest), slots, size)
+    finally:
+        torch.set_num_threads(threads)
+
+
+_timings: dict[str, tuple[float, float, int]] = {}
+
+
+def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
+    """(seconds a step, seconds an evaluation, bytes of a state)"""
+    name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {recipe.train.optimizer}"
+    if name not in _timings:
+        dataset = load(recipe.data, data_root, "cpu")
+        model = build(recipe, seed=0)
+        batches = Batches(
+            dataset.train, dataset.mean, dataset.std, recipe.data.batch_size, 0, 0, recipe.data.augment,
+            recipe.data.augment_padding,
+        )  # fmt: skip
+        run = Run("timing", recipe, model, batches, 0, None, 0)
+        train(run, 2)
+        began, before = time.monotonic(), run.step
+        train(run, recipe.total_steps, began + TIMED_S)
+        step_s = (time.monotonic() - began) / max(1, run.step - before)
+        size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+        _timings[name] = step_s, _evaluation_s(run, dataset, recipe), size
+    return _timings[name]
+
+
+def _evaluation_s(run: Run, dataset: Dataset, recipe: Recipe) -> float:
+    """Of the validation and the test set together, from one batch of the test set."""
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]] = evaluation_batches(dataset.test, dataset.mean, dataset.std)
+    first = next(iter(batches), None)
+    if first is None:
+        raise ConfigError(f"Data.name = {recipe.data.name!r}: its test set is empty")
+    images = len(first[1])
+    began = time.monotonic()
+    evaluate(run.model, [first], recipe.train)
+    each = (time.monotonic() - began) / images
+    return each * (recipe.identity.n_test + recipe.identity.n_validation)
+
+
+def _kept_bytes(task: Task, state_bytes: int) -> int:
+    return len(task.states) * state_bytes * (3 if task.resumable else 1)

@@ -1,0 +1,107 @@
+"""A study's record in the store: what it has been declared as, what it reaches, and requests to a live run."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from lth_ray import __version__
+from lth_ray.config import ConfigError, Study, declaration, differences, nearest, restore
+from lth_ray.data import Identity
+from lth_ray.lottery import Plan, make_plan
+from lth_ray.store import Store, live_runs
+
+HISTORY, CANCELLED = "history.json", "cancelled.json"
+GROWS = ("seeds", "rewind", "branches", "arms", "sweep", "keep", "smoke", "may_fail", "stop_below")
+
+
+def check_same_study(store: Store, study: Study) -> None:
+    """Raises ConfigError, showing the difference, when `study.name` holds a different study in the store.
+
+    A study may grow: seeds, rewind points, rounds, branches, arms and sweeps may differ.
+    """
+    entries = entries_of(store, study.name)
+    if not entries:
+        return
+    before, after = _fixed(entries[-1]["declaration"]), _fixed(declaration(study))
+    changed = differences(before, after)
+    shared = entries[-1]["declaration"]["arms"]
+    for arm, fields in declaration(study)["arms"].items():
+        if arm in shared:
+            changed |= differences(_arm(shared[arm]), _arm(fields), f"arms.{arm}")
+    if changed:
+        shown = "\n".join(f"  {path}: {old!r} in the store, {new!r} now" for path, (old, new) in changed.items())
+        raise ConfigError(
+            f"the name {study.name!r} already holds a different study in {store.uri}:\n{shown}\n"
+            "give this one a name of its own (--name, or Study's first field)"
+        )
+
+
+def _fixed(declared: dict[str, Any]) -> dict[str, Any]:
+    fixed = {name: value for name, value in declared.items() if name not in GROWS}
+    fixed["prune"] = {name: value for name, value in fixed["prune"].items() if name != "rounds"}
+    return fixed
+
+
+def _arm(fields: dict[str, Any]) -> dict[str, Any]:
+    """What an arm sets, less what may grow."""
+    kept = {path: value for path, value in fields.items() if path.split(".")[0] not in GROWS}
+    kept.pop("prune.rounds", None)
+    if isinstance(kept.get("prune"), dict):
+        kept["prune"] = {name: value for name, value in kept["prune"].items() if name != "rounds"}
+    return kept
+
+
+def remember(store: Store, plan: Plan, source: str) -> None:
+    """Adds the plan to its study's history, unless it is the newest entry already.
+
+    source: the docstring of the study's script, kept as the question it asks.
+    """
+    entries = entries_of(store, plan.study.name)
+    entry: dict[str, Any] = {"declaration": declaration(plan.study), "keys": sorted(plan.keys), "question": source}
+    entry["states"] = sorted([task.segment.trajectory, step] for task in plan.tasks.values() for step in task.states)
+    entry["identities"] = [
+        [declaration(data), declaration(asdict(identity))] for data, identity in plan.identities.items()
+    ]
+    if entries and {name: entries[-1].get(name) for name in entry} == entry:
+        return
+    entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__}
+    store.put_study(plan.study.name, HISTORY, {"entries": [*entries, entry]})
+
+
+def entries_of(store: Store, name: str) -> list[dict[str, Any]]:
+    """What a study has been declared as, oldest first."""
+    record = store.study(name, HISTORY)
+    return list(record["entries"]) if record else []
+
+
+def recorded_plan(store: Store, name: str) -> Plan:
+    """The plan of a study as it was declared last, from the store alone. Raises ConfigError for an unknown name."""
+    entries = entries_of(store, name)
+    if not entries:
+        known = {path.split("/")[1] for path in store.list("studies") if path.endswith(HISTORY)}
+        raise ConfigError(f"no study {name!r} in {store.uri}: {nearest(name, known) if known else 'it holds none yet'}")
+    identities = {restore(data): _identity(fields) for data, fields in entries[-1]["identities"]}
+    return make_plan(restore(entries[-1]["declaration"]), None, store, identities)
+
+
+def _identity(fields: dict[str, Any]) -> Identity:
+    return Identity(**{**fields, "input_shape": tuple(fields["input_shape"])})
+
+
+def cancelled(store: Store, name: str) -> set[str]:
+    """The lineages that users have asked the live run to cancel."""
+    record = store.study(name, CANCELLED)
+    return set(record["lineages"]) if record else set()
+
+
+def cancel(store: Store, name: str, lineage: str) -> None:
+    """Asks the live run of a study to stop a lineage. Raises ConfigError where none is live."""
+    if not live_runs(store, name):
+        raise ConfigError(f"no run of study {name!r} is live in {store.uri}: there is nothing to cancel")
+    store.put_study(name, CANCELLED, {"lineages": sorted({*cancelled(store, name), lineage})})
+
+
+def clear_cancelled(store: Store, name: str) -> None:
+    """Forgets requests to earlier runs: running a study again takes up what was cancelled."""
+    if cancelled(store, name) and len(live_runs(store, name)) == 1:  # this one's own
+        store.put_study(name, CANCELLED, {"lineages": []})

@@ -1,0 +1,198 @@
+"""What a person is shown: the plan, the results, how far a study is, what collection would remove."""
+
+import os
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lth_ray import record
+from lth_ray.config import Launch, Study, launched
+from lth_ray.lottery import Plan, make_plan, ticket_rows
+from lth_ray.running import history
+from lth_ray.running.progress import duration
+from lth_ray.running.results import Results
+from lth_ray.store import Reached, Store, collect, live_runs, plan_gc
+
+SHOWN_ROUNDS = 5  # beside round 0
+SHOWN_JOBS = 3  # of those that ended for one reason
+
+
+def shortened(study: Study) -> str:
+    """What --smoke changes in a study, in words."""
+    return ", ".join(f"{path} = {value}" for path, value in study.smoke.items()) or "nothing"
+
+
+def print_plan(study: Study, launch: Launch, console: Console) -> None:
+    """--plan: jobs, unique and naive steps, branches apart, time and storage. Runs nothing and writes nothing."""
+    from lth_ray.running.estimate import estimate
+
+    study = launched(study, launch)
+    exists = "://" in launch.storage or os.path.isdir(launch.storage)
+    store = Store.open(launch.storage, writable=False) if exists else None
+    if store is not None:
+        history.check_same_study(store, study)
+    plan = make_plan(study, launch.data_root, store)
+    cost = estimate(plan, launch.data_root, launch.cpus or os.cpu_count() or 1)
+    table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
+    jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in ("dense", "lineage", "branch", "state")}
+    rows = {
+        "lineages": f"{len(plan.lineages)}",
+        "jobs left to do": ", ".join(f"{n} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
+        "unique steps": f"{plan.unique_steps:,}, of which branches {plan.branch_steps:,}",
+        "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
+        "steps left to train": f"{plan.remaining_steps:,}",
+        "estimated time": f"{duration(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
+        "storage to be added": f"about {cost.state_bytes / 1e9:.2g} GB",
+    }
+    for name, text in rows.items():
+        table.add_row(name, text)
+    console.print(table)
+
+
+def compared(summary: pd.DataFrame) -> Table:
+    """What a screen holds of a summary: a row a round, a column a kind of subnetwork; the report's page has all of it.
+
+    A cell is the mean test accuracy with half its 95 % t-interval and, below it, the mean early-stop step.
+    """
+    frame = summary.assign(label=record.labels(summary))
+    counts = frame.groupby("round").size()
+    rounds = [number for number, n in counts.items() if n == counts.max()]
+    last = max(1, min(SHOWN_ROUNDS, len(rounds)) - 1)
+    picked = {rounds[round(i * (len(rounds) - 1) / last)] for i in range(last + 1)} | {0}
+    kinds = list(dict.fromkeys(frame["label"]))
+    n = sorted(set(frame["runs"]))
+    table = Table(
+        "round", "remaining", *kinds, title="test accuracy, %, and early-stop step", title_justify="left",
+        caption=f"mean ± half the 95 % t-interval; n = {' or '.join(map(str, n))} runs", caption_justify="left",
+    )  # fmt: skip
+    for number in sorted(picked & set(frame["round"])):
+        lines = frame[frame["round"] == number].set_index("label")
+        cells = [_cell(lines.loc[kind]) if kind in lines.index else "" for kind in kinds]
+        table.add_row(str(number), f"{lines['remaining_weights'].mean():.1%}", *cells, end_section=True)
+    return table
+
+
+def _cell(line: Any) -> str:
+    if pd.isna(line["test_accuracy"]):
+        return "diverged"
+    spread = "" if pd.isna(line["test_accuracy_half_width"]) else f" ± {100 * line['test_accuracy_half_width']:.2f}"
+    step = "" if pd.isna(line["early_stop_step"]) else f"\n[dim]{line['early_stop_step']:,.0f}[/]"
+    return f"{100 * line['test_accuracy']:.2f}{spread}{step}"
+
+
+def print_results(results: Results, launch: Launch, console: Console, question: str = "") -> None:
+    """The table with n and spread, the figures and tables on disk, and how to open the MLflow UI."""
+    store, plan = results.store, results.plan
+    try:
+        report = record.report(plan, store, question=question)
+    finally:  # what failed is said even where the report cannot be written for the same reason
+        print_endings(results, console)
+    if not report.summary.empty:
+        console.print(compared(report.summary))
+    for path in (report.page, *report.figures, *report.tables):
+        console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+    if results.counts:
+        ledger = results.ledger()
+        console.print(
+            f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
+            f"{ledger['unique_steps']:,} steps ({ledger['reused_steps']:,} were in the store), "
+            f"{ledger['naive_steps']:,} without sharing",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    tracking = record.destination(store.uri, launch.tracking_uri).uri
+    shown = f"mlflow ui --backend-store-uri {tracking}" if "://" in tracking and "http" not in tracking else tracking
+    console.print(f"MLflow: [bold]{_venv()}{escape(shown)}[/]", highlight=False, soft_wrap=True)
+
+
+def print_endings(results: Results, console: Console) -> None:
+    """Every reason once, with the jobs that it ended."""
+    for style, endings in (("yellow", results.ended), ("red", results.failures)):
+        jobs: dict[str, list[str]] = {}
+        for job, reason in endings.items():
+            jobs.setdefault(reason, []).append(job)
+        for reason, named in jobs.items():
+            more = f" and {len(named) - SHOWN_JOBS} more" if len(named) > SHOWN_JOBS else ""
+            text = f"[{style}]{escape(', '.join(named[:SHOWN_JOBS]))}{more}[/]: {escape(reason)}"
+            console.print(text, highlight=False, soft_wrap=True)
+
+
+def _venv() -> str:
+    """The folder of this environment's commands, where it is not on the PATH."""
+    import sys
+
+    folder = os.path.dirname(sys.executable)
+    return "" if folder in os.environ.get("PATH", "").split(os.pathsep) else f"{os.path.relpath(folder)}/"
+
+
+def print_status(plan: Plan, store: Store, console: Console) -> None:
+    """How many rounds of each lineage are in the store, and whether a run is live."""
+    rows = ticket_rows(plan, store)
+    table = Table("lineage", "rounds", "remaining", "test accuracy", box=None)
+    for lineage in plan.lineages:
+        own = [row for row in rows if row["lineage"] == lineage.id]
+        last: Mapping[str, Any] = own[-1] if own else {}
+        accuracy = last.get("test_accuracy")
+        table.add_row(
+            lineage.id,
+            f"{max(0, len(own) - 1)}/{lineage.prune.rounds}",
+            f"{last['remaining_weights']:.1%}" if last else "",
+            "" if accuracy is None else f"{accuracy:.1%}",
+        )
+    console.print(table)
+    runs = live_runs(store, plan.study.name)
+    console.print(
+        f"{plan.remaining_steps:,} of {plan.unique_steps:,} steps are left; "
+        + (f"running on {runs[0].host}, pid {runs[0].pid}" if runs else "no run is live")
+    )
+
+
+def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:
+    """The arms, but those of Study.may_fail, of which a round's mean accuracy stays under `times_chance` x chance, or
+    where that can hardly be had, with few classes, half-way between chance and 1."""
+    frame = results.tickets()
+    if frame.empty:
+        return ["nothing was trained"]
+    classes = {lineage.variant.arm: lineage.recipe.identity.num_classes for lineage in results.plan.lineages}
+    idle = []
+    for arm, rows in frame.groupby("arm"):
+        if any(fnmatchcase(str(arm), glob) for glob in study.may_fail):
+            continue
+        accuracy = rows.groupby("round")["test_accuracy"].mean().fillna(0.0)
+        chance = 1 / classes[str(arm)]
+        if accuracy.min() < min(times_chance * chance, (1 + chance) / 2):
+            idle.append(f"{arm or study.name} ({accuracy.min():.1%})")
+    return idle
+
+
+def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -> None:
+    """Says what no study's record reaches, and removes it when told to. Raises StorageError while a run is live."""
+    removals = plan_gc(store, reached(store), grace_s)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for removal in removals:
+        say(f"{removal.bytes:>12,}  {removal.path}  ({removal.why})")
+    total = sum(removal.bytes for removal in removals)
+    if not yes:
+        say(f"{len(removals)} files, {total:,} bytes would be removed from {store.uri}; --yes removes them")
+        return
+    freed = collect(store, removals)
+    say(f"removed {freed:,} bytes from {store.uri}")
+
+
+def reached(store: Store) -> Reached:
+    """What every study in the store stands on, in all of its declarations: a study that shrank may grow again."""
+    names = {path.split("/")[1] for path in store.list("studies") if path.endswith(history.HISTORY)}
+    segments: set[str] = set()
+    states: set[tuple[str, int]] = set()
+    for name in names:
+        for entry in history.entries_of(store, name):
+            segments |= set(entry["keys"])
+            states |= {(trajectory, step) for trajectory, step in entry["states"]}
+    return Reached(segments=frozenset(segments), states=frozenset(states))

@@ -1,0 +1,49 @@
+"""What a run hands back: tables of tickets and branches, and a ledger of the steps."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.store import Store
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a job ended before its last task.
+
+    failed: not so where that is a result of the study (its loss diverged, stop_below) or a user's wish (cancelled).
+    """
+
+    reason: str
+    failed: bool = True
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's results as they are in the store now, complete or not.
+
+    failures: {job: why it failed}. ended: {job: why it ended early}, without there being anything wrong with the run.
+    """
+
+    plan: Plan
+    store: Store
+    counts: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+
+    def tickets(self) -> pd.DataFrame:
+        """A row a ticket: lineage, arm, each varied field, seed, rewind_step, round, remaining_weights, sparsity,
+        test_accuracy, test_error, validation_accuracy, early_stop_step, test_accuracy_at_early_stop, train_steps,
+        backend, key, content. Shares and accuracies lie in [0, 1]; a value that was not measured is missing."""
+        return pd.DataFrame(ticket_rows(self.plan, self.store))
+
+    def branches(self) -> pd.DataFrame:
+        """A row a branch result: the columns of tickets() for its own training, branch, index, and its parameters."""
+        return pd.DataFrame(branch_rows(self.plan, self.store))
+
+    def ledger(self) -> dict[str, Any]:
+        """Of one invocation: unique_steps and naive_steps of the whole study, trained_steps (counted in the loop),
+        reused_steps (found in the store) and seconds."""
+        return dict(self.counts)

@@ -1,0 +1,136 @@
+"""Ray Tune around the plan: the only place where trials are started."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from lth_ray.config import ConfigError, Launch
+from lth_ray.lottery import Plan
+from lth_ray.running import history
+from lth_ray.running.results import Ending
+from lth_ray.running.scheduler import LineageScheduler
+from lth_ray.running.signals import signals
+from lth_ray.running.trial import Settings, trial
+from lth_ray.running.watch import Interrupted, Watch
+from lth_ray.store import StorageError, Store
+
+MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
+OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
+
+
+def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -> None:
+    """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with _connected(launch, scratch):
+        per_trial = {"CPU": 1.0} | ({"GPU": launch.gpus_per_worker} if launch.gpus_per_worker else {})
+        scheduler = LineageScheduler(
+            _slots(per_trial), plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name)
+        )
+        settings = Settings(store, launch.data_root, launch.checkpoint_every_s)
+        configs = [{"job": job, "settings": settings} for job in plan.jobs]
+        tuner = tune.Tuner(
+            tune.with_resources(lambda config: trial(config["trial"]), tune.PlacementGroupFactory([per_trial])),
+            param_space={"trial": tune.grid_search(configs)},
+            tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="run",
+                storage_path=str(scratch / "tune"),
+                callbacks=[Listener(watch, scheduler, launch.max_gpu_hours, launch.gpus_per_worker)],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                verbose=0,
+            ),
+        )
+        with signals():
+            tuner.fit()
+        for job in plan.jobs:
+            if job.id in scheduler.endings:
+                watch.on_end(job, scheduler.endings[job.id])
+            elif any(task.key not in scheduler.done for task in job.tasks):
+                watch.on_end(job, Ending("Tune ended before it was done"))
+
+
+@contextmanager
+def _connected(launch: Launch, scratch: Path) -> Iterator[None]:
+    """Joins the cluster asked for, or the one this is a job of; else starts a Ray of its own.
+
+    A bare ray.init() would join whatever cluster it finds on the machine. Raises ConfigError where none answers.
+    """
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if ray.is_initialized():  # by the script that called `run`, whose Ray it stays
+        yield
+        return
+    if launch.address or os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_ADDRESS"):
+        try:
+            ray.init(address=launch.address or "auto", **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = repr(launch.address) if launch.address else "$RAY_ADDRESS"
+            why = (str(error).splitlines() or [""])[0]
+            raise ConfigError(f"--address {where}: no Ray cluster answers ({why}); start one or leave it out") from None
+    else:
+        ray.init(
+            address="local", num_cpus=launch.cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(scratch / "ray"), **quiet,
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _slots(per_trial: dict[str, float]) -> int:
+    """How many trials the cluster holds at a time. Raises ConfigError where it cannot hold one."""
+    total = ray.cluster_resources()
+    for name, amount in per_trial.items():
+        if total.get(name, 0) < amount:
+            flag = "--gpus-per-worker" if name == "GPU" else "--cpus"
+            raise ConfigError(f"{flag}: a training needs {amount:g} {name}, and Ray has {total.get(name, 0):g} in all")
+    return int(min(total[name] / amount for name, amount in per_trial.items()))
+
+
+def _stop_below(plan: Plan) -> dict[str, float]:
+    """{key of a ticket's training: Study.stop_below}, as the plan itself applies it; the least, of lineages that share
+    a ticket."""
+    found: dict[str, float] = {}
+    for lineage in plan.lineages:
+        below = lineage.variant.study.stop_below
+        for r in lineage.rounds[1:] if below is not None else ():
+            found[r.segment.key] = min(below or 0.0, found.get(r.segment.key, 1.0))
+    return found
+
+
+def _cancelled(store: Store, name: str) -> set[str]:
+    """A request that cannot be read now is read in a moment: that must not end the run."""
+    try:
+        return history.cancelled(store, name)
+    except StorageError:
+        return set()
+
+
+class Listener(tune.Callback):
+    """Passes Tune's results on to the driver's watch."""
+
+    def __init__(
+        self, watch: Watch, scheduler: LineageScheduler, max_hours: float | None, gpus_per_trial: float
+    ) -> None:
+        self.watch, self.scheduler, self.max_hours, self.gpus = watch, scheduler, max_hours, gpus_per_trial
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks into a snapshot, which is never restored from: the store is the state."""
+        return {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        if not result.get("failed"):
+            self.watch.on_task(trial.config["trial"]["job"], result)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        hours = self.scheduler.spent_s / 3600 * (self.gpus or 1)
+        if self.max_hours is not None and hours >= self.max_hours:
+            kind = "GPU-hours" if self.gpus else "core-hours"
+            self.watch.console.print(f"stopping: {hours:.3g} {kind} are spent of --max-gpu-hours {self.max_hours:g}")
+            raise Interrupted(3)

@@ -1,0 +1,38 @@
+"""What the driver does as results arrive."""
+
+from typing import Any
+
+from rich.console import Console
+
+from lth_ray.lottery import Job
+from lth_ray.record import Shipper
+from lth_ray.running.progress import Board, describe
+from lth_ray.running.results import Ending, Results
+
+
+class Interrupted(SystemExit):
+    """Ctrl-C or SIGTERM arrived, or the budget is spent; what is in the store stays."""
+
+
+class Watch:
+    """What the driver does as results arrive: progress, the record, the ledger. It never decides anything."""
+
+    def __init__(self, results: Results, board: Board, shipper: Shipper, console: Console) -> None:
+        self.results, self.board, self.shipper, self.console = results, board, shipper, console
+        self.seen: set[str] = set()
+
+    def on_task(self, job: Job, result: dict[str, Any]) -> None:
+        """A task is in the store (or was already, where a lost report is given again)."""
+        if result["key"] in self.seen:
+            return
+        self.seen.add(result["key"])
+        self.results.counts["trained_steps"] += result["trained_steps"]
+        self.board.on_task(job, result)
+        self.shipper.segment(result["key"])
+        if not self.console.is_terminal and job.kind == "dense":
+            self.console.print(f"{job.id}: {describe(result)}", highlight=False, markup=False, soft_wrap=True)
+
+    def on_end(self, job: Job, ending: Ending) -> None:
+        """A job ended before its last task."""
+        (self.results.failures if ending.failed else self.results.ended)[job.id] = ending.reason
+        self.board.on_end(job, ending.reason)
