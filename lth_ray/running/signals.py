@@ -21,7 +21,10 @@ def signals() -> Iterator[None]:
         yield
         return
 
+    received: list[int] = []
+
     def stop(number: int, _: Any) -> None:
+        received.append(number)
         # a second signal, or a shutdown that hangs, ends the process at once
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -32,6 +35,10 @@ def signals() -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except (SystemExit, KeyboardInterrupt):
+        if received:  # a signal within ray.wait comes out of Ray as SystemExit(1)
+            raise Interrupted(128 + received[0]) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

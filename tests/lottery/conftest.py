@@ -166,4 +166,3 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wholes: dict[str, Ran])
     monkeypatch.setattr(probes, "step", step)
     yield Lab(tmp_path, loop, log, wholes)
     os.close(descriptor)
-

@@ -13,7 +13,7 @@ STUDY = {"rewind": [steps(0), steps(5)], "branches": [RandomMask(rounds=[1])]}
 TOTAL = 20 + 2 * (20 + 15)
 
 
-@pytest.mark.parametrize("at", [1, 5, 6, 19, 20, 21, 37, 41, 66, TOTAL])
+@pytest.mark.parametrize("at", [1, 5, 19, 20, 21, 37, 66, TOTAL])
 def test_a_run_killed_at_any_step_goes_on_from_its_checkpoint(lab: Any, at: int) -> None:
     study = lab.study({**SHORT, "data.augment": "crop_flip", "data.augment_padding": 1}, **STUDY)
     before = lab.interrupted(study, at, every_s=0)
