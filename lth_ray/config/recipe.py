@@ -151,7 +151,8 @@ class Prune(Config):
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.
     rounds: rounds after the dense round 0.
-    include, exclude: globs over parameter names that narrow what is prunable (conv and linear weights).
+    include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
+        (biases, normalisations), and nothing that `exclude` matches.
     one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
     """
 

@@ -27,7 +27,9 @@ def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
 
 def eligible(model: torch.nn.Module, rule: Any) -> Mask:
     """The all-ones mask over what a pruning rule ("include" and "exclude" globs) may prune."""
-    names = pruning.select(models.prunable(model), rule["include"], rule["exclude"])
+    names = pruning.select(
+        models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
+    )
     return pruning.dense_mask(model, names)
 
 

@@ -9,19 +9,22 @@ from fnmatch import fnmatchcase
 from lth_ray.config import ConfigError
 
 
-def select(names: Iterable[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
-    """Those of `names` that a glob of `include` matches (all, when it is empty) and none of `exclude`, in order.
+def select(
+    prunable: Iterable[str],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    parameters: Iterable[str] | None = None,
+) -> list[str]:
+    """`prunable` and whatever else of `parameters` a glob of `include` matches, less what one of `exclude` matches.
 
+    parameters: all names of the network, in order (None: there are no others).
     Errors: ConfigError for a glob that matches nothing, and when nothing is left.
     """
-    names = list(names)
-    included = _matched("Prune.include", include, names) if include else set(names)
-    chosen = included - _matched("Prune.exclude", exclude, names)
+    prunable = list(prunable)
+    names = prunable if parameters is None else list(parameters)
+    chosen = {*prunable, *_matched("Prune.include", include, names)} - _matched("Prune.exclude", exclude, names)
     if not chosen:
-        raise ConfigError(
-            f"Prune.include = {list(include)!r}, Prune.exclude = {list(exclude)!r} leave nothing to prune; "
-            f"the parameters are {', '.join(names)}"
-        )
+        raise ConfigError(f"Prune.exclude = {list(exclude)!r} leaves nothing to prune; there are {', '.join(names)}")
     return [name for name in names if name in chosen]
 
 

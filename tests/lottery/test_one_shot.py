@@ -52,3 +52,11 @@ def test_exclude_leaves_a_layer_dense_and_out_of_the_count(lab: Any) -> None:
     ticket = load_ticket(ran.key(1), lab.store().uri)
     assert set(ticket.mask) == {"fc1.weight", "fc2.weight"}
     assert ran.tickets[1]["remaining_weights"] == pytest.approx(0.8)
+
+
+def test_include_lets_biases_be_pruned_with_the_weights(lab: Any) -> None:
+    ran = lab.run(lab.study({"prune.include": ["fc*.bias"], "prune.rounds": 1}))
+    ticket = load_ticket(ran.key(1), lab.store().uri)
+    assert set(ticket.mask) == {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "output.weight"}
+    assert not ticket.trained_state["fc1.bias"][~ticket.mask["fc1.bias"]].any()
+    assert ran.tickets[1]["remaining_weights"] == pytest.approx(0.8, abs=1e-3)

@@ -106,21 +106,22 @@ def test_an_unknown_shuffle():
 
 
 NAMES = ["conv1.weight", "conv2.weight", "fc1.weight", "output.weight"]
+ALL = ["conv1.weight", "conv2.weight", "conv2.bias", "fc1.weight", "output.weight", "output.bias"]
 
 
 @pytest.mark.parametrize(
     ("include", "exclude", "chosen"),
     [
         ((), (), NAMES),
-        (("conv*",), (), NAMES[:2]),
-        (("fc*", "conv?.weight"), (), NAMES[:3]),
+        (("conv*",), (), [*NAMES[:2], "conv2.bias", *NAMES[2:]]),
+        (("*",), (), ALL),
         ((), ("output.weight",), NAMES[:3]),
-        (("conv*",), ("conv2*",), NAMES[:1]),
-        (("conv[!1]*",), (), NAMES[1:2]),
+        ((), ("conv*", "fc?.weight"), NAMES[3:]),
+        (("*.bias",), ("conv[!1]*",), [NAMES[0], *NAMES[2:], "output.bias"]),
     ],
 )
 def test_globs_select_in_the_parameters_order(include, exclude, chosen):
-    assert pruning.select(NAMES, include, exclude) == chosen
+    assert pruning.select(NAMES, include, exclude, ALL) == chosen
 
 
 @pytest.mark.parametrize(
