@@ -47,6 +47,7 @@ def _check_all(studies: Sequence[Study], launch: Launch) -> None:
     """Of several studies none is begun before all are known to be right."""
     from lth_ray.config import launched
     from lth_ray.lottery import make_plan
+    from lth_ray.running.history import check_same_study
 
     if not studies:
         raise ConfigError("main([]): give at least one study")
@@ -55,8 +56,10 @@ def _check_all(studies: Sequence[Study], launch: Launch) -> None:
         if names.count(name) > 1:
             flag = "--name names them all alike: leave it out" if launch.name else "give each a name of its own"
             raise ConfigError(f"{names.count(name)} studies are called {name!r}; {flag}")
-    for study in studies if len(studies) > 1 else ():
-        make_plan(launched(study, launch), launch.data_root)
+    store = Store.open(launch.storage, writable=False)
+    for study in (launched(study, launch) for study in studies if len(studies) > 1):
+        check_same_study(store, study)
+        make_plan(study, launch.data_root)
 
 
 def _run(study: Study, launch: Launch, question: str) -> int:

@@ -6,15 +6,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 
-from lth_ray import data
+from lth_ray import Study, cli, data
+from lth_ray.config import Launch
 from lth_ray.lottery import Plan, branch_rows, execute, make_plan, ticket_rows
-from lth_ray.running.history import recorded_plan
+from lth_ray.running.history import recorded_plan, remember
+from lth_ray.running.results import Results
+from lth_ray.running.trial import summary
+from lth_ray.running.watch import Watch
 from lth_ray.store import Store
 
 EVERY = 20  # steps between evaluations, and so between checkpoints under --checkpoint-every-s 0
@@ -53,6 +58,7 @@ class Runner:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    source: str = SCRIPT
 
     @property
     def storage(self) -> Path:
@@ -64,7 +70,7 @@ class Runner:
 
     def start(self, *flags: str, **env: str) -> "subprocess.Popen[str]":
         script = self.folder / "study.py"
-        script.write_text(SCRIPT)
+        script.write_text(self.source)
         command = [sys.executable, str(script), "--storage", str(self.storage), "--cpus", "2", *flags]
         if "--checkpoint-every-s" not in flags:
             command += ["--checkpoint-every-s", "0"]
@@ -115,24 +121,87 @@ def orphans(storage: Path) -> list[int]:
     return found
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Runner]:
-    runner = Runner(tmp_path)
+@contextmanager
+def a_runner(folder: Path) -> Iterator[Runner]:
+    runner = Runner(folder)
     yield runner
     for pid in orphans(runner.storage):
         psutil.Process(pid).kill()
 
 
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The contents that the study has when nothing happens to it; trained in this process, without Ray."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "study.py").write_text(SCRIPT)
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Runner]:
+    with a_runner(tmp_path) as runner:
+        yield runner
+
+
+def declared() -> Study:
+    """The study of SCRIPT."""
     namespace: dict[str, object] = {"__name__": "study"}
     exec(SCRIPT, namespace)
-    store = Store.open(str(folder / "storage"))
-    plan = make_plan(namespace["study"], None, store)  # type: ignore[arg-type]
+    study = namespace["study"]
+    assert isinstance(study, Study)
+    return study
+
+
+def train_here(study: Study, store: Store) -> Plan:
+    """Trains what is left of a study in this process, without Ray, and enters it in the study's history."""
+    plan = make_plan(study, None, store)
+    remember(store, plan, "Asked by a test.")
     for job in plan.jobs:
         for task in job.tasks:
             execute(task, store, data.load(task.segment.recipe.data), "cpu", 60.0)
-    return contents(plan, store)
+    return plan
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The contents that the study has when nothing happens to it; trained in this process, without Ray."""
+    store = Store.open(str(tmp_path_factory.mktemp("undisturbed")))
+    return contents(train_here(declared(), store), store)
+
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """call(studies or None for lth-ray, *arguments) -> (exit code, all that was printed), in this process."""
+
+    def call(studies: Study | list[Study] | None, *arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["study.py" if studies else "lth-ray", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.entry() if studies is None else cli.main(studies)
+        printed = capsys.readouterr()
+        return int(exit_.value.code or 0), printed.out + printed.err
+
+    return call
+
+
+class NoShipper:
+    """In place of MLflow's."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def segment(self, key: str) -> None: ...
+
+    def close(self, timeout_s: float) -> None: ...
+
+
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs train their jobs in this process, one after another, and ship nothing; the jobs that were run."""
+    ran: list[str] = []
+
+    def train(results: Results, launch: Launch, watch: Watch) -> None:
+        for job in results.plan.jobs:
+            ran.append(job.id)
+            for task in job.tasks:
+                dataset = data.load(task.segment.recipe.data, launch.data_root)
+                outcome = execute(task, results.store, dataset, "cpu", 60.0)
+                watch.on_task(job, {**summary(job, task, outcome)})
+
+    monkeypatch.setattr("lth_ray.running.driver._tune", train)
+    monkeypatch.setattr("lth_ray.running.driver.Shipper", NoShipper)
+    return ran

@@ -1,0 +1,173 @@
+"""What a user gets wrong ends in one message that names it, exit code 2 and no traceback, before Ray starts."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lth_ray import cli
+from lth_ray.config import ConfigError, Data, steps
+from lth_ray.data import idx
+from tests.running.conftest import SCRIPT, Call, declared
+
+STUDY = declared()
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lth_ray.running.driver._tune", lambda *_: pytest.fail("Ray would have been started"))
+
+
+def check(printed: str, *said: str) -> None:
+    assert "Traceback" not in printed
+    flat = " ".join(printed.split())
+    for words in said:
+        assert words in flat, printed
+
+
+SETTINGS = {
+    "model.name=lenet_300_x": ["Model.name", "lenet_300_x"],
+    "model.name=resnet19": ["Model.name", "resnet19", "resnet18"],
+    "data.name=digit": ["Data.name", "'digit'", "did you mean digits?"],
+    "data.validation=1397": ["Data.validation", "1397"],
+    "train.lrr=1": ["'train.lrr'", "Train has no field", "did you mean lr"],
+    "trains.lr=1": ["Study has no field 'trains'", "did you mean train"],
+    "train.lr": ["--set 'train.lr'", "field=value"],
+    "train.lr=fast": ["Train.lr = 'fast'", "finite number"],
+    "prune.fraction=1.5": ["Prune.fraction = 1.5", "(0, 1)"],
+    "prune.fraction=0": ["Prune.fraction = 0", "(0, 1)"],
+    'prune.fraction={"conv*": 0.2}': ["conv*", "fc1.weight"],
+    "prune.exclude=['conv*']": ["conv*", "fc1.weight"],
+    "train.milestones=[steps(50), steps(20)]": ["Train.milestones = [", "50", "20", "out of order"],
+    "rewind=[steps(101)]": ["Study.rewind", "101", "beyond the end"],
+    "seeds=[0, 0]": ["Study.seeds", "given twice"],
+    "seeds=[]": ["Study.seeds", "at least 1"],
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("plan", [False, True], ids=["run", "plan"])
+def test_a_setting_that_is_wrong(setting: str, plan: bool, call: Call, tmp_path: Path) -> None:
+    code, printed = call(STUDY, "--storage", tmp_path / "s", "--set", setting, *["--plan"] * plan)
+    assert code == 2
+    check(printed, *SETTINGS[setting])
+    assert not plan or not (tmp_path / "s").exists()
+
+
+FLAGS = {
+    ("--smok",): ["--smok", "--smoke"],
+    ("--cpus", "0"): ["Launch.cpus = 0", "at least 1"],
+    ("--cpus", "many"): ["--cpus", "many"],
+    ("--max-gpu-hours", "0"): ["Launch.max_gpu_hours = 0"],
+    ("--name", "my study"): ["Launch.name = 'my study'"],
+    ("--sweep", "train.lr"): ["--sweep 'train.lr'"],
+    ("--sweep", "seeds=[0],[0]"): ["two lineages would be called"],
+    ("--storage", "gs://bucket/there"): ["gs://", "s3://BUCKET/PREFIX"],
+    ("--storage", "s3://id:secret@bucket/there"): ["credentials"],
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
+def test_a_flag_that_is_wrong(flags: tuple[str, ...], call: Call, tmp_path: Path) -> None:
+    storage = [] if "--storage" in flags else ["--storage", tmp_path / "s"]
+    code, printed = call(STUDY, *storage, *flags)
+    assert code == 2
+    check(printed, *FLAGS[flags])
+    assert "secret" not in printed
+
+
+def test_a_storage_that_cannot_be_written(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, printed = call(STUDY, "--storage", tmp_path / "file" / "s")
+    assert code == 2
+    check(printed, f"{tmp_path}/file/s", "choose another --storage")
+
+
+def test_a_missing_data_set_is_named_with_its_files_and_the_way_to_them(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("lth_ray.data.cache.platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
+    monkeypatch.setattr(idx, "_fetch", no_network)
+    study = replace(STUDY, data=Data("fashion_mnist", batch_size=60, validation=5000))
+    code, printed = call(study, "--storage", tmp_path / "s", "--data-root", tmp_path / "nothing")
+    assert code == 2
+    check(printed, "train-images-idx3-ubyte", str(tmp_path / "nothing"), "--data-root")
+
+
+def test_an_arm_would_win_over_a_setting(call: Call, tmp_path: Path) -> None:
+    study = replace(STUDY, arms={"fast": {"train.lr": 1e-2}, "slow": {}})
+    code, printed = call(study, "--storage", tmp_path / "s", "--set", "train.lr=0.1")
+    assert code == 2
+    check(printed, "--set train.lr", "'fast'")
+
+
+def test_of_several_studies_none_starts_where_one_is_wrong(call: Call, tmp_path: Path) -> None:
+    wrong = replace(STUDY, name="wrong", rewind=[steps(101)])
+    code, printed = call([STUDY, wrong], "--storage", tmp_path / "s")
+    assert code == 2
+    check(printed, "beyond the end")
+    code, printed = call([STUDY, replace(STUDY, name="other")], "--storage", tmp_path / "s", "--name", "both")
+    assert code == 2
+    check(printed, "2 studies are called 'both'", "--name")
+    assert not (tmp_path / "s").exists()
+
+
+COMMANDS = {
+    ("report", "smal"): ["no study 'smal'"],
+    ("status", "small"): ["no study 'small'", "none yet"],
+    ("replay", "small"): ["no study 'small'"],
+    ("cancel", "k0/seed0", "--name", "small"): ["no study 'small'"],
+    ("reprot", "small"): ["reprot"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_command_about_what_is_not_there(command: tuple[str, ...], call: Call, tmp_path: Path) -> None:
+    code, printed = call(None, *command, "--storage", tmp_path / "s")
+    assert code == 2
+    check(printed, *COMMANDS[command][:1])
+    assert not (tmp_path / "s").exists()
+
+
+def test_no_cluster_at_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """ray.init itself takes half a minute to say so, and is not asked here."""
+    from lth_ray.config import Launch
+    from lth_ray.running import tuning
+
+    def init(**_: object) -> None:
+        raise ConnectionError("Failed to connect\nand more")
+
+    monkeypatch.setattr(tuning.ray, "init", init)
+    with (
+        pytest.raises(ConfigError, match=r"--address '10.0.0.1:6379'.*Failed to connect\)"),
+        tuning._connected(Launch(str(tmp_path), address="10.0.0.1:6379"), tmp_path),
+    ):
+        pytest.fail("there is nothing to be connected to")
+
+
+def test_more_than_ray_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lth_ray.running import tuning
+
+    monkeypatch.setattr(tuning.ray, "cluster_resources", lambda: {"CPU": 4.0})
+    assert tuning._slots({"CPU": 1.0}) == 4
+    with pytest.raises(ConfigError, match=r"--gpus-per-worker: a training needs 0.5 GPU, and Ray has 0 in all"):
+        tuning._slots({"CPU": 1.0, "GPU": 0.5})
+
+
+def test_in_a_real_process(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(SCRIPT)
+    command = [sys.executable, "study.py", "--set", "train.milestones=[steps(50),steps(20)]"]
+    root = str(Path(cli.__file__).parents[1])
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("error: Train.milestones = [")
+    assert ended.stderr.count("\n") == 1
