@@ -33,12 +33,12 @@ def conv(depth: int, length: int, lr: float, dropout_lr: float, conv_fraction: f
         smoke={
             "model.name": f"conv{depth}_16",
             "data.evaluation_images": 1000,
-            "train.evaluate_every": steps(150),
+            "train.evaluate_every": steps(100),
             "prune.rounds": 1,
             "seeds": [0],
             "arms": {
-                "plain": {"train.length": steps(300)},
-                "dropout": {"model.options": {"dropout": 0.5}, "train.length": steps(450), "train.lr": dropout_lr},
+                "plain": {"train.length": steps(200)},
+                "dropout": {"model.options": {"dropout": 0.5}, "train.length": steps(600), "train.lr": dropout_lr},
             },
         },
     )

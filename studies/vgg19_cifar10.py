@@ -29,6 +29,7 @@ study = Study(
     branches=[RandomReinit()],
     smoke={
         "model.name": "cifar_vgg19_8",
+        "data.batch_size": 32,
         "data.evaluation_images": 1000,
         "train.length": steps(600),
         "train.milestones": [steps(450), steps(550)],
