@@ -10,6 +10,13 @@ from tests.running.conftest import EVERY, Runner
 
 CPUS = 2  # trials at a time, each of which may lose what it trained since its last checkpoint
 slow = pytest.mark.slow
+POINTS = [
+    "mid-step:130",
+    pytest.param("mid-write:8", marks=slow),
+    pytest.param("checkpointed:3", marks=slow),
+    pytest.param("published:2", marks=slow),
+    pytest.param("unreported:2", marks=slow),
+]
 
 
 def finish(runner: Runner, undisturbed: dict[str, str]) -> None:
@@ -19,16 +26,7 @@ def finish(runner: Runner, undisturbed: dict[str, str]) -> None:
     assert runner.trained_twice <= CPUS * EVERY
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "mid-step:130",
-        pytest.param("mid-write:8", marks=slow),
-        pytest.param("checkpointed:3", marks=slow),
-        pytest.param("published:2", marks=slow),
-        pytest.param("unreported:2", marks=slow),
-    ],
-)
+@pytest.mark.parametrize("point", POINTS)
 def test_a_killed_trial_actor_is_replaced_within_the_run(
     point: str, runner: Runner, undisturbed: dict[str, str]
 ) -> None:
@@ -41,16 +39,7 @@ def test_a_killed_trial_actor_is_replaced_within_the_run(
     assert runner.trained_twice <= EVERY
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "mid-step:130",
-        pytest.param("mid-write:8", marks=slow),
-        pytest.param("checkpointed:3", marks=slow),
-        pytest.param("published:2", marks=slow),
-        pytest.param("unreported:2", marks=slow),
-    ],
-)
+@pytest.mark.parametrize("point", POINTS)
 def test_a_killed_driver_is_taken_up_by_a_rerun(point: str, runner: Runner, undisturbed: dict[str, str]) -> None:
     pid_file, once = runner.folder / "pid", runner.folder / "killed"
     env = {"LTH_RAY_KILL_AT": point, "LTH_RAY_KILL_ONCE": str(once), "LTH_RAY_KILL_PID_FILE": str(pid_file)}
