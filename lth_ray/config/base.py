@@ -4,7 +4,7 @@ import difflib
 import math
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
 C = TypeVar("C", bound="Config")
@@ -26,7 +26,7 @@ class _Meta(ABCMeta):
     """Turns Python's TypeError for an unknown keyword into an error that names the nearest fields."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        declared = getattr(cls, "__dataclass_fields__", {})
+        declared = {f.name: f for f in fields(cls)} if is_dataclass(cls) else {}
         for name in kwargs.keys() - declared.keys():
             raise ConfigError(f"{cls.__name__} has no field {name!r}: {nearest(name, declared)}")
         positional = [f.name for f in declared.values() if not f.kw_only]

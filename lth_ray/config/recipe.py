@@ -5,9 +5,18 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.units import Length, a_length, steps
 
+METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
 INITIALISATIONS = ("default", "glorot", "kaiming")
+
+_ENDS = (
+    "large_final", "small_final", "large_init", "small_init", "large_init_large_final", "small_init_small_final",
+    "magnitude_increase", "movement",
+)  # fmt: skip
+_SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
+CRITERIA = ("magnitude", "random", *_ENDS, *_SIGNED, "snip", "grad")
 
 
 def _named_or_callable(value: Any) -> Any:
@@ -50,6 +59,12 @@ class Data(Config):
     augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip).
     evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
     image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped.
+    target: what is learned: "labels"; "rotation", by how many quarters an image is turned (training turns it anew each
+        time, evaluation always by the same; Gidaris et al. 2018); "random_labels" (Zhang et al. 2017), drawn once for
+        each training and validation image by `split_seed`, while test images keep their own.
+    blur: images are reduced by this factor and enlarged again, those of evaluation too; 1 leaves them sharp.
+    train_images: train on so many of the training images, in the order in which `split_seed` draws them, so that a
+        larger number has the smaller one's and more; None for all.
     """
 
     name: str = option(check=a(str, "give a data set's name"))
@@ -61,6 +76,9 @@ class Data(Config):
     split_seed: int = option(0, check=whole(0))
     image_size: int | None = option(None, check=maybe(whole(1)))
     evaluation_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    target: str = option("labels", check=one_of("labels", "rotation", "random_labels"), absent_means="labels")
+    blur: int = option(1, check=whole(1), absent_means=1)
+    train_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
 
 
 def _betas(value: Any) -> tuple[float, ...]:
@@ -148,15 +166,17 @@ def _fraction(value: Any) -> float | dict[str, float]:
 class Prune(Config):
     """The pruning rule.
 
+    criterion: one of CRITERIA, see lth_ray.pruning.criteria; "large_final" is "magnitude" under its other name.
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.
     rounds: rounds after the dense round 0.
     include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
         (biases, normalisations), and nothing that `exclude` matches.
     one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
+    ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
     """
 
-    criterion: str = option("magnitude", check=one_of("magnitude", "random"))
+    criterion: str = option("magnitude", check=one_of(*CRITERIA))
     _: KW_ONLY
     scope: str = option("global", check=one_of("global", "layer"))
     fraction: float | Mapping[str, float] = option(check=_fraction)
@@ -164,6 +184,7 @@ class Prune(Config):
     include: Sequence[str] = option((), check=many(a(str, "give globs")))
     exclude: Sequence[str] = option((), check=many(a(str, "give globs")))
     one_shot: bool = option(False, check=a(bool, "give True or False"))
+    ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,17 +198,24 @@ class Rewind(Config):
 
     point: the rewind point k; winning tickets exist only at 0.
     method: "weights" (weights and schedule of step k), "learning_rate" (final weights, schedule and data
-        position of k), "fine_tune" (final weights, T - k more steps at the last rate) or "continue"
-        (masks come from training on without rewinding; each ticket is rewound to k and trained apart).
+        position of k), "fine_tune" (final weights, T - k more steps at the last rate), "continue"
+        (masks come from training on without rewinding; each ticket is rewound to k and trained apart) or
+        "scratch" (newly drawn weights every round, schedule and data position of k).
     optimizer: its state at the start, "fresh" or "restored" (that of step k).
+    perturbation: of the weights that each round starts from; with frozen pruned weights, for all rounds to come.
     """
 
     point: Length = option(check=a_length())
     _: KW_ONLY
-    method: str = option("weights", check=one_of("weights", "learning_rate", "fine_tune", "continue"))
+    method: str = option("weights", check=one_of(*METHODS))
     optimizer: str = option("fresh", check=one_of("fresh", "restored"))
+    perturbation: Perturbation | None = option(
+        None, check=maybe(a(Perturbation, "give a Perturbation")), absent_means=None
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.optimizer == "restored" and self.method in ("learning_rate", "fine_tune", "continue"):
+        if self.optimizer == "restored" and self.method != "weights":
             raise ConfigError(f"Rewind.optimizer = 'restored': only method='weights' rewinds it, not {self.method!r}")
+        if self.perturbation is not None and self.method != "weights":
+            raise ConfigError(f"Rewind.perturbation: it is one of rewound weights; method={self.method!r} has none")

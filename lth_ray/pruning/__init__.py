@@ -1,14 +1,15 @@
-"""Masks: what to score, how many to prune, which ones, and random controls."""
+"""Masks: what to score, how many to prune, which ones, random controls; and perturbed weights under them."""
 
 from lth_ray.pruning.counts import one_shot_counts, prune_count
-from lth_ray.pruning.criteria import CRITERIA, score
+from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
 from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, kept, layer_densities
+from lth_ray.pruning.perturb import needs_of, perturb
 from lth_ray.pruning.randomised import random_mask, shuffled_mask
 from lth_ray.pruning.selection import ScoreError, prune, prune_counts
 
 __all__ = [
     "CRITERIA", "Mask", "ScoreError", "apply_mask", "dense_mask", "density", "fraction_of_each", "kept",
-    "layer_densities", "one_shot_counts", "prune", "prune_count", "prune_counts", "random_mask", "score",
-    "select", "shuffled_mask",
+    "layer_densities", "needs", "needs_of", "one_shot_counts", "perturb", "prune", "prune_count", "prune_counts",
+    "random_mask", "score", "select", "shuffled_mask", "uses",
 ]  # fmt: skip

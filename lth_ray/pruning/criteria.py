@@ -1,6 +1,8 @@
 """The table of pruning criteria: a new one is a function of Evidence, in its family's file, and an entry."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import nn
@@ -8,11 +10,62 @@ from torch import nn
 from lth_ray.config import ConfigError, nearest
 from lth_ray.pruning.chance import random
 from lth_ray.pruning.evidence import Evidence
-from lth_ray.pruning.magnitude import magnitude
+from lth_ray.pruning.gradient import grad, snip
+from lth_ray.pruning.magnitude import large_init, magnitude, small_final, small_init
+from lth_ray.pruning.movement import diff_sign, magnitude_increase, movement, same_sign
+from lth_ray.pruning.percentiles import large_init_large_final, small_init_small_final
 
-Criterion = Callable[[Evidence], dict[str, torch.Tensor]]
+_INITIAL, _BATCH = frozenset({"initial"}), frozenset({"batch"})
 
-CRITERIA: dict[str, Criterion] = {"magnitude": magnitude, "random": random}
+
+@dataclass(frozen=True)
+class Criterion:
+    """scores: higher is kept. needs: arguments of `score` that it cannot do without. may_use: others that change it.
+
+    excluded: the score of weights whose sign the *_same_sign and *_diff_sign variants turn down. 0 is what the
+    authors' code gives them (among magnitude increases it ranks above the weights that shrank); where every score is
+    below 0 that would keep just these weights, and they score -inf.
+    """
+
+    scores: Callable[[Evidence], dict[str, torch.Tensor]]
+    needs: frozenset[str] = frozenset()
+    may_use: frozenset[str] = frozenset()
+    excluded: float = 0.0
+
+
+_ZHOU = {
+    "large_final": Criterion(magnitude),
+    "small_final": Criterion(small_final, excluded=-inf),
+    "large_init": Criterion(large_init, _INITIAL),
+    "small_init": Criterion(small_init, _INITIAL, excluded=-inf),
+    "large_init_large_final": Criterion(large_init_large_final, _INITIAL),
+    "small_init_small_final": Criterion(small_init_small_final, _INITIAL),
+    "magnitude_increase": Criterion(magnitude_increase, _INITIAL),
+    "movement": Criterion(movement, _INITIAL),
+}
+_SIGNED = {
+    f"{name}_{sign}": replace(criterion, scores=where(criterion.scores, criterion.excluded), needs=_INITIAL)
+    for name, criterion in _ZHOU.items()
+    for sign, where in {"same_sign": same_sign, "diff_sign": diff_sign}.items()
+}
+CRITERIA: dict[str, Criterion] = {
+    "magnitude": Criterion(magnitude),
+    "random": Criterion(random),
+    **_ZHOU,
+    **_SIGNED,
+    "snip": Criterion(snip, _BATCH, may_use=_INITIAL),
+    "grad": Criterion(grad, _BATCH, may_use=_INITIAL),
+}
+
+
+def needs(criterion: str) -> frozenset[str]:
+    """Those of "initial" and "batch" that `score` refuses this criterion without."""
+    return _criterion(criterion).needs
+
+
+def uses(criterion: str) -> frozenset[str]:
+    """Those of "initial" and "batch" that this criterion's scores depend on, where they are given."""
+    return _criterion(criterion).needs | _criterion(criterion).may_use
 
 
 def score(
@@ -26,9 +79,22 @@ def score(
 ) -> dict[str, torch.Tensor]:
     """A score for each weight that the mask covers, of its shape; the lowest are pruned.
 
-    criterion: a key of CRITERIA. initial: state dict at initialisation. batch: (inputs, labels). seed: of random
-    scores. The model is left as it was. Errors: ConfigError for an unknown criterion or parameter.
+    criterion: a key of CRITERIA. model: holds the weights at the end of training. initial: state dict at
+    initialisation. batch: (inputs, labels) for gradients, which are taken at `initial` where that is given, else at
+    the model's own weights. seed: of random scores. The model is left as it was.
+    Errors: ConfigError for an unknown criterion or parameter, a missing argument, an `initial` of another network.
     """
-    if criterion not in CRITERIA:
-        raise ConfigError(f"Prune.criterion = {criterion!r}: {nearest(criterion, CRITERIA)}")
-    return CRITERIA[criterion](Evidence(model, mask, initial, batch, seed))
+    given = {"initial": initial, "batch": batch}
+    for argument in sorted(needs(criterion)):
+        if given[argument] is None:
+            raise ConfigError(f"Prune.criterion = {criterion!r}: {argument} = None, give {_REMEDIES[argument]}")
+    return CRITERIA[criterion].scores(Evidence(model, mask, initial, batch, seed))
+
+
+_REMEDIES = {"initial": "the state dict at initialisation", "batch": "a batch (inputs, labels) of training images"}
+
+
+def _criterion(name: str) -> Criterion:
+    if name not in CRITERIA:
+        raise ConfigError(f"Prune.criterion = {name!r}: {nearest(name, CRITERIA)}")
+    return CRITERIA[name]

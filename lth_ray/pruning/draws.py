@@ -16,3 +16,10 @@ def uniform(seed: int, use: str, n: int) -> torch.Tensor:
     words = order.draws(subseed(seed, "pruning", use), 0, n, _STREAM)
     words >>= 11  # the 53 bits that a float64 holds exactly
     return torch.from_numpy(words.astype("float64")).mul_(2.0**-53)
+
+
+def normal(seed: int, use: str, n: int) -> torch.Tensor:
+    """n standard normal numbers, float64 [n], on the CPU, by the inverse of the normal distribution at `uniform`'s."""
+    open_below = uniform(seed, use, n).clamp_(min=2.0**-54)  # at 0 the inverse is infinite; 1 is never drawn
+    drawn: torch.Tensor = torch.special.ndtri(open_below)
+    return drawn

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lth_ray.config import ConfigError
 from lth_ray.pruning.masks import named
 
 
@@ -23,3 +24,22 @@ class Evidence:
         """The parameters that the mask covers, detached."""
         parameters = dict(self.model.named_parameters())
         return {name: named(parameters, name).detach() for name in self.mask}
+
+    def initial_weights(self) -> dict[str, torch.Tensor]:
+        """Their values in `initial`, on their devices."""
+        if self.initial is None:
+            raise ConfigError("initial = None: give the state dict at initialisation")
+        return {name: alike("initial", self.initial, name, weight) for name, weight in self.weights().items()}
+
+
+def alike(argument: str, state: Mapping[str, torch.Tensor], name: str, value: torch.Tensor) -> torch.Tensor:
+    """Entry `name` of a state dict, on the device of `value`; ConfigError unless it is there and of its shape.
+
+    argument: what the caller calls the state dict.
+    """
+    if name not in state or state[name].shape != value.shape:
+        found = f"has shape {tuple(state[name].shape)}" if name in state else "is missing"
+        raise ConfigError(
+            f"{argument}[{name!r}] {found}, {tuple(value.shape)} is needed: give a state dict of the same network"
+        )
+    return state[name].detach().to(value.device)

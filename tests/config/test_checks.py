@@ -14,6 +14,7 @@ from lth_ray.config import (
     Launch,
     Length,
     Model,
+    Perturbation,
     Prune,
     RandomMask,
     RandomReinit,
@@ -21,6 +22,7 @@ from lth_ray.config import (
     ShuffledMask,
     Study,
     Subseeds,
+    SupermaskRule,
     Train,
     epochs,
     nearest,
@@ -51,6 +53,10 @@ def rewind(**given: Any) -> Rewind:
     return Rewind(**{"point": steps(0), **given})
 
 
+def supermaskrule(**given: Any) -> SupermaskRule:
+    return SupermaskRule(**{"method": "edge_popup", **given})
+
+
 def study(**given: Any) -> Study:
     parts = {"model": model(), "data": data(), "train": train(), "prune": prune(), "rewind": [steps(0)], "seeds": [0]}
     return Study(**{"name": "digits", **parts, **given})
@@ -74,6 +80,13 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (data, "split_seed", -1, "at least 0"),
     (data, "image_size", 0, "at least 1"),
     (data, "evaluation_images", 0, "at least 1"),
+    (data, "target", "rotate", "did you mean rotation?"),
+    (data, "blur", 0, "at least 1"),
+    (data, "train_images", 0, "at least 1"),
+    (supermaskrule, "method", "bernouli", "did you mean bernoulli?"),
+    (supermaskrule, "rescale", 2.0, "give True or False"),
+    (supermaskrule, "values", "signed", "did you mean signed_constant?"),
+    (supermaskrule, "keep", 0, "give a number in (0, 1]"),
     (train, "length", 500, "say the unit: steps(500) or epochs(500)"),
     (train, "length", steps(0), "give a length above 0"),
     (train, "optimizer", "addam", "did you mean adam"),
@@ -103,7 +116,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "loss", "cross_entropy", "give a function"),
     (train, "step", 3, "give a function"),
     (train, "version", 1, "give a string"),
-    (prune, "criterion", "magnitud", "did you mean magnitude?"),
+    (prune, "criterion", "magnitud", "did you mean magnitude or magnitude_increase"),
     (prune, "scope", "layers", "did you mean layer?"),
     (prune, "fraction", 1.0, "give a number in (0, 1)"),
     (prune, "fraction", 0, "give a number in (0, 1)"),
@@ -113,6 +126,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (prune, "include", "fc*", "give a list"),
     (prune, "exclude", [1], "give globs"),
     (prune, "one_shot", "yes", "give True or False"),
+    (prune, "ties", "lowst", "did you mean lowest?"),
     (rewind, "point", 0, "say the unit: steps(0) or epochs(0)"),
     (rewind, "method", "weight", "did you mean weights"),
     (rewind, "optimizer", "restore", "did you mean restored"),
@@ -141,6 +155,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (study, "stop_below", 10, "give a number in [0, 1]"),
     (study, "smoke", 3, "give a dict"),
     (study, "may_fail", ["other"], "no such arm"),
+    (study, "against", 3, "give the name of a group of targets"),
     (Subseeds, "init", -1, "at least 0"),
     (RandomReinit, "copies", 0, "at least 1"),
     (RandomMask, "rounds", [1, 1], "given twice"),
@@ -200,6 +215,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
         ("launch", name) for name in ("tracking_uri", "data_root", "address", "checkpoint_every_s", "sweep", "smoke")
     }
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
+    alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
     declared = {(cls.__name__.lower(), f.name) for cls in ours if cls is not Length for f in fields(cls)}  # type: ignore[arg-type]
     assert declared - tried - alike == set()

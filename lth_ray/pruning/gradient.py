@@ -1,0 +1,73 @@
+"""Criteria by the gradient g of the loss at the start of training (Lee et al. 2019, "SNIP"; Zhou et al. 2019)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lth_ray.config import ConfigError
+from lth_ray.pruning.evidence import Evidence, alike
+
+Tensors = dict[str, torch.Tensor]
+
+
+def snip(evidence: Evidence) -> Tensors:
+    """|g w|, which is |dL/dm| of the mask m."""
+    weights, gradients = _gradients(evidence)
+    return {name: (gradients[name] * weight).abs() for name, weight in weights.items()}
+
+
+def grad(evidence: Evidence) -> Tensors:
+    """|g|"""
+    return {name: gradient.abs() for name, gradient in _gradients(evidence)[1].items()}
+
+
+def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
+    """(masked weights, gradients of the batch's mean cross entropy there), for the parameters that the mask covers.
+
+    At `initial` where that is given, else at the model's own weights. Without dropout, and with batch statistics in
+    batch norms, as the first step of training has them: the running ones are those of no network yet.
+    """
+    if evidence.batch is None:
+        raise ConfigError("batch = None: give (inputs, labels)")
+    state = _start(evidence)
+    weights = {name: _masked(state[name], evidence.mask[name]) for name in evidence.weights()}
+    leaves = {name: weight.requires_grad_() for name, weight in weights.items()}
+    device = next(iter(leaves.values())).device
+    inputs, labels = (tensor.to(device) for tensor in evidence.batch)
+    with _batch_statistics(evidence.model), torch.enable_grad():
+        logits = torch.func.functional_call(evidence.model, state | leaves, (inputs,))
+        loss = F.cross_entropy(logits.float(), labels)
+    gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+    return {name: weight.detach() for name, weight in weights.items()}, dict(zip(leaves, gradients, strict=True))
+
+
+def _masked(weight: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
+    return weight.masked_fill(~keeps.to(weight.device), 0.0)
+
+
+def _start(evidence: Evidence) -> Tensors:
+    """All parameters and buffers; buffers are copies, since a forward pass writes to those of a batch norm."""
+    model, initial = evidence.model, evidence.initial
+    stored = model.state_dict().keys()  # a buffer that is not persistent has no initial value
+    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if initial is not None:
+        state = {n: alike("initial", initial, n, value) if n in stored else value for n, value in state.items()}
+    buffers = dict(model.named_buffers())
+    return {name: value.detach().clone() if name in buffers else value.detach() for name, value in state.items()}
+
+
+@contextmanager
+def _batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch norms in training mode, all else in evaluation mode; the modes are put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = isinstance(module, _BatchNorm)
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

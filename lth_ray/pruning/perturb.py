@@ -1,0 +1,168 @@
+"""Perturbed weights: what a ticket is made of besides its mask (Zhou et al. 2019, sections 3 and 4; Frankle, Schwab &
+Morcos 2020, section 5)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.config.perturbation import Perturbation
+from lth_ray.pruning.draws import normal, uniform
+from lth_ray.pruning.evidence import alike
+from lth_ray.pruning.shuffles import SCOPES, shuffled_values
+
+State = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Given:
+    """The arguments of `perturb` that new values are made from; those that are not needed are empty."""
+
+    rewound: State
+    mask: State
+    initial: State
+    final: State
+    seed: int
+
+    def scale(self, name: str) -> torch.Tensor:
+        """The standard deviation of a parameter's initial weights, pruned ones included: float64 []."""
+        return self.initial[name].double().std(correction=0)
+
+    def drawn(self, draw: Callable[[int, str, int], torch.Tensor], use: str, name: str) -> torch.Tensor:
+        """Numbers of the parameter's shape, on its device; number i depends on (seed, use, name, i) alone."""
+        like = self.rewound[name]
+        return draw(self.seed, f"{use}/{name}", like.numel()).view(like.shape).to(like.device)
+
+
+Values = Callable[[Given], dict[str, torch.Tensor]]  # for all places of each parameter
+
+
+def _zero(given: Given) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(given.rewound[name]) for name in given.mask}
+
+
+def _rewound(given: Given) -> dict[str, torch.Tensor]:
+    return {name: given.rewound[name] for name in given.mask}
+
+
+def _init(given: Given) -> dict[str, torch.Tensor]:
+    return {name: given.initial[name] for name in given.mask}
+
+
+def _redrawn(given: Given) -> dict[str, torch.Tensor]:
+    return {name: given.drawn(normal, "redrawn", name) * given.scale(name) for name in given.mask}
+
+
+def _constant(given: Given) -> dict[str, torch.Tensor]:
+    """Plus or minus the layer's standard deviation, at random."""
+    negative = {name: given.drawn(uniform, "sign", name) < 0.5 for name in given.mask}
+    return {name: torch.where(minus, -given.scale(name), given.scale(name)) for name, minus in negative.items()}
+
+
+def _grown(given: Given) -> dict[str, torch.Tensor]:
+    """The initial value of what moved away from zero in training, zero for the rest."""
+    return {name: weight.where(_moved_away(given, name), 0.0) for name, weight in _init(given).items()}
+
+
+def _shrunk(given: Given) -> dict[str, torch.Tensor]:
+    """The reversal: zero for what moved away from zero, the initial value of the rest."""
+    return {name: weight.where(~_moved_away(given, name), 0.0) for name, weight in _init(given).items()}
+
+
+def _moved_away(given: Given, name: str) -> torch.Tensor:
+    return given.final[name].abs() > given.initial[name].abs()
+
+
+def _shuffled(scope: str) -> Values:
+    return lambda given: shuffled_values(given.rewound, given.mask, given.seed, scope)
+
+
+VALUES: dict[str, Values] = {
+    "zero": _zero, "rewound": _rewound, "init": _init, "redrawn": _redrawn, "constant": _constant, "grown": _grown,
+    "shrunk": _shrunk, **{f"shuffle_{scope}": _shuffled(scope) for scope in SCOPES},
+}  # fmt: skip
+_INITIAL, _BOTH = frozenset({"initial"}), frozenset({"initial", "final"})
+_NEEDS = {"init": _INITIAL, "redrawn": _INITIAL, "constant": _INITIAL, "grown": _BOTH, "shrunk": _BOTH}
+_REMEDIES = {
+    "initial": "the state dict at initialisation",
+    "final": "the state dict at the end of the training that the mask was found by",
+}
+
+
+def needs_of(weights: str = "rewound", signs: str = "own", noise: float = 0.0, pruned: str = "zero") -> frozenset[str]:
+    """Those of "initial" and "final" that `perturb` needs with these options. Errors: ConfigError for unknown ones."""
+    return frozenset().union(*_needs(Perturbation(weights, signs=signs, noise=noise, pruned=pruned)).values())
+
+
+def perturb(
+    state: State,
+    mask: State,
+    *,
+    weights: str = "rewound",
+    signs: str = "own",
+    noise: float = 0.0,
+    pruned: str = "zero",
+    initial: State | None = None,
+    final: State | None = None,
+    seed: int = 0,
+) -> dict[str, torch.Tensor]:
+    """A new state dict, with new values for the parameters that the mask covers; all else is a copy.
+
+    weights: of kept weights, s being the standard deviation of the layer's initial weights: "rewound", those of
+        `state`; "init", of `initial`; "redrawn", normal with standard deviation s; "shuffle_global", "shuffle_layer"
+        and "shuffle_filter", those of `state` permuted over all, within each parameter or output unit; "constant",
+        +s or -s; "grown", of `initial` where |final| > |initial|, else 0; "shrunk", the other way round.
+    signs: "own" come with these values (a constant's are random); "rewound" and "init" are those at the same place
+        of `state` and `initial` (of a zero: plus).
+    noise: adds N(0, (noise s)^2) to kept weights, after the signs, which it may flip.
+    pruned: what pruned weights hold: "zero", "init", "grown" or "shrunk", as above; under the last two, what ended
+        exactly at its initial value or at zero, as a weight frozen in an earlier round, stays there.
+    initial, final: the state dicts at initialisation, and at the end of the training that the mask was found by.
+    seed: of all draws; each parameter has its own, by name, whatever the order of parameters.
+    Zeros are +0.0. Errors: ConfigError for an unknown option, a state dict that it needs and that is missing or of
+    another network, a mask of another network.
+    """
+    needed = _needs(Perturbation(weights, signs=signs, noise=noise, pruned=pruned))
+    given = _given(state, mask, {"initial": initial, "final": final}, needed, seed)
+    kept, frozen = VALUES[weights](given), _frozen(given, pruned)
+    signed = kept if signs == "own" else VALUES[signs](given)
+    kept = {name: value.abs().copysign(signed[name] + 0.0) for name, value in kept.items()}
+    if noise:
+        kept = {n: v + noise * given.scale(n) * given.drawn(normal, "noise", n) for n, v in kept.items()}
+    new = {name: torch.where(given.mask[name], kept[name], frozen[name]) + 0.0 for name in mask}  # -0.0 + 0.0 is 0.0
+    return {name: new[name].to(value) if name in new else value.clone() for name, value in state.items()}
+
+
+def _frozen(given: Given, pruned: str) -> dict[str, torch.Tensor]:
+    """Values for pruned weights. Round after round: those frozen before did not train, which says nothing new."""
+    values = VALUES[pruned](given)
+    if "final" not in _NEEDS.get(pruned, frozenset()):
+        return values
+    return {name: torch.where(_stayed(given, name), given.final[name], value) for name, value in values.items()}
+
+
+def _stayed(given: Given, name: str) -> torch.Tensor:
+    return (given.final[name] == given.initial[name]) | (given.final[name] == 0)
+
+
+def _needs(chosen: Perturbation) -> dict[str, frozenset[str]]:
+    """{"option = value": the state dicts that it needs}"""
+    sources = {"weights": chosen.weights, "signs": chosen.signs, "pruned": chosen.pruned}
+    needed = {f"{option} = {source!r}": _NEEDS.get(source, frozenset()) for option, source in sources.items()}
+    return needed | {f"noise = {chosen.noise}": _INITIAL if chosen.noise else frozenset()}
+
+
+def _given(
+    state: State, mask: State, others: Mapping[str, State | None], needed: Mapping[str, frozenset[str]], seed: int
+) -> Given:
+    """The arguments, of the mask's shapes and on its devices; of `others` what is needed."""
+    found: dict[str, dict[str, torch.Tensor]] = {"initial": {}, "final": {}}
+    for option, arguments in needed.items():
+        for argument in sorted(arguments):
+            values = others[argument]
+            if values is None:
+                raise ConfigError(f"{option}: {argument} = None, give {_REMEDIES[argument]}")
+            found[argument] = {name: alike(argument, values, name, keeps) for name, keeps in mask.items()}
+    rewound = {name: alike("state", state, name, keeps) for name, keeps in mask.items()}
+    return Given(rewound, mask, found["initial"], found["final"], seed)
