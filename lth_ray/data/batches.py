@@ -8,7 +8,8 @@ from torch import Tensor
 from lth_ray.config import ConfigError
 from lth_ray.data.augment import apply_maps, map_codes, position_maps
 from lth_ray.data.dataset import Split
-from lth_ray.data.order import draws, permutation
+from lth_ray.data.order import TURNS, draws, permutation
+from lth_ray.data.rotation import turn_codes, turn_maps
 
 
 class Normalisation:
@@ -36,6 +37,7 @@ class Batches:
     An epoch is floor(n / batch_size) steps; what remains of its order is dropped. `batch` holds no state but the
     current epoch's order, so it costs most when steps jump between epochs.
     augment: "none"; "flip"; "crop_flip" (`padding` black pixels on each side, random crop, random flip).
+    Images of a `turned` split are turned after that, by quarters that are drawn as the augmentation is.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Batches:
         if augment != "none":
             height, width = split.images.shape[2:]
             self._maps = position_maps(height, width, self._padding).to(self._device)
+        self._turn_maps = turn_maps(split.images.shape[-1]).to(self._device) if split.turned else None
         self._epoch = -1
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -77,6 +80,9 @@ class Batches:
         if self._maps is not None:
             codes = self._codes.narrow(0, start, self.batch_size)
             pixels = apply_maps(pixels, self._maps.index_select(0, codes))
+        if self._turn_maps is not None:
+            quarters = self._quarters.narrow(0, start, self.batch_size)
+            return self._normalise(apply_maps(pixels, self._turn_maps.index_select(0, quarters))), quarters
         return self._normalise(pixels), self._labels.index_select(0, rows)
 
     def _begin(self, epoch: int) -> None:
@@ -86,16 +92,23 @@ class Batches:
         if self._maps is not None:
             codes = map_codes(draws(augmentation_seed, epoch, n), self._padding)
             self._codes = torch.from_numpy(codes).to(self._device)
+        if self._turn_maps is not None:
+            quarters = turn_codes(draws(augmentation_seed, epoch, n, TURNS))
+            self._quarters = torch.from_numpy(quarters).to(self._device)
         self._epoch = epoch
 
 
 def evaluation_batches(
     split: Split, mean: Sequence[float], std: Sequence[float], size: int = 2000
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in order: inputs, float32 [<= size, C, H, W], and labels, int64.
+    """Every image once, in order: inputs, float32 [<= size, C, H, W], and labels, int64; turned if the split is so.
 
     A set that is evaluated often and is small in float32 is best kept: `list(evaluation_batches(...))`.
     """
     normalise = Normalisation(mean, std, split.white, split.images.device)
+    maps = turn_maps(split.images.shape[-1]).to(split.images.device) if split.turned else None
     for start in range(0, len(split), size):
-        yield normalise(split.images[start : start + size]), split.labels[start : start + size]
+        pixels, labels = split.images[start : start + size], split.labels[start : start + size]
+        if maps is not None:
+            pixels = apply_maps(pixels, maps.index_select(0, labels))
+        yield normalise(pixels), labels

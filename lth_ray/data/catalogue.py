@@ -1,38 +1,53 @@
 """From the fields of config.Data to images: names, places, the split, and what a process keeps."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from lth_ray.config import ConfigError, Data, nearest
+from lth_ray.data.blur import blurred
 from lth_ray.data.cifar import CIFAR_SETS, cifar_source
-from lth_ray.data.dataset import Dataset, Identity, Source, check_validation, hold_out, measured_statistics
+from lth_ray.data.dataset import (
+    Dataset,
+    Identity,
+    Source,
+    Split,
+    check_split,
+    hold_out,
+    measured_statistics,
+    random_labels,
+)
 from lth_ray.data.digits import digits_source
 from lth_ray.data.folder import folder_source
 from lth_ray.data.idx import IDX_SETS, idx_source
 from lth_ray.data.parquet import parquet_source
+from lth_ray.data.rotation import TURNS, to_be_turned
 
 NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "parquet:PATH", "folder:PATH")
 
 
 def identify(data: Data, data_root: str | Path | None = None) -> Identity:
-    """A data set's digest and sizes, without decoding images. Remembered for the life of the process.
+    """A data set's digest and sizes, without decoding images. Files are looked at once in the life of the process.
 
     A relative PATH in data.name is one inside data_root (the working directory when that is None).
-    Errors: ConfigError for an unknown name or a split that leaves nothing; MissingDataset; DamagedDataset.
+    Errors: ConfigError for an unknown name, a split that leaves nothing or a target or blur that the images do not
+    allow; MissingDataset; DamagedDataset.
     """
-    return _identify(data.name, data.validation, data.image_size, _root(data_root))
+    return _as_asked(data, _identify(data.name, data.image_size, _root(data_root)))
 
 
 def load(data: Data, data_root: str | Path | None = None, device: str | torch.device = "cpu") -> Dataset:
     """The images on `device`, `data.validation` of them held out by `data.split_seed`.
 
+    Measured statistics are those of all training images that are not held out, sharp, so that neither `train_images`
+    nor `blur` changes how an image is normalised.
     A process keeps the sets it used last; they are shared, so change no tensor in place.
     A relative PATH and the errors are as in `identify`.
     """
-    fields = data.name, data.validation, data.split_seed, data.image_size
-    return _load(*fields, _root(data_root), str(device))
+    images_alone = replace(data, batch_size=1, augment="none", augment_padding=1, evaluation_images=None)
+    return _load(images_alone, _root(data_root), str(device))
 
 
 def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
@@ -59,29 +74,59 @@ def _root(data_root: str | Path | None) -> Path | None:
 
 
 @lru_cache(maxsize=64)
-def _identify(name: str, validation: int, image_size: int | None, data_root: Path | None) -> Identity:
-    source = find(name, image_size, data_root)
-    check_validation(validation, source.n_train)
-    sizes = source.n_train - validation, validation, source.n_test
-    return Identity(source.digest, *sizes, source.input_shape, source.num_classes)
+def _identify(name: str, image_size: int | None, data_root: Path | None) -> Identity:
+    """Of all that is stored, nothing held out."""
+    return _identity(find(name, image_size, data_root))
+
+
+def _identity(source: Source) -> Identity:
+    return Identity(source.digest, source.n_train, 0, source.n_test, source.input_shape, source.num_classes)
+
+
+def _as_asked(data: Data, stored: Identity) -> Identity:
+    """The sizes that are left by the fields of `data`; ConfigError where the images do not allow them."""
+    check_split(data.validation, data.train_images, stored.n_train)
+    _, height, width = stored.input_shape
+    if height % data.blur or width % data.blur:
+        raise ConfigError(f"Data.blur = {data.blur}: it must divide the images' sides, {height} and {width} pixels")
+    if data.target == "rotation" and height != width:
+        raise ConfigError(
+            f"Data.target = 'rotation': only square images can be turned by a quarter, and these have {height}x{width} "
+            "pixels; use others (parquet: and folder: sets can be given a square image_size)"
+        )
+    return replace(
+        stored,
+        n_train=data.train_images or stored.n_train - data.validation,
+        n_validation=data.validation,
+        num_classes=TURNS if data.target == "rotation" else stored.num_classes,
+    )
 
 
 @lru_cache(maxsize=4)
-def _load(
-    name: str, validation: int, split_seed: int, image_size: int | None, data_root: Path | None, device: str
-) -> Dataset:
-    source = find(name, image_size, data_root)
-    check_validation(validation, source.n_train)  # before images are decoded
+def _load(data: Data, data_root: Path | None, device: str) -> Dataset:
+    source = find(data.name, data.image_size, data_root)
+    identity = _as_asked(data, _identity(source))  # before images are decoded
     everything, test = source.read()
-    train, held_out = hold_out(everything, validation, split_seed)
+    if data.target == "random_labels":
+        everything = random_labels(everything, source.num_classes, data.split_seed)
+    train, held_out = hold_out(everything, data.validation, data.split_seed)
     mean, std = source.statistics or measured_statistics(train)
+    if data.train_images is not None:
+        train, _ = hold_out(everything, data.validation, data.split_seed, data.train_images)
     return Dataset(
-        train=train.to(device),
-        validation=None if held_out is None else held_out.to(device),
-        test=test.to(device),
-        num_classes=source.num_classes,
+        train=_prepared(train, data).to(device),
+        validation=None if held_out is None else _prepared(held_out, data).to(device),
+        test=_prepared(test, data).to(device),
+        num_classes=identity.num_classes,
         input_shape=source.input_shape,
         mean=mean,
         std=std,
         digest=source.digest,
     )
+
+
+def _prepared(split: Split, data: Data) -> Split:
+    """The images blurred, and marked to be turned, where `data` says so."""
+    if data.blur > 1:
+        split = replace(split, images=blurred(split.images, data.blur))
+    return to_be_turned(split) if data.target == "rotation" else split

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lth_ray.config import ConfigError
-from lth_ray.data.order import SPLIT, permutation
+from lth_ray.data.order import LABELS, SPLIT, draws, permutation
 
 Channels = tuple[float, ...]
 Shape = tuple[int, int, int]
@@ -18,25 +18,30 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Split:
-    """Images, uint8 [n, C, H, W], and labels, int64 [n], on one device; pixel value `white` stands for 1.0."""
+    """Images, uint8 [n, C, H, W], and labels, int64 [n], on one device; pixel value `white` stands for 1.0.
+
+    turned: batches turn each image, here still upright, by so many quarters as its label says; those of training by
+    newly drawn ones, which become its label.
+    """
 
     images: Tensor
     labels: Tensor
     white: int = 255
+    turned: bool = False
 
     def __len__(self) -> int:
         return self.labels.numel()
 
     def take(self, rows: Tensor) -> "Split":
         """The images at these positions, in this order."""
-        return Split(self.images.index_select(0, rows), self.labels.index_select(0, rows), self.white)
+        return replace(self, images=self.images.index_select(0, rows), labels=self.labels.index_select(0, rows))
 
     def first(self, n: int) -> "Split":
         """The first n images, or all where there are fewer; shares their memory."""
-        return Split(self.images[:n], self.labels[:n], self.white)
+        return replace(self, images=self.images[:n], labels=self.labels[:n])
 
     def to(self, device: str | torch.device) -> "Split":
-        return Split(self.images.to(device), self.labels.to(device), self.white)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Dataset:
 class Identity:
     """What planning needs to know of a data set: its content and its sizes, never its name or place.
 
-    digest: of the stored files' bytes. What is made of them (held-out images, image size) is in config.Data.
+    digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in config.Data.
     """
 
     digest: str
@@ -95,19 +100,41 @@ def array_split(images: np.ndarray, labels: np.ndarray, white: int = 255) -> Spl
     return Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)), white)
 
 
-def check_validation(validation: int, n_train: int) -> None:
-    """Refuses to hold out everything there is to train on."""
+def check_split(validation: int, train_images: int | None, n_train: int) -> None:
+    """Refuses to hold out everything there is to train on, and to train on more than what is left."""
     if validation >= n_train:
         raise ConfigError(f"Data.validation = {validation}: there are {n_train} training images in all; hold out fewer")
+    if train_images is not None and train_images > n_train - validation:
+        raise ConfigError(
+            f"Data.train_images = {train_images}: there are {n_train} training images, {validation} of them held out; "
+            f"give at most {n_train - validation}, or None for all"
+        )
 
 
-def hold_out(split: Split, validation: int, split_seed: int) -> tuple[Split, Split | None]:
-    """(the rest, `validation` images drawn at random), each in the order of `split`; (split, None) for none."""
-    check_validation(validation, len(split))
-    if validation == 0:
-        return split, None
+def hold_out(
+    split: Split, validation: int, split_seed: int, train_images: int | None = None
+) -> tuple[Split, Split | None]:
+    """(the rest, `validation` images drawn at random), each in the order of `split`; (split, None) for none.
+
+    train_images: the rest is cut to the so many that are drawn first (None: it is not). Of two numbers the larger
+    has the smaller one's images and more.
+    """
+    check_split(validation, train_images, len(split))
     order = torch.from_numpy(permutation(split_seed, 0, len(split), SPLIT))
-    return split.take(order[validation:].sort().values), split.take(order[:validation].sort().values)
+    held_out = split.take(order[:validation].sort().values) if validation else None
+    end = len(split) if train_images is None else validation + train_images
+    rest = order[validation:end]
+    return split if len(rest) == len(split) else split.take(rest.sort().values), held_out
+
+
+def random_labels(split: Split, num_classes: int, split_seed: int) -> Split:
+    """`split` with uniformly drawn labels; that of the i-th image depends on (split_seed, i) alone.
+
+    Zhang et al. 2017 (arXiv:1611.03530, section 2). Scaling 32 bits favours no class by more than 1 in 2**32.
+    """
+    drawn = draws(split_seed, 0, len(split), LABELS) >> np.uint64(32)
+    labels = (drawn * np.uint64(num_classes) >> np.uint64(32)).astype(np.int64)
+    return replace(split, labels=torch.from_numpy(labels).to(split.labels.device))
 
 
 def measured_statistics(split: Split) -> tuple[Channels, Channels]:

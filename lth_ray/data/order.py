@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 AUGMENTATION: Final = 0
 ORDER: Final = 1
 SPLIT: Final = 2
+# 3 is lth_ray.pruning.draws
+TURNS: Final = 4
+LABELS: Final = 5
 
 
 def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[np.uint64]:

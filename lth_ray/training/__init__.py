@@ -5,8 +5,9 @@ from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, State, masked_start, train_segment
+from lth_ray.training.supermask import Supermask, supermask_state
 
 __all__ = [
-    "COLUMNS", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State", "environment", "evaluate",
-    "masked_start", "train", "train_segment",
+    "COLUMNS", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State", "Supermask", "environment",
+    "evaluate", "masked_start", "supermask_state", "train", "train_segment",
 ]  # fmt: skip

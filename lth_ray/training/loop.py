@@ -9,7 +9,7 @@ import torch
 from lth_ray import probes
 from lth_ray.data import Batches
 from lth_ray.training.loss import precision_context, training_step
-from lth_ray.training.optimizers import build_optimizer
+from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
 
 Mask = dict[str, torch.Tensor]
@@ -22,6 +22,7 @@ class Run:
 
     step: optimizer steps taken. loss_sum: of the training losses since it was last reset, over `loss_steps` steps;
     carried by checkpoints, so that a mean does not depend on where training was interrupted.
+    frozen: pruned weights stay at the values that `model` comes with, not at zero.
     """
 
     key: str
@@ -31,8 +32,10 @@ class Run:
     dropout_seed: int
     mask: Mask | None
     step: int
+    frozen: bool = False
     optimizer: torch.optim.Optimizer = field(init=False)
     kept: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
+    held: list[torch.Tensor] = field(init=False)
     loss_sum: torch.Tensor = field(init=False)
     loss_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Run:
         masked = self.mask.items() if self.mask else ()
         # float masks multiply several times faster than bool ones
         self.kept = [(parameters[name], mask.to(parameters[name])) for name, mask in masked]
+        self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
 
     @property
@@ -54,7 +58,8 @@ def train(run: Run, stop: int, deadline: float = float("inf")) -> None:
     """Takes optimizer steps until run.step == stop or, after at least one, time.monotonic() passes `deadline`.
 
     A pruned weight's gradient is zeroed before the optimizer sees it: a weight that starts at zero with no
-    momentum then keeps both at exactly zero under each optimizer here, weight decay included.
+    momentum then keeps both at exactly zero under each optimizer here, weight decay included. Weights frozen at
+    other values are put back, since weight decay moves them.
     """
     model, optimizer, recipe = run.model.train(), run.optimizer, run.recipe
     compute_loss, device, clip = training_step(recipe.train), run.device, recipe.train.clip_norm
@@ -73,6 +78,8 @@ def train(run: Run, stop: int, deadline: float = float("inf")) -> None:
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.step()
+        if run.frozen:
+            hold_pruned(run)
         optimizer.zero_grad()
         run.loss_sum += loss.detach()
         run.loss_steps += 1
@@ -80,6 +87,14 @@ def train(run: Run, stop: int, deadline: float = float("inf")) -> None:
         probes.step(run.key, run.step)
         if time.monotonic() >= deadline:
             return
+
+
+@torch.no_grad()
+def hold_pruned(run: Run) -> None:
+    """Puts every pruned weight back to its frozen value, bit for bit, and its optimizer state to zero."""
+    for (parameter, kept), value in zip(run.kept, run.held, strict=True):
+        parameter.copy_(torch.where(kept.bool(), parameter, value))
+    mask_optimizer(run.optimizer, run.kept)
 
 
 def seed_dropout(seed: int, step: int, device: torch.device) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from lth_ray.config import subseed
 from lth_ray.data import Batches, Dataset, evaluation_batches
-from lth_ray.training.loop import Mask, Run, train
+from lth_ray.training.loop import Mask, Run, seed_dropout, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -74,14 +75,16 @@ def train_segment(
     pauses: frozenset[int] = frozenset(),
     checkpoint_every_s: float = math.inf,
     measured: bool = True,
+    frozen: bool = False,
 ) -> Iterator[Pause]:
     """Trains `model` from `start` to step `last`, yielding a Pause at each evaluation, at each of `pauses`,
     and when a checkpoint is due. Where and how often it pauses changes no result.
 
     mask: {parameter: bool}, True keeps. first: the segment's own first step, where `start` is a checkpoint in its
-    middle. measured: False evaluates nothing.
+    middle. measured: False evaluates nothing. frozen: pruned weights stay at their values in `start`, not at zero
+    (the mask-0 actions of Zhou et al. 2019, section 3).
     """
-    run = _begin(key, recipe, model, dataset, mask, seeds, start)
+    run = _begin(key, recipe, model, dataset, mask, seeds, start, frozen)
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     first = start.step if first is None else first
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
@@ -105,15 +108,16 @@ def train_segment(
 
 
 def _begin(
-    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start
-) -> Run:
-    """A Run at `start`: weights and optimizer loaded, pruned weights and their momentum at zero."""
-    masked_start(model, start.model, mask)
+    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start,
+    frozen: bool,
+) -> Run:  # fmt: skip
+    """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
+    masked_start(model, start.model, mask, frozen)
     batches = Batches(
         dataset.train, dataset.mean, dataset.std, recipe.data.batch_size, seeds.order, seeds.augmentation,
         recipe.data.augment, recipe.data.augment_padding,
     )  # fmt: skip
-    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step)
+    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen)
     if start.optimizer is not None:
         run.optimizer.load_state_dict(copy.deepcopy(start.optimizer))  # which would keep the tensors it is given
         mask_optimizer(run.optimizer, run.kept)
@@ -122,10 +126,10 @@ def _begin(
     return run
 
 
-def masked_start(model: torch.nn.Module, state: State, mask: Mask | None) -> None:
-    """Loads `state` into `model` with pruned weights at exactly +0.0."""
+def masked_start(model: torch.nn.Module, state: State, mask: Mask | None, frozen: bool = False) -> None:
+    """Loads `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in `state`."""
     model.load_state_dict(state)
-    if mask:
+    if mask and not frozen:
         parameters = dict(model.named_parameters())
         with torch.no_grad():
             for name, kept in mask.items():
@@ -133,8 +137,13 @@ def masked_start(model: torch.nn.Module, state: State, mask: Mask | None) -> Non
 
 
 def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
-    """Appends one row of measurements at the run's step to `journal`."""
+    """Appends one row of measurements at the run's step to `journal`.
+
+    What a network draws while it is measured depends on (dropout seed, step) alone, and no step of training sees it:
+    each seeds its own draws.
+    """
     recipe = run.recipe
+    seed_dropout(subseed(run.dropout_seed, "evaluation"), run.step, run.device)
     row: dict[str, Any] = {
         "step": run.step,
         "epoch": run.step / recipe.steps_per_epoch,

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lth_ray.config import Data
-from lth_ray.data import DamagedDataset, MissingDataset, cifar, identify, load
+from lth_ray.data import DamagedDataset, MissingDataset, catalogue, cifar, identify, load
 from lth_ray.data.parquet import shards
 
 CIFAR10 = Data("cifar10", batch_size=10, validation=100)
@@ -75,5 +75,6 @@ def test_torchvisions_folder_is_read_by_torchvision(tmp_path: Path, monkeypatch:
     assert np.array_equal(data.test.images.numpy(), Stored.data.transpose(0, 3, 1, 2))
     assert data.train.labels.tolist() == [3, 4]
     (folder / "test_batch").unlink()
+    catalogue._identify.cache_clear()
     with pytest.raises(DamagedDataset, match=r"lacks .*test_batch"):
-        identify(Data("cifar10", batch_size=1, validation=5), tmp_path)
+        identify(no_validation, tmp_path)

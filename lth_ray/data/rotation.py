@@ -1,0 +1,32 @@
+"""Turning images by quarters, and the task of telling by how many (Gidaris et al. 2018, arXiv:1803.07728)."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lth_ray.data.dataset import Split
+
+TURNS = 4
+
+
+def turn_maps(side: int) -> Tensor:
+    """Where each output pixel comes from, int64 [4, side * side], as `augment.apply_maps` takes them.
+
+    Row k turns by k quarters, counterclockwise.
+    """
+    positions = torch.arange(side * side).view(side, side)
+    return torch.stack([positions.rot90(k).flatten() for k in range(TURNS)])
+
+
+def turn_codes(draws: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The number of quarters, 0 to 3, for each 64-bit draw: its two highest bits."""
+    return (draws >> np.uint64(62)).astype(np.int64)
+
+
+def to_be_turned(split: Split) -> Split:
+    """`split` with quarters for labels: the i-th image is turned by i mod 4 where it is evaluated."""
+    quarters = torch.arange(len(split), device=split.labels.device) % TURNS
+    return replace(split, labels=quarters, turned=True)
