@@ -8,24 +8,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import (
+    Barrier,
     Branch,
     Data,
     Launch,
+    MaskOverlap,
     Model,
+    Perturb,
+    Perturbation,
+    Pretrain,
     Prune,
     RandomMask,
     RandomReinit,
     Rewind,
     ShuffledMask,
+    Stability,
     Study,
     Subseeds,
+    Supermask,
     Train,
+    Transfer,
+    Weights,
     epochs,
     steps,
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from lth_ray import data, models, pruning
+    from lth_ray import analysis, data, models, pruning
     from lth_ray.cli import main
     from lth_ray.lottery.tickets import Ticket, load_ticket
     from lth_ray.running.driver import run
@@ -36,13 +45,14 @@ __version__ = "0.1.0"
 _LAZY = {
     "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",
     "Ticket": "lth_ray.lottery.tickets", "load_ticket": "lth_ray.lottery.tickets",
-    "models": "", "pruning": "", "data": "",
+    "models": "", "pruning": "", "data": "", "analysis": "",
 }  # fmt: skip
 
 __all__ = [
-    "Branch", "Data", "Launch", "Model", "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask",
-    "Study", "Subseeds", "Ticket", "Train", "data", "epochs", "load_ticket", "main", "models", "pruning", "run",
-    "steps",
+    "Barrier", "Branch", "Data", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain", "Prune",
+    "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study", "Subseeds",
+    "Supermask", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "load_ticket", "main",
+    "models", "pruning", "run", "steps",
 ]  # fmt: skip
 
 

@@ -1,0 +1,115 @@
+"""Aligning the hidden units of one network to another's by weight matching (Ainsworth, Hayase & Srinivasa 2022).
+
+Copies from different initialisations may compute alike with their units in another order; the line between them
+crosses a barrier that says nothing until the order is made the same.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import nn
+
+from lth_ray.analysis.states import Tensors, require_same
+from lth_ray.analysis.units import Units, hidden_units
+from lth_ray.config import ConfigError, subseed
+from lth_ray.data.order import permutation
+
+
+def align(
+    model: nn.Module,
+    state_a: Tensors,
+    state_b: dict[str, torch.Tensor],
+    *,
+    seed: int = 0,
+    iterations: int = 100,
+    in_place: bool = False,
+) -> dict[str, torch.Tensor]:
+    """state_b with its hidden units in the order that brings its weights nearest to state_a's (algorithm 1).
+
+    model: of the states' architecture; its own weights are neither read nor changed. Inputs and outputs keep their
+    order, and the network's function stays that of state_b. The optimum is a local one. seed: of the order in which
+    groups of units are taken up. iterations: passes over the groups, at most.
+    in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is held.
+    Errors: ConfigError as in `hidden_units`, for states of different networks, and for NaN or infinite weights.
+    """
+    units = hidden_units(model)
+    require_same(state_a, state_b)
+    require_same(model.state_dict(), state_a, ("the model", "the states"))
+    weights = [name for name, _ in model.named_parameters()]
+    orders = match(units, {name: state_a[name] for name in weights}, state_b, seed, iterations)
+    aligned = state_b if in_place else dict(state_b)
+    for name in units.axes:
+        aligned[name] = reorder(aligned[name], units.axes[name], orders)
+    return aligned
+
+
+def match(units: Units, weights_a: Tensors, state_b: Tensors, seed: int, iterations: int) -> list[torch.Tensor]:
+    """For each group the unit of b that comes to each place, int64 [size], on the CPU.
+
+    One group after another is matched exactly (a linear assignment) while the others stay as they are, until none
+    changes. weights_a: what is compared; running statistics, which have another scale, are left out of it.
+    """
+    members: list[list[tuple[str, int]]] = [[] for _ in units.sizes]
+    touching: list[set[int]] = [set() for _ in units.sizes]  # groups whose best order depends on this one's
+    for name in (name for name in units.axes if name in weights_a):
+        for axis, group in enumerate(units.axes[name]):
+            if group is not None:
+                members[group].append((name, axis))
+                others = units.axes[name][:axis] + units.axes[name][axis + 1 :]
+                touching[group] |= {other for other in others if other is not None}
+    orders = [torch.arange(size) for size in units.sizes]
+    unsettled = set(range(len(units.sizes)))
+    for iteration in range(iterations):
+        for group in permutation(subseed(seed, "alignment"), iteration, len(orders)).tolist():
+            if group not in unsettled:
+                continue
+            unsettled.discard(group)
+            similarity = np.zeros((units.sizes[group],) * 2)
+            for name, axis in members[group]:
+                similarity += _similarity(weights_a[name], state_b[name], units.axes[name], axis, orders)
+            better = _better(similarity, orders[group])
+            if better is not None:
+                orders[group] = better
+                unsettled |= touching[group]
+        if not unsettled:
+            break
+    return orders
+
+
+def reorder(
+    tensor: torch.Tensor, groups: Sequence[int | None], orders: Sequence[torch.Tensor], skipped: int | None = None
+) -> torch.Tensor:
+    """A tensor, or a mask of it, with its units in a new order along each axis but the skipped one.
+
+    groups: those along its axes (None: the axis stays). orders: by group, the unit that comes to each place.
+    """
+    for axis, group in enumerate(groups):
+        if group is not None and axis != skipped:
+            places = torch.arange(tensor.shape[axis]).view(len(orders[group]), -1)  # [units, block]
+            tensor = tensor.index_select(axis, places[orders[group]].flatten().to(tensor.device))
+    return tensor
+
+
+def _similarity(
+    a: torch.Tensor, b: torch.Tensor, groups: Sequence[int | None], axis: int, orders: Sequence[torch.Tensor]
+) -> NDArray[np.float64]:
+    """[i, j]: the inner product of what unit i of a and unit j of b have along this axis, b's others in order."""
+    group = groups[axis]
+    assert group is not None
+    size = len(orders[group])
+    rows_a = a.detach().movedim(axis, 0).reshape(size, -1)
+    rows_b = reorder(b.detach().to(a), groups, orders, skipped=axis).movedim(axis, 0).reshape(size, -1)
+    products: NDArray[np.float64] = (rows_a @ rows_b.T).double().cpu().numpy()
+    return products
+
+
+def _better(similarity: NDArray[np.float64], order: torch.Tensor) -> torch.Tensor | None:
+    """The best order of a group, None where it gains nothing over `order` beyond rounding."""
+    if not np.isfinite(similarity).all():
+        raise ConfigError("the states hold NaN or infinite weights: leave out copies whose training diverged")
+    rows, best = linear_sum_assignment(similarity, maximize=True)
+    gain = (similarity[rows, best] - similarity[rows, order.numpy()]).sum()
+    return torch.from_numpy(best) if gain > 1e-6 * np.abs(similarity).max() else None

@@ -1,0 +1,51 @@
+"""Batch-norm statistics measured anew: those of an interpolated or transplanted network are stale."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lth_ray.config import ConfigError
+
+
+def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Replaces the running statistics of every batch-norm layer, in place, by their averages over `batches`.
+
+    batches: (inputs, labels), of training data; the labels are not used. A batch counts by its number of inputs (all
+    alike where they are of one size: a cumulative moving average). Other layers are in evaluation mode meanwhile,
+    so that there is no dropout; no weight changes, and modes and momenta are left as they were. A network without
+    running statistics is left alone, and no batch is drawn.
+    Errors: ConfigError when there is no batch.
+    """
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    if not layers:
+        return
+    seen = 0
+    with torch.no_grad(), _measuring(model, layers):
+        for inputs, _ in batches:
+            seen += len(inputs)
+            for layer in layers:
+                layer.momentum = len(inputs) / seen
+            model(inputs)
+    if not seen:
+        raise ConfigError("batches: there is none to re-estimate batch-norm statistics from; give training batches")
+
+
+@contextlib.contextmanager
+def _measuring(model: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
+    """Batch norm alone in training mode, with its statistics reset."""
+    modes = [(module, module.training) for module in model.modules()]
+    momenta = [(layer, layer.momentum) for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.training = True
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for layer, momentum in momenta:
+            layer.momentum = momentum

@@ -1,0 +1,132 @@
+"""Statistics over seeds: intervals, paired differences, and the verdicts that may be drawn from them.
+
+Accuracies and margins are shares in [0, 1]; a margin of .002 is .2 percentage points.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+LEVEL = 0.05  # of every test
+MARGIN = 0.002  # within it a ticket matches the dense network (Frankle et al. 2020, linear mode connectivity)
+LEAST = 3  # seeds under which nothing is concluded
+ROUNDING = 1e-12  # far under one image of any test set: a smaller difference is that of floating-point sums
+
+
+@dataclass(frozen=True)
+class Interval:
+    """n values: their mean, least and greatest, and half the width of the mean's 95 % interval by Student's t.
+
+    mean, min and max are None without values, half_width under two.
+    """
+
+    n: int
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    half_width: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a one-sided paired t test says. p is None where there is no verdict: under three seeds."""
+
+    n: int
+    p: float | None
+    text: str
+
+
+def interval(values: Iterable[float]) -> Interval:
+    """The values' mean with its spread."""
+    found = list(values)
+    if not found:
+        return Interval(0)
+    mean, deviation = _moments(found)
+    half_width = None
+    if len(found) > 1:
+        from scipy import stats
+
+        half_width = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(found) - 1) * deviation / math.sqrt(len(found)))
+    return Interval(len(found), mean, min(found), max(found), half_width)
+
+
+def within_seeds(runs: Iterable[tuple[int, float]]) -> dict[int, float]:
+    """{seed: mean of its runs}: copies of one seed's ticket are no independent trials."""
+    found: dict[int, list[float]] = {}
+    for seed, value in runs:
+        found.setdefault(seed, []).append(value)
+    return {seed: math.fsum(values) / len(values) for seed, values in found.items()}
+
+
+def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
+    """a - b at every seed that both have, by seed."""
+    return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
+
+
+def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
+    """The paired difference a - b of two {seed: value}, over the seeds they share."""
+    return interval(differences(a, b))
+
+
+def non_inferiority(differences: Sequence[float], margin: float = MARGIN) -> Verdict:
+    """Whether the mean difference from the dense network is shown to be above -margin.
+
+    "matching" where a one-sided paired t test rejects "at least `margin` worse" at the 5 % level, else "not shown",
+    which is no proof of a difference; "no verdict (n = 2)" under three seeds.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin = {margin}: give the share that may be lost, such as .002 for .2 percentage points")
+    p = p_above(differences, -margin)
+    return Verdict(len(differences), p, _text(p, len(differences), "matching"))
+
+
+def superiority(differences: Sequence[Sequence[float]]) -> list[Verdict]:
+    """For each comparison of one family, whether its mean difference is shown to be above 0.
+
+    p: of the one-sided paired t test, by Holm's correction for the comparisons that have three seeds or more.
+    """
+    raw = [p_above(one, 0.0) for one in differences]
+    corrected = iter(holm([p for p in raw if p is not None]))
+    adjusted = [None if p is None else next(corrected) for p in raw]
+    return [Verdict(len(one), p, _text(p, len(one), "better")) for one, p in zip(differences, adjusted, strict=True)]
+
+
+def p_above(differences: Sequence[float], bound: float) -> float | None:
+    """The p value of the one-sided t test that the mean of `differences` is above `bound`; None under three.
+
+    Differences that do not vary decide by themselves: 0 above the bound, 1 at it or below.
+    """
+    n = len(differences)
+    if n < LEAST:
+        return None
+    mean, deviation = _moments(differences)
+    excess = mean - bound
+    if deviation < ROUNDING:
+        return 0.0 if excess > ROUNDING else 1.0
+    from scipy import stats
+
+    return float(stats.t.sf(excess / (deviation / math.sqrt(n)), n - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values, in the order given (Holm 1979)."""
+    adjusted, greatest, m = [0.0] * len(p_values), 0.0, len(p_values)
+    for rank, i in enumerate(sorted(range(m), key=p_values.__getitem__)):
+        greatest = max(greatest, min(1.0, (m - rank) * p_values[i]))
+        adjusted[i] = greatest
+    return adjusted
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of a sample (n - 1); exact where the values are equal."""
+    if min(values) == max(values):
+        return float(values[0]), 0.0
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def _text(p: float | None, n: int, shown: str) -> str:
+    if p is None:
+        return f"no verdict (n = {n})"
+    return shown if p < LEVEL else "not shown"
