@@ -1,11 +1,16 @@
 """Branches: experiments hung on a finished ticket."""
 
 from abc import ABC
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any, ClassVar
 
-from lth_ray.config.base import Config, many, maybe, one_of, option, whole
+from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, nearest, one_of, option, whole
+from lth_ray.config.keys import meaning
+from lth_ray.config.perturbation import Perturbation
+from lth_ray.config.recipe import Data
+from lth_ray.config.supermask import SupermaskRule
+from lth_ray.config.units import Length, a_length
 
 
 def _branch(value: Any) -> "Branch":
@@ -16,17 +21,27 @@ def _branch(value: Any) -> "Branch":
 
 @dataclass(frozen=True)
 class Branch(Config, ABC):
-    """What is asked of a ticket. A new branch is a subclass here and its function in lth_ray.lottery.branches.
+    """What is asked of a ticket. A new branch is a subclass and its function, see lth_ray.lottery.branches.
 
-    rounds: the rounds it is hung on (None: every round from 1 on).
+    rounds: the rounds it is hung on (None: all; those from 1 on where it needs a mask).
     branches: further branches, hung on this one's result.
     """
+
+    of_dense: ClassVar[bool] = False  # whether round 0, which has no mask, has one too
 
     _: KW_ONLY
     rounds: Sequence[int] | None = option(
         None, check=maybe(many(whole(0), "give a list of rounds", distinct=True)), means=False
     )
     branches: Sequence["Branch"] = option((), check=many(_branch, "give a list of branches"), means=False)
+
+    def parameters(self) -> dict[str, Any]:
+        """Its own fields as plain values: columns of its results."""
+        return {name: value for name, value in meaning(self).items() if value is not None}
+
+    def data(self, given: Data) -> Data | None:
+        """The data it trains on, where that is not `given`, the study's."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -54,3 +69,129 @@ class ShuffledMask(Branch):
     scope: str = option("global", check=one_of("global", "layer", "filter"))
     _: KW_ONLY
     copies: int = option(1, check=whole(1), means=False)
+
+
+@dataclass(frozen=True)
+class Barrier(Branch):
+    """Linear mode connectivity (Frankle et al. 2020a): `children` copies trained from one state under different order
+    and augmentation, and the error along the line between each two of them.
+
+    points: evenly spaced on the line, both ends included.
+    spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own training.
+    batch_norm: running statistics on the line, "stored" (interpolated as the weights are) or "reestimate"d.
+    initialisations: "shared", or "own": every copy is trained from an initialisation of its own, from step 0.
+    align: permute the second copy's units to match the first's before (Ainsworth et al. 2022, weight matching).
+    """
+
+    of_dense: ClassVar[bool] = True
+
+    children: int = option(2, check=whole(2), means=False)
+    _: KW_ONLY
+    points: int = option(30, check=whole(3))
+    spawn: Length | None = option(None, check=maybe(a_length()))
+    batch_norm: str = option("stored", check=one_of("stored", "reestimate"))
+    initialisations: str = option("shared", check=one_of("shared", "own"))
+    align: bool = option(False, check=a(bool, "give True or False"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.initialisations == "own" and self.spawn is not None:
+            raise ConfigError(f"Barrier.spawn = {self.spawn}: copies of their own initialisations have none")
+
+
+@dataclass(frozen=True)
+class Stability(Branch):
+    """Distances and angles between trained networks (Frankle et al. 2019, section 4): the ticket from the dense network
+    it was found in (to pruning), and `children` copies of the ticket from each other (to data order).
+
+    The copies are those of Barrier. spawn: as there.
+    """
+
+    of_dense: ClassVar[bool] = True
+
+    children: int = option(2, check=whole(2), means=False)
+    _: KW_ONLY
+    spawn: Length | None = option(None, check=maybe(a_length()))
+
+
+@dataclass(frozen=True)
+class Perturb(Perturbation, Branch):
+    """The ticket trained from perturbed weights. copies: draws.
+
+    trained: False only evaluates m * W as perturbed.
+    """
+
+    _: KW_ONLY
+    trained: bool = option(True, check=a(bool, "give True or False"))
+    copies: int = option(1, check=whole(1), means=False)
+
+
+@dataclass(frozen=True)
+class Pretrain(Branch):
+    """The ticket trained from weights that another task gave (Frankle, Schwab & Morcos 2020, section 6).
+
+    task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
+        "random_labels". blur: images of the pretraining are reduced and enlarged by this factor.
+    length: of the pretraining, from initialisation, at the study's learning rate. sparse: under the ticket's mask.
+    The training that follows is a whole one, from step 0; an output layer of other size is newly drawn.
+    """
+
+    task: str = option(check=one_of("labels", "rotation", "random_labels"))
+    _: KW_ONLY
+    length: Length = option(check=a_length(positive=True))
+    blur: int = option(1, check=whole(1))
+    sparse: bool = option(False, check=a(bool, "give True or False"))
+
+    def data(self, given: Data) -> Data:
+        return replace(given, target=self.task, blur=self.blur)
+
+
+@dataclass(frozen=True)
+class Transfer(Branch):
+    """The ticket trained on other data, a whole training from step 0 (Morcos et al. 2019; Ash & Adams 2019).
+
+    changes: fields of Data, such as {"name": "fashion_mnist"} or {"train_images": None}.
+    start: "rewound" weights, or the "trained" ones (warm start). An output layer of other size is newly drawn.
+    """
+
+    of_dense: ClassVar[bool] = True
+
+    changes: Mapping[str, Any] = option(check=mapping())
+    _: KW_ONLY
+    start: str = option("rewound", check=one_of("rewound", "trained"))
+
+    def data(self, given: Data) -> Data:
+        known = {f.name for f in fields(Data)}
+        for name in self.changes.keys() - known:
+            raise ConfigError(f"Transfer.changes: Data has no field {name!r}: {nearest(name, known)}")
+        return replace(given, **self.changes)
+
+
+@dataclass(frozen=True)
+class Supermask(SupermaskRule, Branch):
+    """A mask learned over untrained weights, which stay as they are (Zhou et al. 2019, section 5).
+
+    train: fields of Train for learning the scores, such as {"lr": 100.0}. copies: draws.
+    Hung on a ticket, only weights that its mask keeps take part.
+    """
+
+    of_dense: ClassVar[bool] = True
+
+    _: KW_ONLY
+    rounds: Sequence[int] | None = option(
+        (0,), check=maybe(many(whole(0), "give a list of rounds", distinct=True)), means=False
+    )
+    train: Mapping[str, Any] = option({}, check=mapping())
+    copies: int = option(1, check=whole(1), means=False)
+
+
+@dataclass(frozen=True)
+class Weights(Branch):
+    """Which initial weights survive, and how far they move (Frankle & Carbin 2019, appendix F). bins: of histograms."""
+
+    bins: int = option(40, check=whole(1))
+
+
+@dataclass(frozen=True)
+class MaskOverlap(Branch):
+    """The ticket's mask against those of the study's other seeds at the same round."""

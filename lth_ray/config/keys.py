@@ -13,7 +13,18 @@ from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.units import Length
 
 # Bumped when the same meaning would give another result, so that what is stored is not mistaken for it.
-REVISIONS = {"init": 1, "order": 1, "mask": 1, "trajectory": 1, "segment": 1, "ticket": 1, "branch": 1, "table": 1}
+REVISIONS = {
+    "init": 1,
+    "order": 1,
+    "mask": 1,
+    "trajectory": 1,
+    "segment": 1,
+    "ticket": 1,
+    "branch": 1,
+    "table": 1,
+    "perturbed": 1,
+    "transplanted": 1,
+}
 
 
 def meaning(value: Any) -> Any:
@@ -45,6 +56,25 @@ def meaning(value: Any) -> Any:
     raise ConfigError(
         f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and def functions"
     )
+
+
+def told(config: Config) -> tuple[str, ...]:
+    """What tells a config from others of its kind, in few words: its first field, and the others as name=value where
+    they are not at their defaults."""
+    found = []
+    for f in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, f.name)
+        if f.metadata.get("means", True) and not f.kw_only:
+            found.append(_brief(meaning(value)))
+        elif f.metadata.get("means", True) and value != f.default and value != {}:
+            found.append(f"{f.name}={_brief(meaning(value))}")
+    return tuple(found)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = ",".join(f"{name}={item}" for name, item in value.items())
+    return str(value).replace(" ", "")
 
 
 def digest(kind: str, content: Any) -> str:

@@ -48,6 +48,7 @@ class Study(Config):
     stop_below: a lineage ends after the first pruned round whose accuracy (validation, else test) is under this.
     smoke: {dotted_field: value}: what --smoke shortens.
     may_fail: arms that need not learn for --smoke to succeed.
+    against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
     """
 
     name: str = option(check=slug)
@@ -68,6 +69,7 @@ class Study(Config):
     stop_below: float | None = option(None, check=maybe(number(0, 1)))
     smoke: Mapping[str, Any] = option({}, check=mapping())
     may_fail: Sequence[str] = option((), check=many(a(str, "give arm names")))
+    against: str = option("", check=a(str, "give the name of a group of targets"), means=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

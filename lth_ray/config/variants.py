@@ -13,7 +13,7 @@ from lth_ray.config.recipe import Rewind
 from lth_ray.config.study import Study
 from lth_ray.config.units import Length, epochs, steps
 
-FIXED = ("name", "arms", "sweep", "smoke", "may_fail")  # what no arm, sweep or --set of an arm may vary
+FIXED = ("name", "arms", "sweep", "smoke", "may_fail", "against")  # what no arm, sweep or --set of an arm may vary
 
 
 @dataclass(frozen=True)

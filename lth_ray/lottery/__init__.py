@@ -1,15 +1,18 @@
 """What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
-from lth_ray.lottery.branches import BranchResult
+from lth_ray.lottery.carrying import carry_out
+from lth_ray.lottery.cost import branch_cost, ticket_cost
 from lth_ray.lottery.execute import Outcome, execute
+from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.jobs import Job
 from lth_ray.lottery.plan import Plan, make_plan, stops
 from lth_ray.lottery.results import branch_row, branch_rows, early_stop, measurements, ticket_row, ticket_rows
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.tickets import Ticket, load_ticket
 
 __all__ = [
-    "BranchResult", "Job", "Lineage", "Outcome", "Plan", "Task", "Ticket", "branch_row", "branch_rows", "early_stop",
-    "execute", "load_ticket", "make_plan", "measurements", "stops", "ticket_row", "ticket_rows",
+    "AnyTask", "BranchResult", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket", "branch_cost",
+    "branch_row", "branch_rows", "carry_out", "early_stop", "execute", "load_ticket", "make_plan", "measurements",
+    "stops", "ticket_cost", "ticket_row", "ticket_rows",
 ]  # fmt: skip

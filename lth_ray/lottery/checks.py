@@ -19,7 +19,8 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
     for lineage in lineages:
         model = json.dumps(meaning(lineage.recipe.model), sort_keys=True)
         rule = json.dumps(lineage.rule, sort_keys=True)
-        networks[f"{model} {lineage.recipe.identity.digest}"].setdefault(rule, lineage)
+        identity = lineage.recipe.identity
+        networks[f"{model} {identity.input_shape} {identity.num_classes}"].setdefault(rule, lineage)
     for rules in networks.values():
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():

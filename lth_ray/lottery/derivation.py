@@ -1,99 +1,36 @@
-"""What a segment is derived from: its starting weights and its mask, as small frozen descriptions with keys.
-
-A description says how to make a thing from what is stored; `lth_ray.lottery.realise` makes it. Initialising,
-pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
-"""
+"""What is stored: segments of training and tables of measurements, each with the key of what it is derived from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Model, digest, meaning
+from lth_ray.config import SupermaskRule, digest, meaning
+from lth_ray.lottery.sources import Init, MaskSource, Pruned, Snapshot, StartSource, StateAt
 from lth_ray.training import Recipe, Seeds
 
 BACKEND = "eager"  # chosen by this rule for every density and architecture so far
 
 
 @dataclass(frozen=True)
-class Init:
-    """Newly initialised weights."""
+class Learned:
+    """A mask is learned, not weights. rule: how; prunable: the pruning rule's globs; seed: of the first scores."""
 
-    model: Model
-    data_identity: str
+    rule: SupermaskRule
+    prunable: Mapping[str, Any]
     seed: int
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        content = {"model": meaning(self.model), "data": self.data_identity, "seed": self.seed}
-        return {"init": digest("init", content)}
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The weights of a trajectory at a step, with its optimizer's state where `optimizer` says so."""
-
-    trajectory: str
-    step: int
-    optimizer: bool = False
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        return {"snapshot": self.trajectory, "step": self.step, "optimizer": self.optimizer}
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """The mask of segment `of`, pruned by the state at its end.
-
-    rule: the pruning rule's meaning. rounds: rounds pruned at once (one-shot), to the exact count each would leave.
-    seed: of the random criterion.
-    """
-
-    of: str
-    trajectory: str
-    step: int
-    rule: Mapping[str, Any]
-    rounds: int = 1
-    seed: int | None = None
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        return {"mask": digest("mask", asdict(self))}
-
-
-@dataclass(frozen=True)
-class Copied:
-    """The mask of segment `of`."""
-
-    of: str
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        return {"mask": digest("mask", {"copied": self.of})}
-
-
-@dataclass(frozen=True)
-class Redrawn:
-    """A random mask made from that of segment `of`: scope "random" draws as many weights in each layer,
-    the scopes of ShuffledMask permute its entries."""
-
-    of: str
-    scope: str
-    seed: int
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        return {"mask": digest("mask", {"redrawn": asdict(self)})}
-
-
-StartSource = Init | Snapshot
-MaskSource = Pruned | Copied | Redrawn
+        return {"rule": meaning(self.rule), "prunable": self.prunable, "seed": self.seed}
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One piece of training, step `first` to step `last`, of a trajectory."""
+    """One piece of training, step `first` to step `last`, of a trajectory; of no step, an evaluation of its start.
+
+    frozen: pruned weights hold what they start with, instead of zero. learned: the mask is trained, not the weights.
+    """
 
     recipe: Recipe
     start: StartSource
@@ -101,10 +38,13 @@ class Segment:
     seeds: Seeds
     first: int
     last: int
+    frozen: bool = False
+    learned: Learned | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
         """Of its trajectory: everything its weights depend on but the step at which it stops."""
+        later = {"frozen": self.frozen or None, "learned": self.learned.meaning if self.learned else None}
         return {
             "recipe": self.recipe.meaning(),
             "start": self.start.meaning,
@@ -112,6 +52,7 @@ class Segment:
             "seeds": asdict(self.seeds),
             "first": self.first,
             "backend": BACKEND,
+            **{name: value for name, value in later.items() if value is not None},
         }
 
     @cached_property
@@ -127,18 +68,61 @@ class Segment:
         return self.last - self.first
 
     @property
-    def needs(self) -> tuple[tuple[str, int, bool], ...]:
-        """The states read before it starts: (trajectory, step, with optimizer)."""
-        pruned = ((self.mask.trajectory, self.mask.step, False),) if isinstance(self.mask, Pruned) else ()
-        return (*self.start_needs, *pruned)
+    def end(self) -> Snapshot:
+        return Snapshot(self.trajectory, self.last)
 
     @property
-    def start_needs(self) -> tuple[tuple[str, int, bool], ...]:
-        """As `needs`, for its starting weights alone."""
-        start = self.start
-        return ((start.trajectory, start.step, start.optimizer),) if isinstance(start, Snapshot) else ()
+    def starts_anew(self) -> bool:
+        """Whether its first state is its own to keep: drawn, perturbed or wrapped, not another trajectory's."""
+        return self.learned is not None or not isinstance(self.start, Snapshot)
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        """The states read before it starts: (trajectory, step, with optimizer)."""
+        pruned = ((self.mask.trajectory, self.mask.step, False),) if isinstance(self.mask, Pruned) else ()
+        return (*self.start.needs, *pruned)
 
     @property
     def needs_mask_of(self) -> str | None:
         """The segment whose mask its own is made from."""
         return self.mask.of if self.mask else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Measurements of what segments ended in, which take no training.
+
+    kind: one of lth_ray.lottery.measure.MEASURES. of: the keys of the segments whose records it reads, the first of
+    which has the mask. states: trained states. start: weights that those set out from, or the initial ones.
+    """
+
+    kind: str
+    recipe: Recipe
+    of: tuple[str, ...]
+    states: tuple[Snapshot, ...] = ()
+    start: StartSource | None = None
+    options: Mapping[str, Any] | None = None
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "recipe": self.recipe.meaning(),
+            "of": list(self.of),
+            "states": [state.meaning for state in self.states],
+            "start": self.start.meaning if self.start else None,
+            "options": dict(self.options or {}),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        return digest("table", self.meaning)
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        """The states it reads: (trajectory, step, with optimizer)."""
+        starts = self.start.needs if self.start else ()
+        return (*(need for state in self.states for need in state.needs), *starts)
+
+
+__all__ = ["BACKEND", "Init", "Learned", "Segment", "Snapshot", "Table"]

@@ -1,6 +1,7 @@
 """Carries out one planned piece of training: from the nearest stored state, through checkpoints, to its record."""
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from lth_ray import probes, pruning
+from lth_ray.config import meaning
 from lth_ray.data import Dataset
 from lth_ray.lottery.derivation import BACKEND
 from lth_ray.lottery.realise import (
@@ -17,16 +19,18 @@ from lth_ray.lottery.realise import (
     MissingState,
     build,
     mask_of,
+    network,
     recorded_mask,
-    start_state,
+    segment_start,
     stored_record,
     stored_state,
 )
 from lth_ray.lottery.stock import Record
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
-from lth_ray.training import Pause, Start, environment, train_segment
+from lth_ray.training import Pause, Recipe, Start, Supermask, environment, train_segment
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def execute(task: Task, store: Store, dataset: Dataset, device: str, checkpoint_
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
     """
     began = time.monotonic()
-    record = _published(task, store)
+    record = _published(task, store, dataset)
     making = task
     if record is not None:
         missing = task.missing(store)
@@ -73,25 +77,25 @@ def execute(task: Task, store: Store, dataset: Dataset, device: str, checkpoint_
             return Outcome(record if task.measured else None, 0, 0.0)
         if task.measured:  # another run was first, and did not keep all that this one's study needs
             making = task.for_states(missing)
-    model = build(task.segment.recipe)
-    mask = mask_of(task.segment, model, store) if making.measured else recorded_mask(store, task.record_key)
-    progress = _beginning(making, store, began, device)
+    mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
+    model = network(task.segment, mask)
+    progress = _beginning(making, store, mask, began, device)
     last = _train(making, store, model.to(device), dataset, mask, progress, checkpoint_every_s)
     if making.measured:
         record = _publish(making, store, _record(making, store, model, mask, last, progress), progress.contents)
     probes.point("published")
     store.drop_checkpoints(making.key)
-    _discard(task, store)
+    discard(task, store)
     steps = last.step - progress.start.step
     return Outcome(record if task.measured else None, steps, time.monotonic() - began)
 
 
-def _published(task: Task, store: Store) -> Record | None:
+def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
     """The record of the task's segment, its mask made again where that was lost."""
     record = stored_record(store, task.record_key)
     if record is None or record["mask"] is None or store.exists(mask_path(record["mask"])):
         return record
-    mask = mask_of(task.segment, build(task.segment.recipe), store)
+    mask = mask_of(task.segment, store, dataset)
     if mask is not None and store.save_mask(mask) == record["mask"]:
         return record
     store.quarantine(segment_path(task.record_key))  # made in another environment: nothing can restore that mask
@@ -104,11 +108,13 @@ def _train(
 ) -> Pause:  # fmt: skip
     """Trains to the end, keeping states and checkpoints on the way; the last pause."""
     segment, last = task.segment, None
+    applied = None if segment.learned else mask  # a learned mask lies within it, as the network itself sees to
     for last in train_segment(
-        task.key, segment.recipe, model, dataset, mask, segment.seeds, progress.start, segment.last,
+        task.key, segment.recipe, model, dataset, applied, segment.seeds, progress.start, segment.last,
         first=segment.first, pauses=task.states, checkpoint_every_s=checkpoint_every_s, measured=task.measured,
+        frozen=segment.frozen,
     ):  # fmt: skip
-        if last.step in task.states and last.finite and not (task.starts_anew and last.step == segment.first):
+        if last.step in task.states and last.finite and not (segment.starts_anew and last.step == segment.first):
             _keep(task, store, last, progress)
         if last.due and last.finite and last.step < segment.last:
             _checkpoint(task, store, last, progress)
@@ -116,15 +122,15 @@ def _train(
     return last
 
 
-def _beginning(task: Task, store: Store, began: float, device: str) -> Progress:
+def _beginning(task: Task, store: Store, mask: Mask | None, began: float, device: str) -> Progress:
     """From the newest checkpoint; for a task that only makes states, else from the nearest stored one; else the start.
 
     Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
     """
     segment, missing, here = task.segment, task.missing(store), [environment(device)]
     contents = {}
-    if task.starts_anew and segment.first in missing:
-        state = start_state(segment.start, segment.recipe, store)
+    if segment.starts_anew and segment.first in missing:
+        state = segment_start(segment, mask, store)
         contents[segment.first] = store.save_state(segment.trajectory, segment.first, state.model)
         missing.remove(segment.first)
     wanted = min(missing, default=segment.last)
@@ -138,11 +144,11 @@ def _beginning(task: Task, store: Store, began: float, device: str) -> Progress:
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
         return Progress(start, earlier + here, began, kept["started_at"], kept["seconds"], contents)
     snapshot = None if task.measured else _nearest_snapshot(task, store, wanted)
-    return Progress(snapshot or _first(task, store), here, began, contents=contents)
+    return Progress(snapshot or _first(task, store, mask), here, began, contents=contents)
 
 
-def _first(task: Task, store: Store) -> Start:
-    state = start_state(task.segment.start, task.segment.recipe, store)
+def _first(task: Task, store: Store, mask: Mask | None) -> Start:
+    state = segment_start(task.segment, mask, store)
     return Start(task.segment.first, state.model, state.optimizer)
 
 
@@ -190,13 +196,24 @@ def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, st
     return record
 
 
-def _discard(task: Task, store: Store) -> None:
+def discard(task: AnyTask, store: Store) -> None:
     """Removes what was there for this task and others, once all of them are finished, unless a record keeps it."""
     for state in task.discards:
         maker = stored_record(store, f"{state.trajectory}-{state.step}")
         is_kept = maker is not None and state.step in maker["states"]
-        if not is_kept and all(store.exists(segment_path(reader)) for reader in state.readers):
+        if not is_kept and all(store.exists(reader) for reader in state.readers):
             store.delete_state(state.trajectory, state.step)
+
+
+def _uses(recipe: Recipe) -> dict[str, int]:
+    """Counted once a process for each network."""
+    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape])
+    if name not in _USES:
+        _USES[name] = uses_of_weights(build(recipe), recipe.identity.input_shape)
+    return _USES[name]
+
+
+_USES: dict[str, dict[str, int]] = {}
 
 
 def _record(
@@ -215,12 +232,14 @@ def _record(
         "backend": f"{BACKEND}-{segment.recipe.train.precision}",
         "mask": mask_content,
         "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
+        "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
         "files": [mask_path(mask_content)] if mask_content else [],
         "states": sorted(step for step in task.states - task.passing if last.finite or step < last.step),
         "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
         "journal": last.journal,
+        "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},
         "diverged_at": None if last.finite else last.step,
         "train_steps": last.step - segment.first,
         "started_at": progress.started_at,

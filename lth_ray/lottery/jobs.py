@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
 
-from lth_ray.lottery.branches import BranchResult
-from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.task import AnyTask, Task
 
 Groups = dict[tuple[str, str], list[str]]  # (kind, job id): task keys
 
@@ -17,12 +17,12 @@ Groups = dict[tuple[str, str], list[str]]  # (kind, job id): task keys
 class Job:
     """Tasks that run one after another in one trial.
 
-    kind: "dense", "lineage", "branch" or "state". needs: keys of other jobs' tasks that must be done first.
+    kind: "dense", "lineage", "branch", "table" or "state". needs: keys of other jobs' tasks that must be done first.
     """
 
     id: str
     kind: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[AnyTask, ...]
     needs: frozenset[str]
 
     @cached_property
@@ -31,20 +31,20 @@ class Job:
 
 
 def make_jobs(
-    lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Task]
+    lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, AnyTask]
 ) -> tuple[Job, ...]:
     """The jobs that come to the `unfinished` tasks, in an order in which they could run."""
-    makers = {(task.segment.trajectory, step): key for key, task in unfinished.items() for step in task.states}
+    makers = {state: key for key, task in unfinished.items() for state in task.makes}
     jobs = []
     for (kind, job_id), keys in _groups(list(lineages), branches, unfinished).items():
         tasks = tuple(unfinished[key] for key in keys)
         needs = {makers.get((trajectory, step), "") for task in tasks for trajectory, step, _ in task.reads}
-        needs |= {task.segment.needs_mask_of or "" for task in tasks if task.measured}
+        needs |= {key for task in tasks for key in task.after}
         jobs.append(Job(job_id, kind, tasks, frozenset(needs & unfinished.keys()) - set(keys)))
     return _ordered(jobs)
 
 
-def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Task]) -> Groups:
+def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, AnyTask]) -> Groups:
     """Each task in the first job that asks for it.
 
     A lineage's chain is shared only from its start, so that jobs never wait for each other in a circle.
@@ -52,21 +52,23 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
     groups: Groups = {}
     claimed: set[str] = set()
 
-    def claim(kind: str, job_id: str, segments: Iterable[Segment | None]) -> None:
-        for segment in segments:
-            if segment is not None and segment.key in unfinished and segment.key not in claimed:
-                claimed.add(segment.key)
-                groups.setdefault((kind, job_id), []).append(segment.key)
+    def claim(kind: str, job_id: str, pieces: Iterable[Segment | Table | None]) -> None:
+        for piece in pieces:
+            if piece is not None and piece.key in unfinished and piece.key not in claimed:
+                claimed.add(piece.key)
+                groups.setdefault((kind, job_id), []).append(piece.key)
 
     for key, task in unfinished.items():
-        if not task.measured:
+        if isinstance(task, Task) and not task.measured:
             groups.setdefault(("state", f"state/{task.segment.trajectory[:8]}"), []).append(key)
     for lineage in lineages:
         claim("dense", f"dense/{lineage.dense.trajectory[:8]}/seed{lineage.variant.seed}", [lineage.dense])
     for lineage in lineages:
         claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])
     for result in branches:
-        claim("branch", result.id, [result.segment])
+        for job_id, segment in result.trainings:
+            claim("branch", job_id, [segment])
+        claim("table", result.id, [result.table])
     return groups
 
 

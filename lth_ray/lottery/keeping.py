@@ -4,31 +4,35 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lth_ray.lottery.derivation import Init, Segment
+from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.stock import Stock
-from lth_ray.lottery.task import Discard, Task
+from lth_ray.lottery.task import AnyTask, Discard, TableTask, Task
 
 StateAt = tuple[str, int]  # trajectory, step
 
 
-def segment_tasks(segments: Iterable[Segment], keep: str) -> dict[str, Task]:
-    """{key: task} of every segment of a study, with what is kept of each.
+def make_tasks(asked: Iterable[Segment | Table], keep: str) -> dict[str, AnyTask]:
+    """{key: task} of every segment and table of a study, with what is kept of each segment.
 
-    That is: what other segments start from or prune, the start where it is newly drawn, the end of dense runs, and
-    what `keep` says. Under "rewind" a ticket's trained state is there only until the next round is trained.
+    That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
+    what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
     """
-    segments = list(segments)
+    asked = list(asked)
     readers: dict[StateAt, set[str]] = defaultdict(set)
     wanted: dict[str, set[int]] = defaultdict(set)
-    for segment in segments:
-        for trajectory, step, _ in segment.needs:
-            readers[trajectory, step].add(segment.key)
+    for one in asked:
+        for trajectory, step, _ in one.needs:
+            readers[trajectory, step].add(one.key)
             wanted[trajectory].add(step)
-    tasks = {segment.key: _task(segment, wanted[segment.trajectory], keep) for segment in segments}
-    for task in list(tasks.values()):
+    tasks: dict[str, AnyTask] = {
+        one.key: TableTask(one) if isinstance(one, Table) else _task(one, wanted[one.trajectory], keep) for one in asked
+    }
+    for task in [task for task in tasks.values() if isinstance(task, Task)]:
         for step in task.passing:
-            discard = Discard(task.segment.trajectory, step, frozenset(readers[task.segment.trajectory, step]))
-            for key in discard.readers:
+            keys = readers[task.segment.trajectory, step]
+            paths = frozenset(tasks[key].record_path for key in keys)
+            discard = Discard(task.segment.trajectory, step, paths)
+            for key in keys:
                 if discard not in tasks[key].discards:
                     tasks[key] = replace(tasks[key], discards=(*tasks[key].discards, discard))
     return tasks
@@ -36,7 +40,7 @@ def segment_tasks(segments: Iterable[Segment], keep: str) -> dict[str, Task]:
 
 def _task(segment: Segment, wanted: set[int], keep: str) -> Task:
     read = {step for step in wanted if segment.first <= step <= segment.last}
-    kept = {segment.first} if isinstance(segment.start, Init) else set()
+    kept = {segment.first} if segment.starts_anew else set()
     if keep != "rewind" or segment.mask is None:
         kept |= {segment.last} | read
     if keep == "all":
@@ -44,15 +48,15 @@ def _task(segment: Segment, wanted: set[int], keep: str) -> Task:
     return Task(segment, frozenset(kept | read), frozenset(read - kept), resumable=segment.mask is None)
 
 
-def state_tasks(tasks: Mapping[str, Task], stock: Stock) -> dict[str, Task]:
+def state_tasks(tasks: Mapping[str, AnyTask], stock: Stock) -> dict[str, Task]:
     """Tasks for the states of finished segments that are asked for and not there: those of a later rewind point,
     what was not kept or was lost, and what is needed to make them again."""
-    finished = [task for key, task in tasks.items() if key in stock.records and not stock.diverged(key)]
+    trained = {key: task for key, task in tasks.items() if isinstance(task, Task)}
+    finished = [task for key, task in trained.items() if key in stock.records and not stock.diverged(key)]
     unfinished = [task for key, task in tasks.items() if key not in stock.records]
-    makers = {(task.segment.trajectory, step): task for task in finished for step in task.states}
-    for task in unfinished:
-        for step in task.states:
-            makers.pop((task.segment.trajectory, step), None)  # made on its way
+    makers = {state: task for task in finished for state in task.makes}
+    for made_soon in (state for task in unfinished for state in task.makes):
+        makers.pop(made_soon, None)  # made on its way
     asked = [(trajectory, step) for task in unfinished for trajectory, step, _ in task.reads]
     asked += [(task.segment.trajectory, step) for task in finished for step in task.states - task.passing]
     missing: dict[str, set[int]] = defaultdict(set)
@@ -61,7 +65,7 @@ def state_tasks(tasks: Mapping[str, Task], stock: Stock) -> dict[str, Task]:
         maker = makers.get((trajectory, step))
         if maker is not None and step not in missing[trajectory] and not _is_there(maker, step, stock):
             missing[trajectory].add(step)
-            asked += [(start, first) for start, first, _ in maker.segment.start_needs]
+            asked += [(start, first) for start, first, _ in maker.segment.start.needs]
     made = [
         task for trajectory, steps in missing.items() if steps
         for task in _pieces(makers[trajectory, max(steps)], sorted(steps), stock)

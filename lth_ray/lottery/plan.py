@@ -8,14 +8,14 @@ from typing import Any
 
 from lth_ray.config import ConfigError, Data, Study, variants
 from lth_ray.data import Identity, identify
-from lth_ray.lottery.branches import BranchResult, branch_results
 from lth_ray.lottery.checks import check_networks
-from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
-from lth_ray.lottery.keeping import segment_tasks, state_tasks
+from lth_ray.lottery.keeping import make_tasks, state_tasks
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stock import Stock, take_stock
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.task import AnyTask
 from lth_ray.store import Store
 from lth_ray.training import Recipe
 
@@ -30,7 +30,7 @@ class Plan:
     study: Study
     lineages: tuple[Lineage, ...]
     branches: tuple[BranchResult, ...]
-    tasks: dict[str, Task]
+    tasks: dict[str, AnyTask]
     jobs: tuple[Job, ...]
     identities: dict[Data, Identity]
 
@@ -41,13 +41,13 @@ class Plan:
     @cached_property
     def unique_steps(self) -> int:
         """Optimizer steps of the whole study, each counted once."""
-        return sum(task.segment.num_steps for task in self.tasks.values())
+        return sum(task.num_steps for task in self.tasks.values())
 
     @cached_property
     def branch_steps(self) -> int:
         """Those of `unique_steps` that branches take."""
-        keys = {result.segment.key for result in self.branches} & self.keys
-        return sum(self.tasks[key].segment.num_steps for key in keys)
+        keys = {segment.key for result in self.branches for _, segment in result.trainings} & self.keys
+        return sum(self.tasks[key].num_steps for key in keys)
 
     @cached_property
     def naive_steps(self) -> int:
@@ -56,7 +56,8 @@ class Plan:
             (r.segment.num_steps + (r.search.num_steps if r.search else 0))
             for lineage in self.lineages for r in lineage.rounds
         )  # fmt: skip
-        return rounds + sum(b.segment.num_steps for b in self.branches)
+        trainings = {(job, segment.key): segment for b in self.branches for job, segment in b.trainings}
+        return rounds + sum(segment.num_steps for segment in trainings.values())
 
     @cached_property
     def remaining_steps(self) -> int:
@@ -92,9 +93,9 @@ def make_plan(
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
         check_networks(lineages)
-    every = _segments(lineages, branches, {})
-    stock = take_stock(store, every) if store else Stock()
-    tasks = segment_tasks(_segments(lineages, branches, _ended_early(lineages, stock)).values(), study.keep)
+    stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
+    asked = _asked(lineages, branches, _ended_early(lineages, stock))
+    tasks = make_tasks([one for one in asked.values() if not _lacks(one, stock)], study.keep)
     unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
     jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
     return Plan(study, lineages, branches, tasks, jobs, known)
@@ -104,9 +105,11 @@ def _lineages(study: Study, data_root: str | None, identities: dict[Data, Identi
     found = []
     for variant in variants(study):
         data = variant.study.data
-        if data not in identities:
-            identities[data] = identify(data, data_root)
-        found.append(Lineage(variant, Recipe(variant.study.model, data, variant.study.train, identities[data])))
+        for one in (data, *other_data(variant.study.branches, data)):
+            if one not in identities:
+                identities[one] = identify(one, data_root)
+        recipe = Recipe(variant.study.model, data, variant.study.train, identities[data])
+        found.append(Lineage(variant, recipe, identities))
     _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
     return tuple(found)
 
@@ -140,18 +143,27 @@ def stops(record: Mapping[str, Any], below: float) -> bool:
     return False
 
 
-def _segments(
+def _lacks(asked: Segment | Table, stock: Stock) -> bool:
+    """Whether a table's segments have diverged, so that there is nothing to measure."""
+    return isinstance(asked, Table) and any(stock.diverged(key) for key in asked.of)
+
+
+def _asked(
     lineages: Iterable[Lineage], branches: Iterable[BranchResult], ended: Mapping[str, int]
-) -> dict[str, Segment]:
-    """Every segment by key, producers before consumers; what lies behind a lineage's end is left out."""
-    found: dict[str, Segment] = {}
+) -> dict[str, Segment | Table]:
+    """Every segment and table by key, producers before consumers; what lies behind a lineage's end is left out."""
+    found: dict[str, Segment | Table] = {}
     for lineage in lineages:
         last = ended.get(lineage.id, lineage.prune.rounds)
         for r in lineage.rounds[: last + 1]:
             for segment in (r.segment, r.search if r.number < last else None):
                 if segment is not None:
                     found.setdefault(segment.key, segment)
-    for result in branches:
-        if result.round <= ended.get(result.lineage.id, result.round):
-            found.setdefault(result.segment.key, result.segment)
+    there = [result for result in branches if result.round <= ended.get(result.lineage.id, result.round)]
+    for result in there:
+        for _, segment in result.trainings:
+            found.setdefault(segment.key, segment)
+    for table in (result.table for result in there):
+        if table is not None and all(key in found for key in table.of):  # another seed's lineage may have ended
+            found.setdefault(table.key, table)
     return found

@@ -1,15 +1,20 @@
 """Makes what a derivation describes: a network, its starting weights and its mask, from what is stored."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.lottery.derivation import Copied, Init, Pruned, Redrawn, Segment, StartSource
+from lth_ray.config import meaning, subseed
+from lth_ray.data import Batches, Dataset
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.sources import Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
-from lth_ray.training import Recipe
+from lth_ray.training import Recipe, Supermask, supermask_state
 
+IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020, appendix)
 Mask = dict[str, torch.Tensor]
 
 
@@ -33,12 +38,49 @@ def eligible(model: torch.nn.Module, rule: Any) -> Mask:
     return pruning.dense_mask(model, names)
 
 
-def start_state(source: StartSource, recipe: Recipe, store: Store) -> State:
-    """The weights (and optimizer state) a segment starts from, before its mask is applied."""
+def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
+    """What a segment trains, with whatever weights: the recipe's network, or the scores of a mask over it."""
+    model = build(segment.recipe)
+    if segment.learned is None:
+        return model
+    covered = mask or eligible(model, segment.learned.prunable)
+    return Supermask(model, covered, segment.learned.rule)
+
+
+def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
+    """The state a segment starts from, before its mask is applied."""
+    state = start_state(segment.start, segment.recipe, store, mask)
+    if segment.learned is None:
+        return state
+    covered = mask or eligible(build(segment.recipe), segment.learned.prunable)
+    wrapped = supermask_state(state.model, covered, segment.learned.rule, segment.learned.seed)
+    return State(wrapped, None, content(wrapped))
+
+
+def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | None = None) -> State:
+    """The weights (and optimizer state) that a source describes, before any mask is applied.
+
+    mask: of the network that starts from it, which perturbations depend on.
+    """
+    if isinstance(source, Snapshot):
+        return stored_state(store, source.trajectory, source.step, source.optimizer)
     if isinstance(source, Init):
-        model = build(recipe, source.seed)
-        return State(model.state_dict(), None, content(model.state_dict()))
-    return stored_state(store, source.trajectory, source.step, source.optimizer)
+        made = build(recipe, source.seed).state_dict()
+    elif isinstance(source, Perturbed):
+        made = _perturbed(source, recipe, store, mask)
+    else:
+        made = dict(start_state(source.initial, recipe, store).model)
+        given = start_state(source.base, recipe, store, mask).model
+        made |= {name: given[name] for name in made if name in given and given[name].shape == made[name].shape}
+    return State(made, None, content(made))
+
+
+def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:
+    if mask is None:
+        raise MissingState("a dense network has no mask, and what is perturbed are the weights that a mask keeps")
+    initial, final = (start_state(one, recipe, store).model if one else None for one in (source.initial, source.final))
+    base = start_state(source.base, recipe, store, mask).model
+    return pruning.perturb(base, mask, **meaning(source.rule), initial=initial, final=final, seed=source.seed)
 
 
 def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = False) -> State:
@@ -52,10 +94,10 @@ def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = Fal
     raise MissingState(f"{store.uri}: the state of {trajectory} at step {step} {why}; run the study again to make it")
 
 
-def stored_record(store: Store, key: str) -> dict[str, Any] | None:
-    """The record of a finished segment, None where there is none. A damaged one is moved aside."""
+def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, Any] | None:
+    """The record of a finished segment or table, None where there is none. A damaged one is moved aside."""
     try:
-        return store.segment(key)
+        return store.table(key) if of_table else store.segment(key)
     except DamagedFile as error:
         set_aside(store, error)
         return None
@@ -69,17 +111,23 @@ def set_aside(store: Store, error: DamagedFile) -> str:
     return done
 
 
-def mask_of(segment: Segment, model: torch.nn.Module, store: Store) -> Mask | None:
+def mask_of(segment: Segment, store: Store, dataset: Dataset) -> Mask | None:
     """The mask of a segment, made from what it is derived from; None for a dense one."""
     source = segment.mask
     if source is None:
         return None
     if isinstance(source, Pruned):
-        return pruned_mask(source, model, store)
+        return pruned_mask(source, segment.recipe, store, dataset)
     base = recorded_mask(store, source.of)
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
-    return base if isinstance(source, Copied) else redrawn_mask(source, base)
+    return fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base)
+
+
+def fitting(mask: Mask, recipe: Recipe) -> Mask:
+    """The part of a mask that fits the recipe's network: an output layer for other classes is dense."""
+    parameters = dict(build(recipe).named_parameters())
+    return {name: keeps for name, keeps in mask.items() if keeps.shape == parameters[name].shape}
 
 
 def recorded_mask(store: Store, key: str) -> Mask | None:
@@ -104,16 +152,33 @@ def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
-def pruned_mask(source: Pruned, model: torch.nn.Module, store: Store) -> Mask:
+def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) -> Mask:
     """Prunes the weights at the end of segment `source.of` by exactly the rule's count."""
-    before = recorded_mask(store, source.of) or eligible(model, source.rule)
+    model, rule = build(recipe), source.rule
+    before = recorded_mask(store, source.of) or eligible(model, rule)
     record = stored_record(store, source.of)
     if record is not None and record["diverged_at"] is not None:
         raise MissingState(f"segment {source.of} diverged by step {record['diverged_at']}: there is nothing to prune")
     model.load_state_dict(stored_state(store, source.trajectory, source.step).model)
-    scores = pruning.score(source.rule["criterion"], model, before, seed=source.seed or 0)
-    fraction, scope = source.rule["fraction"], source.rule["scope"]
-    if source.rounds == 1:
-        return pruning.prune(scores, before, fraction, scope)
+    initial = build(recipe, source.initial.seed).state_dict() if source.initial else None
+    batch = None if source.order is None else evidence_batch(recipe, dataset, source.order)
+    if batch is not None:
+        model.to(batch[0].device)
+    scores = pruning.score(rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0)
+    fraction, scope = rule["fraction"], rule["scope"]
+    ties = subseed(source.seed or 0, "ties") if rule.get("ties") == "random" else None
     counts = pruning.one_shot_counts(before, fraction, scope, source.rounds)
-    return pruning.prune_counts(scores, before, counts, scope)
+    return pruning.prune_counts(scores, before, counts, scope, ties)
+
+
+def evidence_batch(recipe: Recipe, dataset: Dataset, order: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first images of the training order, as they are: a batch, or ten a class where that is more."""
+    size = max(recipe.data.batch_size, IMAGES_A_CLASS * dataset.num_classes)
+    size = min(size, len(dataset.train))
+    return Batches(dataset.train, dataset.mean, dataset.std, size, order, 0).batch(0)
+
+
+def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:
+    """A state dict with its pruned weights at zero."""
+    mask = mask or {}
+    return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}

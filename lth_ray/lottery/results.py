@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lth_ray.lottery.branches import BranchResult
+from lth_ray.lottery.cost import branch_cost, ticket_cost
+from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stock import whole_records
@@ -15,18 +16,29 @@ Record = Mapping[str, Any]
 def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """A row for each finished ticket, lineage by lineage and round by round."""
     found = [(lineage, r) for lineage in plan.lineages for r in lineage.rounds]
-    records = whole_records(store, store.segments() & plan.keys & {r.segment.key for _, r in found})
+    records = _searches(plan, store)
     return [
-        ticket_row(lineage, r.number, records[r.segment.key]) for lineage, r in found if r.segment.key in records
-    ]  # fmt: skip
+        {**ticket_row(lineage, r.number, records[r.segment.key]), **ticket_cost(lineage, r.number, records.get)}
+        for lineage, r in found
+        if r.segment.key in records
+    ]
 
 
 def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """A row for each finished branch result."""
-    records = whole_records(store, store.segments() & plan.keys & {result.segment.key for result in plan.branches})
+    asked = {key for result in plan.branches for key in (result.key, *(s.key for _, s in result.trainings))}
+    records = _searches(plan, store) | whole_records(store, plan.keys & asked)
     return [
-        branch_row(result, records[result.segment.key]) for result in plan.branches if result.segment.key in records
-    ]  # fmt: skip
+        {**branch_row(result, records[result.key]), **branch_cost(result, records.get)}
+        for result in plan.branches
+        if result.key in records
+    ]
+
+
+def _searches(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+    """The records of every lineage's trainings."""
+    segments = [s for lineage in plan.lineages for r in lineage.rounds for s in (r.segment, r.search) if s]
+    return whole_records(store, plan.keys & {segment.key for segment in segments})
 
 
 def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
@@ -51,8 +63,8 @@ def branch_row(result: BranchResult, record: Record) -> dict[str, Any]:
 
 
 def measurements(record: Record) -> dict[str, Any]:
-    """What a finished segment measured, as columns. Shares and accuracies lie in [0, 1]."""
-    journal = record["journal"]
+    """What a finished segment or table measured, as columns. Shares and accuracies lie in [0, 1]."""
+    journal = record.get("journal", {})
     early = early_stop(journal)
     last = {name: _last(journal, name) for name in ("test_accuracy", "validation_accuracy", "test_loss")}
     diverged = record["diverged_at"] is not None
@@ -68,13 +80,14 @@ def measurements(record: Record) -> dict[str, Any]:
         "validation_accuracy": last["validation_accuracy"],
         "early_stop_step": None if early is None else journal["step"][early],
         "test_accuracy_at_early_stop": None if early is None else journal["test_accuracy"][early],
-        "train_steps": record["train_steps"],
+        "train_steps": record.get("train_steps", 0),
         "diverged_at": record["diverged_at"],
         "seconds": record["seconds"],
         "device": record["environment"]["device"],
-        "backend": record["backend"],
+        "backend": record.get("backend"),
         "key": record["key"],
         "content": record["content"],
+        **record.get("measurements", {}),
     }
 
 

@@ -3,12 +3,28 @@
 Every function here is pure: it says what a round is made from, and trains nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import ConfigError, Prune, Rewind, Subseeds, Variant, digest, meaning, subseed
-from lth_ray.lottery.derivation import Init, MaskSource, Pruned, Segment, Snapshot, StartSource
+from lth_ray import pruning
+from lth_ray.config import (
+    ConfigError,
+    Data,
+    Perturbation,
+    Prune,
+    Rewind,
+    Subseeds,
+    Variant,
+    digest,
+    meaning,
+    subseed,
+    told,
+)
+from lth_ray.data import Identity
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.sources import Init, MaskSource, Perturbed, Pruned, Snapshot, StartSource, weights_of
 from lth_ray.training import Recipe, Seeds
 
 
@@ -27,10 +43,11 @@ class Round:
 
 @dataclass(frozen=True)
 class Lineage:
-    """One chain of rounds from one (seed, rewind point, swept values)."""
+    """One chain of rounds from one (seed, rewind point, swept values). identities: of the data sets of its branches."""
 
     variant: Variant
     recipe: Recipe
+    identities: Mapping[Data, Identity] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.rewind_step > self.recipe.total_steps:
@@ -61,6 +78,8 @@ class Lineage:
             parts.append(self.rewind.method)
         if self.rewind.optimizer != "fresh":
             parts.append(self.rewind.optimizer)
+        if self.rewind.perturbation is not None:
+            parts.append("-".join(told(self.rewind.perturbation)))
         return "/".join([*parts, f"k{self.rewind_step}", f"seed{self.variant.seed}"]).replace(" ", "")
 
     @cached_property
@@ -75,8 +94,12 @@ class Lineage:
     @cached_property
     def dense(self) -> Segment:
         """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch."""
-        init = self.initial(self._subseed(self.variant.study.subseeds, "init"))
-        return Segment(self.recipe, init, None, self.seeds, 0, self.recipe.total_steps)
+        return Segment(self.recipe, self.drawn, None, self.seeds, 0, self.recipe.total_steps)
+
+    @property
+    def drawn(self) -> Init:
+        """Its initial weights."""
+        return self.initial(self._subseed(self.variant.study.subseeds, "init"))
 
     def initial(self, seed: int) -> Init:
         return Init(self.recipe.model, self.recipe.identity.digest, seed)
@@ -92,26 +115,50 @@ class Lineage:
         """Round 0 to the last."""
         found = [Round(0, self.dense)]
         for number in range(1, self.prune.rounds + 1):
-            before = self.dense if self.prune.one_shot else (found[-1].search or found[-1].segment)
-            found.append(self._round(number, before))
+            found.append(self._round(number, self._found_by(found)))
         return tuple(found)
+
+    def _found_by(self, earlier: list[Round]) -> Segment:
+        return self.dense if self.prune.one_shot else (earlier[-1].search or earlier[-1].segment)
+
+    def found_by(self, number: int) -> Segment:
+        """The training whose weights are pruned to the mask of round `number`."""
+        return self._found_by(list(self.rounds[:number]))
+
+    def of_seed(self, seed: int) -> "Lineage":
+        """The study's lineage that differs in its seed alone."""
+        return replace(self, variant=replace(self.variant, seed=seed))
+
+    def on(self, data: Data, **train: Any) -> Recipe:
+        """The lineage's recipe on a branch's data, with fields of Train set."""
+        recipe = self.recipe
+        return Recipe(recipe.model, data, replace(recipe.train, **train), self.identities.get(data, recipe.identity))
 
     def _round(self, number: int, before: Segment) -> Round:
         """The round that prunes the weights at the end of `before`."""
-        mask = Pruned(
-            before.key, before.trajectory, before.last, self.rule, number if self.prune.one_shot else 1,
-            self._pruning_seed(number),
-        )  # fmt: skip
-        ended = Snapshot(before.trajectory, before.last)
+        mask, ended = self._mask(number, before), before.end
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "weights":
-            return Round(number, self.piece(self.rewound, mask))
+            ticket = self.piece(self.rewound, mask)
+            rule = self.rewind.perturbation
+            seed = subseed(self.variant.seed, "perturbation", number)
+            return Round(number, perturbed(self, ticket, rule, seed) if rule else ticket)
+        if method == "scratch":
+            return Round(number, self.piece(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
         if method == "learning_rate":
             return Round(number, self.piece(ended, mask))
         if method == "fine_tune":
             return Round(number, Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k))
         searches = not self.prune.one_shot and number < self.prune.rounds
         return Round(number, self.piece(self.rewound, mask), self.piece(ended, mask) if searches else None)
+
+    def _mask(self, number: int, before: Segment) -> Pruned:
+        at_once = number if self.prune.one_shot else 1
+        mask = Pruned(before.key, before.trajectory, before.last, self.rule, at_once, self._pruning_seed(number))
+        needs = pruning.uses(self.prune.criterion)
+        if "initial" in needs:
+            mask = replace(mask, initial=self.drawn)
+        return replace(mask, order=self.seeds.order) if "batch" in needs else mask
 
     def piece(self, start: StartSource, mask: MaskSource) -> Segment:
         """Training from the rewind point's place in schedule and data to the end."""
@@ -123,8 +170,28 @@ class Lineage:
         return {name: value for name, value in meaning(self.prune).items() if name != "one_shot"}
 
     def _pruning_seed(self, number: int) -> int | None:
-        return subseed(self.variant.seed, "prune", number) if self.prune.criterion == "random" else None
+        by_chance = self.prune.criterion == "random" or self.prune.ties == "random"
+        return subseed(self.variant.seed, "prune", number) if by_chance else None
 
     def digest(self, number: int) -> str:
         """Identifies (lineage, round) in records, also where lineages share a dense run."""
         return digest("ticket", {"lineage": self.id, "round": number, "segment": self.rounds[number].segment.key})
+
+
+def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) -> Segment:
+    """`ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen there.
+
+    Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
+    """
+    needs = pruning.needs_of(rule.weights, rule.signs, rule.noise, rule.pruned)
+    initial = lineage.drawn if "initial" in needs else None
+    final = None
+    if "final" in needs:
+        if not isinstance(ticket.mask, Pruned):
+            raise ConfigError(
+                f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
+                "by, and a random mask has none; hang it on tickets"
+            )
+        final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
+    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed)
+    return replace(ticket, start=source, frozen=rule.pruned != "zero")

@@ -27,9 +27,11 @@ class Stock:
 
 
 def take_stock(store: Store, keys: Iterable[str]) -> Stock:
-    """Looks for the segments `keys`, changing nothing. One whose record is damaged or whose mask is lost is named in
-    a warning and not counted, so that it is planned again."""
-    records = whole_records(store, store.segments() & set(keys))
+    """Looks for the segments and tables `keys`, changing nothing.
+
+    One whose record is damaged or whose mask is lost is named in a warning and not counted: it is planned again.
+    """
+    records = whole_records(store, keys)
     masks = store.list(MASKS)
     lost = [key for key, record in records.items() if record["mask"] and mask_path(record["mask"]) not in masks]
     for key in lost:
@@ -41,15 +43,17 @@ def take_stock(store: Store, keys: Iterable[str]) -> Stock:
 
 
 def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
-    """{key: record} of the segments that are finished; a damaged record is named in a warning and left out."""
+    """{key: record} of those segments and tables that are finished; a damaged record is named in a warning and left
+    out."""
+    tables = store.tables()
 
     def read(key: str) -> Record | DamagedFile | None:
         try:
-            return store.segment(key)
+            return store.table(key) if key in tables else store.segment(key)
         except DamagedFile as error:
             return error
 
-    keys = sorted(keys)
+    keys = sorted((tables | store.segments()) & set(keys))
     with ThreadPoolExecutor(READERS) as readers:
         found = dict(zip(keys, readers.map(read, keys), strict=True))
     for record in found.values():

@@ -1,18 +1,53 @@
-"""A task: one piece of training, and what is to be kept of it."""
+"""A task: one piece of training and what is to be kept of it, or one measurement."""
 
 from dataclasses import dataclass, field, replace
 
-from lth_ray.lottery.derivation import Init, Segment
-from lth_ray.store import Store
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.sources import StateAt
+from lth_ray.store import Store, segment_path, table_path
+from lth_ray.training import Recipe
 
 
 @dataclass(frozen=True)
 class Discard:
-    """A state that goes as soon as every segment that reads it is finished."""
+    """A state that goes as soon as every task that reads it is finished. readers: the paths of their records."""
 
     trajectory: str
     step: int
     readers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class TableTask:
+    """A table to measure."""
+
+    table: Table
+    discards: tuple[Discard, ...] = ()
+
+    measured = True
+    num_steps = 0
+    states: frozenset[int] = frozenset()
+    makes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.table.key
+
+    @property
+    def record_path(self) -> str:
+        return table_path(self.key)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.table.recipe
+
+    @property
+    def reads(self) -> tuple[StateAt, ...]:
+        return self.table.needs
+
+    @property
+    def after(self) -> frozenset[str]:
+        return frozenset(self.table.of)
 
 
 @dataclass(frozen=True)
@@ -39,6 +74,25 @@ class Task:
         return self.of is None
 
     @property
+    def recipe(self) -> Recipe:
+        return self.segment.recipe
+
+    @property
+    def record_path(self) -> str:
+        return segment_path(self.record_key)
+
+    @property
+    def makes(self) -> tuple[tuple[str, int], ...]:
+        """(trajectory, step) of the states it keeps."""
+        return tuple((self.segment.trajectory, step) for step in self.states)
+
+    @property
+    def after(self) -> frozenset[str]:
+        """The keys of segments that must be finished before, beside the states it reads."""
+        mask = self.segment.needs_mask_of
+        return frozenset({mask} if mask and self.measured else ())
+
+    @property
     def key(self) -> str:
         return self.segment.key if self.measured else f"{self.segment.key}@state"
 
@@ -53,14 +107,9 @@ class Task:
         return self.segment.last - (self.segment.first if self.begins is None else self.begins)
 
     @property
-    def reads(self) -> tuple[tuple[str, int, bool], ...]:
+    def reads(self) -> tuple[StateAt, ...]:
         """The states read before it starts: a finished segment's mask is in its record, and needs none."""
-        return self.segment.needs if self.measured else self.segment.start_needs
-
-    @property
-    def starts_anew(self) -> bool:
-        """Whether the state at its first step is its own to keep."""
-        return isinstance(self.segment.start, Init)
+        return self.segment.needs if self.measured else self.segment.start.needs
 
     def resumable_at(self, step: int) -> bool:
         return self.resumable and self.segment.first < step < self.segment.recipe.total_steps
@@ -77,3 +126,6 @@ class Task:
             step for step in sorted(self.states - self.passing)
             if store.find_state(trajectory, step, with_optimizer=self.resumable_at(step)) is None
         ]  # fmt: skip
+
+
+AnyTask = Task | TableTask

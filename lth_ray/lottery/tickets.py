@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lth_ray.lottery.realise import MissingState
+from lth_ray.lottery.realise import MissingState, masked
 from lth_ray.store import StorageError, Store
 
 Tensors = dict[str, torch.Tensor]
@@ -46,16 +46,16 @@ def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None)
     mask = store.load_mask(record["mask"]) if record["mask"] else {}
     start = record["meaning"]["start"]
     trajectory, step = start.get("snapshot", record["trajectory"]), start.get("step", record["first"])
+    zero = {} if record["meaning"].get("frozen") else mask  # pruned weights that are frozen keep their values
     return Ticket(
-        mask, _masked(store, trajectory, step, mask), _masked(store, record["trajectory"], record["last"], mask), record
+        mask, _masked(store, trajectory, step, zero), _masked(store, record["trajectory"], record["last"], zero), record
     )
 
 
 def _masked(store: Store, trajectory: str, step: int, mask: Tensors) -> Tensors | None:
     if store.find_state(trajectory, step) is None:
         return None
-    state = store.load_state(trajectory, step).model
-    return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}
+    return masked(store.load_state(trajectory, step).model, mask)
 
 
 __all__ = ["MissingState", "Ticket", "load_ticket"]

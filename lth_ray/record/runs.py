@@ -16,6 +16,7 @@ from lth_ray.lottery import BranchResult, Lineage
 from lth_ray.lottery.results import measurements
 
 Record = Mapping[str, Any]
+Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
 
 KIND, LINEAGE, DIGEST, CONTENT = "lth.kind", "lth.lineage", "lth.digest", "lth.content"
@@ -69,24 +70,26 @@ def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Descripti
     return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=dataset)
 
 
-def describe_ticket(lineage: Lineage, number: int, record: Record) -> Description:
+def describe_ticket(lineage: Lineage, number: int, record: Record, cost: Cost | None = None) -> Description:
     tags = {KIND: "ticket", DIGEST: lineage.digest(number), "lth.round": str(number), **_tags(lineage, record)}
     given = {**params(lineage), "round": str(number)}
-    return _described(f"{lineage.id}/round{number}", tags, given, record)
+    return _described(f"{lineage.id}/round{number}", tags, given, record, cost)
 
 
-def describe_branch(result: BranchResult, record: Record) -> Description:
+def describe_branch(result: BranchResult, record: Record, cost: Cost | None = None) -> Description:
     tags = {KIND: "branch", DIGEST: result.digest, "lth.round": str(result.round), **_tags(result.lineage, record)}
     own = {f"branch.{name}": text(value) for name, value in result.parameters.items()}
     given = {"round": str(result.round), "branch": result.path, "index": str(result.index), **own}
-    return _described(result.id, tags, params(result.lineage) | given, record)
+    return _described(result.id, tags, params(result.lineage) | given, record, cost)
 
 
-def _described(name: str, tags: dict[str, str], given: dict[str, str], record: Record) -> Description:
-    started, last = milliseconds(record), record["first"] + record["train_steps"]
+def _described(
+    name: str, tags: dict[str, str], given: dict[str, str], record: Record, cost: Cost | None
+) -> Description:
+    started, last = milliseconds(record), record.get("first", 0) + record.get("train_steps", 0)
     return Description(
         name, tags, given, started, ended(record),
-        curves(record["journal"], started) + point(record, last), _files(record),
+        curves(record.get("journal", {}), started) + point(record, last, cost), _files(record),
     )  # fmt: skip
 
 
@@ -142,11 +145,11 @@ def curves(journal: Mapping[str, list[Any]], started: int) -> list[Metric]:
     ]  # fmt: skip
 
 
-def point(record: Record, step: int) -> list[Metric]:
+def point(record: Record, step: int, cost: Cost | None = None) -> list[Metric]:
     """Every number that a finished segment measured, at one step: its last, or its round in the lineage's run."""
     moment = milliseconds(record) + step
     return [
-        (name, float(value), step, moment) for name, value in measurements(record).items()
+        (name, float(value), step, moment) for name, value in {**measurements(record), **(cost or {})}.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]  # fmt: skip
 
@@ -166,22 +169,31 @@ def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
     tags = {
         LINEAGE: lineage.id,
         CONTENT: record["content"],
-        "lth.segment": record["key"],
-        "lth.backend": record["backend"],
+        "lth.table" if "kind" in record else "lth.segment": record["key"],
+        **({"lth.backend": record["backend"]} if "backend" in record else {}),
         "lth.device": environment["device"],
         "lth.world_size": str(environment.get("world_size", 1)),
         "lth.versions": json.dumps(environment.get("packages", {}))[:TEXT_LIMIT],
     }
     if record["diverged_at"] is not None:
         tags[DIVERGED] = str(record["diverged_at"])
-    if record["layer_densities"]:  # shows the file below as a table
-        tags["mlflow.loggedArtifacts"] = json.dumps([{"path": "layer_densities.json", "type": "table"}])
+    shown = [{"path": name, "type": "table"} for name in _tables(record)]
+    if shown:
+        tags["mlflow.loggedArtifacts"] = json.dumps(shown)
     return tags
 
 
 def _files(record: Record) -> dict[str, Any]:
-    files: dict[str, Any] = {"segment.json": {name: record[name] for name in FROM_RECORD if name in record}}
-    if record["layer_densities"]:
-        rows = [[name, density] for name, density in record["layer_densities"].items()]
-        files["layer_densities.json"] = {"columns": ["layer", "density"], "data": rows}
-    return files
+    name = "table.json" if "kind" in record else "segment.json"
+    return {name: {field: record[field] for field in FROM_RECORD if field in record}, **_tables(record)}
+
+
+def _tables(record: Record) -> dict[str, Any]:
+    """Files that MLflow shows as tables: layer densities of a segment, curves of a measured table."""
+    if densities := record.get("layer_densities"):
+        rows = [[name, density] for name, density in densities.items()]
+        return {"layer_densities.json": {"columns": ["layer", "density"], "data": rows}}
+    if columns := record.get("columns"):
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        return {f"{record['kind']}.json": {"columns": list(columns), "data": rows}}
+    return {}

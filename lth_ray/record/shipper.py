@@ -71,7 +71,7 @@ class Shipper:
         self._queue.put(result)
 
     def segment(self, key: str) -> None:
-        """Queues every ticket and branch result whose training is the finished segment `key`."""
+        """Queues every ticket and branch result that the finished segment or table `key` gives."""
         for item in self._results.get(key, ()):
             self._queue.put(item)
 
@@ -209,19 +209,19 @@ def unreachable(where: Destination, error: Exception) -> str:
 
 
 def results_by_key(plan: Plan) -> dict[str, list[Item]]:
-    """{segment key: the tickets and branch results that its training gives}, tickets before their branches."""
+    """{key: the tickets and branch results that this segment or table gives}, tickets before their branches."""
     found: dict[str, list[Item]] = defaultdict(list)
     for lineage in plan.lineages:
         for r in lineage.rounds:
             found[r.segment.key].append((lineage, r.number))
     for result in plan.branches:
-        found[result.segment.key].append(result)
+        found[result.key].append(result)
     return found
 
 
 def finished(plan: Plan, store: Store) -> Iterator[Item]:
-    """Every result whose segment is in the store, tickets before branches."""
-    there = store.segments()
+    """Every result whose segment or table is in the store, tickets before branches."""
+    there = store.segments() | store.tables()
     for key, items in results_by_key(plan).items():
         if key in there:
             yield from items

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lth_ray.lottery import BranchResult, Lineage, Plan
+from lth_ray.lottery import BranchResult, Lineage, Plan, branch_cost, ticket_cost
 from lth_ray.record import runs
 from lth_ray.record.destination import Destination, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
@@ -53,6 +53,7 @@ class Tracking:
         self._runs: dict[Identity, Run] = {}
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
+        self._costs: dict[str, Record] = {}
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
@@ -60,17 +61,19 @@ class Tracking:
         record = self._record(lineage.rounds[number].segment.key)
         parent = self._lineage(lineage)
         parent.add(number, record)
-        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record), parent.id)
+        cost = ticket_cost(lineage, number, self._known)
+        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id)
         self._tickets[lineage.id, number] = run_id
         return is_new
 
     def branch(self, result: BranchResult) -> bool:
         """Records a finished branch result, under its ticket's run; that goes first where it is not there yet."""
-        record = self._record(result.segment.key)
+        record = self._record(result.key)
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
             self.ticket(result.lineage, result.round)
-        return self._send(runs.describe_branch(result, record), self._tickets[ticket])[1]
+        description = runs.describe_branch(result, record, branch_cost(result, self._known))
+        return self._send(description, self._tickets[ticket])[1]
 
     def flush(self) -> None:
         """Sends what the lineages' own runs have gained since the last time."""
@@ -126,10 +129,19 @@ class Tracking:
             if not token:
                 return
 
+    def _known(self, key: str) -> Record | None:
+        """What a cost is made of, from a segment's record, read once."""
+        if key not in self._costs:
+            record = self._store.segment(key)
+            if record is None:
+                return None
+            self._costs[key] = {"forward_flops": record.get("forward_flops")}
+        return self._costs[key]
+
     def _record(self, key: str) -> Record:
-        record = self._store.segment(key)
+        record = self._store.segment(key) or self._store.table(key)
         if record is None:
-            raise UnfinishedError(f"segment {key} has no record in {self._store.uri}: it is not finished")
+            raise UnfinishedError(f"{key} has no record in {self._store.uri}: it is not finished")
         return record
 
     def _lineage(self, lineage: Lineage) -> LineageRun:

@@ -8,7 +8,7 @@ import torch
 
 from lth_ray.config import ConfigError
 from lth_ray.data import Batches, Dataset, evaluation_batches, load
-from lth_ray.lottery import Plan, Task
+from lth_ray.lottery import Plan, TableTask, Task
 from lth_ray.lottery.realise import build
 from lth_ray.training import Recipe, Run, evaluate, train
 
@@ -32,7 +32,9 @@ def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
         measured: dict[int, tuple[float, float, int]] = {}
         seconds, size = 0.0, 0
         for task in (task for job in plan.jobs for task in job.tasks):
-            recipe = task.segment.recipe
+            if isinstance(task, TableTask):
+                continue  # seconds against minutes
+            recipe = task.recipe
             if id(recipe) not in measured:
                 same = [other for other in plan.lineages if other.recipe == recipe]
                 measured[id(recipe)] = _timed(same[0].recipe if same else recipe, data_root)

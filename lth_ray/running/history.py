@@ -11,7 +11,7 @@ from lth_ray.lottery import Plan, make_plan
 from lth_ray.store import Store, live_runs
 
 HISTORY, CANCELLED = "history.json", "cancelled.json"
-GROWS = ("seeds", "rewind", "branches", "arms", "sweep", "keep", "smoke", "may_fail", "stop_below")
+GROWS = ("seeds", "rewind", "branches", "arms", "sweep", "keep", "smoke", "may_fail", "stop_below", "against")
 
 
 def check_same_study(store: Store, study: Study) -> None:
@@ -58,7 +58,7 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     """
     entries = entries_of(store, plan.study.name)
     entry: dict[str, Any] = {"declaration": declaration(plan.study), "keys": sorted(plan.keys), "question": source}
-    entry["states"] = sorted([task.segment.trajectory, step] for task in plan.tasks.values() for step in task.states)
+    entry["states"] = sorted(list(state) for task in plan.tasks.values() for state in task.makes)
     entry["identities"] = [
         [declaration(data), declaration(asdict(identity))] for data, identity in plan.identities.items()
     ]

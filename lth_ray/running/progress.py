@@ -25,7 +25,7 @@ class Board:
         self.plan, self.began = plan, time.monotonic()
         self.total_steps = plan.remaining_steps
         self.done_steps = self.trainings = 0
-        self.total_trainings = sum(len(job.tasks) for job in plan.jobs)
+        self.total_trainings = sum(job.kind != "table" for job in plan.jobs for _ in job.tasks)
         self.lineages: dict[str, tuple[int, int, dict[str, Any]]] = {}  # id -> tasks done, tasks, last result
         self.ended: dict[str, str] = {}
         for job in plan.jobs:
@@ -36,8 +36,8 @@ class Board:
     def on_task(self, job: Job, result: dict[str, Any]) -> None:
         """A task of `job` is in the store."""
         task = next(task for task in job.tasks if task.key == result["key"])
-        self.done_steps += task.segment.num_steps
-        self.trainings += 1
+        self.done_steps += task.num_steps
+        self.trainings += job.kind != "table"
         self.last = (job.id, result)
         if job.id in self.lineages:
             done, total, _ = self.lineages[job.id]
@@ -75,6 +75,8 @@ def describe(result: dict[str, Any]) -> str:
     if result["remaining_weights"] is None:
         return "state restored"
     accuracy = result["test_accuracy"]
+    if result.get("error_barrier") is not None:
+        return f"{result['remaining_weights']:.1%} remaining, error barrier {result['error_barrier']:.1%}"
     return f"{result['remaining_weights']:.1%} remaining, " + ("-" if accuracy is None else f"{accuracy:.1%} test")
 
 

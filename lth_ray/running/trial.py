@@ -13,7 +13,7 @@ from ray import tune
 
 from lth_ray import data, probes
 from lth_ray.config import ConfigError
-from lth_ray.lottery import Job, Outcome, Task, execute, measurements
+from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements
 from lth_ray.lottery.tickets import MissingState
 from lth_ray.store import StorageError, Store
 
@@ -49,12 +49,12 @@ def trial(config: dict[str, Any]) -> None:
             return
 
 
-def _carried_out(task: Task, settings: Settings, device: str) -> Outcome:
-    dataset = data.load(task.segment.recipe.data, settings.data_root, device)
+def _carried_out(task: AnyTask, settings: Settings, device: str) -> Outcome:
+    dataset = data.load(task.recipe.data, settings.data_root, device)
     try:
-        return execute(task, settings.store, dataset, device, settings.checkpoint_every_s)
+        return carry_out(task, settings.store, dataset, device, settings.checkpoint_every_s)
     except MissingState:  # a second run of the study may just have finished this, and removed what it started from
-        return execute(task, settings.store, dataset, device, settings.checkpoint_every_s)
+        return carry_out(task, settings.store, dataset, device, settings.checkpoint_every_s)
 
 
 def described(error: Exception) -> str:
@@ -65,7 +65,7 @@ def described(error: Exception) -> str:
     return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
 
 
-def summary(job: Job, task: Task, outcome: Outcome) -> dict[str, Any]:
+def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:
     """What the driver is told of a finished task."""
     found: dict[str, Any] = {
         "key": task.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds, "diverged_at": None,
@@ -75,6 +75,7 @@ def summary(job: Job, task: Task, outcome: Outcome) -> dict[str, Any]:
         measured = measurements(outcome.record)
         accuracy = measured["validation_accuracy"]
         found |= {name: measured[name] for name in ("diverged_at", "test_accuracy", "remaining_weights")}
+        found["error_barrier"] = measured.get("lmc_error_barrier")
         found["accuracy"] = measured["test_accuracy"] if accuracy is None else accuracy
     return found
 

@@ -11,7 +11,7 @@ import pytest
 
 from lth_ray import data, probes
 from lth_ray.config import Data, Model, Prune, Study, Train, set_fields, steps
-from lth_ray.lottery import Plan, branch_rows, execute, make_plan, stops, ticket_rows
+from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, stops, ticket_rows
 from lth_ray.lottery.realise import MissingState
 from lth_ray.store import Store
 
@@ -74,7 +74,7 @@ class Ran:
         """{lineage/round[/branch]: content} of everything that is finished."""
         tickets = {f"{row['lineage']}/{row['round']}": row["content"] for row in self.tickets}
         by_key = {row["key"]: row["content"] for row in self.branches}
-        return tickets | {b.id: by_key[b.segment.key] for b in self.plan.branches if b.segment.key in by_key}
+        return tickets | {b.id: by_key[b.key] for b in self.plan.branches if b.key in by_key}
 
     def key(self, number: int, lineage: int = 0) -> str:
         return self.plan.lineages[lineage].rounds[number].segment.key
@@ -115,8 +115,8 @@ class Lab:
                     failures[job.id], undone = "what it needs will not be done", undone | left
                     break
                 try:
-                    dataset = data.load(task.segment.recipe.data)
-                    outcome = execute(task, opened, dataset, "cpu", every_s)
+                    dataset = data.load(task.recipe.data)
+                    outcome = carry_out(task, opened, dataset, "cpu", every_s)
                 except MissingState as error:
                     failures[job.id], undone = str(error), undone | left
                     break

@@ -15,7 +15,7 @@ import pytest
 
 from lth_ray import Study, cli, data
 from lth_ray.config import Launch
-from lth_ray.lottery import Plan, branch_rows, execute, make_plan, ticket_rows
+from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.running.history import recorded_plan, remember
 from lth_ray.running.results import Results
 from lth_ray.running.trial import summary
@@ -150,7 +150,7 @@ def train_here(study: Study, store: Store) -> Plan:
     remember(store, plan, "Asked by a test.")
     for job in plan.jobs:
         for task in job.tasks:
-            execute(task, store, data.load(task.segment.recipe.data), "cpu", 60.0)
+            carry_out(task, store, data.load(task.recipe.data), "cpu", 60.0)
     return plan
 
 
@@ -198,8 +198,8 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for job in results.plan.jobs:
             ran.append(job.id)
             for task in job.tasks:
-                dataset = data.load(task.segment.recipe.data, launch.data_root)
-                outcome = execute(task, results.store, dataset, "cpu", 60.0)
+                dataset = data.load(task.recipe.data, launch.data_root)
+                outcome = carry_out(task, results.store, dataset, "cpu", 60.0)
                 watch.on_task(job, {**summary(job, task, outcome)})
 
     monkeypatch.setattr("lth_ray.running.driver._tune", train)

@@ -1,0 +1,43 @@
+"""Branches: what is asked of a finished ticket.
+
+Adding one is a class in lth_ray.config.branches, a function (host, branch, seed) -> results in a file here, and its
+entry below.
+"""
+
+from lth_ray.config import (
+    Barrier,
+    Branch,
+    MaskOverlap,
+    Perturb,
+    Pretrain,
+    RandomMask,
+    RandomReinit,
+    ShuffledMask,
+    Stability,
+    Supermask,
+    Transfer,
+    Weights,
+)
+from lth_ray.lottery.branches.anatomy import mask_overlap, weights
+from lth_ray.lottery.branches.base import Asked, Function, Host, copies
+from lth_ray.lottery.branches.connectivity import barrier, stability
+from lth_ray.lottery.branches.controls import random_mask, random_reinit, shuffled_mask
+from lth_ray.lottery.branches.learning import supermask
+from lth_ray.lottery.branches.perturbing import perturb, pretrain, transfer
+
+# config class: (name in records, its function)
+BRANCHES: dict[type[Branch], tuple[str, Function]] = {
+    RandomReinit: ("random_reinit", copies(random_reinit)),
+    RandomMask: ("random_mask", copies(random_mask)),
+    ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
+    Barrier: ("barrier", barrier),
+    Stability: ("stability", stability),
+    Perturb: ("perturb", copies(perturb)),
+    Pretrain: ("pretrain", pretrain),
+    Transfer: ("transfer", copies(transfer)),
+    Supermask: ("supermask", copies(supermask)),
+    Weights: ("weights", weights),
+    MaskOverlap: ("mask_overlap", mask_overlap),
+}
+
+__all__ = ["BRANCHES", "Asked", "Function", "Host", "copies"]

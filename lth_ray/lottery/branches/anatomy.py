@@ -1,0 +1,28 @@
+"""What a ticket is made of: measurements of its mask and weights that take no training."""
+
+from collections.abc import Iterator
+
+from lth_ray.config import ConfigError, MaskOverlap, Weights
+from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.derivation import Table
+from lth_ray.lottery.sources import Pruned
+
+
+def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
+    """Surviving initial weights, and movement in the training that the mask was found by."""
+    ticket = host.segment
+    found_by = ticket.mask
+    if not isinstance(found_by, Pruned):
+        raise ConfigError("Weights: its mask was not found by training; hang it on tickets, not on another branch")
+    before = host.lineage.found_by(host.number)
+    keys, initial = (ticket.key, before.key), host.lineage.dense.start
+    yield Asked((), Table("weights", ticket.recipe, keys, (before.end,), initial, {"bins": branch.bins}))
+
+
+def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]:
+    """The ticket's mask against that of every later seed of the study at this round."""
+    seeds = host.lineage.variant.study.seeds
+    for other in seeds[seeds.index(host.lineage.variant.seed) + 1 :]:
+        lineage = host.lineage.of_seed(other)
+        keys = host.segment.key, lineage.rounds[host.number].segment.key
+        yield Asked((), Table("overlap", host.segment.recipe, keys), {"other_seed": other})

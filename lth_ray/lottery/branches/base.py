@@ -1,0 +1,53 @@
+"""What a branch function is given and what it returns."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lth_ray.config import Branch
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.rounds import Lineage
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a branch is hung on: round `number` of a lineage, or the result of another branch there.
+
+    segment: its training. above: the label of that result, "" for the ticket itself.
+    """
+
+    lineage: Lineage
+    number: int
+    segment: Segment
+    above: str = ""
+
+    @property
+    def id(self) -> str:
+        return "/".join(part for part in (f"{self.lineage.id}/round{self.number}", self.above) if part)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One result that a branch asks for.
+
+    trainings: {name: segment} that it takes; segments of one name run one after another, and equal ones run once,
+        whoever asks. The name "" is the result's own. table: a measurement that is the result; without one it is what
+        the last training measured. told: columns beside the branch's fields.
+    """
+
+    trainings: tuple[tuple[str, Segment], ...] = ()
+    table: Table | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+
+Seed = Callable[[int], int]  # of a copy, by its index
+Function = Callable[[Host, Any, Seed], Iterable[Asked]]
+
+
+def copies(make: Callable[[Host, Any, int], Segment]) -> Function:
+    """The branch function of one training a copy. make(host, branch, seed) -> segment."""
+
+    def asked(host: Host, branch: Branch, seed: Seed) -> Iterable[Asked]:
+        return [Asked((("", make(host, branch, seed(index))),)) for index in range(getattr(branch, "copies", 1))]
+
+    return asked

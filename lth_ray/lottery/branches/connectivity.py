@@ -1,0 +1,104 @@
+"""Connectivity and stability: copies of a ticket under different noise, and what lies between them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from lth_ray.config import Barrier, ConfigError, Length, Stability, subseed
+from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.sources import Copied, MaskSource, Snapshot, StartSource
+from lth_ray.training import Seeds
+
+
+@dataclass(frozen=True)
+class Child:
+    """A copy in training. name: of its job; equal for whatever asks for the same copy."""
+
+    name: str
+    segment: Segment
+
+
+def barrier(host: Host, branch: Barrier, seed: Seed) -> Iterable[Asked]:
+    """A result for each pair of children (Frankle et al. 2020a, section 2)."""
+    has_own = branch.initialisations == "own"
+    family = _independent(host, branch.children) if has_own else spawn(host, "Barrier", branch.spawn, branch.children)
+    options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align}
+    for pair in combinations(family, 2):
+        trained = [child.segment for child in pair]
+        table = Table(
+            "line", host.segment.recipe, tuple(child.key for child in trained), tuple(child.end for child in trained),
+            None if has_own else trained[0].start, options,
+        )  # fmt: skip
+        yield Asked(_trainings(pair), table, {"spawn_step": trained[0].first, "pair": _pair(family, pair)})
+
+
+def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
+    """Distances to pruning, then to data order (Frankle et al. 2019, section 4)."""
+    family, dense, ticket = spawn(host, "Stability", branch.spawn, branch.children), host.lineage.dense, host.segment
+    recipe = ticket.recipe
+    told = {"spawn_step": family[0].segment.first}
+    if ticket.mask is not None:
+        table = Table("distance", recipe, (ticket.key, dense.key), (ticket.end, dense.end), ticket.start)
+        yield Asked((), table, {**told, "compared": "pruning", "pair": "dense"})
+    for pair in combinations(family, 2):
+        trained = [child.segment for child in pair]
+        keys, ends = tuple(child.key for child in trained), tuple(child.end for child in trained)
+        table = Table("distance", recipe, keys, ends, trained[0].start)
+        yield Asked(_trainings(pair), table, {**told, "compared": "order", "pair": _pair(family, pair)})
+
+
+def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]:
+    """Copies that part at `point` of the host's training, by default at its rewind point, in order and augmentation."""
+    ticket, lineage = host.segment, host.lineage
+    if point is not None:
+        step = ticket.recipe.steps(point)
+    else:
+        step = lineage.rewind_step if ticket.key == lineage.dense.key else ticket.first
+    if not ticket.first <= step <= ticket.last:
+        where = "beyond the end" if step > ticket.last else "before the start"
+        raise ConfigError(
+            f"{who}.spawn = {point}: step {step} lies {where} of the training of round {host.number}, steps "
+            f"{ticket.first} to {ticket.last}; spawn within it"
+        )
+    start: StartSource = ticket.start if step == ticket.first else Snapshot(ticket.trajectory, step)
+    # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
+    return [
+        Child(f"copies{step}/{i}", replace(ticket, start=start, mask=_mask(ticket), seeds=_noise(host, i), first=step))
+        for i in range(count)
+    ]
+
+
+def _independent(host: Host, count: int) -> list[Child]:
+    """Copies from initialisations of their own, trained from the first step."""
+    return [
+        Child(
+            f"own_copies/{i}",
+            replace(
+                host.lineage.dense, start=host.lineage.initial(_of(host, "init", i)), mask=_mask(host.segment),
+                seeds=_noise(host, i),
+            ),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def _noise(host: Host, i: int) -> Seeds:
+    """Of copy i; the same for every branch and round, so that what differs between tickets is not the noise."""
+    return Seeds(*(_of(host, name, i) for name in ("order", "augmentation", "dropout")))
+
+
+def _of(host: Host, name: str, i: int) -> int:
+    return subseed(host.lineage.variant.seed, "copy", name, i)
+
+
+def _mask(ticket: Segment) -> MaskSource | None:
+    return Copied(ticket.key) if ticket.mask is not None else None
+
+
+def _trainings(pair: Iterable[Child]) -> tuple[tuple[str, Segment], ...]:
+    return tuple((child.name, child.segment) for child in pair)
+
+
+def _pair(family: list[Child], pair: tuple[Child, ...]) -> str:
+    return "-".join(str(family.index(child)) for child in pair)

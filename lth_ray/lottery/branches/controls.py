@@ -1,0 +1,23 @@
+"""Controls: a ticket with its weights or its mask replaced by random ones."""
+
+from dataclasses import replace
+
+from lth_ray.config import RandomMask, RandomReinit, ShuffledMask
+from lth_ray.lottery.branches.base import Host
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.sources import Copied, Redrawn
+
+
+def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
+    """The ticket's mask on newly drawn initial weights, trained from the first step (Frankle & Carbin 2019, s. 2)."""
+    return replace(host.lineage.dense, start=host.lineage.initial(seed), mask=Copied(host.segment.key))
+
+
+def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:
+    """The ticket's start under a uniformly drawn mask with the same number of weights in each layer."""
+    return replace(host.segment, mask=Redrawn(host.segment.key, "random", seed))
+
+
+def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
+    """The ticket's start under its own mask, permuted."""
+    return replace(host.segment, mask=Redrawn(host.segment.key, branch.scope, seed))

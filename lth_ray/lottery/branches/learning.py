@@ -1,0 +1,25 @@
+"""Supermasks: the mask is trained and the weights are not."""
+
+from dataclasses import fields, replace
+
+from lth_ray.config import ConfigError, Supermask, SupermaskRule, field_table, nearest
+from lth_ray.lottery.branches.base import Host
+from lth_ray.lottery.derivation import Learned, Segment
+from lth_ray.lottery.sources import Copied, weights_of
+
+
+def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
+    """Scores learned over the ticket's start (Zhou et al. 2019, section 5; Ramanujan et al. 2020)."""
+    lineage, ticket = host.lineage, host.segment
+    known = field_table(type(lineage.recipe.train))
+    for name in branch.train.keys() - known.keys():
+        raise ConfigError(f"Supermask.train: Train has no field {name!r}: {nearest(name, known)}")
+    recipe = lineage.on(lineage.recipe.data, **branch.train)
+    rule = SupermaskRule(**{f.name: getattr(branch, f.name) for f in fields(SupermaskRule)})
+    prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
+    start = lineage.rewound if ticket.key == lineage.dense.key else ticket.start
+    mask = Copied(ticket.key) if ticket.mask is not None else None
+    learned = Learned(rule, prunable, seed)
+    return replace(
+        lineage.dense, recipe=recipe, start=weights_of(start), mask=mask, last=recipe.total_steps, learned=learned
+    )

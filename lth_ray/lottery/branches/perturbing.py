@@ -1,0 +1,48 @@
+"""Tickets trained from other weights: perturbed, pretrained on another task, or on other data."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from lth_ray.config import ConfigError, Perturb, Perturbation, Pretrain, Transfer, told
+from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.rounds import perturbed
+from lth_ray.lottery.sources import Copied, Snapshot, StartSource, Transplanted
+from lth_ray.training import Recipe
+
+
+def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
+    """The ticket from perturbed weights (Zhou et al. 2019, s. 3 and 4; Frankle, Schwab & Morcos 2020, s. 5)."""
+    rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
+    segment = perturbed(host.lineage, host.segment, rule, seed)
+    return segment if branch.trained else replace(segment, last=segment.first)
+
+
+def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
+    """Another task first, then the ticket's own (Frankle, Schwab & Morcos 2020, section 6)."""
+    lineage, mask = host.lineage, Copied(host.segment.key)
+    given = lineage.recipe
+    before = lineage.on(branch.data(given.data), length=branch.length, schedule="constant", milestones=())
+    pretraining = replace(lineage.dense, recipe=before, mask=mask if branch.sparse else None, last=before.total_steps)
+    after = replace(lineage.dense, start=Transplanted(pretraining.end, lineage.drawn), mask=mask)
+    name = f"pretraining/{'-'.join(told(branch))}"
+    yield Asked(((name, pretraining), ("", after)))
+
+
+def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
+    """The ticket on other data (Morcos et al. 2019); from its trained weights, a warm start (Ash & Adams 2019)."""
+    ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
+    _check_same_images(host.lineage.recipe, recipe)
+    base: StartSource = ticket.end if branch.start == "trained" else ticket.start
+    if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
+        base = Snapshot(ticket.trajectory, 0)
+    if recipe.identity.num_classes != host.lineage.recipe.identity.num_classes:
+        base = Transplanted(base, replace(host.lineage.drawn, data_identity=recipe.identity.digest))
+    mask = Copied(ticket.key) if ticket.mask is not None else None
+    return replace(host.lineage.dense, recipe=recipe, start=base, mask=mask, last=recipe.total_steps)
+
+
+def _check_same_images(given: Recipe, other: Recipe) -> None:
+    ours, theirs = given.identity.input_shape, other.identity.input_shape
+    if ours != theirs:
+        raise ConfigError(f"Transfer.changes: images of shape {theirs} do not fit a network made for {ours}")

@@ -1,0 +1,105 @@
+"""A study's branches, unfolded: every result that is asked for, under the ticket or result it hangs on."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lth_ray.config import Branch, ConfigError, Data, digest, subseed, told
+from lth_ray.lottery.branches import BRANCHES, Asked, Host
+from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.rounds import Lineage
+
+
+@dataclass(frozen=True)
+class BranchResult:
+    """One result of a branch on round `round` of a lineage.
+
+    path: the branch's name behind the results it hangs on, such as "random_reinit-0/random_mask".
+    label: the path and what tells the branch from others of its kind.
+    parameters: the branch's own fields and what tells its results apart, as columns.
+    """
+
+    lineage: Lineage
+    round: int
+    path: str
+    label: str
+    index: int
+    parameters: dict[str, Any]
+    asked: Asked
+    host: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.lineage.id}/round{self.round}/{self.label}-{self.index}"
+
+    @cached_property
+    def trainings(self) -> tuple[tuple[str, Segment], ...]:
+        """(job id, segment) of what it trains."""
+        return tuple((f"{self.host}/{name}" if name else self.id, segment) for name, segment in self.asked.trainings)
+
+    @property
+    def segment(self) -> Segment:
+        """Its last training."""
+        return self.trainings[-1][1]
+
+    @property
+    def table(self) -> Table | None:
+        return self.asked.table
+
+    @property
+    def key(self) -> str:
+        """Of the record that is the result: its table's, else its last training's."""
+        return self.table.key if self.table else self.segment.key
+
+    @property
+    def digest(self) -> str:
+        return digest("branch", {"id": self.id, "segment": self.key})
+
+
+def branch_results(lineage: Lineage) -> Iterator[BranchResult]:
+    """Every branch result that a lineage's study asks for, a branch before those hung on it."""
+    there = range(lineage.prune.rounds + 1)
+    for branch in lineage.variant.study.branches:
+        for number in _rounds(branch, there if branch.of_dense else there[1:]):
+            yield from _hung(Host(lineage, number, lineage.rounds[number].segment), branch)
+
+
+def other_data(branches: Iterable[Branch], given: Data) -> Iterator[Data]:
+    """The data sets that branches train on beside the study's own."""
+    for branch in branches:
+        data = branch.data(given)
+        if data is not None:
+            yield data
+        yield from other_data(branch.branches, given)
+
+
+def _rounds(branch: Branch, there: Sequence[int]) -> Sequence[int]:
+    """The rounds that a branch is hung on; there: those of the tickets or results that it hangs on."""
+    name = type(branch).__name__
+    if type(branch) not in BRANCHES:
+        raise ConfigError(f"Study.branches: nothing says how {name} is done; enter it in lth_ray.lottery.branches")
+    rounds = there if branch.rounds is None else branch.rounds
+    beyond = [number for number in rounds if number not in there]
+    if beyond:
+        why = "round 0 is dense and has no mask" if 0 in beyond else f"there are rounds {list(there)} to hang it on"
+        raise ConfigError(f"{name}.rounds = {beyond}: {why}; leave them out, or raise Prune.rounds")
+    for further in branch.branches:
+        _rounds(further, rounds)
+    return rounds
+
+
+def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
+    name, function = BRANCHES[type(branch)]
+    path = f"{host.above}/{name}" if host.above else name
+    label = "-".join([path, *told(branch)])
+    lineage, number = host.lineage, host.number
+    results = function(host, branch, lambda index: subseed(lineage.variant.seed, label, index))
+    for index, asked in enumerate(results):
+        parameters = branch.parameters() | dict(asked.told)
+        yield BranchResult(lineage, number, path, label, index, parameters, asked, host.id)
+        for further in branch.branches:
+            if asked.table is not None:
+                raise ConfigError(f"{type(branch).__name__}.branches: it measures and trains no ticket to hang them on")
+            if further.rounds is None or number in further.rounds:
+                yield from _hung(Host(lineage, number, asked.trainings[-1][1], f"{label}-{index}"), further)

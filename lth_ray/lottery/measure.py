@@ -1,0 +1,205 @@
+"""Measures tables: connectivity, distances, and what masks and weights look like. Nothing is trained here."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from lth_ray import analysis, models, probes
+from lth_ray.data import Dataset, Split, evaluation_batches
+from lth_ray.lottery.derivation import Table
+from lth_ray.lottery.execute import Outcome, discard
+from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
+from lth_ray.lottery.sources import Snapshot
+from lth_ray.lottery.task import TableTask
+from lth_ray.store import Store
+from lth_ray.training import environment, evaluate
+
+Tensors = dict[str, torch.Tensor]
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """values: what becomes columns of a result. columns: curves and histograms, of equal length within one table."""
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a measurement has at hand. States are read when they are asked for, so that few are held at a time."""
+
+    table: Table
+    store: Store
+    dataset: Dataset
+    device: str
+
+    def state(self, number: int) -> Tensors:
+        """A trained state; pruned weights hold what they held in training."""
+        return self._stored(self.table.states[number])
+
+    def start(self, mask: Mask | None) -> Tensors:
+        """The masked weights that the trained states set out from."""
+        assert self.table.start is not None
+        if isinstance(self.table.start, Snapshot):
+            return masked(self._stored(self.table.start), mask)
+        return masked(start_state(self.table.start, self.table.recipe, self.store, mask).model, mask)
+
+    def _stored(self, snapshot: Snapshot) -> Tensors:
+        return start_state(Snapshot(snapshot.trajectory, snapshot.step), self.table.recipe, self.store).model
+
+    def mask(self, number: int = 0) -> Mask | None:
+        return recorded_mask(self.store, self.table.of[number])
+
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """Of its images those that training's evaluations measure, too."""
+        limit = self.table.recipe.data.evaluation_images
+        return evaluation_batches(split if limit is None else split.first(limit), self.dataset.mean, self.dataset.std)
+
+    def errors(self, model: torch.nn.Module) -> dict[str, float]:
+        """Loss and error on the training and the test set."""
+        found: dict[str, float] = {}
+        for name, split in (("test", self.dataset.test), ("train", self.dataset.train)):
+            measured = evaluate(model, self.batches(split), self.table.recipe.train)
+            found |= {f"{name}_loss": measured.loss, f"{name}_error": 1 - measured.accuracy}
+        return found
+
+
+def line(bench: Bench) -> Measured:
+    """Error and loss along the line between two trained copies (Frankle et al. 2020a, section 2)."""
+    options = bench.table.options or {}
+    values = apart(bench)
+    first, second = bench.state(0), bench.state(1)
+    model = build(bench.table.recipe).to(bench.device)  # last: reading a state takes twice its size for a moment
+    if options["align"]:
+        second = analysis.align(model, first, second, in_place=True)
+        values["l2_distance_aligned"] = analysis.l2_distance(first, second, names=list(models.prunable(model)))
+    recalibrate = None
+    if options["batch_norm"] == "reestimate":
+
+        def recalibrate(model: torch.nn.Module) -> None:
+            analysis.reestimate(model, bench.batches(bench.dataset.train))
+
+    path = analysis.walk(model, first, second, bench.errors, points=options["points"], recalibrate=recalibrate)
+    barriers = {
+        "lmc_error_barrier": "test_error", "lmc_train_error_barrier": "train_error", "lmc_loss_barrier": "test_loss",
+        "lmc_train_loss_barrier": "train_loss",
+    }  # fmt: skip
+    values |= {name: analysis.barrier(path, column) for name, column in barriers.items()}
+    values["ends_test_error"] = float(path["test_error"].iloc[[0, -1]].mean())
+    return Measured(values, {str(name): [float(value) for value in path[name]] for name in path})
+
+
+def distance(bench: Bench) -> Measured:
+    """L2 distance and angle between two trained networks over the ticket's weights (Frankle et al. 2019, section 4)."""
+    return Measured(apart(bench))
+
+
+def apart(bench: Bench) -> dict[str, float | None]:
+    """Distances of the two trained states from each other and from where they set out.
+
+    At most two states are held at a time, which costs reading one of them twice.
+    """
+    mask = bench.mask()
+    names = list(mask) if mask else list(models.prunable(build(bench.table.recipe)))
+    first = bench.state(0)
+    values: dict[str, float | None] = {}
+    if bench.table.start is not None:
+        start = bench.start(mask)
+        travelled = [analysis.l2_distance(first, start, names, mask)]
+        del first
+        second = bench.state(1)
+        travelled.append(analysis.l2_distance(second, start, names, mask))
+        del start
+        values["distance_travelled"] = sum(travelled) / 2
+        first = bench.state(0)
+    else:
+        second = bench.state(1)
+    values["l2_distance"] = length = analysis.l2_distance(first, second, names, mask)
+    if values.get("distance_travelled"):
+        values["share_travelled"] = length / float(values["distance_travelled"] or math.nan)
+    values["angle"] = analysis.angle(first, second, names, mask)
+    return values
+
+
+def weights(bench: Bench) -> Measured:
+    """Which initial weights survive and how far weights move (Frankle & Carbin 2019, appendix F)."""
+    mask = bench.mask()
+    if mask is None:
+        raise MissingState("a dense network has no surviving weights to look at")
+    initial, final = start_state(bench.table.start, bench.table.recipe, bench.store).model, bench.state(0)  # type: ignore[arg-type]
+    movement = analysis.movement(initial, final, mask, bench.mask(1))
+    overall = next(row for row in movement.to_dict("records") if row["layer"] == "*")
+    columns = analysis.surviving(initial, mask, (bench.table.options or {})["bins"]).to_dict("list")
+    values = {str(name): value for name, value in overall.items() if name != "layer"}
+    return Measured(values, {str(name): list(column) for name, column in columns.items()})
+
+
+def overlap(bench: Bench) -> Measured:
+    """How much two seeds' masks have in common, beside what chance would give."""
+    first, second = bench.mask(0), bench.mask(1)
+    if first is None or second is None:
+        raise MissingState("a dense network has no mask to compare")
+    frame = analysis.overlap(first, second)
+    overall = next(row for row in frame.to_dict("records") if row["layer"] == "*")
+    columns = frame.to_dict("list")
+    values = {str(name): value for name, value in overall.items() if name != "layer"}
+    return Measured(values, {str(name): list(column) for name, column in columns.items()})
+
+
+# kind of table: what measures it
+MEASURES: dict[str, Callable[[Bench], Measured]] = {
+    "line": line, "distance": distance, "weights": weights, "overlap": overlap,
+}  # fmt: skip
+
+
+def measure(task: TableTask, store: Store, dataset: Dataset, device: str) -> Outcome:
+    """Measures a table and publishes it unless that is done; what was published first stands.
+
+    Raises MissingState where a state is not there any more: a new plan makes that again.
+    """
+    began, started_at, table = time.monotonic(), datetime.now(UTC).isoformat(), task.table
+    record = stored_record(store, task.key, of_table=True)
+    if record is not None:
+        return Outcome(record, 0, 0.0)
+    host = stored_record(store, table.of[0])
+    if host is None:
+        raise MissingState(f"{store.uri}: there is no segment {table.of[0]}; run the study again to make it")
+    measured = MEASURES[table.kind](Bench(table, store, dataset, device))
+    values = {name: _finite(value) for name, value in measured.values.items()}
+    content = json.dumps([values, measured.columns])
+    record = {
+        "key": table.key,
+        "kind": table.kind,
+        "meaning": table.meaning,
+        "remaining_weights": host["remaining_weights"],
+        "measurements": values,
+        "columns": measured.columns,
+        "content": hashlib.sha256(content.encode()).hexdigest(),
+        "mask": None,
+        "diverged_at": None,
+        "started_at": started_at,
+        "seconds": round(time.monotonic() - began, 3),
+        "environment": environment(device),
+    }
+    while not store.publish_table(table.key, record):
+        first = stored_record(store, table.key, of_table=True)
+        if first is not None:
+            record = first
+            break
+    probes.point("published")
+    discard(task, store)
+    return Outcome(record, 0, time.monotonic() - began)
+
+
+def _finite(value: float | None) -> float | None:
+    """What cannot be said (an angle to nothing) is missing, as JSON has no NaN."""
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,150 @@
+"""What a segment starts from, as small frozen descriptions with keys.
+
+A description says how to make a thing from what is stored; `lth_ray.lottery.realise` makes it. Initialising,
+pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from lth_ray.config import Model, Perturbation, digest, meaning
+
+StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
+
+
+@dataclass(frozen=True)
+class Init:
+    """Newly initialised weights."""
+
+    model: Model
+    data_identity: str
+    seed: int
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        content = {"model": meaning(self.model), "data": self.data_identity, "seed": self.seed}
+        return {"init": digest("init", content)}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        """The stored states it is made from."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The weights of a trajectory at a step, with its optimizer's state where `optimizer` says so."""
+
+    trajectory: str
+    step: int
+    optimizer: bool = False
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"snapshot": self.trajectory, "step": self.step, "optimizer": self.optimizer}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return ((self.trajectory, self.step, self.optimizer),)
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """`base`, its weights perturbed. final: the weights by which the mask was found, where the rule asks for them."""
+
+    base: "StartSource"
+    rule: Perturbation
+    initial: Init | None
+    final: Snapshot | None
+    seed: int
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        sources = [source.meaning if source else None for source in (self.base, self.initial, self.final)]
+        return {"perturbed": digest("perturbed", {"rule": meaning(self.rule), "sources": sources, "seed": self.seed})}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return self.base.needs + (self.final.needs if self.final else ())
+
+
+@dataclass(frozen=True)
+class Transplanted:
+    """The weights of `base` wherever their shapes fit, and new ones where they do not: another output layer."""
+
+    base: "StartSource"
+    initial: Init
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"transplanted": digest("transplanted", [self.base.meaning, self.initial.meaning])}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return self.base.needs
+
+
+StartSource = Init | Snapshot | Perturbed | Transplanted
+
+
+def weights_of(source: StartSource) -> StartSource:
+    """The same weights without an optimizer's state."""
+    return Snapshot(source.trajectory, source.step) if isinstance(source, Snapshot) else source
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The mask of segment `of`, pruned by the state at its end.
+
+    rule: the pruning rule's meaning. rounds: rounds pruned at once (one-shot), to the exact count each would leave.
+    seed: of random scores and ties. initial: the initial weights, for a criterion that looks at them.
+    order: the seed that draws the images whose gradients a criterion looks at.
+    """
+
+    of: str
+    trajectory: str
+    step: int
+    rule: Mapping[str, Any]
+    rounds: int = 1
+    seed: int | None = None
+    initial: Init | None = None
+    order: int | None = None
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        content = {name: getattr(self, name) for name in ("of", "trajectory", "step", "rule", "rounds", "seed")}
+        if self.initial is not None:
+            content["initial"] = self.initial.meaning
+        if self.order is not None:
+            content["order"] = self.order
+        return {"mask": digest("mask", content)}
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The mask of segment `of`."""
+
+    of: str
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"mask": digest("mask", {"copied": self.of})}
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A random mask made from that of segment `of`: scope "random" draws as many weights in each layer,
+    the scopes of ShuffledMask permute its entries."""
+
+    of: str
+    scope: str
+    seed: int
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"mask": digest("mask", {"redrawn": asdict(self)})}
+
+
+MaskSource = Pruned | Copied | Redrawn

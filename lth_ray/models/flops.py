@@ -1,0 +1,49 @@
+"""Floating-point operations of a network: what a search costs, and what a sparse network would."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lth_ray.models.prunable import prunable
+
+TRAINING = 3  # a step's backward pass costs about two forward ones
+
+
+@torch.no_grad()
+def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, int]:
+    """{parameter: how often each of its weights is used in the forward pass of one image}.
+
+    Of conv and linear weights: the number of places that a kernel is applied to, 1 for a linear layer on a vector.
+    The rest (normalisations, activations) is left out, as is usual where sparse networks are compared.
+    """
+    found: dict[str, int] = {}
+    hooks = []
+    for name in prunable(model):
+        path, _, _ = name.rpartition(".")
+
+        def count(module: nn.Module, inputs: Any, output: torch.Tensor, name: str = name) -> None:
+            channels = output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1]
+            found[name] = found.get(name, 0) + output.numel() // channels
+
+        hooks.append(model.get_submodule(path).register_forward_hook(count))
+    was_training, first = model.training, next(model.parameters())
+    try:
+        model.eval()(torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, torch.Tensor] | None = None) -> int:
+    """Of one image: a multiplication and an addition for each use of a weight, of those that `mask` keeps.
+
+    uses: see `uses_of_weights`.
+    """
+    mask = mask or {}
+    sizes = {name: weight.numel() for name, weight in prunable(model).items()}
+    sizes |= {name: int(keeps.count_nonzero()) for name, keeps in mask.items() if name in sizes}
+    return 2 * sum(sizes[name] * times for name, times in uses.items())
