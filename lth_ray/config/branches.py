@@ -184,6 +184,10 @@ class Supermask(SupermaskRule, Branch):
     train: Mapping[str, Any] = option({}, check=mapping())
     copies: int = option(1, check=whole(1), means=False)
 
+    def parameters(self) -> dict[str, Any]:
+        """Its method's column is called "supermask": a lineage has a method, too."""
+        return {"supermask" if name == "method" else name: value for name, value in super().parameters().items()}
+
 
 @dataclass(frozen=True)
 class Weights(Branch):

@@ -1,7 +1,7 @@
 """What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
 from lth_ray.lottery.carrying import carry_out
-from lth_ray.lottery.cost import branch_cost, ticket_cost
+from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execute import Outcome, execute
 from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.jobs import Job
@@ -12,7 +12,7 @@ from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.tickets import Ticket, load_ticket
 
 __all__ = [
-    "AnyTask", "BranchResult", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket", "branch_cost",
+    "AnyTask", "BranchResult", "Costs", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket",
     "branch_row", "branch_rows", "carry_out", "early_stop", "execute", "load_ticket", "make_plan", "measurements",
-    "stops", "ticket_cost", "ticket_row", "ticket_rows",
+    "stops", "ticket_row", "ticket_rows",
 ]  # fmt: skip

@@ -1,58 +1,96 @@
-"""What a ticket has cost: the search for it, in epochs and floating-point operations (Renda et al. 2020, section 3)."""
+"""What a ticket has cost: the search for it, in epochs and floating-point operations (Renda et al. 2020, section 2)."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.hanging import BranchResult
+from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.sources import Pruned
+from lth_ray.lottery.task import Task
 from lth_ray.models.flops import TRAINING
 
 Record = Mapping[str, Any]
 Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
 
 
-def searched(lineage: Lineage, number: int) -> list[Segment]:
-    """The trainings that the ticket of round `number` took, its own among them, none of them shared with anybody.
+@dataclass(frozen=True)
+class Costs:
+    """What the results of a plan have cost."""
 
-    A one-shot ticket took the dense training and its own alone; "continue" takes the search and one training.
+    plan: Plan
+
+    @cached_property
+    def _by_key(self) -> dict[str, Segment]:
+        return {key: task.segment for key, task in self.plan.tasks.items() if isinstance(task, Task)}
+
+    @cached_property
+    def _by_trajectory(self) -> dict[str, Segment]:
+        """The longest segment of each."""
+        ordered = sorted(self._by_key.values(), key=lambda segment: segment.last)
+        return {segment.trajectory: segment for segment in ordered}
+
+    def of_ticket(self, lineage: Lineage, number: int, record_of: Lookup) -> dict[str, float | None]:
+        """Columns of a ticket's row, see `_cost`."""
+        return self._of(lineage.rounds[number].segment, lineage, record_of)
+
+    def of_branch(self, result: BranchResult, record_of: Lookup) -> dict[str, float | None]:
+        """As `of_ticket`, of what a branch trains; {} for a measurement."""
+        return {} if result.table is not None else self._of(result.segment, result.lineage, record_of)
+
+    def _of(self, own: Segment, lineage: Lineage, record_of: Lookup) -> dict[str, float | None]:
+        retrainings = [segment for segment in self.trainings(own) if segment.key != lineage.dense.key]
+        return _cost(own, retrainings, record_of)
+
+    def trainings(self, own: Segment) -> list[Segment]:
+        """`own` and all training that its weights and its mask come from, each once, whoever else uses it too.
+
+        A mask taken over from a ticket comes from what found it: the ticket's own training is no part of that.
+        """
+        found: dict[str, Segment] = {}
+        left = [own]
+        while left:
+            segment = left.pop()
+            if segment.key not in found:
+                found[segment.key] = segment
+                left += self._before(segment)
+        return list(found.values())
+
+    def _before(self, segment: Segment) -> list[Segment]:
+        """The training that made the states it starts from and prunes."""
+        mask = segment.mask
+        while mask is not None and not isinstance(mask, Pruned):
+            mask = self._by_key[mask.of].mask
+        needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
+        needed += [(mask.trajectory, mask.step)] if mask is not None else []
+        makers = [(self._by_trajectory[trajectory], step) for trajectory, step in needed]
+        return [maker for maker, step in makers if step > maker.first]
+
+
+def _cost(own: Segment, retrainings: list[Segment], record_of: Lookup) -> dict[str, float | None]:
+    """retrain_epochs: of its own training. search_epochs, search_flops: of all that led to it and itself, but not the
+    dense network's first training, which every method has in common; 0 for that network.
+
+    A training step counts as three forward passes of its batch, of which only kept weights count; the floating-point
+    operations are those that a sparse implementation would need. inference_flops: of one image.
     """
-    if number == 0:
-        return [lineage.dense]
-    own = lineage.rounds[number].segment
-    if lineage.prune.one_shot:
-        return [lineage.dense, own]
-    rounds = lineage.rounds[1:number]
-    return [lineage.dense, *(r.search or r.segment for r in rounds), own]
-
-
-def ticket_cost(lineage: Lineage, number: int, record_of: Lookup) -> dict[str, float | None]:
-    """Columns of a ticket's row."""
-    return _cost(searched(lineage, number), lineage.rounds[number].segment, record_of)
-
-
-def branch_cost(result: BranchResult, record_of: Lookup) -> dict[str, float | None]:
-    """As `ticket_cost`, of a branch's result: the search for the ticket it hangs on, and its own training."""
-    trained = [segment for _, segment in result.trainings]
-    if result.table is not None or not trained:
-        return {}
-    before = searched(result.lineage, result.round)
-    return _cost([*before, *trained], trained[-1], record_of)
-
-
-def _cost(segments: list[Segment], own: Segment, record_of: Lookup) -> dict[str, float | None]:
-    """retrain_epochs: of the last training. search_epochs, search_flops: of all of them; a training step is three
-    forward passes of its batch, of which only kept weights count. inference_flops: of one image."""
-    known = [(segment, record_of(segment.key)) for segment in segments]
     record = record_of(own.key)
-    flops = [
-        TRAINING * r["forward_flops"] * segment.recipe.data.batch_size * segment.num_steps
-        for segment, r in known
-        if r is not None and r.get("forward_flops") is not None
-    ]
+    flops = [_flops(segment, record_of(segment.key)) for segment in retrainings]
     return {
-        "retrain_epochs": own.num_steps / own.recipe.steps_per_epoch,
-        "search_epochs": sum(segment.num_steps / segment.recipe.steps_per_epoch for segment in segments),
-        "search_flops": float(sum(flops)) if len(flops) == len(segments) else None,
+        "retrain_epochs": sum(_epochs(segment) for segment in retrainings if segment.key == own.key),
+        "search_epochs": sum(_epochs(segment) for segment in retrainings),
+        "search_flops": None if None in flops else float(sum(value for value in flops if value is not None)),
         "inference_flops": None if record is None else record.get("forward_flops"),
     }
+
+
+def _epochs(segment: Segment) -> float:
+    return segment.num_steps / segment.recipe.steps_per_epoch
+
+
+def _flops(segment: Segment, record: Record | None) -> int | None:
+    forward = None if record is None else record.get("forward_flops")
+    return None if forward is None else TRAINING * forward * segment.recipe.data.batch_size * segment.num_steps

@@ -18,12 +18,14 @@ class Job:
     """Tasks that run one after another in one trial.
 
     kind: "dense", "lineage", "branch", "table" or "state". needs: keys of other jobs' tasks that must be done first.
+    masks: those of them whose masks alone are used, so that they may have diverged.
     """
 
     id: str
     kind: str
     tasks: tuple[AnyTask, ...]
     needs: frozenset[str]
+    masks: frozenset[str] = frozenset()
 
     @cached_property
     def num_steps(self) -> int:
@@ -38,9 +40,10 @@ def make_jobs(
     jobs = []
     for (kind, job_id), keys in _groups(list(lineages), branches, unfinished).items():
         tasks = tuple(unfinished[key] for key in keys)
-        needs = {makers.get((trajectory, step), "") for task in tasks for trajectory, step, _ in task.reads}
-        needs |= {key for task in tasks for key in task.after}
-        jobs.append(Job(job_id, kind, tasks, frozenset(needs & unfinished.keys()) - set(keys)))
+        states = {makers.get((trajectory, step), "") for task in tasks for trajectory, step, _ in task.reads}
+        after = {key for task in tasks for key in task.after}
+        needs = frozenset((states | after) & unfinished.keys()) - set(keys)
+        jobs.append(Job(job_id, kind, tasks, needs, needs - states))
     return _ordered(jobs)
 
 

@@ -139,7 +139,8 @@ def weights(bench: Bench) -> Measured:
     movement = analysis.movement(initial, final, mask, bench.mask(1))
     overall = next(row for row in movement.to_dict("records") if row["layer"] == "*")
     columns = analysis.surviving(initial, mask, (bench.table.options or {})["bins"]).to_dict("list")
-    values = {str(name): value for name, value in overall.items() if name != "layer"}
+    counts = {"kept": "kept_weights", "pruned": "pruned_weights"}
+    values = {counts.get(str(name), str(name)): value for name, value in overall.items() if name != "layer"}
     return Measured(values, {str(name): list(column) for name, column in columns.items()})
 
 
@@ -151,7 +152,7 @@ def overlap(bench: Bench) -> Measured:
     frame = analysis.overlap(first, second)
     overall = next(row for row in frame.to_dict("records") if row["layer"] == "*")
     columns = frame.to_dict("list")
-    values = {str(name): value for name, value in overall.items() if name != "layer"}
+    values = {name: overall[name] for name in ("jaccard", "jaccard_by_chance", "shared", "shared_by_chance")}
     return Measured(values, {str(name): list(column) for name, column in columns.items()})
 
 

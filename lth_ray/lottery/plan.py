@@ -95,7 +95,8 @@ def make_plan(
         check_networks(lineages)
     stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
-    tasks = make_tasks([one for one in asked.values() if not _lacks(one, stock)], study.keep)
+    lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
+    tasks = make_tasks([one for one in asked.values() if not _lacks(one, lost)], study.keep)
     unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
     jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
     return Plan(study, lineages, branches, tasks, jobs, known)
@@ -143,9 +144,9 @@ def stops(record: Mapping[str, Any], below: float) -> bool:
     return False
 
 
-def _lacks(asked: Segment | Table, stock: Stock) -> bool:
-    """Whether a table's segments have diverged, so that there is nothing to measure."""
-    return isinstance(asked, Table) and any(stock.diverged(key) for key in asked.of)
+def _lacks(asked: Segment | Table, lost: frozenset[str]) -> bool:
+    """Whether it starts from or measures a state of a training that diverged (`lost`: their trajectories)."""
+    return any(trajectory in lost for trajectory, _, _ in asked.needs)
 
 
 def _asked(

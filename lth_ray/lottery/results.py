@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lth_ray.lottery.cost import branch_cost, ticket_cost
+from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
@@ -16,9 +16,9 @@ Record = Mapping[str, Any]
 def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """A row for each finished ticket, lineage by lineage and round by round."""
     found = [(lineage, r) for lineage in plan.lineages for r in lineage.rounds]
-    records = _searches(plan, store)
+    records, costs = _searches(plan, store), Costs(plan)
     return [
-        {**ticket_row(lineage, r.number, records[r.segment.key]), **ticket_cost(lineage, r.number, records.get)}
+        {**ticket_row(lineage, r.number, records[r.segment.key]), **costs.of_ticket(lineage, r.number, records.get)}
         for lineage, r in found
         if r.segment.key in records
     ]
@@ -27,9 +27,9 @@ def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
 def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """A row for each finished branch result."""
     asked = {key for result in plan.branches for key in (result.key, *(s.key for _, s in result.trainings))}
-    records = _searches(plan, store) | whole_records(store, plan.keys & asked)
+    records, costs = _searches(plan, store) | whole_records(store, plan.keys & asked), Costs(plan)
     return [
-        {**branch_row(result, records[result.key]), **branch_cost(result, records.get)}
+        {**branch_row(result, records[result.key]), **costs.of_branch(result, records.get)}
         for result in plan.branches
         if result.key in records
     ]

@@ -127,7 +127,13 @@ class Lineage:
 
     def of_seed(self, seed: int) -> "Lineage":
         """The study's lineage that differs in its seed alone."""
-        return replace(self, variant=replace(self.variant, seed=seed))
+        if seed not in self._siblings:
+            self._siblings[seed] = replace(self, variant=replace(self.variant, seed=seed))
+        return self._siblings[seed]
+
+    @cached_property
+    def _siblings(self) -> dict[int, "Lineage"]:
+        return {}
 
     def on(self, data: Data, **train: Any) -> Recipe:
         """The lineage's recipe on a branch's data, with fields of Train set."""

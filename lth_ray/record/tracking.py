@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lth_ray.lottery import BranchResult, Lineage, Plan, branch_cost, ticket_cost
+from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
 from lth_ray.record import runs
+from lth_ray.record.barriers import Barriers
 from lth_ray.record.destination import Destination, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
 from lth_ray.record.runs import Description, Record
@@ -48,12 +49,14 @@ class Tracking:
         from mlflow.tracking import MlflowClient
 
         self._plan, self._store, self._commit = plan, store, commit
+        self._cost = Costs(plan)
         self._client: Any = MlflowClient(tracking_uri=where.uri)
         self._experiment = self._find_experiment(where, question)
         self._runs: dict[Identity, Run] = {}
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
         self._costs: dict[str, Record] = {}
+        self._barriers = Barriers(plan)
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
@@ -61,7 +64,7 @@ class Tracking:
         record = self._record(lineage.rounds[number].segment.key)
         parent = self._lineage(lineage)
         parent.add(number, record)
-        cost = ticket_cost(lineage, number, self._known)
+        cost = self._cost.of_ticket(lineage, number, self._known)
         run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id)
         self._tickets[lineage.id, number] = run_id
         return is_new
@@ -72,8 +75,14 @@ class Tracking:
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
             self.ticket(result.lineage, result.round)
-        description = runs.describe_branch(result, record, branch_cost(result, self._known))
-        return self._send(description, self._tickets[ticket])[1]
+        description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
+        is_new = self._send(description, self._tickets[ticket])[1]
+        last = result.lineage.rounds[result.round].segment.last
+        for run_id, step in ((self._tickets[ticket], last), (self._lineage(result.lineage).id, result.round)):
+            metrics = self._barriers.metrics(result, step, self._store.table)
+            if metrics:
+                log_batch(self._client, run_id, metrics, {}, {})
+        return is_new
 
     def flush(self) -> None:
         """Sends what the lineages' own runs have gained since the last time."""

@@ -134,7 +134,7 @@ class LineageScheduler(TrialScheduler):
 
     def _serves(self, key: str, trial: Trial) -> bool:
         """Whether a trial that needs `key` can have it: what diverged has a mask to branch from, but no weights."""
-        return key in self.done and (key not in self.diverged or trial.config["trial"]["job"].kind == "branch")
+        return key in self.done and (key not in self.diverged or key in trial.config["trial"]["job"].masks)
 
     def _push_if_ready(self, trial: Trial) -> None:
         if not self._missing[trial.trial_id] and trial.status == Trial.PAUSED:

@@ -118,7 +118,7 @@ def test_a_supermask_learns_a_mask_and_leaves_the_weights(lab: Any) -> None:
     branch = Supermask("bernoulli", values="signed_constant", rescale=True, train={"lr": 0.1})
     ran = lab.run(lab.study(branches=[branch, Supermask("edge_popup", keep=0.3, rounds=[0, 2])]))
     rows = ran.branches
-    assert [(row["method"], row["round"]) for row in rows if row["branch"] == "supermask"] == [
+    assert [(row["supermask"], row["round"]) for row in rows if row["branch"] == "supermask"] == [
         ("bernoulli", 0), ("edge_popup", 0), ("edge_popup", 2),
     ]  # fmt: skip
     for result in ran.plan.branches:

@@ -87,6 +87,18 @@ def test_every_measurement_is_in_mlflow(finished: Runner) -> None:
         assert run.info.status == "FINISHED"
     tickets = [run for run in runs if run.data.tags.get("lth.kind") == "ticket"]
     assert all("search_epochs" in run.data.metrics for run in tickets)
+    frame = pd.read_parquet(finished.storage / "studies" / "small" / "branches.parquet")
+    by_ticket = frame[frame["branch"] == "barrier"].groupby(["lineage", "round"])["lmc_error_barrier"].mean()
+    shown = {
+        (run.data.tags["lth.lineage"], int(run.data.params["round"])): run.data.metrics["lmc_error_barrier"]
+        for run in tickets
+        if "lmc_error_barrier" in run.data.metrics
+    }
+    assert shown == pytest.approx(by_ticket.to_dict())
+    lineages = [run for run in runs if run.data.tags.get("lth.kind") == "lineage"]
+    for run in lineages:
+        history = client.get_metric_history(run.info.run_id, "lmc_error_barrier")
+        assert {point.step for point in history} == {0, 2}
 
 
 def test_a_rerun_measures_nothing_again(finished: Runner) -> None:

@@ -20,12 +20,14 @@ class FakeJob:
     tasks: tuple[Any, ...]
     needs: frozenset[str]
     kind: str = "lineage"
+    masks: frozenset[str] = frozenset()
 
 
 def job(name: str, *needs: str, rounds: int = 1, kind: str = "lineage") -> FakeJob:
     """Its tasks are NAME.1, NAME.2 ..."""
     return FakeJob(
-        name, tuple(SimpleNamespace(key=f"{name}.{n + 1}") for n in range(rounds)), frozenset(needs), kind
+        name, tuple(SimpleNamespace(key=f"{name}.{n + 1}") for n in range(rounds)), frozenset(needs), kind,
+        frozenset(needs if kind == "branch" else ()),
     )  # fmt: skip
 
 

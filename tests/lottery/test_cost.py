@@ -1,0 +1,74 @@
+"""What tickets cost, against counts by hand: epochs of retraining, and operations over the weights that are kept."""
+
+from typing import Any
+
+import pytest
+
+from lth_ray.config import RandomMask, RandomReinit, Rewind, Stability, Transfer, steps
+
+# 1,197 digits in batches of 60: 19 steps an epoch. Training takes 38 steps, 2 epochs; retraining from step 19 takes 1.
+EPOCH = 19
+TRAIN = {"train.length": steps(2 * EPOCH), "train.evaluate_every": steps(EPOCH), "prune.rounds": 3}
+METHODS = ("weights", "learning_rate", "fine_tune", "scratch", "continue")
+# lenet_20_10 on 8x8 images: 64 x 20 + 20 x 10 + 10 x 10 weights, of which a round prunes a fifth of each layer
+KEPT = [1280 + 200 + 100, 1024 + 160 + 80, 819 + 128 + 64, 655 + 102 + 51]
+RETRAINED = [0, *(3 * 2 * kept * 60 * EPOCH for kept in KEPT[1:])]  # FLOPs of an epoch: forward and twice that backward
+
+
+def costs(row: dict[str, Any]) -> tuple[float, float, float]:
+    return row["retrain_epochs"], row["search_epochs"], row["search_flops"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_iterative_search_retrains_once_a_round(lab: Any, method: str) -> None:
+    ran = lab.run(lab.study(TRAIN, rewind=[Rewind(steps(EPOCH), method=method)]))
+    found = [costs(row) for row in ran.tickets]
+    # "continue" trains on twice to find the mask of round 3, as the others do, and then the ticket from step 19
+    assert found == [(0, 0, 0), *((1, n, sum(RETRAINED[: n + 1])) for n in (1, 2, 3))]
+    assert [row["inference_flops"] for row in ran.tickets] == [2 * kept for kept in KEPT]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_one_shot_search_retrains_once(lab: Any, method: str) -> None:
+    study = lab.study({**TRAIN, "prune.one_shot": True}, rewind=[Rewind(steps(EPOCH), method=method)])
+    ran = lab.run(study)
+    assert [costs(row) for row in ran.tickets] == [(0, 0, 0), *((1, 1, RETRAINED[n]) for n in (1, 2, 3))]
+
+
+@pytest.mark.parametrize(("point", "epochs"), [(0, 2.0), (EPOCH, 1.0), (2 * EPOCH, 0.0)])
+@pytest.mark.parametrize("method", METHODS)
+def test_retraining_time_is_what_is_left_behind_the_rewind_point(
+    lab: Any, method: str, point: int, epochs: float
+) -> None:
+    ran = lab.run(lab.study({**TRAIN, "prune.rounds": 2}, rewind=[Rewind(steps(point), method=method)]))
+    assert [costs(row)[:2] for row in ran.tickets] == [(0, 0), (epochs, epochs), (epochs, 2 * epochs)]
+
+
+def test_a_shared_training_costs_everybody_who_needs_it(lab: Any) -> None:
+    points = [Rewind(steps(EPOCH), method=method) for method in ("learning_rate", "continue")]
+    together = lab.run(lab.study({**TRAIN, "arms": {"all": {}, "at_once": {"prune.one_shot": True}}}, rewind=points))
+    assert together.steps < together.plan.naive_steps
+    by_series = {(row["arm"], row["method"], row["round"]): costs(row) for row in together.tickets}
+    for method in ("learning_rate", "continue"):
+        assert by_series["all", method, 3] == (1, 3, sum(RETRAINED))
+        assert by_series["at_once", method, 3] == (1, 1, RETRAINED[3])
+
+
+def test_a_branch_costs_the_search_for_its_mask_and_its_own_training(lab: Any) -> None:
+    """Not the training of the ticket that it hangs on, unless it goes on from its end."""
+    warm, anew = (Transfer({"train_images": 600}, start=start, rounds=[0, 2]) for start in ("trained", "rewound"))
+    hung = [RandomReinit(rounds=[2]), RandomMask(rounds=[2], branches=[Transfer({"train_images": 600}, start="trained")])]
+    ran = lab.run(lab.study(TRAIN, rewind=[steps(EPOCH)], branches=[warm, anew, *hung, Stability(rounds=[2])]))
+    rows = {(row["branch"], row["round"], row.get("start")): row for row in ran.branches}
+    # 600 images are 10 steps an epoch, so that 38 steps are 3.8 epochs
+    expected = {
+        ("transfer", 0, "rewound"): (3.8, 3.8, 6 * KEPT[0] * 60 * 38),
+        ("transfer", 0, "trained"): (3.8, 3.8, 6 * KEPT[0] * 60 * 38),
+        ("transfer", 2, "rewound"): (3.8, 4.8, RETRAINED[1] + 6 * KEPT[2] * 60 * 38),
+        ("transfer", 2, "trained"): (3.8, 5.8, RETRAINED[1] + RETRAINED[2] + 6 * KEPT[2] * 60 * 38),
+        ("random_reinit", 2, None): (2, 3, RETRAINED[1] + 2 * RETRAINED[2]),
+        ("random_mask", 2, None): (1, 2, RETRAINED[1] + RETRAINED[2]),
+        ("random_mask-0/transfer", 2, "trained"): (3.8, 5.8, RETRAINED[1] + RETRAINED[2] + 6 * KEPT[2] * 60 * 38),
+    }
+    assert {name: costs(rows[name]) for name in expected} == {name: pytest.approx(cost) for name, cost in expected.items()}
+    assert all("search_epochs" not in row for row in ran.branches if row["branch"] == "stability")
