@@ -91,6 +91,10 @@ def _rounds(branch: Branch, there: Sequence[int]) -> Sequence[int]:
 
 def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
     name, function = BRANCHES[type(branch)]
+    if host.segment.learned is not None:
+        raise ConfigError("Supermask.branches: what it learns is no ticket; hang them on the ticket beside it")
+    if host.segment.mask is None and not branch.of_dense:
+        raise ConfigError(f"{type(branch).__name__}: it hangs on a dense network, which has no mask; give later rounds")
     path = f"{host.above}/{name}" if host.above else name
     label = "-".join([path, *told(branch)])
     lineage, number = host.lineage, host.number

@@ -15,19 +15,23 @@ TRAINING = 3  # a step's backward pass costs about two forward ones
 def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, int]:
     """{parameter: how often each of its weights is used in the forward pass of one image}.
 
-    Of conv and linear weights: the number of places that a kernel is applied to, 1 for a linear layer on a vector.
+    Of conv and linear weights: the number of places that a kernel is applied to, 1 for a linear layer on a vector, the
+    number of tokens for the projections of attention to itself.
     The rest (normalisations, activations) is left out, as is usual where sparse networks are compared.
     """
     found: dict[str, int] = {}
+    modules = dict(model.named_modules())
     hooks = []
     for name in prunable(model):
         path, _, _ = name.rpartition(".")
+        parent = modules.get(path.rpartition(".")[0])
+        if isinstance(parent, nn.MultiheadAttention):  # which reads the weight of its output layer without calling it
+            path, _, _ = path.rpartition(".")
 
-        def count(module: nn.Module, inputs: Any, output: torch.Tensor, name: str = name) -> None:
-            channels = output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1]
-            found[name] = found.get(name, 0) + output.numel() // channels
+        def count(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+            found[name] = found.get(name, 0) + _places(module, output)
 
-        hooks.append(model.get_submodule(path).register_forward_hook(count))
+        hooks.append(modules[path].register_forward_hook(count))
     was_training, first = model.training, next(model.parameters())
     try:
         model.eval()(torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype))
@@ -36,6 +40,13 @@ def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _places(module: nn.Module, output: Any) -> int:
+    """The places of a layer's output: pixels, or tokens."""
+    if isinstance(module, nn.MultiheadAttention):
+        return int(output[0].numel()) // module.embed_dim
+    return int(output.numel()) // int(output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1])
 
 
 def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, torch.Tensor] | None = None) -> int:

@@ -22,9 +22,9 @@ def check_same_study(store: Store, study: Study) -> None:
     entries = entries_of(store, study.name)
     if not entries:
         return
-    before, after = _fixed(entries[-1]["declaration"]), _fixed(declaration(study))
-    changed = differences(before, after)
-    shared = entries[-1]["declaration"]["arms"]
+    recorded = declaration(restore(entries[-1]["declaration"]))  # with what fields that are newer than it stand at
+    changed = differences(_fixed(recorded), _fixed(declaration(study)))
+    shared = recorded["arms"]
     for arm, fields in declaration(study)["arms"].items():
         if arm in shared:
             changed |= differences(_arm(shared[arm]), _arm(fields), f"arms.{arm}")

@@ -143,6 +143,8 @@ def test_what_a_ticket_is_made_of(lab: Any) -> None:
 WRONG: dict[str, tuple[Any, str]] = {
     "grown on a random mask": (RandomMask(branches=[Perturb("grown")]), "a random mask has none; hang it on tickets"),
     "weights on a random mask": (RandomMask(branches=[Weights()]), "Weights: its mask was not found by training"),
+    "on a learned mask": (Supermask("bernoulli", branches=[RandomMask(rounds=[0])]), "Supermask.branches: what it"),
+    "on other dense data": (Transfer({"train_images": 99}, branches=[RandomMask()]), "RandomMask: it hangs on a dense"),
     "a field of Data": (
         Transfer({"train_image": 5}),
         "Transfer.changes: Data has no field 'train_image': did you mean",

@@ -1,0 +1,51 @@
+"""What a study's name holds in a storage: it may grow, it may not become another study."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lth_ray import Prune, RandomMask, Study
+from lth_ray.config import ConfigError, steps
+from lth_ray.lottery import make_plan
+from lth_ray.running.history import HISTORY, check_same_study, entries_of, recorded_plan, remember
+from lth_ray.store import Store
+from tests.running.conftest import declared
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store.open(str(tmp_path))
+    remember(opened, make_plan(declared()), "Asked by a test.")
+    return opened
+
+
+def test_a_record_from_before_a_field_was_added_is_the_same_study(store: Store) -> None:
+    [entry] = entries_of(store, "small")
+    declaration = entry["declaration"]
+    for part, names in {"prune": ["ties"], "data": ["target", "blur", "train_images"]}.items():
+        for name in names:
+            del declaration[part][name]
+    del declaration["against"]
+    store.put_study("small", HISTORY, {"entries": [entry]})
+    check_same_study(store, declared())
+    assert recorded_plan(store, "small").keys == make_plan(declared()).keys
+
+
+GROWN = {
+    "seeds": {"seeds": [0, 1]},
+    "branches": {"branches": [RandomMask()]},
+    "rewind": {"rewind": [steps(0), steps(10)]},
+    "what it is compared with": {"against": "lenet-mnist"},
+}
+
+
+@pytest.mark.parametrize("what", GROWN)
+def test_a_study_may_grow(store: Store, what: str) -> None:
+    check_same_study(store, replace(declared(), **GROWN[what]))
+
+
+def test_another_study_under_its_name_is_refused(store: Store) -> None:
+    other: Study = replace(declared(), prune=Prune("movement", scope="layer", fraction=0.3, rounds=2))
+    with pytest.raises(ConfigError, match=r"prune.criterion: 'magnitude' in the store, 'movement' now"):
+        check_same_study(store, other)
