@@ -100,7 +100,8 @@ def lth_ray() -> None:
 @lth_ray.command()
 @click.argument("name")
 @STORAGE
-def report(name: str, storage: str) -> None:
+@click.option("--against", type=click.Choice(["paper"]), help="Print ours beside what the papers report.")
+def report(name: str, storage: str, against: str | None) -> None:
     """Makes the tables and figures of study NAME again, complete or not."""
     from lth_ray.running import history, reporting
     from lth_ray.running.results import Results
@@ -108,7 +109,7 @@ def report(name: str, storage: str) -> None:
     store = Store.open(storage, writable=False)
     results = Results(history.recorded_plan(store, name), store)
     question = history.entries_of(store, name)[-1]["question"] or ""
-    reporting.print_results(results, Launch(storage), Console(stderr=True), question)
+    reporting.print_results(results, Launch(storage), Console(stderr=True), question, against == "paper")
 
 
 @lth_ray.command()

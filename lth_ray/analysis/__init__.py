@@ -1,14 +1,38 @@
-"""What is read off trained networks: connectivity, distances, alignment, masks and weights."""
+"""What is read off trained networks: connectivity, distances, alignment, masks and weights.
 
-from lth_ray.analysis.alignment import align
-from lth_ray.analysis.batch_norm import reestimate
-from lth_ray.analysis.connectivity import barrier, error_barrier, linear_path, walk
-from lth_ray.analysis.distances import angle, l2_distance, share_travelled
-from lth_ray.analysis.masks import overlap
-from lth_ray.analysis.units import Units, hidden_units
-from lth_ray.analysis.weights import movement, surviving
+Each name is imported when it is first used: pandas and scipy take a second that a training should not wait for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lth_ray.analysis.alignment import align
+    from lth_ray.analysis.batch_norm import reestimate
+    from lth_ray.analysis.connectivity import barrier, error_barrier, linear_path, walk
+    from lth_ray.analysis.distances import angle, l2_distance, share_travelled
+    from lth_ray.analysis.masks import overlap
+    from lth_ray.analysis.units import Units, hidden_units
+    from lth_ray.analysis.weights import movement, surviving
+
+_MODULES = {
+    "alignment": ("align",),
+    "batch_norm": ("reestimate",),
+    "connectivity": ("barrier", "error_barrier", "linear_path", "walk"),
+    "distances": ("angle", "l2_distance", "share_travelled"),
+    "masks": ("overlap",),
+    "units": ("Units", "hidden_units"),
+    "weights": ("movement", "surviving"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Units", "align", "angle", "barrier", "error_barrier", "hidden_units", "l2_distance", "linear_path", "movement",
     "overlap", "reestimate", "share_travelled", "surviving", "walk",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'lth_ray.analysis' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lth_ray.analysis.{_MODULE_OF[name]}"), name)

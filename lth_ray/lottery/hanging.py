@@ -35,8 +35,11 @@ class BranchResult:
 
     @cached_property
     def trainings(self) -> tuple[tuple[str, Segment], ...]:
-        """(job id, segment) of what it trains."""
-        return tuple((f"{self.host}/{name}" if name else self.id, segment) for name, segment in self.asked.trainings)
+        """(job id, segment) of what it trains. A host's evaluations, which take no step, share one job."""
+        return tuple(
+            (f"{self.host}/{name or 'untrained'}" if name or not segment.num_steps else self.id, segment)
+            for name, segment in self.asked.trainings
+        )
 
     @property
     def segment(self) -> Segment:

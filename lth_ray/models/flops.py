@@ -45,7 +45,7 @@ def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
 def _places(module: nn.Module, output: Any) -> int:
     """The places of a layer's output: pixels, or tokens."""
     if isinstance(module, nn.MultiheadAttention):
-        return int(output[0].numel()) // module.embed_dim
+        return int(output[0].numel()) // int(module.embed_dim)
     return int(output.numel()) // int(output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1])
 
 
@@ -57,4 +57,4 @@ def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, 
     mask = mask or {}
     sizes = {name: weight.numel() for name, weight in prunable(model).items()}
     sizes |= {name: int(keeps.count_nonzero()) for name, keeps in mask.items() if name in sizes}
-    return 2 * sum(sizes[name] * times for name, times in uses.items())
+    return 2 * sum(int(sizes[name]) * times for name, times in uses.items())

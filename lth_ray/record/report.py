@@ -1,14 +1,20 @@
-"""A study's report, from what is finished so far: tables, figures and a page of Markdown beside them."""
+"""A study's report, from what is finished so far: tables, comparisons, figures and a page of Markdown beside them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
-from lth_ray.record.figures import write_figures
+from lth_ray.record.comparisons import comparisons, write_comparisons
+from lth_ray.record.gallery import Found, Picture, write_gallery
+from lth_ray.record.paper import against_paper
+from lth_ray.record.paper_words import paper_markdown
 from lth_ray.record.runs import name_of
 from lth_ray.record.summary import summary
-from lth_ray.record.tables import write_tables
+from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
+from lth_ray.record.targets import group_of, targets_of
+from lth_ray.record.transfers import transfers, transfers_markdown
+from lth_ray.record.verdicts import comparisons_markdown
 from lth_ray.record.wording import to_markdown
 from lth_ray.store import Store, study_path
 
@@ -20,9 +26,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """summary: see `lth_ray.record.summary.summary`. figures, tables, page: paths in the store. markdown: the page."""
+    """summary, comparisons, against: see the functions of these names (`against_paper`). group: of the papers' targets,
+    "" for a study that none is known of. figures, tables, page: paths in the store. markdown: the page."""
 
     summary: "pandas.DataFrame"
+    comparisons: "pandas.DataFrame"
+    against: "pandas.DataFrame"
+    group: str
     figures: tuple[str, ...]
     tables: tuple[str, ...]
     page: str
@@ -36,27 +46,42 @@ def report(plan: Plan, store: Store, name: str | None = None, question: str = ""
     """
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
-    frame = summary(tickets, branches)
+    fields = fields_of(plan)
+    frame = summary(tickets, branches, fields)
+    compared = comparisons(tickets, branches, fields)
+    group = group_of(plan.study.name, plan.study.against)
+    targets = targets_of(group)
+    against = against_paper(tickets, branches, targets)
     about = caption(plan, store, [*tickets, *branches])
-    tables = write_tables(store, name, tickets, branches)
-    figures = write_figures(store, name, frame, about)
+    tables = (*write_tables(store, name, tickets, branches), write_comparisons(store, name, compared))
+    pictures = write_gallery(Found(plan, store, tickets, branches, frame, targets), name, about)
     planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
     done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
-    markdown = page(name, question, done, about, figures, frame, tickets)
+    sections = {
+        "Over seeds": comparisons_markdown(compared),
+        "On other data": transfers_markdown(transfers(branches)),
+        "Against the papers": paper_markdown(against),
+    }
+    markdown = page(name, question, done, about, pictures, frame, sections, tickets)
     path = study_path(name, "report.md")
     store.put(path, markdown.encode())
-    return Report(frame, figures, tables, path, markdown)
+    figures = tuple(path for picture in pictures for path in picture.paths)
+    return Report(frame, compared, against, group, figures, tables, path, markdown)
+
+
+def fields_of(plan: Plan) -> list[str]:
+    """What tells rows apart beside arm, method and rewind point: swept fields, then branches' parameters."""
+    swept = (name for lineage in plan.lineages for name in lineage.variant.varied)
+    found = dict.fromkeys([*swept, *(name for result in plan.branches for name in result.parameters)])
+    return [name for name in found if name not in BRANCH_COLUMNS]
 
 
 def page(
-    name: str, question: str, done: str, about: str, figures: Iterable[str], frame: "pandas.DataFrame",
-    tickets: Sequence[Row],
+    name: str, question: str, done: str, about: str, pictures: Iterable[Picture], frame: "pandas.DataFrame",
+    sections: Mapping[str, str], tickets: Sequence[Row],
 ) -> str:  # fmt: skip
-    """The report as Markdown."""
-    picture = "".join(
-        f"![Test accuracy and early-stop step against remaining weights]({path.rpartition('/')[2]})\n\n"
-        for path in figures if path.endswith(".svg")
-    )  # fmt: skip
+    """The report as Markdown. sections: {heading: text}, those with a text."""
+    shown = "".join(f"![{picture.alt}]({picture.paths[0].rpartition('/')[2]})\n\n" for picture in pictures)
     table = to_markdown(frame) if len(frame) else "Nothing is finished yet.\n"
     notes = (
         "Test accuracy is that of the last step: mean ± half the width of the 95 % t-interval over runs. "
@@ -66,7 +91,8 @@ def page(
     if diverged:
         notes += f"\nDiverged, and in no mean: {', '.join(diverged)}.\n"
     asked = f"{question.strip()}\n\n" if question.strip() else ""
-    return f"# {name}\n\n{asked}{done}\n\n{picture}{about.replace(chr(10), ' ')}\n\n{table}\n{notes}"
+    more = "".join(f"\n## {heading}\n\n{text}" for heading, text in sections.items() if text)
+    return f"# {name}\n\n{asked}{done}\n\n{shown}{about.replace(chr(10), ' ')}\n\n{table}\n{notes}{more}"
 
 
 def caption(plan: Plan, store: Store, rows: Sequence[Row]) -> str:
@@ -96,7 +122,7 @@ def _versions(store: Store, keys: Iterable[str]) -> str:
     """The library versions behind the results, as recorded with them."""
     found: dict[str, set[str]] = {}
     for key in keys:
-        record = store.segment(key)
+        record = store.segment(key) or store.table(key)
         packages = record["environment"].get("packages", {}) if record else {}
         for package in ("lth_ray", "torch"):
             found.setdefault(package, set()).add(packages.get(package, "unknown"))

@@ -1,22 +1,23 @@
 """What a study found, over its seeds: one line for each kind of subnetwork and round, with n and spread."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.analysis.statistics import interval
 from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS, plain
 
 if TYPE_CHECKING:
     import pandas
 
 Row = Mapping[str, Any]
-CONFIDENCE = 0.95
 SERIES = "series"
 
 
-def summary(tickets: Sequence[Row], branches: Sequence[Row]) -> "pandas.DataFrame":
+def summary(tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None) -> "pandas.DataFrame":
     """A row for each (series, branch and its parameters, round), in the order of the rows given.
 
+    Branch results that only measure, such as a barrier, have no accuracy and no place here.
+    fields: swept fields and branches' parameters; None: every column beyond the fixed ones.
     series: a lineage without its seed: arm, swept values, method and rewind point; the columns after it say the same
     one by one. branch: "" for tickets.
     runs: results behind the line; seeds: how many different seeds they come from (a branch with `copies` has more runs
@@ -27,13 +28,29 @@ def summary(tickets: Sequence[Row], branches: Sequence[Row]) -> "pandas.DataFram
     """
     import pandas
 
-    fields = described_by(tickets, branches)
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in [*tickets, *branches]:
-        described = tuple(plain(row[name]) if name in row else "" for name in fields)
-        groups.setdefault((series_of(row), row.get("branch", ""), described, row["round"]), []).append(row)
-    lines = [_line(rows, fields) for rows in groups.values()]
+    fields = described_by(tickets, branches) if fields is None else list(fields)
+    lines = [_line(rows, fields) for rows in grouped([*tickets, *filter(has_trained, branches)], fields)]
     return pandas.DataFrame(lines, columns=[SERIES, *COMMON, *fields, "branch", "round", *MEASURED])
+
+
+def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
+    """Rows that differ only in seed and copy, together."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        described = tuple(plain(row[name]) if name in row else "" for name in fields)
+        kind = row.get("branch", ""), row["method"]  # a supermask has a method of its own
+        groups.setdefault((series_of(row), *kind, described, row["round"]), []).append(row)
+    return list(groups.values())
+
+
+def has_trained(row: Row) -> bool:
+    """Whether a branch's row has an accuracy, or would but for a loss that diverged."""
+    return is_there(row.get("test_accuracy")) or is_there(row.get("diverged_at"))
+
+
+def is_there(value: Any) -> bool:
+    """Whether a column's value was measured: neither None nor NaN."""
+    return value is not None and value == value
 
 
 COMMON = ("arm", "method", "rewind_step")
@@ -57,44 +74,29 @@ def series_of(row: Row) -> str:
 
 def _line(rows: list[Row], fields: list[str]) -> dict[str, Any]:
     first = rows[0]
-    accuracies = _present(rows, "test_accuracy")
-    steps = _present(rows, "early_stop_step")
+    accuracy = interval(present(rows, "test_accuracy"))
+    step = interval(present([row for row in rows if row.get("train_steps") != 0], "early_stop_step"))
     return {
         SERIES: series_of(first),
         **{name: first[name] for name in COMMON},
         **{name: first.get(name) for name in fields},
         "branch": first.get("branch", ""),
         "round": first["round"],
-        "remaining_weights": _mean([row["remaining_weights"] for row in rows]),
+        "remaining_weights": interval(present(rows, "remaining_weights")).mean,
         "runs": len(rows),
         "seeds": len({row["seed"] for row in rows}),
-        "diverged": len(rows) - len(accuracies),
-        "test_accuracy": _mean(accuracies),
-        "test_accuracy_min": min(accuracies, default=None),
-        "test_accuracy_max": max(accuracies, default=None),
-        "test_accuracy_half_width": half_width(accuracies),
-        "early_stop_step": _mean(steps),
-        "early_stop_step_min": min(steps, default=None),
-        "early_stop_step_max": max(steps, default=None),
-        "test_accuracy_at_early_stop": _mean(_present(rows, "test_accuracy_at_early_stop")),
+        "diverged": len(rows) - accuracy.n,
+        "test_accuracy": accuracy.mean,
+        "test_accuracy_min": accuracy.min,
+        "test_accuracy_max": accuracy.max,
+        "test_accuracy_half_width": accuracy.half_width,
+        "early_stop_step": step.mean,
+        "early_stop_step_min": step.min,
+        "early_stop_step_max": step.max,
+        "test_accuracy_at_early_stop": interval(present(rows, "test_accuracy_at_early_stop")).mean,
     }
 
 
-def _present(rows: list[Row], name: str) -> list[float]:
-    return [row[name] for row in rows if row[name] is not None and not math.isnan(row[name])]
-
-
-def _mean(values: list[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
-
-
-def half_width(values: list[float]) -> float | None:
-    """Of the 95 % confidence interval of the mean by Student's t; None under two values."""
-    n = len(values)
-    if n < 2:
-        return None
-    from scipy import stats
-
-    mean = math.fsum(values) / n
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * deviation / math.sqrt(n))
+def present(rows: Sequence[Row], name: str) -> list[float]:
+    """A column's values, those that were measured."""
+    return [row[name] for row in rows if is_there(row.get(name))]

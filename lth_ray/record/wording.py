@@ -1,8 +1,9 @@
 """A summary in words: its table for a terminal or a page, and what each kind of subnetwork is called."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.summary import COMMON
 from lth_ray.record.tables import plain
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
 
 def to_markdown(frame: "pandas.DataFrame") -> str:
     """The summary as a Markdown table."""
-    lines = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1)), *text_lines(frame)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(HEADINGS, text_lines(frame), left=HEADINGS[:1])
+
+
+def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[str] = ()) -> str:
+    """A Markdown table; left: the headings of the columns that are not numbers."""
+    rule = ["---" if heading in left else "---:" for heading in headings]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [headings, rule, *lines])
 
 
 def render(frame: "pandas.DataFrame") -> "Table":
@@ -54,6 +60,14 @@ def percent(share: float | None) -> str:
     return "" if _missing(share) else f"{100 * float(share):.2f} %"  # type: ignore[arg-type]
 
 
+def points(share: float | None, sign: bool = False) -> str:
+    """A difference of shares in percentage points with two decimals, "" where there is none."""
+    if _missing(share):
+        return ""
+    value = round(100 * float(share), 2) + 0.0  # type: ignore[arg-type]  # + 0.0: no negative zero
+    return f"{value:+.2f} pp" if sign and value else f"{value:.2f} pp"
+
+
 def _missing(value: Any) -> bool:
     return value is None or value != value
 
@@ -63,10 +77,17 @@ def runs_and_seeds(runs: int, seeds: int) -> str:
 
 
 def labels(frame: "pandas.DataFrame") -> list[str]:
-    """What each line's subnetwork is called: its kind, and whatever tells it from the others in this summary."""
+    """What each line's subnetwork is called: its kind, and whatever tells it from the others in this summary.
+
+    What tells lineages apart is told of all their lines; a branch's parameter only of that branch's, where it varies.
+    """
     lines = frame.to_dict("records")
-    told = [name for name in frame.columns[1 : frame.columns.get_loc("branch")] if _varies(lines, name)]
-    short = [", ".join([kind(line), *_tellings(line, told)]) for line in lines]
+    names = list(frame.columns[1 : frame.columns.get_loc("branch")])
+    told = {
+        branch: _brief([name for name in names if _tells(lines, name, branch)], lines, branch)
+        for branch in frame["branch"].unique()
+    }
+    short = [", ".join([kind(line), *_tellings(line, told[line["branch"]])]) for line in lines]
     meant: dict[str, set[str]] = {}
     for label, line in zip(short, lines, strict=True):
         meant.setdefault(label, set()).add(line["series"])
@@ -79,6 +100,25 @@ def labels(frame: "pandas.DataFrame") -> list[str]:
 def kind(line: Mapping[str, Any]) -> str:
     """ "ticket", or the branch in words. Whether a ticket wins is for its accuracy to say."""
     return str(line["branch"]).replace("/", ", then ").replace("_", " ") or "ticket"
+
+
+def _tells(lines: Sequence[Mapping[str, Any]], name: str, branch: str) -> bool:
+    """Whether this branch's lines, or for a lineage's column those of tickets too, differ in it."""
+    of_lineages = name in COMMON or any(line["branch"] == "" and not _missing(line[name]) for line in lines)
+    return _varies([line for line in lines if line["branch"] == branch or (of_lineages and not line["branch"])], name)
+
+
+def _brief(names: list[str], lines: Sequence[Mapping[str, Any]], branch: str) -> list[str]:
+    """The names without mappings, such as fields of Train, that the others imply: they would fill a legend."""
+    own = [line for line in lines if line["branch"] == branch]
+    return [name for name in names if not _follows(name, [other for other in names if other != name], own)]
+
+
+def _follows(name: str, others: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> bool:
+    if not any(isinstance(line[name], Mapping) for line in lines):
+        return False
+    implied = {tuple(plain(line[other]) for other in others): plain(line[name]) for line in lines}
+    return all(implied[tuple(plain(line[other]) for other in others)] == plain(line[name]) for line in lines)
 
 
 def _varies(lines: Iterable[Mapping[str, Any]], name: str) -> bool:
@@ -96,5 +136,12 @@ def _tellings(line: Mapping[str, Any], told: list[str]) -> list[str]:
         elif name in ("arm", "method"):
             found.append(str(value).replace("_", " "))
         else:
-            found.append(f"{name.split('.')[-1].replace('_', ' ')} {plain(value)}")
+            found.append(_told(name.split(".")[-1].replace("_", " "), value))
     return found
+
+
+def _told(name: str, value: Any) -> str:
+    """ "noise 0.5", "trained", "not trained" """
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    return f"{name} {f'{value:g}' if isinstance(value, float) else plain(value)}"

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +19,7 @@ from lth_ray.running.progress import duration
 from lth_ray.running.results import Results
 from lth_ray.store import Reached, Store, collect, live_runs, plan_gc
 
-SHOWN_ROUNDS = 5  # beside round 0
+SHOWN_ROUNDS = 6  # with the dense one
 SHOWN_JOBS = 3  # of those that ended for one reason
 
 
@@ -39,7 +40,8 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     plan = make_plan(study, launch.data_root, store)
     cost = estimate(plan, launch.data_root, launch.cpus or os.cpu_count() or 1)
     table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
-    jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in ("dense", "lineage", "branch", "state")}
+    kinds = ("dense", "lineage", "branch", "table", "state")
+    jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in kinds}
     rows = {
         "lineages": f"{len(plan.lineages)}",
         "jobs left to do": ", ".join(f"{n} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
@@ -55,38 +57,66 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
 
 
 def compared(summary: pd.DataFrame) -> Table:
-    """What a screen holds of a summary: a row a round, a column a kind of subnetwork; the report's page has all of it.
+    """What a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's page has all of it.
 
-    A cell is the mean test accuracy with half its 95 % t-interval and, below it, the mean early-stop step.
+    A cell is the mean test accuracy, below it half its 95 % t-interval and the mean early-stop step.
     """
     frame = summary.assign(label=record.labels(summary))
-    counts = frame.groupby("round").size()
-    rounds = [number for number, n in counts.items() if n == counts.max()]
-    last = max(1, min(SHOWN_ROUNDS, len(rounds)) - 1)
-    picked = {rounds[round(i * (len(rounds) - 1) / last)] for i in range(last + 1)} | {0}
-    kinds = list(dict.fromkeys(frame["label"]))
+    picked = _picked(frame.groupby("round").size())
     n = sorted(set(frame["runs"]))
     table = Table(
-        "round", "remaining", *kinds, title="test accuracy, %, and early-stop step", title_justify="left",
-        caption=f"mean ± half the 95 % t-interval; n = {' or '.join(map(str, n))} runs", caption_justify="left",
+        "weights remaining", title="test accuracy, %, and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
+        caption=f"mean, ± half its 95 % t-interval; n = {' or '.join(map(str, n))} runs", caption_justify="left",
+        padding=(0, 1, 0, 0),
     )  # fmt: skip
-    for number in sorted(picked & set(frame["round"])):
-        lines = frame[frame["round"] == number].set_index("label")
-        cells = [_cell(lines.loc[kind]) if kind in lines.index else "" for kind in kinds]
-        table.add_row(str(number), f"{lines['remaining_weights'].mean():.1%}", *cells, end_section=True)
+    for number in picked:
+        table.add_column(_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
+    for label, rows in frame.groupby("label", sort=False):
+        lines = rows.set_index("round")
+        cells = [_cell(lines.loc[number]) if number in lines.index else "" for number in picked]
+        table.add_row(str(label), *cells, end_section=True)
     return table
+
+
+def _picked(counts: pd.Series) -> list[int]:
+    """The rounds that a screen shows, of {round: kinds of subnetwork}: those that most kinds have, then others."""
+    common = [number for number, n in counts.items() if n == counts.max()]
+    picked = {*_evenly(common, SHOWN_ROUNDS - 1), *([0] if 0 in counts else [])}
+    others = [number for number in counts.index if number not in picked]
+    return sorted(picked | set(_evenly(others, SHOWN_ROUNDS - len(picked)) if len(common) < SHOWN_ROUNDS else []))
+
+
+def _evenly(rounds: list[int], most: int) -> list[int]:
+    """At most so many, the last among them."""
+    if len(rounds) <= most:
+        return rounds
+    return [rounds[(i + 1) * len(rounds) // most - 1] for i in range(most)]
+
+
+def _heading(lines: pd.DataFrame) -> str:
+    """The density of a round, or its number where subnetworks differ in density."""
+    weights = lines["remaining_weights"]
+    if weights.max() > 1.02 * weights.min():
+        return f"round {lines['round'].iloc[0]}"
+    return f"{100 * weights.mean():.3g} %"
 
 
 def _cell(line: Any) -> str:
     if pd.isna(line["test_accuracy"]):
         return "diverged"
-    spread = "" if pd.isna(line["test_accuracy_half_width"]) else f" ± {100 * line['test_accuracy_half_width']:.2f}"
-    step = "" if pd.isna(line["early_stop_step"]) else f"\n[dim]{line['early_stop_step']:,.0f}[/]"
-    return f"{100 * line['test_accuracy']:.2f}{spread}{step}"
+    half_width, step = line["test_accuracy_half_width"], line["early_stop_step"]
+    below = [] if pd.isna(half_width) else [f"± {100 * half_width:.2f}"]
+    below += [] if pd.isna(step) else [f"[dim]{step:,.0f}[/]"]
+    return "\n".join([f"{100 * line['test_accuracy']:.2f}", *below])
 
 
-def print_results(results: Results, launch: Launch, console: Console, question: str = "") -> None:
-    """The table with n and spread, the figures and tables on disk, and how to open the MLflow UI."""
+def print_results(
+    results: Results, launch: Launch, console: Console, question: str = "", against_paper: bool = False
+) -> None:
+    """The tables with n and spread, the figures and tables on disk, and how to open the MLflow UI.
+
+    against_paper: beside what the papers report.
+    """
     store, plan = results.store, results.plan
     try:
         report = record.report(plan, store, question=question)
@@ -94,6 +124,10 @@ def print_results(results: Results, launch: Launch, console: Console, question: 
         print_endings(results, console)
     if not report.summary.empty:
         console.print(compared(report.summary))
+    if not report.comparisons.empty:
+        console.print(record.comparisons_table(report.comparisons))
+    if against_paper:
+        print_against_paper(report, plan.study, console)
     for path in (report.page, *report.figures, *report.tables):
         console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
     if results.counts:
@@ -107,6 +141,19 @@ def print_results(results: Results, launch: Launch, console: Console, question: 
     tracking = record.destination(store.uri, launch.tracking_uri).uri
     shown = f"mlflow ui --backend-store-uri {tracking}" if "://" in tracking and "http" not in tracking else tracking
     console.print(f"MLflow: [bold]{_venv()}{escape(shown)}[/]", highlight=False, soft_wrap=True)
+
+
+def print_against_paper(report: record.Report, study: Study, console: Console) -> None:
+    """Ours, theirs, the difference, and whether theirs lies in our spread; or why there is nothing to compare."""
+    if not report.group:
+        said = f"no target of a paper is known for {study.against or study.name!r}; Study.against names one of: "
+        console.print(said + ", ".join(record.groups()), highlight=False, markup=False, soft_wrap=True)
+    elif report.against.empty:
+        count = len(record.targets_of(report.group))
+        said = f"nothing that is finished is comparable with the {count} targets of {report.group}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    else:
+        console.print(record.paper_tables(report.against))
 
 
 def print_endings(results: Results, console: Console) -> None:
@@ -195,4 +242,4 @@ def reached(store: Store) -> Reached:
         for entry in history.entries_of(store, name):
             segments |= set(entry["keys"])
             states |= {(trajectory, step) for trajectory, step in entry["states"]}
-    return Reached(segments=frozenset(segments), states=frozenset(states))
+    return Reached(segments=frozenset(segments), tables=frozenset(segments), states=frozenset(states))

@@ -57,7 +57,10 @@ def test_a_shared_training_costs_everybody_who_needs_it(lab: Any) -> None:
 def test_a_branch_costs_the_search_for_its_mask_and_its_own_training(lab: Any) -> None:
     """Not the training of the ticket that it hangs on, unless it goes on from its end."""
     warm, anew = (Transfer({"train_images": 600}, start=start, rounds=[0, 2]) for start in ("trained", "rewound"))
-    hung = [RandomReinit(rounds=[2]), RandomMask(rounds=[2], branches=[Transfer({"train_images": 600}, start="trained")])]
+    hung = [
+        RandomReinit(rounds=[2]),
+        RandomMask(rounds=[2], branches=[Transfer({"train_images": 600}, start="trained")]),
+    ]
     ran = lab.run(lab.study(TRAIN, rewind=[steps(EPOCH)], branches=[warm, anew, *hung, Stability(rounds=[2])]))
     rows = {(row["branch"], row["round"], row.get("start")): row for row in ran.branches}
     # 600 images are 10 steps an epoch, so that 38 steps are 3.8 epochs
@@ -70,5 +73,7 @@ def test_a_branch_costs_the_search_for_its_mask_and_its_own_training(lab: Any) -
         ("random_mask", 2, None): (1, 2, RETRAINED[1] + RETRAINED[2]),
         ("random_mask-0/transfer", 2, "trained"): (3.8, 5.8, RETRAINED[1] + RETRAINED[2] + 6 * KEPT[2] * 60 * 38),
     }
-    assert {name: costs(rows[name]) for name in expected} == {name: pytest.approx(cost) for name, cost in expected.items()}
+    assert {name: costs(rows[name]) for name in expected} == {
+        name: pytest.approx(cost) for name, cost in expected.items()
+    }
     assert all("search_epochs" not in row for row in ran.branches if row["branch"] == "stability")

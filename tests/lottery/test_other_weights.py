@@ -70,6 +70,16 @@ def test_a_lineage_may_perturb_every_round(lab: Any) -> None:
         assert not plain.trained_state[name][~plain.mask[name]].count_nonzero()
 
 
+@pytest.mark.parametrize("pruned", ["grown", "shrunk"])
+def test_what_one_round_freezes_stays_in_the_next(lab: Any, pruned: str) -> None:
+    ran = lab.run(lab.study(rewind=[Rewind(steps(0), perturbation=Perturbation(pruned=pruned))]))
+    first, second = (ticket_of(lab, ran, number) for number in (1, 2))
+    for name, kept in first.mask.items():
+        frozen = first.trained_state[name][~kept]
+        assert 0 < frozen.count_nonzero() < frozen.numel()
+        assert torch.equal(frozen, second.trained_state[name][~kept])
+
+
 @pytest.mark.parametrize("criterion", ["large_init", "movement_same_sign", "snip", "grad", "small_final"])
 def test_criteria_find_masks_of_one_size(lab: Any, criterion: str) -> None:
     ran = lab.run(lab.study({"prune.criterion": criterion, "prune.ties": "random"}))

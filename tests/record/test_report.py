@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 
 from lth_ray.config import Study
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
-from lth_ray.record.figures import accuracy_figure, density_ticks, write_figures
+from lth_ray.record.figures import accuracy_figure
+from lth_ray.record.page import write_figure
+from lth_ray.record.panels import density_ticks
 from lth_ray.record.report import report
 from lth_ray.record.summary import summary
 from lth_ray.store import Store
@@ -64,10 +66,10 @@ def test_ticks_stand_at_densities_that_were_measured(percents: list[float], tick
 
 
 def test_figures_are_the_same_for_the_same_rows(frame: Any, store: Store) -> None:
-    svg, png = write_figures(store, "tickets", frame)
+    svg, png = write_figure(store, "tickets", "accuracy", accuracy_figure(frame))
     first = store.get(svg)
-    assert store.get(png).startswith(b"\x89PNG")
-    write_figures(store, "tickets", frame)
+    assert (svg, store.get(png)[:4]) == ("studies/tickets/accuracy.svg", b"\x89PNG")
+    write_figure(store, "tickets", "accuracy", accuracy_figure(frame))
     assert store.get(svg) == first
 
 

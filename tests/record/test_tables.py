@@ -8,7 +8,7 @@ from scipy import stats
 
 from lth_ray.config import Study, steps
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
-from lth_ray.record.summary import half_width, summary
+from lth_ray.record.summary import summary
 from lth_ray.record.tables import TICKET_COLUMNS, write_tables
 from lth_ray.record.wording import HEADINGS, labels, render, to_markdown
 from lth_ray.store import Store
@@ -76,8 +76,17 @@ def test_a_line_states_mean_spread_and_n() -> None:
 
 
 def test_one_run_has_no_interval() -> None:
-    assert half_width([0.9]) is None
-    assert half_width([]) is None
+    assert summary([row(0, 0, 0.9)], []).iloc[0].test_accuracy_half_width is None
+
+
+def test_results_without_an_accuracy_are_left_to_their_own_figures() -> None:
+    measured = [
+        {**row(0, 1, None, "barrier"), "lmc_error_barrier": 0.1},
+        {name: value for name, value in row(0, 1, 0.9, "stability").items() if not name.startswith("test_")},
+    ]
+    frame = summary([row(0, 1, 0.9)], [*measured, row(0, 1, float("nan"), "random_mask", diverged_at=7)], ["noise"])
+    assert list(frame["branch"]) == ["", "random_mask"]
+    assert (frame.iloc[1].diverged, frame.iloc[1].runs) == (1, 1)
 
 
 def test_copies_count_as_runs_of_fewer_seeds() -> None:
@@ -120,6 +129,29 @@ def test_branches_are_told_apart_by_their_parameters() -> None:
     assert labels(frame) == [
         "ticket", "shuffled mask, scope global", "shuffled mask, scope layer", "random reinit-0, then random mask",
     ]  # fmt: skip
+
+
+def test_a_parameter_is_told_of_a_branch_only_where_it_tells_its_results_apart() -> None:
+    given = [("perturb", 0.0, "init"), ("perturb", 1.0, "init"), ("supermask", 2.0, "signed")]
+    branches = [row(0, 1, 0.9, branch, noise=noise, values=values) for branch, noise, values in given]
+    assert labels(summary([], branches)) == ["perturb, noise 0", "perturb, noise 1", "supermask"]
+
+
+def test_a_mapping_is_told_only_where_nothing_else_implies_it() -> None:
+    given = [("init", {"lr": 100.0}), ("signed_constant", {"lr": 100.0}), ("signed_constant", {"lr": 20.0})]
+    branches = [row(0, 1, 0.9, "supermask", values=values, train=train) for values, train in given]
+    assert labels(summary([], branches[:2])) == ["supermask, values init", "supermask, values signed_constant"]
+    assert all("lr" in label for label in labels(summary([], branches)))
+
+
+def test_a_supermask_s_method_is_its_own_and_what_was_not_trained_stops_nowhere() -> None:
+    learned = [row(0, 0, 0.6, "supermask", method=method, rescale=True) for method in ("bernoulli", "edge_popup")]
+    untrained = row(0, 1, 0.4, "perturb", trained=False, train_steps=0)
+    frame = summary([row(0, 0, 0.9)], [*learned, untrained, row(0, 1, 0.8, "perturb", trained=True)])
+    assert labels(frame) == [
+        "ticket", "supermask, bernoulli", "supermask, edge popup", "perturb, not trained", "perturb, trained",
+    ]  # fmt: skip
+    assert frame["early_stop_step"].isna().tolist() == [False, False, False, True, False]
 
 
 def test_the_summary_as_text() -> None:

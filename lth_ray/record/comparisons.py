@@ -1,0 +1,108 @@
+"""Tickets compared over seeds: with the dense network they were found in, and with random subnetworks as sparse.
+
+Made when a report is; nothing of it is stored with a ticket. What is compared is test accuracy at the last step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.analysis.statistics import MARGIN, differences, interval, non_inferiority, superiority, within_seeds
+from lth_ray.record.summary import COMMON, SERIES, described_by, grouped, has_trained, is_there, series_of
+from lth_ray.record.tables import REAL, TEXT, TICKET_COLUMNS, WHOLE, encode_table
+from lth_ray.record.wording import kind
+from lth_ray.store import Store, study_path
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = Mapping[str, Any]
+CONTROLS = ("random_mask", "random_reinit", "shuffled_mask")
+DENSE = "dense"
+COMPARED = {
+    "round": WHOLE, "remaining_weights": REAL, "against": TEXT, "n": WHOLE, "difference": REAL, "difference_min": REAL,
+    "difference_max": REAL, "difference_half_width": REAL, "margin": REAL, "matching_p": REAL, "matching": TEXT,
+    "superiority_p": REAL, "superiority": TEXT,
+}  # fmt: skip
+
+
+def comparisons(
+    tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, margin: float = MARGIN
+) -> "pandas.DataFrame":
+    """A row for each (series, round from 1 on) and what its tickets are compared `against`.
+
+    against: "dense", round 0 of the same series, or a control at the same round: a branch of CONTROLS with its
+    parameters. fields: as in `summary`.
+    n: seeds that have both; several copies of a seed are averaged first. difference: the tickets' accuracy minus the
+    other's, paired by seed: mean, with _min, _max and _half_width, that of the 95 % t-interval.
+    matching, matching_p: against dense, non-inferiority by `margin`. superiority, superiority_p: against controls,
+    by Holm's correction over all of the study. Both say "no verdict" under three seeds, and are None elsewhere.
+    """
+    import pandas
+
+    fields = described_by(tickets, branches) if fields is None else list(fields)
+    swept = [name for name in fields if any(name in row for row in tickets)]
+    pairs = _pairs(tickets, branches, swept, [name for name in fields if name not in swept])
+    found = [differences(_accuracies(rows), _accuracies(others)) for rows, _, others in pairs]
+    lines = [
+        {**_described(rows[0], swept), "against": against, **_spread(values)}
+        for (rows, against, _), values in zip(pairs, found, strict=True)
+    ]
+    controls = [i for i, line in enumerate(lines) if line["against"] != DENSE]
+    for i, verdict in zip(controls, superiority([found[i] for i in controls]), strict=True):
+        lines[i] |= {"superiority_p": verdict.p, "superiority": verdict.text}
+    for i in sorted(set(range(len(lines))) - set(controls)):
+        verdict = non_inferiority(found[i], margin)
+        lines[i] |= {"margin": margin, "matching_p": verdict.p, "matching": verdict.text}
+    return pandas.DataFrame(lines, columns=[SERIES, *COMMON, *swept, *COMPARED])
+
+
+def write_comparisons(store: Store, name: str, frame: "pandas.DataFrame") -> str:
+    """Writes studies/NAME/comparisons.parquet; its path in the store."""
+    fixed = {SERIES: TEXT, **{name: TICKET_COLUMNS[name] for name in COMMON}, **COMPARED}
+    rows = [
+        {column: value if is_there(value) else None for column, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+    path = study_path(name, "comparisons.parquet")
+    store.put(path, encode_table(rows, fixed, name))
+    return path
+
+
+def _pairs(
+    tickets: Sequence[Row], branches: Sequence[Row], swept: Sequence[str], own: Sequence[str]
+) -> list[tuple[list[Row], str, list[Row]]]:
+    """(tickets of one series and round, what they are compared against, its rows)."""
+    dense = {series_of(rows[0]): rows for rows in grouped([row for row in tickets if row["round"] == 0], swept)}
+    controls: dict[tuple[str, int], list[list[Row]]] = {}
+    for rows in grouped([row for row in branches if row["branch"] in CONTROLS and has_trained(row)], own):
+        controls.setdefault((series_of(rows[0]), rows[0]["round"]), []).append(rows)
+    found: list[tuple[list[Row], str, list[Row]]] = []
+    for rows in grouped([row for row in tickets if row["round"] > 0], swept):
+        series = series_of(rows[0])
+        if series in dense:
+            found.append((rows, DENSE, dense[series]))
+        found += [(rows, _name(others[0], own), others) for others in controls.get((series, rows[0]["round"]), [])]
+    return found
+
+
+def _accuracies(rows: Sequence[Row]) -> dict[int, float]:
+    return within_seeds((row["seed"], row["test_accuracy"]) for row in rows if is_there(row["test_accuracy"]))
+
+
+def _name(row: Row, own: Sequence[str]) -> str:
+    """A control in words, with its parameters: "shuffled mask, scope layer"."""
+    told = [f"{name.replace('_', ' ')} {row[name]}" for name in own if is_there(row.get(name))]
+    return ", ".join([kind(row), *told])
+
+
+def _described(row: Row, swept: Sequence[str]) -> dict[str, Any]:
+    names = [*COMMON, *swept, "round", "remaining_weights"]
+    return {SERIES: series_of(row), **{name: row.get(name) for name in names}}
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    found = interval(values)
+    return {
+        "n": found.n, "difference": found.mean, "difference_min": found.min, "difference_max": found.max,
+        "difference_half_width": found.half_width,
+    }  # fmt: skip

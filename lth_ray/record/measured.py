@@ -1,0 +1,77 @@
+"""Rows of measurements as lines: what tells one line from another, and what it is called."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lth_ray.record.panels import evenly, short
+from lth_ray.record.subnetworks import measures, subnetwork
+from lth_ray.record.summary import is_there, series_of
+from lth_ray.record.tables import plain
+
+Row = Mapping[str, Any]
+POINT = re.compile(r"^k\d+$")
+
+
+def results_of(branches: Iterable[Row], name: str, column: str) -> list[Row]:
+    """The rows of a measurement in which a column was measured."""
+    return [row for row in branches if measures(row, name) and is_there(row.get(column))]
+
+
+def by_variant(rows: Sequence[Row], parameters: Sequence[str] = (), over_points: bool = False) -> dict[str, list[Row]]:
+    """Rows by what they vary beside the seed: arm, swept values, method, rewind point (unless the figure goes over it),
+    and those of a branch's parameters that differ; the name is "" where there is one variant only."""
+    told = [name for name in parameters if len({plain(row.get(name)) for row in rows}) > 1]
+    stems = {stem_of(row) for row in rows}
+    points = set() if over_points else {row["rewind_step"] for row in rows}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        name = joined(
+            stem_of(row) if len(stems) > 1 else "",
+            f"k = {row['rewind_step']:,}" if len(points) > 1 else "",
+            *(f"{name.replace('_', ' ')} {plain(row.get(name))}" for name in told),
+        )
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dict[str, list[Row]], str]:
+    """At most so many variants, evenly from all, and the caption, which says so where some are left to the tables."""
+    if len(variants) <= most:
+        return dict(variants), caption
+    note = f"{most} of {len(variants)} variants are shown; the tables have all."
+    return {name: variants[name] for name in evenly(list(variants), most)}, f"{caption}\n{note}".strip()
+
+
+def stem_of(row: Row) -> str:
+    """A lineage's name without seed and rewind point, in words."""
+    parts = [part for part in series_of(row).split("/") if not POINT.match(part)]
+    return ", ".join(parts).replace("_", " ")
+
+
+def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by kind, in words: dense first, then ticket, then the others as they come."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(subnetwork(row).replace("_", " "), []).append(row)
+    first = ("dense", "ticket")
+    return {kind: found[kind] for kind in sorted(found, key=lambda kind: first.index(kind) if kind in first else 2)}
+
+
+def by_round(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by density, from dense to sparse; the name is "16.8 %"."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["round"], []).append(row)
+    return {f"{short(percent(of_round))} %": of_round for _, of_round in sorted(found.items())}
+
+
+def percent(rows: Sequence[Row]) -> float:
+    """The rows' mean remaining weights in per cent."""
+    return 100 * math.fsum(row["remaining_weights"] for row in rows) / len(rows)
+
+
+def joined(*parts: str) -> str:
+    """Parts of a name that are there, with commas."""
+    return ", ".join(part for part in parts if part)

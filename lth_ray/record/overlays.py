@@ -1,0 +1,88 @@
+"""What papers report, drawn into a figure of ours: stars, hollow and dashed where the number is unchecked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.panels import GREY, Look
+from lth_ray.record.subnetworks import subnetwork
+from lth_ray.record.summary import is_there
+from lth_ray.record.targets import Target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = Sequence[Mapping[str, Any]]
+ROOM = 4.0  # percentage points by which the axis may grow to show what a paper reports
+
+
+def drawable(targets: Iterable[Target]) -> list[Target]:
+    """Those that are a test accuracy, or its difference from the dense network's, at known densities."""
+    return [
+        target for target in targets
+        if target.quantity == "test_accuracy" and target.relative_to in ("", "dense") and target.remaining_weights
+    ]  # fmt: skip
+
+
+def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple[Rows, Look]]) -> None:
+    """Accuracies in per cent over remaining weights in per cent, in the colour of our line of the same kind.
+
+    A difference from dense is drawn on our own dense network's level, and one that is only bounded with an arrow to
+    where the value may lie. What lies too far from ours is counted.
+    """
+    low, high = panel.get_ylim()
+    left_out, reached = 0, [low, high]
+    for target in drawable(targets):
+        ours = next(((rows, look) for rows, look in lines if _fits(rows, target)), None)
+        base = 0.0 if not target.relative_to else _dense(ours[0] if ours else ())
+        if ours is None or base is None:
+            continue
+        y = base + target.value
+        if not low - ROOM <= y <= high + ROOM:
+            left_out += 1
+            continue
+        reached += [y - 0.3, y + 0.3]
+        _star(panel, target, y, GREY if target.series == "dense" else ours[1].colour)
+    panel.set_ylim(min(reached), max(reached))
+    if left_out:
+        said = f"{left_out} reported value{'s' if left_out > 1 else ''} out of range"
+        panel.text(0.98, 0.02, said, transform=panel.transAxes, fontsize=7.5, color=GREY, va="bottom", ha="right")
+
+
+def said(target: Target) -> str:
+    """A target's name in a legend."""
+    return target.source if target.is_checked else f"{target.source}, unchecked"
+
+
+def _star(panel: "Axes", target: Target, y: float, colour: str) -> None:
+    assert target.remaining_weights is not None
+    x = sorted({100 * end for end in target.remaining_weights})
+    edge, fill, dashes = ("black", colour, "-") if target.is_checked else (colour, "white", (0, (3, 2)))
+    seen = panel.get_legend_handles_labels()[1]
+    panel.plot(
+        x, [y] * len(x), label="_" if said(target) in seen else said(target), color=colour, marker="*", markersize=9,
+        markeredgecolor=edge, markerfacecolor=fill, markeredgewidth=0.8, linestyle=dashes, linewidth=1.1, zorder=20,
+    )  # fmt: skip
+    if target.relation:
+        up = 11 if target.relation.startswith(">") else -11
+        arrow = {"arrowstyle": "<-", "color": colour, "linewidth": 1.1}
+        for at in x:
+            panel.annotate("", (at, y), (0, up), textcoords="offset points", arrowprops=arrow, zorder=19)
+
+
+def _fits(rows: Rows, target: Target) -> bool:
+    """Whether a line of ours is of the target's arm, method, rewind step and kind."""
+    first = rows[0]
+    kinds = {subnetwork(row) for row in rows}
+    return (
+        target.series in kinds
+        and (not target.arm or fnmatchcase(first["arm"], target.arm))
+        and (not target.method or first["method"] == target.method)
+        and (not target.rewind_step or str(first["rewind_step"]) == target.rewind_step)
+    )
+
+
+def _dense(rows: Rows) -> float | None:
+    """Our dense accuracy, in per cent."""
+    found = [100 * row["test_accuracy"] for row in rows if row["round"] == 0 and is_there(row["test_accuracy"])]
+    return found[0] if found else None

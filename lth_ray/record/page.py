@@ -1,0 +1,119 @@
+"""The page that a figure is: its layout, its style, and its files."""
+
+import functools
+import io
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lth_ray.record.panels import GREY
+from lth_ray.store import Store, study_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+F = TypeVar("F", bound=Callable[..., Any])
+STYLE = {
+    "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": GREY, "axes.linewidth": 0.8, "svg.hashsalt": "lth_ray", "svg.fonttype": "path",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """The layout, in inches from the bottom: caption, legend, rows of panels with their axes, title."""
+
+    rows: int
+    columns: int
+    width: float
+    legend_columns: int
+    legend: float
+    caption: str
+    panel: float
+    gap: float
+    head: float
+    feet: tuple[float, ...]
+    LEFT, RIGHT = 0.6, 0.18
+    TEXT_LINE, LEGEND_LINE, AXIS, TITLE, BETWEEN, CHARACTER = 0.145, 0.19, 0.5, 0.32, 0.2, 0.062
+
+    @classmethod
+    def of(
+        cls, labels: Sequence[str], caption: str, rows: int = 1, columns: int = 1, *, panel: float = 2.7,
+        gap: float = 0.62, are_titled: bool = False, feet: Sequence[float] = (),
+    ) -> "Page":  # fmt: skip
+        """labels: of the legend. panel: height of one. gap: between two columns. are_titled: the panels have names.
+        feet: what each row of panels needs under its axis, such as legends of their own."""
+        width = 4.8 if columns == 1 else 8.6
+        wrapped = "\n".join(part for line in caption.splitlines() for part in textwrap.wrap(line, int(16.4 * width)))
+        longest = 0.55 + cls.CHARACTER * max(map(len, labels), default=0)
+        legend_columns = max(1, min(4, int((width - 0.2) / longest)))
+        legend = cls.LEGEND_LINE * math.ceil(len(labels) / legend_columns)
+        head, feet = cls.TITLE + 0.2 * are_titled, tuple(feet) or (0.0,) * rows
+        return cls(rows, columns, width, legend_columns, legend, wrapped, panel, gap, head, feet)
+
+    @property
+    def under(self) -> float:
+        return 0.08 + self.TEXT_LINE * len(self.caption.splitlines())
+
+    @property
+    def height(self) -> float:
+        panels = self.rows * (self.panel + self.AXIS + self.BETWEEN) - self.BETWEEN + sum(self.feet)
+        return self.under + self.legend + panels + self.head
+
+    def begin(self, **options: Any) -> tuple["Figure", list["Axes"]]:
+        """The figure and its panels, row by row. options: of matplotlib's `subplots`."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(self.width, self.height))
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(self.rows, self.columns, squeeze=False, **options)
+        wide = (self.width - self.LEFT - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
+        top = self.height - self.head
+        for row, foot in zip(panels, self.feet, strict=True):
+            for i, panel in enumerate(row):
+                left, bottom = self.LEFT + i * (wide + self.gap), top - self.panel
+                size = wide / self.width, self.panel / self.height
+                panel.set_position((left / self.width, bottom / self.height, *size))
+            top -= self.panel + self.AXIS + foot + self.BETWEEN
+        return figure, list(panels.flat)
+
+    def finish(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> "Figure":
+        """Puts the words around the panels."""
+        figure.text(0.1 / self.width, 1 - 0.08 / self.height, title, fontsize=10.5, fontweight="bold", va="top")
+        figure.text(0.1 / self.width, 0.05 / self.height, self.caption, fontsize=7.5, color=GREY, va="bottom")
+        place = (0.5, self.under / self.height)
+        figure.legend(
+            *entries, loc="lower center", bbox_to_anchor=place, ncols=self.legend_columns, frameon=False,
+            borderaxespad=0, borderpad=0, handlelength=3,
+        )  # fmt: skip
+        return figure
+
+
+def styled(function: F) -> F:
+    """Draws in the report's style, whatever the process has set."""
+
+    @functools.wraps(function)
+    def drawn(*args: Any, **kwargs: Any) -> Any:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return drawn  # type: ignore[return-value]
+
+
+@styled
+def write_figure(store: Store, study: str, name: str, figure: "Figure") -> tuple[str, str]:
+    """Writes studies/STUDY/NAME.svg and .png; their paths in the store. The same figure gives the same SVG."""
+    paths = study_path(study, f"{name}.svg"), study_path(study, f"{name}.png")
+    kinds: tuple[dict[str, Any], ...] = ({"format": "svg", "metadata": {"Date": None}}, {"format": "png", "dpi": 200})
+    for path, options in zip(paths, kinds, strict=True):
+        file = io.BytesIO()
+        figure.savefig(file, **options)
+        store.put(path, file.getvalue())
+    return paths

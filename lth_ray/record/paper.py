@@ -1,0 +1,245 @@
+"""A study's results beside what the papers report: the difference, and whether theirs lies in our spread."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.analysis.statistics import interval, within_seeds
+from lth_ray.record.subnetworks import measures, subnetwork
+from lth_ray.record.summary import is_there, series_of
+from lth_ray.record.tables import plain
+from lth_ray.record.targets import Target
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = Mapping[str, Any]
+BySeed = dict[int, float]
+NEAR = 1.12  # our density counts as the paper's within this factor, half a pruning step of 20 %
+ROUNDED = 1.02  # the ends of a range are printed with two or three digits
+STABLE = 0.02  # the error barrier of copies that are called stable is under this (Frankle et al. 2020a)
+COLUMNS = (
+    "series", "quantity", "relative_to", "subnetwork", "n", "ours", "ours_min", "ours_max", "ours_half_width", "theirs",
+    "theirs_low", "theirs_high", "theirs_spread", "relation", "difference", "in_spread", "unit", "remaining_weights",
+    "source", "is_checked",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of one series, or of several where the quantity is found over rewind points."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def of(self, target: Target, kind: str = "") -> list[Row]:
+        """Rows of a kind of subnetwork (the target's by default) at the target's density."""
+        kind = kind or target.series
+        rows = [row for row in self.rows if subnetwork(row) == kind]
+        if kind == target.series:
+            rows = [row for row in rows if _has(row, target.parameters)]
+        return rows if kind == "dense" else [row for row in rows if _is_near(row, target.remaining_weights)]
+
+
+def against_paper(tickets: Sequence[Row], branches: Sequence[Row], targets: Sequence[Target]) -> "pandas.DataFrame":
+    """A row for each target and series of ours that measured the same, with n seeds.
+
+    ours: mean over seeds, with _min, _max and _half_width (of the 95 % t-interval), in the target's unit. theirs: as
+    reported; _low and _high: what its relation allows. difference: ours - theirs.
+    in_spread: whether theirs meets our least-to-greatest range; None without a spread of ours, and for marks N and R.
+    """
+    import pandas
+
+    rows = [*tickets, *branches]
+    found = []
+    for target in targets:
+        measure = MEASURES.get(target.quantity)
+        for results in _candidates(rows, target) if measure else ():
+            values = measure(results, target, rows) if measure else {}
+            if values:
+                found.append(_line(results, target, list(values.values())))
+    return pandas.DataFrame(found, columns=list(COLUMNS))
+
+
+def _line(results: Results, target: Target, values: Sequence[float]) -> dict[str, Any]:
+    ours = interval(values)
+    n = len({row["seed"] for row in results.rows}) if target.quantity in OVER_SEEDS else ours.n
+    meets = None
+    if target.is_checked and ours.n > 1 and ours.min is not None and ours.max is not None:
+        meets = target.meets(ours.min, ours.max)
+    return {
+        "series": results.name, "quantity": target.quantity, "relative_to": target.relative_to,
+        "subnetwork": target.series, "n": n, "ours": ours.mean, "ours_min": ours.min, "ours_max": ours.max,
+        "ours_half_width": ours.half_width, "theirs": target.value, "theirs_low": target.low,
+        "theirs_high": target.high, "theirs_spread": target.spread, "relation": target.relation,
+        "difference": None if ours.mean is None else ours.mean - target.value,
+        "in_spread": meets, "unit": target.unit,
+        "remaining_weights": target.remaining_weights, "source": target.source, "is_checked": target.is_checked,
+    }  # fmt: skip
+
+
+def _candidates(rows: Sequence[Row], target: Target) -> list[Results]:
+    """Our series of the target's arm, method and rewind step. A dense run that several have in common counts once."""
+    merged = target.quantity in OVER_REWIND_STEPS
+    fitting = [row for row in rows if _fits(row, target)]
+    groups: dict[str, list[Row]] = {}
+    for row in fitting if merged or target.series != "dense" else _once(fitting):
+        groups.setdefault(series_of(row).rpartition("/")[0] if merged else series_of(row), []).append(row)
+    return [Results(name, tuple(found)) for name, found in groups.items()]
+
+
+def _fits(row: Row, target: Target) -> bool:
+    return (
+        (not target.arm or fnmatchcase(row["arm"], target.arm))
+        and (not target.method or row["method"] == target.method)
+        and (not target.rewind_step or str(row["rewind_step"]) == target.rewind_step)
+    )
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those with the same key once."""
+    return list({row.get("key", i): row for i, row in reversed(list(enumerate(rows)))}.values())[::-1]
+
+
+def _measured(name: str) -> Callable[[Results, Target, Sequence[Row]], BySeed]:
+    """A column's mean at the target's densities, seed by seed, in the target's unit."""
+
+    def measure(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+        own = _by_seed(results.of(target), name)
+        if not target.relative_to:
+            return {seed: 100 * value if target.unit == "%" else value for seed, value in own.items()}
+        other = _reference(results, target, rows, name)
+        return {seed: _relative(own[seed], other[seed], target.unit) for seed in sorted(own.keys() & other.keys())}
+
+    return measure
+
+
+def _reference(results: Results, target: Target, rows: Sequence[Row], name: str) -> BySeed:
+    kind, _, arm = target.relative_to.partition("@")
+    if arm:
+        results = Results(arm, tuple(row for row in rows if row["arm"] == arm))
+    return _by_seed(results.of(target, kind), name)
+
+
+def _relative(own: float, other: float, unit: str) -> float:
+    if unit == "pp":
+        return 100 * (own - other)
+    if unit == "x faster":
+        return other / own if own else math.inf
+    return 100 * (own / other - 1) if other else math.inf
+
+
+def _best_accuracy(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """The best round of each seed."""
+    found: dict[int, float] = {}
+    for row in results.of(target):
+        if is_there(row.get("test_accuracy")):
+            found[row["seed"]] = max(row["test_accuracy"], found.get(row["seed"], 0.0))
+    if not target.relative_to:
+        return {seed: 100 * value for seed, value in found.items()}
+    dense = _reference(results, target, rows, "test_accuracy")
+    return {seed: _relative(found[seed], dense[seed], target.unit) for seed in sorted(found.keys() & dense.keys())}
+
+
+def _falls_below(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """The density, in per cent, from which on each seed's accuracy stays under its dense network's."""
+    dense = _reference(results, target, rows, "test_accuracy")
+    found = {}
+    for seed in sorted(dense):
+        curve = _curve([row for row in results.of(target) if row["seed"] == seed], "remaining_weights", "test_accuracy")
+        below = _from_which_on(curve[::-1], dense[seed].__gt__)  # from dense to sparse
+        if below is not None:
+            found[seed] = 100 * below
+    return found
+
+
+def _stable_from(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """The first spawn step from which on each seed's copies are stable."""
+    found = {}
+    barriers = [row for row in results.of(target) if measures(row, "barrier")]
+    for seed in sorted({row["seed"] for row in barriers}):
+        curve = _curve([row for row in barriers if row["seed"] == seed], "spawn_step", "lmc_error_barrier")
+        step = _from_which_on(curve, lambda barrier: barrier < STABLE)
+        if step is not None:
+            found[seed] = step
+    return found if target.unit == "steps" else {}
+
+
+def _share_travelled(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """How far apart stable copies end, in per cent of the distance they travelled."""
+    stable = [row for row in results.of(target) if is_there(row.get("share_travelled"))]
+    stable = [row for row in stable if is_there(row["lmc_error_barrier"]) and row["lmc_error_barrier"] < STABLE]
+    return {seed: 100 * value for seed, value in _by_seed(stable, "share_travelled").items()}
+
+
+def _order_distance(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    of_copies = [row for row in results.of(target) if measures(row, "stability") and row.get("compared") == "order"]
+    return _by_seed(of_copies, "l2_distance")
+
+
+def _largest_compression(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """1 / density of the sparsest round whose median accuracy reaches the dense one's: one number for all seeds."""
+    dense = _by_seed(results.of(target, "dense"), "test_accuracy").values()
+    rounds: dict[tuple[int, int], list[Row]] = {}
+    for row in results.of(target):
+        if is_there(row.get("test_accuracy")):
+            rounds.setdefault((row["rewind_step"], row["round"]), []).append(row)
+    reached = [
+        row["remaining_weights"] for same in rounds.values() for row in same[:1]
+        if dense and median(row["test_accuracy"] for row in same) >= median(dense)
+    ]  # fmt: skip
+    return {0: 1 / min(reached)} if reached else {}
+
+
+Measure = Callable[[Results, Target, Sequence[Row]], BySeed]
+MEASURES: dict[str, Measure] = {
+    "test_accuracy": _measured("test_accuracy"),
+    "early_stop_step": _measured("early_stop_step"),
+    "best_test_accuracy": _best_accuracy,
+    "falls_below_dense": _falls_below,
+    "largest_compression": _largest_compression,
+    "stable_from": _stable_from,
+    "share_travelled": _share_travelled,
+    "order_distance": _order_distance,
+}
+OVER_SEEDS = ("largest_compression",)  # one number from all seeds, without a spread
+OVER_REWIND_STEPS = ("largest_compression", "stable_from", "share_travelled")
+
+
+def _by_seed(rows: Sequence[Row], name: str) -> BySeed:
+    return within_seeds((row["seed"], row[name]) for row in rows if is_there(row.get(name)))
+
+
+def _curve(rows: Sequence[Row], x: str, y: str) -> list[tuple[float, float]]:
+    """Mean y at each x, by x."""
+    found: dict[float, list[float]] = {}
+    for row in rows:
+        if is_there(row.get(x)) and is_there(row.get(y)):
+            found.setdefault(row[x], []).append(row[y])
+    return [(at, math.fsum(values) / len(values)) for at, values in sorted(found.items())]
+
+
+def _from_which_on(curve: Sequence[tuple[float, float]], holds: Callable[[float], bool]) -> float | None:
+    """The first x of the stretch up to the curve's end in which `holds(y)`; None where it does not hold at the end."""
+    first = None
+    for x, y in reversed(curve):
+        if not holds(y):
+            break
+        first = x
+    return first
+
+
+def _has(row: Row, parameters: Mapping[str, str]) -> bool:
+    return all(plain(row.get(name)) == value for name, value in parameters.items())
+
+
+def _is_near(row: Row, ends: tuple[float, float] | None) -> bool:
+    """Whether a row's density is the target's, or lies in its range; a single density stands for all near it."""
+    if ends is None:
+        return True
+    low, high = ends
+    slack = NEAR if low == high else ROUNDED
+    return bool(low / slack <= row["remaining_weights"] <= high * slack)

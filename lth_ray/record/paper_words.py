@@ -1,0 +1,104 @@
+"""Ours beside theirs in words, for a page and for a terminal."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.summary import is_there
+from lth_ray.record.wording import markdown_table
+
+if TYPE_CHECKING:
+    import pandas
+    from rich.console import Group
+
+HEADINGS = ("what", "n", "ours", "theirs", "difference", "theirs lies", "source")
+SAID = {
+    "test_accuracy": "test accuracy",
+    "early_stop_step": "early-stop step",
+    "best_test_accuracy": "test accuracy, best round",
+    "falls_below_dense": "accuracy stays under dense from (% of weights)",
+    "largest_compression": "largest compression at dense accuracy (x)",
+    "stable_from": "copies stable from (step)",
+    "share_travelled": "distance of stable copies, of that travelled",
+    "order_distance": "L2 distance to data order",
+}
+NOTE = (
+    "Ours: mean over seeds, ± half the 95 % t-interval. Theirs lies inside where it meets our range from minimum to "
+    "maximum. Marks: C the authors' code, D their data, P the paper; N third-party notes and R memory are unchecked, "
+    "and nothing is concluded from them."
+)
+
+
+def paper_markdown(frame: "pandas.DataFrame") -> str:
+    """The comparison as a Markdown table with a note; "" where nothing is comparable."""
+    if frame.empty:
+        return ""
+    lines = [paper_line(line) for line in frame.to_dict("records")]
+    return f"{markdown_table(HEADINGS, lines, left=('what', 'theirs lies', 'source'))}\n{NOTE}\n"
+
+
+def paper_tables(frame: "pandas.DataFrame") -> "Group":
+    """The comparison for a terminal, a table for each source."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+
+    tables = []
+    for source, rows in frame.groupby("source", sort=False):
+        table = Table(box=SIMPLE_HEAD, title=f"against {escape(source)}", title_justify="left", padding=(0, 1, 0, 0))
+        for heading in HEADINGS[:-1]:
+            is_number = heading not in ("what", "theirs lies")
+            table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+        for line in rows.to_dict("records"):
+            table.add_row(*map(escape, paper_line(line)[:-1]))
+        tables.append(table)
+    return Group(*tables, NOTE)
+
+
+def paper_line(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row under HEADINGS."""
+    digits = 0 if line["unit"] == "steps" else 2
+    spread = f" ± {line['ours_half_width']:,.{digits}f}" if is_there(line["ours_half_width"]) else ""
+    theirs = f" ± {line['theirs_spread']:g}" if is_there(line["theirs_spread"]) else ""
+    return (
+        _what(line), str(line["n"]), f"{line['ours']:,.{digits}f}{spread}", f"{_theirs(line, digits)}{theirs}",
+        f"{line['difference']:+,.{digits}f}", _lies(line), line["source"],
+    )  # fmt: skip
+
+
+def _what(line: Mapping[str, Any]) -> str:
+    """ "ticket (iterative/k0) at 21 %: test accuracy, from dense (pp)" """
+    at = line["remaining_weights"]
+    where = f" at {'-'.join(f'{100 * end:.3g}' for end in sorted({*at}, reverse=True))} %" if at and max(at) < 1 else ""
+    subnetwork = line["subnetwork"].replace("_", " ")
+    series = f" ({line['series']})" if line["series"] else ""
+    return f"{subnetwork}{series}{where}: {SAID[line['quantity']]}{''.join(_unit(line))}"
+
+
+def _unit(line: Mapping[str, Any]) -> Iterator[str]:
+    against = line["relative_to"].replace("_", " ").replace("@", ", ")
+    if "(" in SAID[line["quantity"]]:  # it names its unit, and has what it is relative to in its meaning
+        return
+    if line["unit"] == "x faster":
+        yield f", times faster than {against}"
+    elif against:
+        yield f", change from {against} ({line['unit']})"
+    elif line["unit"]:
+        yield f" ({line['unit']})"
+
+
+def _theirs(line: Mapping[str, Any], digits: int) -> str:
+    low, high = line["theirs_low"], line["theirs_high"]
+    if low < high and math.isfinite(high - low):
+        return f"{low:g}-{high:g}"
+    return f"{line['relation']} {line['theirs']:,.{digits}f}".strip()
+
+
+def _lies(line: Mapping[str, Any]) -> str:
+    """inside or outside our spread, where that can be said."""
+    if not line["is_checked"]:
+        return "(unchecked)"
+    if not is_there(line["in_spread"]):
+        return "(no spread)"
+    return "inside" if line["in_spread"] else "outside"

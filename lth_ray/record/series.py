@@ -1,0 +1,88 @@
+"""A summary's lines, and how they are drawn over remaining weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.panels import GREY, Line, Look, counted, draw, grid, level, weights_axis
+from lth_ray.record.summary import is_there
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of the figure: rows of the summary, from dense to sparse."""
+
+    name: str
+    rows: tuple[Mapping[str, Any], ...]
+    look: Look
+
+    @property
+    def is_branch(self) -> bool:
+        return bool(self.rows[0]["branch"])
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({counted([(row['runs'], row['seeds']) for row in self.rows])})"
+
+    @property
+    def percents(self) -> list[float]:
+        return [100 * row["remaining_weights"] for row in self.rows]
+
+    def line(self, column: str, scale: float = 1.0) -> Line:
+        """The column's means over per cent of weights, in their range from minimum to maximum."""
+        rows = [row for row in self.rows if is_there(row[column])]
+        mean, low, high = (
+            tuple(scale * row[f"{column}{end}"] for row in rows) for end in ("", "_min", "_max")
+        )  # fmt: skip
+        return Line(self.label, tuple(100 * row["remaining_weights"] for row in rows), mean, low, high)
+
+
+def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: float, most: int = 10) -> None:
+    """Every line of a column of the summary, with the dense networks' level. most: ticks."""
+    for dense in _dense_levels(series, column):
+        level(panel, scale * dense, "dense")
+    for i, line in enumerate(series):
+        draw(panel, line.line(column, scale), line.look, order=10 - i / 100)  # the first lie on top
+    weights_axis(panel, [percent for line in series for percent in line.percents], most)
+    grid(panel)
+
+
+def _dense_levels(series: Sequence[Series], column: str) -> list[float]:
+    """The dense networks' means, where there are so few that lines across the figure do not confuse."""
+    levels = {round(value, 6) for value in _dense(series, column)}
+    return sorted(levels) if len(levels) <= 2 else []
+
+
+def _dense(series: Sequence[Series], column: str) -> list[float]:
+    """Of round 0 the networks themselves: a branch that hangs on it, such as a supermask, is none."""
+    rows = [row for line in series if not line.is_branch for row in line.rows if row["round"] == 0]
+    return [row[column] for row in rows if is_there(row[column])]
+
+
+def lowest(series: Sequence[Series], shown: Sequence[Series]) -> float:
+    """The accuracy under which a panel of the lines `shown` is cut: what a collapsed network reaches. 0 where none of
+    them gets above it."""
+    dense = _dense(series, "test_accuracy")
+    floor = min(dense) - LOWEST if dense else 0.0
+    return floor if _best(shown) > floor else 0.0
+
+
+def _best(series: Sequence[Series]) -> float:
+    means = [row["test_accuracy"] for line in series for row in line.rows]
+    return max((mean for mean in means if is_there(mean)), default=1.0)
+
+
+def leave_out_the_lowest(panel: "Axes", series: Sequence[Series], floor: float) -> None:
+    """Cuts the axis at `floor` where lines go under it, and says so."""
+    means = [row["test_accuracy"] for line in series for row in line.rows if is_there(row["test_accuracy"])]
+    cut = sum(value < floor for value in means)
+    if not cut:
+        return
+    panel.set_ylim(bottom=100 * floor)
+    said = f"{cut} point{'s' if cut > 1 else ''} below"
+    panel.text(0.02, 0.02, said, transform=panel.transAxes, fontsize=7.5, color=GREY, va="bottom")

@@ -1,0 +1,67 @@
+"""Stability: how far tickets end from the dense network and from each other (Frankle et al. 2019, section 4)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.measured import by_subnetwork, by_variant, few, joined, results_of
+from lth_ray.record.page import Page, styled
+from lth_ray.record.panels import DASHES, Look, by_label, draw, gather, grid, looks, name_panel, weights_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+COMPARED = {"pruning": "to pruning", "order": "to data order"}
+MEASURED = {"l2_distance": "L2 distance", "angle": "angle (degrees)"}
+MOST_LINES, MOST_VARIANTS = 10, 6
+
+
+@styled
+def stability_figure(branches: Sequence[Row], title: str = "", caption: str = "") -> "Figure | None":
+    """L2 distance, and the angle, against remaining weights: to pruning (solid), the trained ticket from the trained
+    dense network; to data order (hollow), copies from each other. Where there are many lines, a row of panels for each
+    arm and rewind point. None where nothing was measured."""
+    rows = results_of(branches, "stability", "l2_distance")
+    if not rows:
+        return None
+    variants = by_variant(rows, ("spawn_step",) if _spawns_later(rows) else ())
+    is_split = len(COMPARED) * len(by_subnetwork(rows)) * len(variants) > MOST_LINES and len(variants) > 1
+    if is_split:
+        variants, caption = few(variants, MOST_VARIANTS, caption)
+    groups = [{name: own} for name, own in variants.items()] if is_split else [variants]
+    lines = [_lines(group, with_variant=not is_split) for group in groups]
+    named = [gather(name, own, "remaining_weights", "angle") for group in lines for name, own, _ in group]
+    names = dict.fromkeys(line.label for line in named)
+    page = Page.of(list(names), caption, len(groups), 2, panel=2.2 if is_split else 2.7, are_titled=is_split)
+    figure, panels = page.begin()
+    for i, (group, drawn) in enumerate(zip(groups, lines, strict=True)):
+        for panel, (column, said) in zip(panels[2 * i :], MEASURED.items(), strict=False):
+            for name, own, look in drawn:
+                draw(panel, gather(name, own, "remaining_weights", column, x_scale=100.0), look)
+            weights_axis(panel, [100 * row["remaining_weights"] for own in group.values() for row in own])
+            panel.set_ylabel(said)
+            panel.set_ylim(bottom=0)
+            grid(panel)
+            if is_split:
+                name_panel(panel, next(iter(group)))
+    return page.finish(figure, title, by_label(panels))
+
+
+def _lines(variants: Mapping[str, Sequence[Row]], with_variant: bool) -> list[tuple[str, list[Row], Look]]:
+    """(name, rows, look): a colour for each kind of subnetwork, or of those in each variant."""
+    groups = {
+        (kind, variant if with_variant else ""): of_kind
+        for variant, own in variants.items() for kind, of_kind in by_subnetwork(own).items()
+    }  # fmt: skip
+    found = []
+    for key, colour in zip(groups, looks(len(groups)), strict=True):
+        for i, (compared, words) in enumerate(COMPARED.items()):
+            own = [row for row in groups[key] if row["compared"] == compared]
+            look = Look(colour.colour, colour.marker, DASHES[i], is_hollow=i > 0)
+            found += [(f"{joined(*key)}, {words}", own, look)] if own else []
+    return found
+
+
+def _spawns_later(rows: Sequence[Row]) -> bool:
+    """Whether copies part elsewhere than at the rewind point, so that the step tells lines apart."""
+    return any(row["spawn_step"] != row["rewind_step"] for row in rows)

@@ -1,0 +1,114 @@
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from rich.console import Console
+
+from lth_ray.analysis.statistics import holm, p_above
+from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.record.comparisons import comparisons, write_comparisons
+from lth_ray.record.verdicts import comparisons_markdown, comparisons_table
+from lth_ray.store import Store
+
+DENSE = [0.970, 0.975, 0.972]
+TICKETS = [0.971, 0.976, 0.972]  # + .001, .001, 0
+MASKS = [0.951, 0.950, 0.949]
+
+
+def row(seed: int, number: int, accuracy: float | None, branch: str = "", **fields: Any) -> dict[str, Any]:
+    given = {
+        "lineage": f"k0/seed{seed}", "arm": "", "method": "weights", "seed": seed, "rewind_step": 0, "round": number,
+        "remaining_weights": 0.8**number, "test_accuracy": accuracy, "diverged_at": None if accuracy else 7,
+    }  # fmt: skip
+    return {**given, **({"branch": branch, "index": 0} if branch else {}), **fields}
+
+
+def rows_of(number: int, accuracies: list[float], branch: str = "", **fields: Any) -> list[dict[str, Any]]:
+    return [row(seed, number, accuracy, branch, **fields) for seed, accuracy in enumerate(accuracies)]
+
+
+def test_tickets_are_paired_with_their_own_dense_networks_and_controls() -> None:
+    frame = comparisons([*rows_of(0, DENSE), *rows_of(2, TICKETS)], rows_of(2, MASKS, "random_mask"))
+    dense, mask = frame.to_dict("records")
+    assert (dense["against"], dense["round"], dense["n"]) == ("dense", 2, 3)
+    assert dense["difference"] == pytest.approx(0.002 / 3)
+    assert (dense["difference_min"], dense["difference_max"]) == (0.0, pytest.approx(0.001))
+    assert (dense["margin"], dense["matching"]) == (0.002, "matching")
+    assert dense["matching_p"] == pytest.approx(p_above([0.001, 0.001, 0.0], -0.002))
+    assert (mask["against"], mask["superiority"]) == ("random mask", "better")
+    assert mask["superiority_p"] == pytest.approx(p_above([0.020, 0.026, 0.023], 0.0))
+
+
+def test_superiority_is_corrected_over_the_whole_study() -> None:
+    shuffled = rows_of(2, [0.960, 0.974, 0.971], "shuffled_mask", scope="layer")
+    tickets = [*rows_of(0, DENSE), *rows_of(2, TICKETS), *rows_of(1, TICKETS)]
+    branches = [*rows_of(2, MASKS, "random_mask"), *shuffled, *rows_of(1, MASKS, "random_mask")]
+    controls = comparisons(tickets, branches).query("against != 'dense'").reset_index()
+    assert list(controls["against"]) == ["random mask", "shuffled mask, scope layer", "random mask"]
+    mask, layer = p_above([0.020, 0.026, 0.023], 0.0), p_above([0.011, 0.002, 0.001], 0.0)
+    assert mask is not None
+    assert layer is not None
+    assert list(controls["superiority_p"]) == pytest.approx(holm([mask, layer, mask]))
+    assert list(controls["superiority"]) == ["better", "not shown", "better"]
+
+
+def test_copies_of_a_seed_are_one_trial_and_the_diverged_are_none() -> None:
+    reinits = [*rows_of(1, [0.90, 0.91, 0.92], "random_reinit"), row(0, 1, 0.94, "random_reinit", index=1)]
+    reinits[2] = row(2, 1, None, "random_reinit")
+    frame = comparisons([*rows_of(0, DENSE), *rows_of(1, TICKETS)], reinits)
+    line = frame.iloc[1]
+    assert (line["n"], line["superiority"]) == (2, "no verdict (n = 2)")
+    assert line["difference"] == pytest.approx((0.971 - 0.92 + 0.976 - 0.91) / 2)
+
+
+def test_under_three_seeds_there_is_no_verdict_in_any_of_its_forms() -> None:
+    frame = comparisons([*rows_of(0, DENSE[:2]), *rows_of(1, TICKETS[:2])], rows_of(1, MASKS[:2], "random_mask"))
+    assert set(frame["matching"].dropna()) | set(frame["superiority"].dropna()) == {"no verdict (n = 2)"}
+    assert frame["matching_p"].isna().all()
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(comparisons_table(frame))
+    for text in (comparisons_markdown(frame), console.export_text()):
+        assert text.count("no verdict (n = 2)") == 2
+        assert "| matching |" not in text
+
+
+def test_arms_and_other_branches_are_not_mixed_up() -> None:
+    def of(arm: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**one, "lineage": f"{arm}/{one['lineage']}", "arm": arm} for one in rows]
+
+    tickets = [*rows_of(0, DENSE), *rows_of(1, TICKETS)]
+    branches = [*rows_of(1, MASKS, "perturb"), *rows_of(1, MASKS, "random_mask")]
+    frame = comparisons([*of("one", tickets), *of("other", tickets)], of("one", branches))
+    assert list(zip(frame["arm"], frame["against"], strict=True)) == [
+        ("one", "dense"), ("one", "random mask"), ("other", "dense"),
+    ]  # fmt: skip
+
+
+def test_the_page_says_what_was_tested_and_the_screen_where_it_holds() -> None:
+    tickets = [*rows_of(0, DENSE), *(r for n in (1, 2, 3) for r in rows_of(n, TICKETS)), *rows_of(4, MASKS)]
+    frame = comparisons(tickets, [])
+    page = comparisons_markdown(frame)
+    assert "| ticket | 1 | 80.00 % | dense | +0.07 pp ± 0.14 | 0.00 pp | +0.10 pp | matching | 0.0076 | 3 |" in page
+    assert "less than 0.20 pp worse" in page
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(comparisons_table(frame))
+    assert "matching at 80-51.2 %; not shown at 41 %" in console.export_text()
+
+
+def test_they_are_a_table_on_disk(plan: Plan, store: Store, fill: Callable[..., None]) -> None:
+    fill(store, plan)
+    path = write_comparisons(store, "tickets", comparisons(ticket_rows(plan, store), branch_rows(plan, store)))
+    table = parquet.read_table(io.BytesIO(store.get(path)))
+    assert path == "studies/tickets/comparisons.parquet"
+    assert table.column("against").to_pylist() == [
+        "dense", "random reinit", "dense", "random reinit", "dense", "random reinit", "random mask",
+    ]  # fmt: skip
+    assert table.column("superiority").to_pylist()[0] is None
+    empty = write_comparisons(store, "tickets", comparisons([], []))
+    assert parquet.read_table(io.BytesIO(store.get(empty))).num_rows == 0
+
+
+def test_without_results_nothing_is_said() -> None:
+    assert comparisons_markdown(comparisons([], [])) == ""
