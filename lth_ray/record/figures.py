@@ -51,8 +51,8 @@ def accuracy_figure(
 def lines_of(frame: "pandas.DataFrame") -> list[Series]:
     """The lines to draw, tickets first.
 
-    Where there are more lines than colours, a colour and marker is a series of lineages, and the line style alone
-    tells what was done to their tickets.
+    Where there are more lines than colours, and several series of lineages, a colour and marker is a series, and the
+    line style alone tells what was done to their tickets.
     """
     lines: dict[tuple[bool, str, str], list[Mapping[str, Any]]] = {}
     for label, row in zip(labels(frame), frame.to_dict("records"), strict=True):
@@ -61,9 +61,10 @@ def lines_of(frame: "pandas.DataFrame") -> list[Series]:
     lineages = list(dict.fromkeys(name for _, _, name in lines))
     seen: dict[str, int] = dict.fromkeys(lineages, 0)
     chosen = looks(max(len(lines), len(lineages)))
+    is_by_series = len(lines) > len(COLOURS) and len(lineages) > 1
     found = []
     for i, ((is_branch, label, name), rows) in enumerate(ordered):
-        look = chosen[lineages.index(name) if len(lines) > len(COLOURS) else i]
+        look = chosen[lineages.index(name) if is_by_series else i]
         dashes = DASHES[seen[name] % len(DASHES)]
         seen[name] += 1
         by_density = tuple(sorted(rows, key=lambda row: -row["remaining_weights"]))

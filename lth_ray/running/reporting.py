@@ -12,20 +12,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_ray import record
-from lth_ray.config import Launch, Study, launched
+from lth_ray.config import Config, Launch, Length, Study, launched
 from lth_ray.lottery import Plan, make_plan, ticket_rows
 from lth_ray.running import history
 from lth_ray.running.progress import duration
 from lth_ray.running.results import Results
 from lth_ray.store import Reached, Store, collect, live_runs, plan_gc
 
+SHORT = 60  # characters of a value that --smoke sets
 SHOWN_ROUNDS = 6  # with the dense one
 SHOWN_JOBS = 3  # of those that ended for one reason
 
 
 def shortened(study: Study) -> str:
     """What --smoke changes in a study, in words."""
-    return ", ".join(f"{path} = {value}" for path, value in study.smoke.items()) or "nothing"
+    return ", ".join(f"{path} = {_brief(value)}" for path, value in study.smoke.items()) or "nothing"
+
+
+def _brief(value: Any) -> str:
+    """A value in few words: what is short itself, else how many there are of it."""
+    if isinstance(value, (Length, str, int, float)) or value is None:
+        return str(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{name}: {_brief(item)}" for name, item in value.items() if not isinstance(item, Mapping))
+        return f"{{{inner}}}" if len(inner) in range(1, SHORT) else f"{len(value)} shortened"
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(_brief(item) for item in value)
+        return f"[{inner}]" if len(inner) < SHORT else f"[{len(value)} of them]"
+    return type(value).__name__ if isinstance(value, Config) else repr(value)
 
 
 def print_plan(study: Study, launch: Launch, console: Console) -> None:
