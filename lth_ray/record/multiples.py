@@ -43,6 +43,8 @@ def multiples(series: Sequence[Series], title: str, caption: str, targets: Seque
             look = Look(GREY, "", DASHES[i % len(DASHES)])
             draw(panel, line.line("test_accuracy", 100.0), look, has_band=False, width=1.0)
         draw_series(panel, own, "test_accuracy", 100.0, most=6)
+    # Limits are set when all is drawn: panels that share an axis would have to do with those of the first.
+    for panel, (name, own) in zip(panels, lines.items(), strict=False):
         draw_targets(panel, targets, [(line.rows, line.look) for line in own])
         leave_out_the_lowest(panel, own, floors[name])
         name_panel(panel, name)

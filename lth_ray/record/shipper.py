@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from lth_ray.lottery import BranchResult, Lineage, Plan
 from lth_ray.record.destination import Destination, destination
 from lth_ray.record.provenance import commit_of, script_folder
-from lth_ray.record.tracking import Tracking
+from lth_ray.record.tracking import Tracking, UnfinishedError
 from lth_ray.store import Store, live_runs
 
 Item = tuple[Lineage, int] | BranchResult
@@ -155,6 +155,8 @@ class Shipper:
     def _attempt(self, call: Callable[[], object]) -> bool:
         try:
             call()
+        except UnfinishedError:  # a branch may be done before the ticket it hangs on: it is tried again
+            return False
         except Exception as error:  # whatever is wrong with the recorder, it must not cost training anything
             if not self._warned:
                 self._warned = True

@@ -25,6 +25,8 @@ class LineageScheduler(TrialScheduler):
     itself starts every PENDING one. No hook looks at all trials, so that a decision costs the same among thousands.
     What a failed, cancelled or diverged trial leaves undone ends its dependents, and theirs, with the reason.
 
+    ahead: so many trials beyond `slots` are staged before there is room. Tune hands the process of a finished trial on
+        only while another one is staged, and else starts a new one, which takes it seconds.
     priorities: steps on the chain that each job begins. stop_below: {key: the accuracy under which its job ends there}.
     cancelled: asked from time to time for the lineages that a user has cancelled.
     """
@@ -37,14 +39,19 @@ class LineageScheduler(TrialScheduler):
         priorities: Mapping[str, int],
         stop_below: Mapping[str, float] | None = None,
         cancelled: Callable[[], set[str]] = set,
+        ahead: int = 0,
     ) -> None:
         super().__init__()
-        self.slots, self.priorities, self.stop_below, self.cancelled = slots, priorities, stop_below or {}, cancelled
+        self.slots, self.ahead = slots, ahead
+        self.priorities, self.stop_below, self.cancelled = priorities, stop_below or {}, cancelled
         self.done: set[str] = set()  # keys that are in the store
         self.diverged: set[str] = set()  # those of `done` that end in NaN
         self.undone: dict[str, Ending] = {}  # key -> why it will never be done
         self.endings: dict[str, Ending] = {}  # job -> why it ended before its last task
-        self.active: dict[Trial, float] = {}  # trial -> when it got its slot
+        self._first: list[
+            Trial
+        ] = []  # staged when a process fell free: one of them is to have it, none that came later
+        self.active: dict[Trial, float] = {}  # trial -> when it got its slot; the first `slots` have one
         self.busy_s = 0.0  # slot-seconds of trials that have ended
         self._missing: dict[str, set[str]] = {}
         self._waiting: dict[str, list[Trial]] = {}
@@ -56,7 +63,7 @@ class LineageScheduler(TrialScheduler):
     @property
     def spent_s(self) -> float:
         """Seconds of slots in use so far."""
-        return self.busy_s + sum(time.monotonic() - since for since in self.active.values())
+        return self.busy_s + sum(time.monotonic() - since for since in [*self.active.values()][: self.slots])
 
     # Tune's hooks -----------------------------------------------------------------------------------------------
 
@@ -83,7 +90,10 @@ class LineageScheduler(TrialScheduler):
             trial = heapq.heappop(self._heap)[2]
             if not trial.is_finished():
                 self.active.setdefault(trial, time.monotonic())
-        return self._heap[0][2] if self._heap and len(self.active) < self.slots else None
+        self._first = [one for one in self._first if one in self.active and one.status == Trial.PENDING]
+        if self._first:
+            return self._first[0]
+        return self._heap[0][2] if self._heap and len(self.active) < self.slots + self.ahead else None
 
     def on_trial_result(self, controller: Controller, trial: Trial, result: dict[str, Any]) -> str:
         ending = self._ending(result)
@@ -105,7 +115,7 @@ class LineageScheduler(TrialScheduler):
         self._give_up(trial, Ending("it was stopped"))
 
     def debug_string(self) -> str:
-        return f"{len(self.active)} of {self.slots} slots in use, {len(self._heap)} trials ready"
+        return f"{min(len(self.active), self.slots)} of {self.slots} slots in use, {len(self._heap)} trials ready"
 
     # Keys -------------------------------------------------------------------------------------------------------
 
@@ -154,9 +164,19 @@ class LineageScheduler(TrialScheduler):
             self._hopeless.append(key)
 
     def _release(self, trial: Trial) -> None:
-        since = self.active.pop(trial, None)
-        if since is not None:
-            self.busy_s += time.monotonic() - since
+        had_a_slot, now = trial in [*self.active][: self.slots], time.monotonic()
+        since = self.active.pop(trial, now)
+        if had_a_slot:
+            self.busy_s += now - since
+            for next_one in [*self.active][self.slots - 1 : self.slots]:
+                self.active[next_one] = now
+            self._first = self._without_a_process()
+
+    def _without_a_process(self) -> list[Trial]:
+        """Active trials that the process that falls free is for: not those whose own is starting."""
+        pending = [one for one in self.active if one.status == Trial.PENDING]
+        starting = max(0, self.slots - 1 - (len(self.active) - len(pending)))
+        return pending[starting:]
 
     def _end_hopeless(self, controller: Controller) -> None:
         """Ends the trials that wait for a key that will never be done, and so on: all are told the first cause."""

@@ -31,7 +31,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     with _connected(launch, scratch):
         per_trial = {"CPU": 1.0} | ({"GPU": launch.gpus_per_worker} if launch.gpus_per_worker else {})
         scheduler = LineageScheduler(
-            _slots(per_trial), plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name)
+            _slots(per_trial), plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name), ahead=1
         )
         settings = Settings(store, launch.data_root, launch.checkpoint_every_s)
         configs = [{"job": job, "settings": settings} for job in plan.jobs]

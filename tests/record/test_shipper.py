@@ -150,9 +150,8 @@ def test_one_bad_item_holds_up_no_other(plan: Plan, recorded_store: Store, fill:
         shipper.ticket(lineage, number)
     counts = shipper.close(timeout_s=60)
     assert (counts["shipped"], counts["left"]) == (2, 1)
-    assert len(told) == 2
-    assert "is not finished" in told[0]
-    assert "lth-ray replay" in told[1]
+    [left] = told  # what is not finished is no outage: a branch may be done before its ticket
+    assert "lth-ray replay" in left
 
 
 def test_a_server_that_is_down_costs_nothing_and_is_told_of_once(

@@ -121,6 +121,25 @@ def test_the_longest_chain_goes_first_within_the_slots() -> None:
     assert tune.start_all() == ["short"]
 
 
+def test_one_is_staged_ahead_of_its_slot_and_its_time_counts_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("lth_ray.running.scheduler.time.monotonic", lambda: now)
+    tune = FakeTune(job("a"), job("b"), job("c", "a.1"), slots=1, ahead=1)
+    assert tune.start_all() == ["a", "b"]
+    now = 10.0
+    assert tune.scheduler.spent_s == 10
+    tune.report("a")
+    assert tune.scheduler.active[tune.trials["b"]] == 10
+    assert tune.start_all() == ["c"]
+    now = 15.0
+    assert tune.scheduler.spent_s == 15
+    tune.report("b")
+    now = 16.0
+    tune.report("c")
+    assert tune.scheduler.spent_s == 16
+    assert not tune.scheduler.active
+
+
 def test_a_failed_producer_ends_its_dependents_and_theirs_with_the_first_reason() -> None:
     chain = [job("c", "b.1"), job("b", "a.2"), job("a", rounds=2), job("other")]
     tune = FakeTune(*chain)

@@ -4,15 +4,20 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
+from math import prod
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from lth_ray import Launch, Study
+from lth_ray import Launch, Study, epochs
 from lth_ray.config import launched
-from lth_ray.lottery import make_plan
+from lth_ray.config.recipe import CRITERIA
+from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.history import entries_of
 from lth_ray.store import Store
 
@@ -35,16 +40,124 @@ def start(script: Path, *flags: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
+def number_of_lineages(study: Study) -> int:
+    rewinds = sum(len(fields.get("rewind", study.rewind)) for fields in (study.arms or {"": {}}).values())
+    return len(study.seeds) * rewinds * prod(map(len, study.sweep.values()))
+
+
+@cache
+def plan_of(script: Path, number: int, data_root: Path, smoke: bool = False, seeds: int | None = 1) -> Plan:
+    """Of a script's study, for so many of its seeds."""
+    asked = launched(declared(script)[number], Launch(smoke=smoke))
+    return make_plan(replace(asked, seeds=asked.seeds[:seeds]), str(data_root))
+
+
 @pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_it_plans(script: Path, smoke: bool, shared_data: Path) -> None:
-    for study in declared(script):
-        asked = launched(study, Launch(smoke=smoke))
-        plan = make_plan(asked, str(shared_data))
+    for number, _ in enumerate(declared(script)):
+        plan = plan_of(script, number, shared_data, smoke)
         assert plan.jobs
-        assert len(plan.lineages) == len(asked.seeds) * len(asked.rewind) * max(1, len(asked.arms))
+        assert len(plan.lineages) == number_of_lineages(plan.study)
         assert plan.naive_steps >= plan.unique_steps
-        assert not smoke or plan.unique_steps < make_plan(study, str(shared_data)).unique_steps / 2
+        assert not smoke or plan.unique_steps < plan_of(script, number, shared_data, False).unique_steps / 2
+
+
+def planned(script: str, name: str, data_root: Path, seeds: int | None = None) -> Plan:
+    path = ROOT / "studies" / f"{script}.py"
+    names = [study.name for study in declared(path)]
+    return plan_of(path, names.index(name), data_root, seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"), [("deconstructing", "deconstructing-mnist"), ("supermask", "supermask-conv4")]
+)
+def test_every_criterion_is_an_arm_with_random_ties(script: str, name: str, shared_data: Path) -> None:
+    lineages = planned(script, name, shared_data, seeds=1).lineages
+    assert {lineage.prune.criterion for lineage in lineages} == {*CRITERIA} - {"magnitude"}
+    assert {(lineage.prune.ties, lineage.prune.scope) for lineage in lineages} == {("random", "layer")}
+
+
+def test_what_zhou_et_al_do_with_weights_they_do_in_every_round(shared_data: Path) -> None:
+    plan = planned("deconstructing", "deconstructing-mnist", shared_data, seeds=1)
+    rules = {lineage.variant.arm: lineage.rewind.perturbation for lineage in plan.lineages}
+    assert len({rule for rule in rules.values() if rule}) == 11
+    assert all(len(lineage.rounds) == 25 for lineage in plan.lineages)
+    assert {result.lineage.variant.arm for result in plan.branches} == {"large_final"}
+
+
+def test_masks_on_untrained_weights_cost_no_training(shared_data: Path) -> None:
+    plan = planned("supermask", "supermask-lenet", shared_data, seeds=1)
+    tickets = [r.segment for lineage in plan.lineages for r in lineage.rounds[1:]]
+    assert len(tickets) == 27 * 24
+    assert sum(segment.num_steps for segment in tickets) == 0
+    untrained = [result.segment for result in plan.branches if result.path == "perturb"]
+    assert len(untrained) == 2 * len(tickets)
+    assert sum(segment.num_steps for segment in untrained) == 0
+    learned = [result for result in plan.branches if result.path == "supermask"]
+    assert len(learned) == 4 + 6
+
+
+def test_the_early_phase_is_perturbed_and_pretrained(shared_data: Path) -> None:
+    plan = planned("early_phase", "early-phase", shared_data, seeds=1)
+    assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, 500, 2000]
+    assert len(plan.branches) == 13 * 6 * 2
+    pretrained = planned("early_phase", "early-phase-pretraining", shared_data, seeds=1).branches
+    assert len(pretrained) == 4 * 5 * 2 * 6
+    lengths = {result.trainings[0][1].recipe.train.length for result in pretrained}
+    assert lengths == {epochs(n) for n in (2, 5, 10, 20, 40)}
+
+
+def test_the_ablations_share_the_paper_s_own_lenet(shared_data: Path) -> None:
+    studies = declared(ROOT / "studies" / "lenet_ablations.py")
+    keys = [make_plan(replace(study, seeds=[0], branches=[]), str(shared_data)).keys for study in studies]
+    ours = make_plan(replace(declared(ROOT / "studies" / "lenet_mnist.py")[0], seeds=[0], arms={}), str(shared_data))
+    assert len(frozenset.intersection(*keys) & ours.keys) == 25  # dense, and a ticket from each round
+
+
+def test_copies_part_at_every_k_from_dense_networks_tickets_and_random_masks(shared_data: Path) -> None:
+    plan = planned("linear_mode_connectivity", "lmc-resnet20", shared_data)
+    assert {lineage.recipe.total_steps for lineage in plan.lineages} == {63_000}
+    barriers = [result for result in plan.branches if result.path.endswith("barrier")]
+    assert {result.table.options["points"] for result in barriers if result.table} == {30}
+    of_one = [result for result in barriers if result.lineage.id == "standard/k2000/seed0"]
+    assert {result.parameters["spawn_step"] for result in of_one} == {2000}
+    hosts = Counter((result.path, result.round) for result in of_one)
+    assert hosts == {
+        **{("barrier", number): 3 for number in (0, 3, 5, 8, 12)},  # pairs of three data orders
+        **{("random_mask-0/barrier", number): 3 for number in (3, 5, 8, 12)},
+    }
+
+
+@pytest.mark.parametrize("name", ["stability-lenet", "stability-resnet20", "stability-vgg19"])
+def test_stability_has_3_samples_to_pruning_and_18_to_data_order(name: str, shared_data: Path) -> None:
+    plan = planned("stability", name, shared_data)
+    results = [
+        result for result in plan.branches if result.path.endswith("stability") and result.lineage.rewind_step == 0
+    ]
+    samples = Counter((r.lineage.variant.arm, r.path, r.round, r.parameters["compared"]) for r in results)
+    assert all(number == {"pruning": 3, "order": 18}[compared] for (*_, compared), number in samples.items())
+
+
+def test_every_retraining_method_is_given_every_retraining_time(shared_data: Path) -> None:
+    plan = planned("retraining", "retraining-resnet56", shared_data)
+    times = {}
+    for lineage in plan.lineages:
+        epoch = lineage.recipe.steps_per_epoch
+        last = lineage.rounds[1].segment
+        times.setdefault((lineage.variant.arm, lineage.rewind.method), set()).add(last.num_steps / epoch)
+    assert len(times) == 2 * 5
+    assert all(found == {*range(10, 180, 20), 182} for found in times.values())
+
+
+def test_warm_starts_begin_where_training_on_half_of_the_data_ended(shared_data: Path) -> None:
+    plan = planned("warm_start", "warm-start", shared_data)
+    moved = [result for result in plan.branches if result.path.endswith("transfer")]
+    assert {lineage.recipe.identity.n_train for lineage in plan.lineages} == {22_500}
+    assert {result.segment.recipe.identity.n_train for result in moved} == {45_000}
+    dense = {(result.parameters["start"], result.segment.start.step) for result in moved if result.round == 0}
+    assert dense == {("rewound", 0), ("trained", plan.lineages[0].recipe.total_steps)}
+    assert {result.path for result in moved} == {"transfer", "random_mask-0/transfer", "random_reinit-0/transfer"}
 
 
 @pytest.mark.timeout(600)
