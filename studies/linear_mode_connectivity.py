@@ -57,7 +57,7 @@ def cifar10(
             "rewind": [steps(0), steps(200)],
             "seeds": [0],
             "arms": {
-                "standard": {"train.lr": 0.1},
+                "standard": {"train.lr": 0.05},
                 "low": {"train.lr": 0.02, "rewind": [steps(0)]},
                 "warmup30k": {"train.lr": warmup_lr, "train.warmup": steps(80), "rewind": [steps(0)]},
             },

@@ -61,7 +61,7 @@ def shortened(model: str, length: int, points: Sequence[int], rounds: int) -> di
 
 
 studies = [
-    resnet(20, shortened("cifar_resnet8_8", 240, points=[120, 200], rounds=2)),
+    resnet(20, shortened("cifar_resnet8_8", 360, points=[150, 240], rounds=2)),
     resnet(56, shortened("cifar_resnet14_8", 270, points=[150], rounds=1)),
     resnet(110, shortened("cifar_resnet20_8", 270, points=[150], rounds=1)),
 ]

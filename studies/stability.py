@@ -32,7 +32,7 @@ def smoke_on_cifar10(model: str, warmup_lr: float) -> dict[str, Any]:
         "rewind": [steps(0), steps(200)],
         "seeds": [0],
         "arms": {
-            "standard": {"train.lr": 0.1},
+            "standard": {"train.lr": 0.05},
             "low": {"train.lr": 0.02, "rewind": [steps(0)]},
             "warmup": {"train.lr": warmup_lr, "train.warmup": steps(80), "rewind": [steps(0)]},
         },
