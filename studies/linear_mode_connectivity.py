@@ -46,7 +46,7 @@ def cifar10(
         branches=instability(rounds),
         keep="rewind",
         smoke={
-            "data.batch_size": 16,
+            "data.batch_size": 12,
             "data.augment": "flip",
             "data.evaluation_images": 500,
             "train.length": steps(250),

@@ -15,7 +15,10 @@ SCORES = [
 CRITERIA = [
     *SCORES, *(f"{score}_{sign}_sign" for score in SCORES for sign in ("same", "diff")), "snip", "grad", "random",
 ]  # fmt: skip
-UNTRAINED = [Perturb("init", trained=False), Perturb("constant", signs="init", trained=False)]
+UNTRAINED = [
+    Perturb("rewound", at=steps(0), trained=False),
+    Perturb("constant", signs="init", at=steps(0), trained=False),
+]
 VALUES = ["init", "signed_constant"]
 
 

@@ -118,10 +118,13 @@ class Stability(Branch):
 class Perturb(Perturbation, Branch):
     """The ticket trained from perturbed weights. copies: draws.
 
+    What the mask does not cover (biases, batch norm, excluded layers) stays as it is in the weights that are perturbed.
+    at: the step of the dense training whose weights these are (None: the ticket's own start).
     trained: False only evaluates m * W as perturbed.
     """
 
     _: KW_ONLY
+    at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
     trained: bool = option(True, check=a(bool, "give True or False"))
     copies: int = option(1, check=whole(1), means=False)
 
@@ -191,7 +194,8 @@ class Supermask(SupermaskRule, Branch):
 
 @dataclass(frozen=True)
 class Weights(Branch):
-    """Which initial weights survive, and how far they move (Frankle & Carbin 2019, appendix F). bins: of histograms."""
+    """Which initial weights survive, and how far weights have moved from initialisation when the mask is found, those
+    that it keeps and those that it prunes (Frankle & Carbin 2019, appendix F). bins: of histograms."""
 
     bins: int = option(40, check=whole(1))
 

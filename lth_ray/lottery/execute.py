@@ -74,6 +74,7 @@ def execute(task: Task, store: Store, dataset: Dataset, device: str, checkpoint_
         missing = task.missing(store)
         if record["diverged_at"] is not None or not missing:
             store.drop_checkpoints(task.key)
+            discard(task, store)
             return Outcome(record if task.measured else None, 0, 0.0)
         if task.measured:  # another run was first, and did not keep all that this one's study needs
             making = task.for_states(missing)
@@ -199,8 +200,8 @@ def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, st
 def discard(task: AnyTask, store: Store) -> None:
     """Removes what was there for this task and others, once all of them are finished, unless a record keeps it."""
     for state in task.discards:
-        maker = stored_record(store, f"{state.trajectory}-{state.step}")
-        is_kept = maker is not None and state.step in maker["states"]
+        makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
+        is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
         if not is_kept and all(store.exists(reader) for reader in state.readers):
             store.delete_state(state.trajectory, state.step)
 

@@ -11,7 +11,7 @@ from lth_ray.lottery.task import AnyTask, Discard, TableTask, Task
 StateAt = tuple[str, int]  # trajectory, step
 
 
-def make_tasks(asked: Iterable[Segment | Table], keep: str) -> dict[str, AnyTask]:
+def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, AnyTask]:
     """{key: task} of every segment and table of a study, with what is kept of each segment.
 
     That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
@@ -25,27 +25,32 @@ def make_tasks(asked: Iterable[Segment | Table], keep: str) -> dict[str, AnyTask
             readers[trajectory, step].add(one.key)
             wanted[trajectory].add(step)
     tasks: dict[str, AnyTask] = {
-        one.key: TableTask(one) if isinstance(one, Table) else _task(one, wanted[one.trajectory], keep) for one in asked
+        one.key: TableTask(one)
+        if isinstance(one, Table)
+        else _task(one, wanted[one.trajectory], keep, one.key in trunks)
+        for one in asked
     }
     for task in [task for task in tasks.values() if isinstance(task, Task)]:
         for step in task.passing:
             keys = readers[task.segment.trajectory, step]
             paths = frozenset(tasks[key].record_path for key in keys)
-            discard = Discard(task.segment.trajectory, step, paths)
+            discard = Discard(task.segment.trajectory, step, paths, task.key)
             for key in keys:
                 if discard not in tasks[key].discards:
                     tasks[key] = replace(tasks[key], discards=(*tasks[key].discards, discard))
     return tasks
 
 
-def _task(segment: Segment, wanted: set[int], keep: str) -> Task:
+def _task(segment: Segment, wanted: set[int], keep: str, is_trunk: bool) -> Task:
     read = {step for step in wanted if segment.first <= step <= segment.last}
+    if not segment.num_steps and not is_trunk:  # an evaluation: what it looked at can be made again at once
+        return Task(segment, frozenset(read))
     kept = {segment.first} if segment.starts_anew else set()
-    if keep != "rewind" or segment.mask is None:
+    if keep != "rewind" or is_trunk:
         kept |= {segment.last} | read
     if keep == "all":
         kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
-    return Task(segment, frozenset(kept | read), frozenset(read - kept), resumable=segment.mask is None)
+    return Task(segment, frozenset(kept | read), frozenset(read - kept), resumable=is_trunk)
 
 
 def state_tasks(tasks: Mapping[str, AnyTask], stock: Stock) -> dict[str, Task]:

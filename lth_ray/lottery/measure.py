@@ -170,6 +170,7 @@ def measure(task: TableTask, store: Store, dataset: Dataset, device: str) -> Out
     began, started_at, table = time.monotonic(), datetime.now(UTC).isoformat(), task.table
     record = stored_record(store, task.key, of_table=True)
     if record is not None:
+        discard(task, store)
         return Outcome(record, 0, 0.0)
     host = stored_record(store, table.of[0])
     if host is None:

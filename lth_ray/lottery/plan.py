@@ -96,7 +96,8 @@ def make_plan(
     stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
-    tasks = make_tasks([one for one in asked.values() if not _lacks(one, lost)], study.keep)
+    trunks = frozenset(lineage.dense.key for lineage in lineages)
+    tasks = make_tasks(_possible(asked.values(), lost), study.keep, trunks)
     unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
     jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
     return Plan(study, lineages, branches, tasks, jobs, known)
@@ -144,9 +145,19 @@ def stops(record: Mapping[str, Any], below: float) -> bool:
     return False
 
 
-def _lacks(asked: Segment | Table, lost: frozenset[str]) -> bool:
-    """Whether it starts from or measures a state of a training that diverged (`lost`: their trajectories)."""
-    return any(trajectory in lost for trajectory, _, _ in asked.needs)
+def _possible(asked: Iterable[Segment | Table], lost: frozenset[str]) -> list[Segment | Table]:
+    """Without what starts from or measures a state of a training that diverged, and without what builds on that.
+
+    asked: producers before consumers. lost: trajectories of trainings that diverged.
+    """
+    found, dropped = [], set[str]()
+    for one in asked:
+        after = one.of if isinstance(one, Table) else (one.needs_mask_of,)
+        if dropped.isdisjoint(after) and not any(trajectory in lost for trajectory, _, _ in one.needs):
+            found.append(one)
+        else:
+            dropped.add(one.key)
+    return found
 
 
 def _asked(

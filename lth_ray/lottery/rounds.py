@@ -162,6 +162,11 @@ class Lineage:
         at_once = number if self.prune.one_shot else 1
         mask = Pruned(before.key, before.trajectory, before.last, self.rule, at_once, self._pruning_seed(number))
         needs = pruning.uses(self.prune.criterion)
+        if "initial" in needs and self.rewind.method == "scratch":
+            raise ConfigError(
+                f"Prune.criterion = {self.prune.criterion!r}: it compares with initial weights, and method='scratch' "
+                "draws new ones every round; use another criterion or method"
+            )
         if "initial" in needs:
             mask = replace(mask, initial=self.drawn)
         return replace(mask, order=self.seeds.order) if "batch" in needs else mask
@@ -173,7 +178,8 @@ class Lineage:
     @cached_property
     def rule(self) -> dict[str, Any]:
         """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's."""
-        return {name: value for name, value in meaning(self.prune).items() if name != "one_shot"}
+        rule = {name: value for name, value in meaning(self.prune).items() if name != "one_shot"}
+        return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
     def _pruning_seed(self, number: int) -> int | None:
         by_chance = self.prune.criterion == "random" or self.prune.ties == "random"
@@ -199,5 +205,7 @@ def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) 
                 "by, and a random mask has none; hang it on tickets"
             )
         final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
+    draws = rule.noise > 0 or rule.weights in ("redrawn", "constant") or rule.weights.startswith("shuffle")
+    seed = seed if draws else 0
     source = Perturbed(weights_of(ticket.start), rule, initial, final, seed)
     return replace(ticket, start=source, frozen=rule.pruned != "zero")

@@ -10,11 +10,15 @@ from lth_ray.training import Recipe
 
 @dataclass(frozen=True)
 class Discard:
-    """A state that goes as soon as every task that reads it is finished. readers: the paths of their records."""
+    """A state that goes as soon as every task that reads it is finished.
+
+    readers: the paths of their records. maker: the key of the segment on whose way it is.
+    """
 
     trajectory: str
     step: int
     readers: frozenset[str]
+    maker: str
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The error barrier of a ticket: the mean over its pairs of copies, for the ticket's and the lineage's own runs."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,7 +30,7 @@ class Barriers:
         records = [record for record in (record_of(pair.key) for pair in pairs) if record is not None]
         if not pairs or len(records) < len(pairs):
             return []
-        suffix = result.label.removeprefix(BRANCH).replace("=", "_")
+        suffix = re.sub(r"[^\w.-]+", "_", result.label.removeprefix(BRANCH))  # what MLflow takes in a metric's name
         moment = max(milliseconds(record) for record in records)
         return [
             (f"{name}{suffix}", sum(record["measurements"][name] for record in records) / len(records), step, moment)

@@ -223,7 +223,7 @@ def results_by_key(plan: Plan) -> dict[str, list[Item]]:
 
 def finished(plan: Plan, store: Store) -> Iterator[Item]:
     """Every result whose segment or table is in the store, tickets before branches."""
-    there = store.segments() | store.tables()
+    there = (store.segments() | store.tables()) & plan.keys
     for key, items in results_by_key(plan).items():
         if key in there:
             yield from items

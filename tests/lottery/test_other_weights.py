@@ -20,6 +20,7 @@ from lth_ray.config import (
     steps,
 )
 from lth_ray.lottery import load_ticket, make_plan
+from tests.lottery.conftest import BASE
 
 
 def ticket_of(lab: Any, ran: Any, number: int) -> Any:
@@ -57,6 +58,37 @@ def test_an_untrained_mask_is_measured_without_a_step(lab: Any) -> None:
     assert [row["train_steps"] for row in rows] == [0, 0]
     assert all(0 <= row["test_accuracy"] <= 1 for row in ran.branches)
     assert plain.contents.items() <= ran.contents.items()
+
+
+def test_an_untrained_network_at_a_step_has_all_its_weights_of_then(lab: Any) -> None:
+    at_start = Perturb(at=steps(0), trained=False)
+    late, early = (
+        lab.run(lab.study(rewind=[steps(k)], prune=replace(BASE.prune, one_shot=True), branches=[at_start]), f"k{k}")
+        for k in (40, 0)
+    )
+    for row, other in zip(late.branches, early.branches, strict=True):
+        assert row["test_loss"] == other["test_loss"]  # biases are those of step 0, not of the ticket's start
+        assert row["train_steps"] == 0
+
+
+def test_copies_of_a_supermask_are_different_draws(lab: Any) -> None:
+    ran = lab.run(lab.study(branches=[Supermask("bernoulli", copies=2)]))
+    first, second = (row["content"] for row in ran.branches)
+    assert first != second
+
+
+def test_what_draws_nothing_is_trained_once(lab: Any) -> None:
+    ran = lab.run(lab.study(branches=[Perturb(signs="init", copies=2, rounds=[1]), Perturb(noise=1.0, copies=2)]))
+    keys = [row["key"] for row in ran.branches]
+    assert len(set(keys)) == 1 + 2 * 2
+    alias = make_plan(lab.study({"prune.criterion": "large_final"}))
+    assert alias.keys == make_plan(lab.study()).keys
+
+
+def test_evaluations_keep_no_states(lab: Any) -> None:
+    ran = lab.run(lab.study(branches=[Perturb("constant", trained=False)]))
+    for result in ran.plan.branches:
+        assert lab.store().find_state(result.segment.trajectory, 0) is None
 
 
 def test_a_lineage_may_perturb_every_round(lab: Any) -> None:
@@ -155,6 +187,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "weights on a random mask": (RandomMask(branches=[Weights()]), "Weights: its mask was not found by training"),
     "on a learned mask": (Supermask("bernoulli", branches=[RandomMask(rounds=[0])]), "Supermask.branches: what it"),
     "on other dense data": (Transfer({"train_images": 99}, branches=[RandomMask()]), "RandomMask: it hangs on a dense"),
+    "beyond the end": (Perturb(at=steps(41)), r"Perturb.at = steps\(41\): step 41 lies beyond the end of training"),
     "a field of Data": (
         Transfer({"train_image": 5}),
         "Transfer.changes: Data has no field 'train_image': did you mean",

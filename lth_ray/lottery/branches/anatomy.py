@@ -14,6 +14,8 @@ def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
     found_by = ticket.mask
     if not isinstance(found_by, Pruned):
         raise ConfigError("Weights: its mask was not found by training; hang it on tickets, not on another branch")
+    if host.lineage.rewind.method == "scratch":
+        raise ConfigError("Weights: method='scratch' draws new initial weights every round; hang it on other methods")
     before = host.lineage.found_by(host.number)
     keys, initial = (ticket.key, before.key), host.lineage.dense.start
     yield Asked((), Table("weights", ticket.recipe, keys, (before.end,), initial, {"bins": branch.bins}))

@@ -62,6 +62,8 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
             f"{ticket.first} to {ticket.last}; spawn within it"
         )
     start: StartSource = ticket.start if step == ticket.first else Snapshot(ticket.trajectory, step)
+    if ticket.key == lineage.dense.key and step == lineage.rewind_step > 0:
+        start = lineage.rewound  # with the optimizer's state where tickets are restored with it
     # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
     return [
         Child(f"copies{step}/{i}", replace(ticket, start=start, mask=_mask(ticket), seeds=_noise(host, i), first=step))
@@ -75,8 +77,8 @@ def _independent(host: Host, count: int) -> list[Child]:
         Child(
             f"own_copies/{i}",
             replace(
-                host.lineage.dense, start=host.lineage.initial(_of(host, "init", i)), mask=_mask(host.segment),
-                seeds=_noise(host, i),
+                host.lineage.dense, recipe=host.segment.recipe, start=host.lineage.initial(_of(host, "init", i)),
+                mask=_mask(host.segment), seeds=_noise(host, i), last=host.segment.recipe.total_steps,
             ),
         )
         for i in range(count)

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from lth_ray.config import ConfigError, Supermask, SupermaskRule, field_table, nearest
+from lth_ray.config import ConfigError, Supermask, SupermaskRule, field_table, nearest, subseed
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Learned, Segment
 from lth_ray.lottery.sources import Copied, weights_of
@@ -19,7 +19,8 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
     start = lineage.rewound if ticket.key == lineage.dense.key else ticket.start
     mask = Copied(ticket.key) if ticket.mask is not None else None
-    learned = Learned(rule, prunable, seed)
+    seeds = replace(lineage.seeds, dropout=subseed(seed, "dropout"))  # which masks are drawn, too
     return replace(
-        lineage.dense, recipe=recipe, start=weights_of(start), mask=mask, last=recipe.total_steps, learned=learned
-    )
+        lineage.dense, recipe=recipe, start=weights_of(start), mask=mask, seeds=seeds, last=recipe.total_steps,
+        learned=Learned(rule, prunable, seed),
+    )  # fmt: skip

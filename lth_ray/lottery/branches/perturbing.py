@@ -3,19 +3,31 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from lth_ray.config import ConfigError, Perturb, Perturbation, Pretrain, Transfer, told
+from lth_ray.config import ConfigError, Length, Perturb, Perturbation, Pretrain, Transfer, told
 from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.rounds import perturbed
-from lth_ray.lottery.sources import Copied, Snapshot, StartSource, Transplanted
+from lth_ray.lottery.sources import Copied, Snapshot, StartSource, Transplanted, weights_of
 from lth_ray.training import Recipe
 
 
 def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
     """The ticket from perturbed weights (Zhou et al. 2019, s. 3 and 4; Frankle, Schwab & Morcos 2020, s. 5)."""
     rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
-    segment = perturbed(host.lineage, host.segment, rule, seed)
+    ticket = host.segment if branch.at is None else _from_dense(host, branch.at)
+    segment = perturbed(host.lineage, ticket, rule, seed)
     return segment if branch.trained else replace(segment, last=segment.first)
+
+
+def _from_dense(host: Host, point: Length) -> Segment:
+    """The host's mask on the weights that the dense network has at `point`, trained from there."""
+    lineage = host.lineage
+    step = lineage.recipe.steps(point)
+    if step > lineage.recipe.total_steps:
+        raise ConfigError(
+            f"Perturb.at = {point}: step {step} lies beyond the end of training, step {lineage.recipe.total_steps}"
+        )
+    return replace(host.segment, start=Snapshot(lineage.dense.trajectory, step), first=step)
 
 
 def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
@@ -33,13 +45,15 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
     """The ticket on other data (Morcos et al. 2019); from its trained weights, a warm start (Ash & Adams 2019)."""
     ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
     _check_same_images(host.lineage.recipe, recipe)
-    base: StartSource = ticket.end if branch.start == "trained" else ticket.start
+    base: StartSource = ticket.end if branch.start == "trained" else weights_of(ticket.start)
     if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
         base = Snapshot(ticket.trajectory, 0)
     if recipe.identity.num_classes != host.lineage.recipe.identity.num_classes:
         base = Transplanted(base, replace(host.lineage.drawn, data_identity=recipe.identity.digest))
     mask = Copied(ticket.key) if ticket.mask is not None else None
-    return replace(host.lineage.dense, recipe=recipe, start=base, mask=mask, last=recipe.total_steps)
+    return replace(
+        host.lineage.dense, recipe=recipe, start=base, mask=mask, last=recipe.total_steps, frozen=ticket.frozen
+    )
 
 
 def _check_same_images(given: Recipe, other: Recipe) -> None:
