@@ -96,7 +96,7 @@ ALL = {"bernoullis": BERNOULLI, "popups": EDGE_POPUP}
 BEST = {"bernoullis": BERNOULLI[-1:], "popups": [(0.5, "signed_constant")]}
 studies = [
     supermask("lenet_300_100", "mnist", 55, FC, 1.2e-3, shortened("lenet_300_100", 300, CRITERIA, **ALL)),
-    on_cifar10(2, 27, 2e-4, 0.10, shortened("conv2_8", 100, CRITERIA, BERNOULLI, EDGE_POPUP[2:4], "conv2_32")),
+    on_cifar10(2, 27, 2e-4, 0.10, shortened("conv2_8", 140, CRITERIA, BERNOULLI, EDGE_POPUP[2:4], "conv2_32")),
     on_cifar10(4, 34, 3e-4, 0.10, shortened("conv4_8", 150, CRITERIA[:2], **BEST)),
     on_cifar10(6, 40, 3e-4, 0.15, shortened("conv6_8", 200, CRITERIA[:2], **BEST)),
 ]
