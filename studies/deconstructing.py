@@ -33,7 +33,7 @@ ARMS = {
     **{criterion: {"prune.criterion": criterion} for criterion in [*CRITERIA[1:], "random"]},
     **{name: {"rewind": [Rewind(steps(0), perturbation=rule)]} for name, rule in (PRUNED | KEPT).items()},
 }
-HARMFUL = ["grad", "frozen_if_shrunk", "frozen_if_shrunk_kept_alike"]  # short trainings do not make up for these
+HARMFUL = ["small_final", "grad", "frozen_if_shrunk", "frozen_if_shrunk_kept_alike"]  # short trainings do not make up for these
 
 
 def deconstructing(name: str, prune: Prune, smoke: dict, **parts) -> Study:
