@@ -6,6 +6,8 @@ or without the signs of their initial values. The paper does what an arm names b
 masks come from networks treated alike; `large_final` is the ticket, with its untrained accuracy (section 5).
 """
 
+from typing import Any
+
 from lth_ray import Data, Model, Perturb, Perturbation, Prune, Rewind, Study, Train, epochs, main, steps
 
 SCORES = [
@@ -28,7 +30,7 @@ KEPT = {
 UNTRAINED = [Perturb(trained=False), Perturb("constant", signs="init", trained=False)]
 
 
-ARMS = {
+ARMS: dict[str, dict[str, Any]] = {
     "large_final": {"branches": UNTRAINED},
     **{criterion: {"prune.criterion": criterion} for criterion in [*CRITERIA[1:], "random"]},
     **{name: {"rewind": [Rewind(steps(0), perturbation=rule)]} for name, rule in (PRUNED | KEPT).items()},
@@ -37,7 +39,7 @@ ARMS = {
 HARMFUL = ["small_final", "grad", "frozen_if_shrunk", "frozen_if_shrunk_kept_alike"]
 
 
-def deconstructing(name: str, prune: Prune, smoke: dict, **parts) -> Study:
+def deconstructing(name: str, prune: Prune, smoke: dict[str, Any], **parts: Any) -> Study:
     return Study(
         name,
         prune=prune,
@@ -50,7 +52,7 @@ def deconstructing(name: str, prune: Prune, smoke: dict, **parts) -> Study:
     )
 
 
-def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, short: dict) -> Study:
+def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, short: dict[str, Any]) -> Study:
     fraction = {"conv*.weight": conv_fraction, "fc*.weight": 0.2, "output.weight": 0.1}
     smoke = {
         "model.name": f"conv{depth}_8",
@@ -69,7 +71,7 @@ def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, short: 
     )
 
 
-def deeper(length: int) -> dict:
+def deeper(length: int) -> dict[str, Any]:
     """Deep networks learn slowly: few of the arms that --smoke tries in full on FC and Conv-2."""
     few = ["large_final", "small_final", "frozen_at_init", "constant_same_sign"]
     return {"train.length": steps(length), "may_fail": ["small_final"], "arms": {name: ARMS[name] for name in few}}

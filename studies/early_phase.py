@@ -5,7 +5,10 @@ What of the weights at these steps matters: initial weights, signs or magnitudes
 without signs kept, and noise. Then whether other tasks do as well: rotation, random labels, blurred images.
 """
 
+from typing import Any
+
 from lth_ray import Data, Model, Perturb, Pretrain, Prune, Study, Train, epochs, main, steps
+from lth_ray.config import Length
 
 ROUNDS = [3, 6, 9, 12, 15, 18]  # 51.2, 26.2, 13.4, 6.9, 3.5 and 1.8 % of the weights
 PERTURBED = [
@@ -22,7 +25,7 @@ PERTURBED = [
 TASKS = {"random_labels": 1, "rotation": 1, "labels": 4, "rotation_blurred": 4}
 
 
-def pretrained(lengths: list) -> list[Pretrain]:
+def pretrained(lengths: list[Length]) -> list[Pretrain]:
     """On random labels, rotation, and either true labels or rotation of images blurred by 4."""
     return [
         Pretrain(task.removesuffix("_blurred"), length=length, blur=blur, sparse=sparse, rounds=ROUNDS)
@@ -32,7 +35,7 @@ def pretrained(lengths: list) -> list[Pretrain]:
     ]
 
 
-def resnet20(name: str, smoke: dict, **parts) -> Study:
+def resnet20(name: str, smoke: dict[str, Any], **parts: Any) -> Study:
     return Study(
         name,
         model=Model("cifar_resnet20"),
@@ -64,7 +67,7 @@ def resnet20(name: str, smoke: dict, **parts) -> Study:
     )
 
 
-def rewound(early: list) -> dict[str, dict]:
+def rewound(early: list[Any]) -> dict[str, dict[str, Any]]:
     """Tickets from initialisation, and from early points at which their weights are perturbed."""
     return {"from_init": {}, "early": {"rewind": early, "branches": PERTURBED}}
 

@@ -7,11 +7,25 @@ they move, each layer's density, how much two seeds' masks share, random reiniti
 
 from dataclasses import replace
 from math import ceil, log
+from typing import Any
 
-from lth_ray import Data, MaskOverlap, Model, Prune, RandomMask, RandomReinit, Study, Train, Weights, main, steps
+from lth_ray import (
+    Branch,
+    Data,
+    MaskOverlap,
+    Model,
+    Prune,
+    RandomMask,
+    RandomReinit,
+    Study,
+    Train,
+    Weights,
+    main,
+    steps,
+)
 
 # The rates are ours: spread over what trains, with the paper's 1.2e-3 among Adam's.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"train.optimizer": "adam"},
     "sgd": {"train.optimizer": "sgd"},
     "momentum": {"train.optimizer": "sgd", "train.momentum": 0.9},
@@ -25,7 +39,7 @@ STANDARD_DEVIATIONS = ["glorot", 0.0125, 0.025, 0.05, 0.1, 0.2]
 WIDTHS = ["25_9", "50_17", "100_34", "150_50", "200_67", "300_100", "400_133", "500_167", "700_233", "900_300"]
 
 
-def lenet(name: str, smoke: dict, **changes) -> Study:
+def lenet(name: str, smoke: dict[str, Any], **changes: Any) -> Study:
     """The paper's Lenet, of which `changes` replaces some fields; smoke: what --smoke sets beside the length."""
     study = Study(
         f"lenet-ablations-{name}",
@@ -52,13 +66,13 @@ def pruning(fraction: float, rounds: int) -> Prune:
     return Prune(scope="layer", fraction={"fc*.weight": fraction, "output.weight": fraction / 2}, rounds=rounds)
 
 
-def rates(down_to: float) -> dict[str, dict]:
+def rates(down_to: float) -> dict[str, dict[str, Any]]:
     """Each pruning rate, until so small a share of the weights is left."""
     fractions = [n / 10 for n in range(1, 9)]
     return {f"prune_{f:g}": {"prune": pruning(f, ceil(log(down_to) / log(1 - f)))} for f in fractions}
 
 
-def anatomy(copies: int) -> list:
+def anatomy(copies: int) -> list[Branch]:
     return [RandomReinit(copies=copies), RandomMask(copies=copies), Weights(), MaskOverlap()]
 
 

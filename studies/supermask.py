@@ -6,6 +6,8 @@ that are learned, with and without signed constants and dynamic weight rescaling
 A criterion's own tickets are rewound to the end: they keep their trained values and cost no training.
 """
 
+from typing import Any
+
 from lth_ray import Data, Model, Perturb, Prune, Study, Supermask, Train, epochs, main, steps
 
 SCORES = [
@@ -26,20 +28,22 @@ FC = {"fc*.weight": 0.2, "output.weight": 0.1}
 LEARNING_RATES = {"lenet": 100.0, "conv2": 100.0, "conv4": 50.0, "conv6": 20.0}
 
 
-def bernoulli(lr: float, variants: list, **changes) -> list[Supermask]:
+def bernoulli(lr: float, variants: list[Any], **changes: Any) -> list[Supermask]:
     """Variants: (rescale, values). FC's recipe is the authors' example; the convolutional networks' are from memory."""
     train = {"length": epochs(2000), "optimizer": "sgd", "lr": lr, "momentum": 0.9, "evaluate_every": epochs(10)}
     return [Supermask("bernoulli", rescale=r, values=v, train=train | changes) for r, v in variants]
 
 
-def edge_popup(variants: list, **changes) -> list[Supermask]:
+def edge_popup(variants: list[Any], **changes: Any) -> list[Supermask]:
     """Variants: (keep, values). The recipe of Ramanujan et al.'s code on CIFAR-10."""
     recipe = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"}
     train = {"length": epochs(100), "evaluate_every": epochs(1), **recipe}
     return [Supermask("edge_popup", keep=k, values=v, train=train | changes) for k, v in variants]
 
 
-def arms(criteria: list[str], learned: list[Supermask], popup: list[Supermask], **changes) -> dict[str, dict]:
+def arms(
+    criteria: list[str], learned: list[Supermask], popup: list[Supermask], **changes: Any
+) -> dict[str, dict[str, Any]]:
     """Masks by each criterion, and masks learned from step 0 on, with the batch sizes of the two papers."""
     from_init = {"rewind": [steps(0)], "prune.rounds": 0}
     return {
@@ -53,7 +57,9 @@ BERNOULLI = [(rescale, values) for rescale in (False, True) for values in ("init
 EDGE_POPUP = [(keep, values) for keep in (0.3, 0.5, 0.7) for values in ("init", "signed_constant")]
 
 
-def supermask(network: str, data: str, length: int, fraction: dict[str, float], lr: float, smoke: dict) -> Study:
+def supermask(
+    network: str, data: str, length: int, fraction: dict[str, float], lr: float, smoke: dict[str, Any]
+) -> Study:
     mask_lr = LEARNING_RATES[network.partition("_")[0]]
     return Study(
         f"supermask-{network.partition('_')[0]}",
@@ -70,8 +76,8 @@ def supermask(network: str, data: str, length: int, fraction: dict[str, float], 
 
 
 def shortened(
-    network: str, length: int, criteria: list[str], bernoullis: list, popups: list, learner: str = ""
-) -> dict:
+    network: str, length: int, criteria: list[str], bernoullis: list[Any], popups: list[Any], learner: str = ""
+) -> dict[str, Any]:
     """--smoke: masks are learned in a wider network, `learner`; in deep ones, only those the papers end up with."""
     short = {"length": steps(length), "evaluate_every": steps(length)}
     learned = bernoulli(LEARNING_RATES[network.partition("_")[0]], bernoullis, **short)
@@ -87,13 +93,13 @@ def shortened(
     }
 
 
-def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, smoke: dict) -> Study:
+def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, smoke: dict[str, Any]) -> Study:
     fraction = {"conv*.weight": conv_fraction, **FC}
     return supermask(f"conv{depth}", "cifar10", length, fraction, lr, smoke | {"train.lr": 2e-3})
 
 
-ALL = {"bernoullis": BERNOULLI, "popups": EDGE_POPUP}
-BEST = {"bernoullis": BERNOULLI[-1:], "popups": [(0.5, "signed_constant")]}
+ALL: dict[str, Any] = {"bernoullis": BERNOULLI, "popups": EDGE_POPUP}
+BEST: dict[str, Any] = {"bernoullis": BERNOULLI[-1:], "popups": [(0.5, "signed_constant")]}
 studies = [
     supermask("lenet_300_100", "mnist", 55, FC, 1.2e-3, shortened("lenet_300_100", 300, CRITERIA, **ALL)),
     on_cifar10(2, 27, 2e-4, 0.10, shortened("conv2_8", 140, CRITERIA, BERNOULLI, EDGE_POPUP[2:4], "conv2_32")),
