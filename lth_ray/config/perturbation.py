@@ -32,3 +32,8 @@ class Perturbation(Config):
     signs: str = option("own", check=one_of(*SIGNS))
     noise: float = option(0.0, check=number(0))
     pruned: str = option("zero", check=one_of(*PRUNED))
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is left to chance, so that copies differ."""
+        return self.noise > 0 or self.weights in ("redrawn", "constant") or self.weights.startswith("shuffle")

@@ -16,7 +16,7 @@ from lth_ray.data import Dataset, Split, evaluation_batches
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
-from lth_ray.lottery.sources import Snapshot
+from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.task import TableTask
 from lth_ray.store import Store
 from lth_ray.training import environment, evaluate
@@ -44,17 +44,15 @@ class Bench:
 
     def state(self, number: int) -> Tensors:
         """A trained state; pruned weights hold what they held in training."""
-        return self._stored(self.table.states[number])
+        return self._weights(self.table.states[number])
 
     def start(self, mask: Mask | None) -> Tensors:
         """The masked weights that the trained states set out from."""
         assert self.table.start is not None
-        if isinstance(self.table.start, Snapshot):
-            return masked(self._stored(self.table.start), mask)
-        return masked(start_state(self.table.start, self.table.recipe, self.store, mask).model, mask)
+        return masked(self._weights(self.table.start, mask), mask)
 
-    def _stored(self, snapshot: Snapshot) -> Tensors:
-        return start_state(Snapshot(snapshot.trajectory, snapshot.step), self.table.recipe, self.store).model
+    def _weights(self, source: StartSource, mask: Mask | None = None) -> Tensors:
+        return start_state(weights_of(source), self.table.recipe, self.store, mask).model
 
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])
@@ -135,7 +133,7 @@ def weights(bench: Bench) -> Measured:
     mask = bench.mask()
     if mask is None:
         raise MissingState("a dense network has no surviving weights to look at")
-    initial, final = start_state(bench.table.start, bench.table.recipe, bench.store).model, bench.state(0)  # type: ignore[arg-type]
+    initial, final = bench.start(None), bench.state(0)
     movement = analysis.movement(initial, final, mask, bench.mask(1))
     overall = next(row for row in movement.to_dict("records") if row["layer"] == "*")
     columns = analysis.surviving(initial, mask, (bench.table.options or {})["bins"]).to_dict("list")

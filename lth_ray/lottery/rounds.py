@@ -205,7 +205,5 @@ def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) 
                 "by, and a random mask has none; hang it on tickets"
             )
         final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
-    draws = rule.noise > 0 or rule.weights in ("redrawn", "constant") or rule.weights.startswith("shuffle")
-    seed = seed if draws else 0
-    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed)
+    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0)
     return replace(ticket, start=source, frozen=rule.pruned != "zero")

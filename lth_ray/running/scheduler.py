@@ -48,9 +48,8 @@ class LineageScheduler(TrialScheduler):
         self.diverged: set[str] = set()  # those of `done` that end in NaN
         self.undone: dict[str, Ending] = {}  # key -> why it will never be done
         self.endings: dict[str, Ending] = {}  # job -> why it ended before its last task
-        self._first: list[
-            Trial
-        ] = []  # staged when a process fell free: one of them is to have it, none that came later
+        # staged when a process fell free: one of them is to have it, and none that came later
+        self._first: list[Trial] = []
         self.active: dict[Trial, float] = {}  # trial -> when it got its slot; the first `slots` have one
         self.busy_s = 0.0  # slot-seconds of trials that have ended
         self._missing: dict[str, set[str]] = {}
