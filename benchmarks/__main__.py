@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import lenet_step
+from benchmarks import input, lenet_step
 from benchmarks.timing import Entry
 from lth_ray.training import environment
 
@@ -18,7 +18,7 @@ from lth_ray.training import environment
 def table(entries: list[Entry]) -> Table:
     """What was measured, as a reader wants it."""
     shown = Table(title="medians of paired ratios, interleaved in one process, one thread")
-    for heading in ("what", "measured", "quartiles", "target", "ours, ms", "eager step, ms", "n"):
+    for heading in ("what", "measured", "quartiles", "target", "ours, ms", "theirs, ms", "n"):
         shown.add_column(heading, justify="left" if heading == "what" else "right")
     for entry in entries:
         colour = "green" if entry.met else "red"
@@ -26,7 +26,7 @@ def table(entries: list[Entry]) -> Table:
             entry.name,
             f"[{colour}]{entry.value:.3g} {entry.unit}[/]",
             f"{entry.spread[0]:.3g} - {entry.spread[1]:.3g}",
-            f"<= {entry.target:g}",
+            f"{'>=' if entry.at_least else '<='} {entry.target:g}",
             f"{entry.ours_ms:.3f}",
             f"{entry.theirs_ms:.3f}",
             str(entry.n),
@@ -43,7 +43,7 @@ def main() -> None:
     if arguments.pairs < 2:
         parser.error(f"--pairs {arguments.pairs}: give at least 2, a spread needs them")
     torch.set_num_threads(1)
-    entries = lenet_step.entries(arguments.pairs)
+    entries = [*lenet_step.entries(arguments.pairs), *input.entries(arguments.pairs)]
     Console().print(table(entries))
     if arguments.json:
         figures = [{**asdict(entry), "met": entry.met} for entry in entries]

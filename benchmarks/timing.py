@@ -46,7 +46,10 @@ class Paired:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the report. value: what is judged, at most `target`; spread: its quartiles over n pairs."""
+    """One line of the report.
+
+    value: what is judged, at most `target`, or at least that where `at_least`; spread: its quartiles over n pairs.
+    """
 
     name: str
     unit: str
@@ -56,16 +59,34 @@ class Entry:
     ours_ms: float
     theirs_ms: float
     n: int
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value <= self.target
+        return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 def judged(name: str, unit: str, measured: Paired, *, target: float) -> Entry:
     """The report's line on a measurement."""
     spread, n = measured.quartiles, measured.n
     return Entry(name, unit, measured.ratio, spread, target, measured.ours_ms, measured.theirs_ms, n)
+
+
+def throughput(name: str, measured: Paired, *, target: float) -> Entry:
+    """The report's line on our throughput as a share of theirs, in percent, of at least `target`."""
+    shares = [100 / ratio for ratio in measured.ratios]
+    low, _, high = statistics.quantiles(shares, n=4)
+    return Entry(
+        name,
+        "%",
+        statistics.median(shares),
+        (low, high),
+        target,
+        measured.ours_ms,
+        measured.theirs_ms,
+        measured.n,
+        True,
+    )
 
 
 def paired(ours: Work, theirs: Work, *, pairs: int, units: Sequence[int] = (1, 1), warmups: int = 3) -> Paired:

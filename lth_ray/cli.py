@@ -32,9 +32,17 @@ def main(study: Study | Sequence[Study]) -> None:
     @click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
     @click.option("--address", help="A Ray cluster; by default a Ray of its own.")
     @click.option("--cpus", type=int, help="CPU cores for a Ray of its own; by default all.")
-    @click.option("--gpus-per-worker", type=float, default=0.0, show_default=True, help="Share of a GPU a training.")
+    @click.option("--workers", type=int, default=0, show_default=True, help="That train each network together.")
+    @click.option("--later-workers", type=int, help="For rounds after the dense one; by default as many.")
+    @click.option("--min-workers", type=int, help="Go on with so few when some are lost; by default wait for them.")
+    @click.option("--cpus-per-worker", type=float, default=1.0, show_default=True, help="Cores, those of loaders too.")
+    @click.option("--gpus-per-worker", type=float, default=0.0, show_default=True, help="Or a share of one.")
+    @click.option("--loaders", type=int, default=0, show_default=True, help="Processes that decode images, a worker.")
+    @click.option("--gpu-type", multiple=True, metavar="[GLOB=]TYPE", help="Pin jobs to a GPU type: 'k500/*=H100'")
+    @click.option("--concurrent", type=int, help="Trainings at a time; by default as many as the cluster holds now.")
     @click.option("--max-gpu-hours", type=float, help="Stop after so many GPU-hours (without GPUs: core-hours).")
     @click.option("--checkpoint-every-s", type=float, default=60.0, show_default=True, help="Within a training.")
+    @click.option("--checkpoint-every-steps", type=int, help="As well, so many steps.")
     def command(set_: tuple[str, ...], **flags: Any) -> None:
         launch = Launch(set=set_, **flags)
         _check_all(studies, launch)
@@ -158,6 +166,23 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
 
 
 @lth_ray.command()
+@click.option("--address", help="A Ray cluster, HOST:PORT or auto; by default only this machine is looked at.")
+@STORAGE
+@click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
+@click.option("--data-root", help="Where data sets are found.")
+@click.option("--data", help="A data set that every node must find alike, such as cifar10.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Of one training.")
+@click.option("--gpus-per-worker", type=click.FloatRange(0), default=0.0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool, **asked: Any) -> None:
+    """Says what a study would lack on this machine or cluster, and the remedy; exits 1 where there is a problem."""
+    from lth_ray.running.doctor.command import doctor
+    from lth_ray.running.doctor.examine import Asked
+
+    sys.exit(doctor(Asked(**asked), as_json))
+
+
+@lth_ray.command()
 @STORAGE
 @click.option("--yes", is_flag=True, help="Remove; without it, only say what would go.")
 @click.option("--grace-s", type=float, default=3600.0, show_default=True, help="Leave files younger than this alone.")
@@ -166,6 +191,42 @@ def gc(storage: str, yes: bool, grace_s: float) -> None:
     from lth_ray.running import reporting
 
     reporting.collect_garbage(Store.open(storage, writable=False), yes, grace_s, Console())
+
+
+@lth_ray.group()
+def data() -> None:
+    """Packs large image sets into shards for training, and checks them."""
+
+
+@data.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("--short-side", type=int, help="Pixels of larger images' short side; by default all stay as they are.")
+@click.option("--quality", type=int, default=90, show_default=True, help="Of JPEGs that are made anew.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out what cannot be read; it is named in the manifest.")
+@click.option("--shard-mb", type=int, default=128, show_default=True, help="Of SOURCE's images in a shard.")
+@click.option("--address", help="A Ray cluster; by default a Ray of its own.")
+@click.option("--cpus", type=int, help="CPU cores for a Ray of its own; by default all.")
+def pack(
+    source: str, target: str, short_side: int | None, quality: int, skip_corrupt: bool, shard_mb: int,
+    address: str | None, cpus: int | None,
+) -> None:  # fmt: skip
+    """Packs SOURCE (train/ and val/ with a folder per class, or Hugging Face Parquet files) into TARGET, a folder or
+    s3://BUCKET/PREFIX. Interrupted, the same command goes on."""
+    from lth_ray.data.packing import Options
+    from lth_ray.running import packing
+
+    options = Options(short_side, quality, shard_mb)
+    packing.pack(source, target, options, skip_corrupt, address, cpus, Console(stderr=True))
+
+
+@data.command()
+@click.argument("target")
+def verify(target: str) -> None:
+    """Reads every shard of the packed set TARGET and compares it with the manifest."""
+    from lth_ray.running import packing
+
+    sys.exit(1 if packing.verify(target, Console(stderr=True)) else 0)
 
 
 def _guarded(command: Callable[..., Any]) -> None:

@@ -53,12 +53,16 @@ class Model(Config):
 class Data(Config):
     """The images.
 
-    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH.
+    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH, which are kept in memory; or
+        imagenet or packed:PATH, which `lth-ray data pack` has made and which are read as they are needed.
     batch_size: images in a global batch, whatever the number of workers.
     validation: images taken out of the training set (by the constant `split_seed`); 0 for none.
-    augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip).
+    augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed
+        sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area, resized, and flip; Szegedy
+        et al. 2015).
     evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
-    image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped.
+    image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped; of
+        packed sets that of the crops, by default 224 (their short side is 256 / 224 of it where the centre is taken).
     target: what is learned: "labels"; "rotation", by how many quarters an image is turned (training turns it anew each
         time, evaluation always by the same; Gidaris et al. 2018); "random_labels" (Zhang et al. 2017), drawn once for
         each training and validation image by `split_seed`, while test images keep their own.
@@ -71,7 +75,7 @@ class Data(Config):
     _: KW_ONLY
     batch_size: int = option(check=whole(1))
     validation: int = option(check=whole(0))
-    augment: str = option("none", check=one_of("none", "flip", "crop_flip"))
+    augment: str = option("none", check=one_of("none", "flip", "crop_flip", "resized_crop_flip"))
     augment_padding: int = option(4, check=whole(1))
     split_seed: int = option(0, check=whole(0))
     image_size: int | None = option(None, check=maybe(whole(1)))
@@ -103,6 +107,12 @@ class Train(Config):
         "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
     warmup: the rate rises linearly from 0 over this length, by lr * (step + 1) / warmup.
     evaluate_every: validation and test sets are measured at these steps and at the last.
+    batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics; None for
+        the whole batch. Workers share whole groups, and a worker with several takes them one after another (gradient
+        accumulation): the result is the same however many workers there are.
+    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it.
+    precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
+    compile: train through torch.compile. These three change rounding, and so are part of the key.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
         `version` is part of the key: change it when the function changes.
@@ -127,6 +137,10 @@ class Train(Config):
     clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
     evaluate_every: Length = option(steps(100), check=a_length(positive=True))
     precision: str = option("fp32", check=one_of("fp32", "bf16"))
+    batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    sync_batch_norm: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    channels_last: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    compile: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
     version: str = option("1", check=a(str, "give a string"))
@@ -143,6 +157,11 @@ class Train(Config):
             raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
+        if self.sync_batch_norm and self.batch_norm_group is not None:
+            raise ConfigError(
+                f"Train.batch_norm_group = {self.batch_norm_group}: with sync_batch_norm statistics are the whole "
+                "batch's; leave one of them out"
+            )
         if self.loss is not None and self.step is not None:
             raise ConfigError(
                 "Train.loss and Train.step are both given: each replaces the training loss; leave one out"

@@ -1,6 +1,7 @@
 """Batches as a pure function of the step, so that training may start anywhere."""
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,6 +11,20 @@ from lth_ray.data.augment import apply_maps, map_codes, position_maps
 from lth_ray.data.dataset import Split
 from lth_ray.data.order import TURNS, draws, permutation
 from lth_ray.data.rotation import turn_codes, turn_maps
+
+Batch = tuple[Tensor, Tensor]  # inputs, float32 [B, C, H, W], and labels, int64 [B]
+
+
+class TrainingBatches(Protocol):
+    """What the training loop takes its images from."""
+
+    steps_per_epoch: int
+
+    def batch(self, step: int) -> Batch:
+        """This process's part of the global batch of the step-th step (from 0), on the data set's device."""
+
+    def close(self) -> None:
+        """Ends what helps to make batches; to be called once no more are needed."""
 
 
 class Normalisation:
@@ -38,6 +53,7 @@ class Batches:
     current epoch's order, so it costs most when steps jump between epochs.
     augment: "none"; "flip"; "crop_flip" (`padding` black pixels on each side, random crop, random flip).
     Images of a `turned` split are turned after that, by quarters that are drawn as the augmentation is.
+    part: the positions of each batch that are taken, a contiguous range inside range(batch_size); None for all.
     """
 
     def __init__(
@@ -50,13 +66,11 @@ class Batches:
         augmentation_seed: int,
         augment: str = "none",
         padding: int = 4,
+        part: range | None = None,
     ) -> None:
-        self.steps_per_epoch = len(split) // batch_size
-        if not self.steps_per_epoch:
-            raise ConfigError(
-                f"Data.batch_size = {batch_size}: there are {len(split)} training images; give at most that"
-            )
+        self.steps_per_epoch = steps_per_epoch(len(split), batch_size)
         self.batch_size = batch_size
+        self._part = checked_part(part, batch_size)
         self._device = split.images.device
         self._images, self._labels = split.images, split.labels
         self._normalise = Normalisation(mean, std, split.white, self._device)
@@ -69,21 +83,24 @@ class Batches:
         self._turn_maps = turn_maps(split.images.shape[-1]).to(self._device) if split.turned else None
         self._epoch = -1
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of the step-th step (from 0): inputs, float32 [B, C, H, W], and labels, int64 [B]."""
+    def batch(self, step: int) -> Batch:
+        """The part of the step-th step (from 0): inputs, float32 [len(part), C, H, W], and labels, int64."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._begin(epoch)
-        start = index * self.batch_size
-        rows = self._order.narrow(0, start, self.batch_size)
+        start, size = index * self.batch_size + self._part.start, len(self._part)
+        rows = self._order.narrow(0, start, size)
         pixels = self._images.index_select(0, rows)
         if self._maps is not None:
-            codes = self._codes.narrow(0, start, self.batch_size)
+            codes = self._codes.narrow(0, start, size)
             pixels = apply_maps(pixels, self._maps.index_select(0, codes))
         if self._turn_maps is not None:
-            quarters = self._quarters.narrow(0, start, self.batch_size)
+            quarters = self._quarters.narrow(0, start, size)
             return self._normalise(apply_maps(pixels, self._turn_maps.index_select(0, quarters))), quarters
         return self._normalise(pixels), self._labels.index_select(0, rows)
+
+    def close(self) -> None:
+        """Nothing to end: batches are made in this process."""
 
     def _begin(self, epoch: int) -> None:
         order_seed, augmentation_seed = self._seeds
@@ -98,17 +115,39 @@ class Batches:
         self._epoch = epoch
 
 
-def evaluation_batches(
-    split: Split, mean: Sequence[float], std: Sequence[float], size: int = 2000
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in order: inputs, float32 [<= size, C, H, W], and labels, int64; turned if the split is so.
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """floor(images / batch_size). ConfigError where that is nothing."""
+    if batch_size > images:
+        raise ConfigError(f"Data.batch_size = {batch_size}: there are {images} training images; give at most that")
+    return images // batch_size
 
-    A set that is evaluated often and is small in float32 is best kept: `list(evaluation_batches(...))`.
-    """
+
+def checked_part(part: range | None, batch_size: int) -> range:
+    """`part`, by default the whole batch. ValueError unless it is contiguous, inside the batch and not empty."""
+    part = range(batch_size) if part is None else part
+    if not part or part.step != 1 or part.start < 0 or part.stop > batch_size:
+        raise ValueError(f"part = {part}: give a contiguous range inside range({batch_size})")
+    return part
+
+
+def shared_out(n: int, share: tuple[int, int]) -> range:
+    """The positions in range(n) of the rank-th of `world` processes, share = (rank, world): each is one process's."""
+    rank, world = share
+    if not 0 <= rank < world:
+        raise ValueError(f"share = {share}: give (rank, world) with 0 <= rank < world")
+    return range(n * rank // world, n * (rank + 1) // world)
+
+
+def resident_evaluation(
+    split: Split, mean: Sequence[float], std: Sequence[float], size: int, share: tuple[int, int]
+) -> Iterator[Batch]:
+    """`evaluation_batches` of images in memory; turned if the split is so."""
     normalise = Normalisation(mean, std, split.white, split.images.device)
     maps = turn_maps(split.images.shape[-1]).to(split.images.device) if split.turned else None
-    for start in range(0, len(split), size):
-        pixels, labels = split.images[start : start + size], split.labels[start : start + size]
+    own = shared_out(len(split), share)
+    for start in range(own.start, own.stop, size):
+        stop = min(start + size, own.stop)
+        pixels, labels = split.images[start:stop], split.labels[start:stop]
         if maps is not None:
             pixels = apply_maps(pixels, maps.index_select(0, labels))
         yield normalise(pixels), labels

@@ -10,10 +10,10 @@ from lth_ray.config import ConfigError, Data, nearest
 from lth_ray.data.blur import blurred
 from lth_ray.data.cifar import CIFAR_SETS, cifar_source
 from lth_ray.data.dataset import (
+    AnySplit,
     Dataset,
     Identity,
     Source,
-    Split,
     check_split,
     hold_out,
     measured_statistics,
@@ -22,10 +22,11 @@ from lth_ray.data.dataset import (
 from lth_ray.data.digits import digits_source
 from lth_ray.data.folder import folder_source
 from lth_ray.data.idx import IDX_SETS, idx_source
+from lth_ray.data.packed import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
 from lth_ray.data.parquet import parquet_source
 from lth_ray.data.rotation import TURNS, to_be_turned
 
-NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "parquet:PATH", "folder:PATH")
+NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "folder:PATH", "packed:PATH")
 
 
 def identify(data: Data, data_root: str | Path | None = None) -> Identity:
@@ -35,19 +36,36 @@ def identify(data: Data, data_root: str | Path | None = None) -> Identity:
     Errors: ConfigError for an unknown name, a split that leaves nothing or a target or blur that the images do not
     allow; MissingDataset; DamagedDataset.
     """
+    _check_kind(data)
     return _as_asked(data, _identify(data.name, data.image_size, _root(data_root)))
 
 
-def load(data: Data, data_root: str | Path | None = None, device: str | torch.device = "cpu") -> Dataset:
+def load(
+    data: Data, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0
+) -> Dataset:
     """The images on `device`, `data.validation` of them held out by `data.split_seed`.
 
     Measured statistics are those of all training images that are not held out, sharp, so that neither `train_images`
     nor `blur` changes how an image is normalised.
     A process keeps the sets it used last; they are shared, so change no tensor in place.
-    A relative PATH and the errors are as in `identify`.
+    A relative PATH and the errors are as in `identify`. Of packed sets nothing is read yet, and statistics are those
+    of all their training images.
+    loaders: processes that decode a packed set's images for this one; 0 decodes them here.
     """
+    _check_kind(data)
     images_alone = replace(data, batch_size=1, augment="none", augment_padding=1, evaluation_images=None)
-    return _load(images_alone, _root(data_root), str(device))
+    return _load(images_alone, _root(data_root), str(device), loaders if is_packed(data.name) else 0)
+
+
+def _check_kind(data: Data) -> None:
+    """Images in memory and packed ones are augmented each in their own ways."""
+    if is_packed(data.name):
+        check_packed(data)
+    elif data.augment == "resized_crop_flip":
+        raise ConfigError(
+            "Data.augment = 'resized_crop_flip': only for packed sets (imagenet, packed:PATH); use none, flip or "
+            "crop_flip"
+        )
 
 
 def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
@@ -58,15 +76,29 @@ def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
             raise ConfigError(f"Data.name = {name!r}: give the folder, {kind}:PATH")
         place = (data_root or Path()) / Path(path).expanduser()
         return (parquet_source if kind == "parquet" else folder_source)(place, image_size)
-    if name == "imagenet":
-        raise ConfigError("Data.name = 'imagenet': not read yet; a subset that fits in memory is a parquet:PATH")
+    if is_packed(name):
+        return packed_source(name, image_size, data_root)
     if name not in NAMES:
         raise ConfigError(f"Data.name = {name!r}: no such data set; {nearest(name, NAMES)}")
     if image_size is not None:
-        raise ConfigError(f"Data.image_size = {image_size}: only for parquet: and folder: sets; leave it out")
+        raise ConfigError(f"Data.image_size = {image_size}: only for parquet:, folder: and packed sets; leave it out")
     if name in IDX_SETS:
         return idx_source(name, data_root)
     return cifar_source(name, data_root) if name in CIFAR_SETS else digits_source()
+
+
+def packed_source(name: str, image_size: int | None, data_root: Path | None) -> Source:
+    """A packed set as a data set. image_size: side of the crops, by default CROP_SIZE."""
+    found, size = find_packed(name, data_root), image_size or CROP_SIZE
+    manifest = found.manifest
+
+    def read() -> tuple[PackedSplit, PackedSplit]:
+        return found.split("train", size), found.split("test", size)
+
+    return Source(
+        manifest.digest, manifest.rows("train"), manifest.rows("test"), (3, size, size), len(manifest.classes), read,
+        (manifest.mean, manifest.std),
+    )  # fmt: skip
 
 
 def _root(data_root: str | Path | None) -> Path | None:
@@ -103,7 +135,7 @@ def _as_asked(data: Data, stored: Identity) -> Identity:
 
 
 @lru_cache(maxsize=4)
-def _load(data: Data, data_root: Path | None, device: str) -> Dataset:
+def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Dataset:
     source = find(data.name, data.image_size, data_root)
     identity = _as_asked(data, _identity(source))  # before images are decoded
     everything, test = source.read()
@@ -114,9 +146,9 @@ def _load(data: Data, data_root: Path | None, device: str) -> Dataset:
     if data.train_images is not None:
         train, _ = hold_out(everything, data.validation, data.split_seed, data.train_images)
     return Dataset(
-        train=_prepared(train, data).to(device),
-        validation=None if held_out is None else _prepared(held_out, data).to(device),
-        test=_prepared(test, data).to(device),
+        train=_prepared(train, data, loaders).to(device),
+        validation=None if held_out is None else _prepared(held_out, data, loaders).to(device),
+        test=_prepared(test, data, loaders).to(device),
         num_classes=identity.num_classes,
         input_shape=source.input_shape,
         mean=mean,
@@ -125,8 +157,10 @@ def _load(data: Data, data_root: Path | None, device: str) -> Dataset:
     )
 
 
-def _prepared(split: Split, data: Data) -> Split:
-    """The images blurred, and marked to be turned, where `data` says so."""
+def _prepared(split: AnySplit, data: Data, loaders: int) -> AnySplit:
+    """The images blurred, and marked to be turned, where `data` says so; packed ones with their loaders."""
+    if isinstance(split, PackedSplit):
+        return replace(split, loaders=loaders)
     if data.blur > 1:
         split = replace(split, images=blurred(split.images, data.blur))
     return to_be_turned(split) if data.target == "rotation" else split

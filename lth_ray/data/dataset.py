@@ -1,4 +1,4 @@
-"""What every data set becomes: uint8 images resident in memory, in two or three splits."""
+"""What every data set becomes: two or three splits of uint8 images in memory, or of encoded ones in shards."""
 
 import hashlib
 import math
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError
 from lth_ray.data.order import LABELS, SPLIT, draws, permutation
+from lth_ray.data.packed import PackedSplit
 
 Channels = tuple[float, ...]
 Shape = tuple[int, int, int]
@@ -40,17 +41,24 @@ class Split:
         """The first n images, or all where there are fewer; shares their memory."""
         return replace(self, images=self.images[:n], labels=self.labels[:n])
 
+    def relabelled(self, labels: Tensor) -> "Split":
+        """The same images with other labels."""
+        return replace(self, labels=labels.to(self.labels.device))
+
     def to(self, device: str | torch.device) -> "Split":
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+AnySplit = Split | PackedSplit
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set ready to train on. mean, std: per channel, on the 0..1 scale. digest: as in Identity."""
 
-    train: Split
-    validation: Split | None
-    test: Split
+    train: AnySplit
+    validation: AnySplit | None
+    test: AnySplit
     num_classes: int
     input_shape: Shape
     mean: Channels
@@ -85,7 +93,7 @@ class Source:
     n_test: int
     input_shape: Shape
     num_classes: int
-    read: Callable[[], tuple[Split, Split]]
+    read: Callable[[], tuple[AnySplit, AnySplit]]
     statistics: tuple[Channels, Channels] | None = None
 
 
@@ -112,8 +120,8 @@ def check_split(validation: int, train_images: int | None, n_train: int) -> None
 
 
 def hold_out(
-    split: Split, validation: int, split_seed: int, train_images: int | None = None
-) -> tuple[Split, Split | None]:
+    split: AnySplit, validation: int, split_seed: int, train_images: int | None = None
+) -> tuple[AnySplit, AnySplit | None]:
     """(the rest, `validation` images drawn at random), each in the order of `split`; (split, None) for none.
 
     train_images: the rest is cut to the so many that are drawn first (None: it is not). Of two numbers the larger
@@ -127,28 +135,35 @@ def hold_out(
     return split if len(rest) == len(split) else split.take(rest.sort().values), held_out
 
 
-def random_labels(split: Split, num_classes: int, split_seed: int) -> Split:
+def random_labels(split: AnySplit, num_classes: int, split_seed: int) -> AnySplit:
     """`split` with uniformly drawn labels; that of the i-th image depends on (split_seed, i) alone.
 
     Zhang et al. 2017 (arXiv:1611.03530, section 2). Scaling 32 bits favours no class by more than 1 in 2**32.
     """
     drawn = draws(split_seed, 0, len(split), LABELS) >> np.uint64(32)
     labels = (drawn * np.uint64(num_classes) >> np.uint64(32)).astype(np.int64)
-    return replace(split, labels=torch.from_numpy(labels).to(split.labels.device))
+    return split.relabelled(torch.from_numpy(labels))
 
 
-def measured_statistics(split: Split) -> tuple[Channels, Channels]:
+def measured_statistics(split: AnySplit) -> tuple[Channels, Channels]:
     """Each channel's mean and (population) standard deviation on the 0..1 scale, to 6 digits.
 
     Sums are exact integers taken from histograms, so that the result depends on no order of summation.
     """
-    means, deviations = [], []
+    assert isinstance(split, Split), "packed sets come with their statistics"
+    found = []
     for channel in split.images.unbind(1):
         counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()
-        n = sum(counts)
         total = sum(value * count for value, count in enumerate(counts))
-        squares = sum(value * value * count for value, count in enumerate(counts))
-        means.append(round(total / n / split.white, 6))
-        deviation = round(math.sqrt(n * squares - total * total) / n / split.white, 6)
+        found.append((sum(counts), total, sum(value * value * count for value, count in enumerate(counts))))
+    return statistics_of_sums(found, split.white)
+
+
+def statistics_of_sums(sums: Iterable[tuple[int, int, int]], white: int) -> tuple[Channels, Channels]:
+    """(means, deviations) from each channel's (number of pixels, their sum, the sum of their squares)."""
+    means, deviations = [], []
+    for n, total, squares in sums:
+        means.append(round(total / n / white, 6))
+        deviation = round(math.sqrt(n * squares - total * total) / n / white, 6)
         deviations.append(deviation or 1.0)  # a channel of one value is only shifted, not divided by zero
     return tuple(means), tuple(deviations)

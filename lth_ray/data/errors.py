@@ -14,3 +14,8 @@ class DamagedDataset(ConfigError):  # noqa: N818
 
     def __init__(self, where: str | Path, why: str, remedy: str = "replace the file by a fresh copy") -> None:
         super().__init__(f"{where}: {why}; {remedy}")
+        self._parts = str(where), why, remedy
+
+    def __reduce__(self) -> tuple[type["DamagedDataset"], tuple[str, str, str]]:
+        """Exceptions pickle by their message, which is not what this one is made from."""
+        return type(self), self._parts

@@ -17,6 +17,7 @@ SPLIT: Final = 2
 # 3 is lth_ray.pruning.draws
 TURNS: Final = 4
 LABELS: Final = 5
+CROPS: Final = 6
 
 
 def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[np.uint64]:
@@ -38,3 +39,13 @@ def permutation(seed: int, epoch: int, n: int, stream: int = ORDER) -> NDArray[n
     if (ranked[1:] == ranked[:-1]).any():
         order = np.argsort(words, kind="stable")
     return order.astype(np.int64, copy=False)
+
+
+def image_words(seed: int, epoch: int, position: int, n: int, stream: int = CROPS) -> list[int]:
+    """n independent 64-bit words for the image at one position of an epoch, of which no other image has any.
+
+    The position is the third counter word: up to 2**66 words may be drawn for an image.
+    """
+    counter = np.array([0, epoch, position, 0], dtype=np.uint64)
+    generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=counter)
+    return [int(word) for word in generator.random_raw(n)]

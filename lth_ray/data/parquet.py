@@ -33,7 +33,7 @@ def parquet_source(path: Path, image_size: int | None) -> Source:
         )
     train, test = encoded_split(folder, "train"), encoded_split(folder, tested)
     seen = int(max(train.labels.max(), test.labels.max())) + 1
-    return image_source(train, test, max(seen, _named_classes(folder)), image_size)
+    return image_source(train, test, max(seen, len(named_classes(folder))), image_size)
 
 
 def shards(folder: Path, split: str) -> list[Path]:
@@ -50,7 +50,7 @@ def shards(folder: Path, split: str) -> list[Path]:
 def encoded_split(folder: Path, split: str) -> EncodedSplit:
     """A split's labels and checksums; its images are read when they are asked for."""
     paths = shards(folder, split)
-    labels = np.concatenate([_labels(path) for path in paths])
+    labels = np.concatenate([stored_labels(path) for path in paths])
     if not len(labels):
         raise DamagedDataset(folder, f"the split {split} has no rows")
 
@@ -61,9 +61,9 @@ def encoded_split(folder: Path, split: str) -> EncodedSplit:
     return EncodedSplit(labels, [_sha256(path) for path in paths], encoded)
 
 
-def _labels(path: Path) -> NDArray[np.int64]:
-    column = _column(path, LABEL_COLUMNS)
-    values = _open(path).read(columns=[column]).column(column)
+def stored_labels(path: Path) -> NDArray[np.int64]:
+    column = column_name(path, LABEL_COLUMNS)
+    values = open_parquet(path).read(columns=[column]).column(column)
     if not pa.types.is_integer(values.type) or values.null_count:
         why = f"column {column} is {values.type} with {values.null_count} missing"
         raise DamagedDataset(path, why, "use whole numbers from 0 up")
@@ -74,9 +74,9 @@ def _labels(path: Path) -> NDArray[np.int64]:
 
 
 def _images(path: Path) -> Iterator[Encoded]:
-    column = _column(path, IMAGE_COLUMNS)
+    column = column_name(path, IMAGE_COLUMNS)
     row = 0
-    for batch in _open(path).iter_batches(ROWS, columns=[f"{column}.bytes"]):
+    for batch in open_parquet(path).iter_batches(ROWS, columns=[f"{column}.bytes"]):
         for data in batch.column(0).field("bytes"):
             if not data.is_valid:
                 raise DamagedDataset(path, f"row {row} has no image bytes", "store the images in the file")
@@ -84,8 +84,8 @@ def _images(path: Path) -> Iterator[Encoded]:
             row += 1
 
 
-def _column(path: Path, names: tuple[str, ...]) -> str:
-    schema = _open(path).schema_arrow
+def column_name(path: Path, names: tuple[str, ...]) -> str:
+    schema = open_parquet(path).schema_arrow
     found = next((name for name in names if name in schema.names), None)
     if found is None:
         raise DamagedDataset(
@@ -97,19 +97,19 @@ def _column(path: Path, names: tuple[str, ...]) -> str:
     return found
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DamagedDataset(path, f"is not a readable Parquet file ({error})") from None
 
 
-def _named_classes(folder: Path) -> int:
-    """How many classes the files' metadata names; a small sample need not show them all."""
+def named_classes(folder: Path) -> list[str]:
+    """The classes that the files' metadata names, if any; a small sample need not show them all."""
     path = shards(folder, "train")[0]
-    metadata = (_open(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+    metadata = (open_parquet(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
-    return len(features.get(_column(path, LABEL_COLUMNS), {}).get("names") or ())
+    return list(features.get(column_name(path, LABEL_COLUMNS), {}).get("names") or ())
 
 
 def _sha256(path: Path) -> str:

@@ -1,6 +1,6 @@
 """What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
-from lth_ray.lottery.carrying import carry_out
+from lth_ray.lottery.carrying import carry_out, stored
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execute import Outcome, execute
 from lth_ray.lottery.hanging import BranchResult
@@ -14,5 +14,5 @@ from lth_ray.lottery.tickets import Ticket, load_ticket
 __all__ = [
     "AnyTask", "BranchResult", "Costs", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket",
     "branch_row", "branch_rows", "carry_out", "early_stop", "execute", "load_ticket", "make_plan", "measurements",
-    "stops", "ticket_row", "ticket_rows",
+    "stops", "stored", "ticket_row", "ticket_rows",
 ]  # fmt: skip

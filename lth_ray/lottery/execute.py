@@ -1,5 +1,6 @@
 """Carries out one planned piece of training: from the nearest stored state, through checkpoints, to its record."""
 
+import copy
 import hashlib
 import json
 import time
@@ -13,6 +14,7 @@ import torch
 from lth_ray import probes, pruning
 from lth_ray.config import meaning
 from lth_ray.data import Dataset
+from lth_ray.lottery.checkpoints import Checkpoints
 from lth_ray.lottery.derivation import BACKEND
 from lth_ray.lottery.realise import (
     Mask,
@@ -30,7 +32,7 @@ from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
-from lth_ray.training import Pause, Recipe, Start, Supermask, environment, train_segment
+from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, environment, train_segment
 
 
 @dataclass(frozen=True)
@@ -62,33 +64,68 @@ class Progress:
         return self.seconds + time.monotonic() - self.began
 
 
-def execute(task: Task, store: Store, dataset: Dataset, device: str, checkpoint_every_s: float) -> Outcome:
+@dataclass(frozen=True)
+class Work:
+    """What there is to train: `task`, or the part of it that an earlier run, whose `record` stands, has left out."""
+
+    task: Task
+    record: Record | None
+    mask: Mask | None
+    progress: Progress
+
+
+def execute(
+    task: Task, store: Store, dataset: Dataset, device: str, clock: Clock | None = None, team: Team = ALONE
+) -> Outcome:
     """Trains `task.segment` and publishes its record unless that is done; what was published first stands.
 
+    In a team the leader alone touches the store; the others are told what they need of it.
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
     """
     began = time.monotonic()
+    work = team.told(lambda: _prepare(task, store, dataset, began, environment(device, team.size)))
+    if isinstance(work, Outcome):
+        return work
+    model = network(work.task.segment, work.mask)
+    last = _train(work, store, model.to(device), dataset, clock or Clock(), team)
+    record = team.told(lambda: _finish(work, store, model, last))
+    steps = last.step - work.progress.start.step
+    return Outcome(record if task.measured else None, steps, time.monotonic() - began)
+
+
+def _prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dict[str, Any]) -> Work | Outcome:
+    """Where training sets out from; or the outcome, where nothing is left to be done."""
     record = _published(task, store, dataset)
     making = task
     if record is not None:
-        missing = task.missing(store)
-        if record["diverged_at"] is not None or not missing:
-            store.drop_checkpoints(task.key)
-            discard(task, store)
-            return Outcome(record if task.measured else None, 0, 0.0)
+        outcome = nothing_left(task, store, record)
+        if outcome is not None:
+            return outcome
         if task.measured:  # another run was first, and did not keep all that this one's study needs
-            making = task.for_states(missing)
+            making = task.for_states(task.missing(store))
     mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
-    model = network(task.segment, mask)
-    progress = _beginning(making, store, mask, began, device)
-    last = _train(making, store, model.to(device), dataset, mask, progress, checkpoint_every_s)
-    if making.measured:
-        record = _publish(making, store, _record(making, store, model, mask, last, progress), progress.contents)
-    probes.point("published")
-    store.drop_checkpoints(making.key)
+    return Work(making, record, mask, _beginning(making, store, mask, began, here))
+
+
+def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
+    """The outcome of a task whose segment is finished with all the states that it is to keep; else None."""
+    if record["diverged_at"] is None and task.missing(store):
+        return None
+    store.drop_checkpoints(task.key)
     discard(task, store)
-    steps = last.step - progress.start.step
-    return Outcome(record if task.measured else None, steps, time.monotonic() - began)
+    return Outcome(record if task.measured else None, 0, 0.0)
+
+
+def _finish(work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+    """The record that stands."""
+    task, record = work.task, work.record
+    if task.measured:
+        own = _record(task, store, model, work.mask, last, work.progress)
+        record = _publish(task, store, own, work.progress.contents)
+    probes.point("published")
+    store.drop_checkpoints(task.key)
+    discard(task, store)
+    return record
 
 
 def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
@@ -103,32 +140,32 @@ def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
     return None
 
 
-def _train(
-    task: Task, store: Store, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, progress: Progress,
-    checkpoint_every_s: float,
-) -> Pause:  # fmt: skip
-    """Trains to the end, keeping states and checkpoints on the way; the last pause."""
-    segment, last = task.segment, None
-    applied = None if segment.learned else mask  # a learned mask lies within it, as the network itself sees to
-    for last in train_segment(
-        task.key, segment.recipe, model, dataset, applied, segment.seeds, progress.start, segment.last,
-        first=segment.first, pauses=task.states, checkpoint_every_s=checkpoint_every_s, measured=task.measured,
-        frozen=segment.frozen,
-    ):  # fmt: skip
-        if last.step in task.states and last.finite and not (segment.starts_anew and last.step == segment.first):
-            _keep(task, store, last, progress)
-        if last.due and last.finite and last.step < segment.last:
-            _checkpoint(task, store, last, progress)
+def _train(work: Work, store: Store, model: torch.nn.Module, dataset: Dataset, clock: Clock, team: Team) -> Pause:
+    """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
+    task, segment, last = work.task, work.task.segment, None
+    applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
+    with Checkpoints(store, task.key, clock.written) as checkpoints:
+        for last in train_segment(
+            task.key, segment.recipe, model, dataset, applied, segment.seeds, work.progress.start, segment.last,
+            first=segment.first, pauses=task.states, clock=clock, measured=task.measured, frozen=segment.frozen,
+            team=team,
+        ):  # fmt: skip
+            if not (team.leads and last.finite):
+                continue
+            if last.step in task.states and not (segment.starts_anew and last.step == segment.first):
+                _keep(task, store, last, work.progress)
+            if last.due and last.step < segment.last:
+                checkpoints.save(last.run, _journal(last, work.progress))
     assert last is not None
     return last
 
 
-def _beginning(task: Task, store: Store, mask: Mask | None, began: float, device: str) -> Progress:
+def _beginning(task: Task, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
     """From the newest checkpoint; for a task that only makes states, else from the nearest stored one; else the start.
 
     Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
     """
-    segment, missing, here = task.segment, task.missing(store), [environment(device)]
+    segment, missing = task.segment, task.missing(store)
     contents = {}
     if segment.starts_anew and segment.first in missing:
         state = segment_start(segment, mask, store)
@@ -141,11 +178,11 @@ def _beginning(task: Task, store: Store, mask: Mask | None, began: float, device
         start = Start(
             checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"], kept["loss_steps"]
         )
-        earlier = [known for known in kept["environments"] if known not in here]
+        earlier = [known for known in kept["environments"] if known != here]
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
-        return Progress(start, earlier + here, began, kept["started_at"], kept["seconds"], contents)
+        return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
     snapshot = None if task.measured else _nearest_snapshot(task, store, wanted)
-    return Progress(snapshot or _first(task, store, mask), here, began, contents=contents)
+    return Progress(snapshot or _first(task, store, mask), [here], began, contents=contents)
 
 
 def _first(task: Task, store: Store, mask: Mask | None) -> Start:
@@ -174,15 +211,14 @@ def _keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
     progress.contents[pause.step] = digest
 
 
-def _checkpoint(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
+def _journal(pause: Pause, progress: Progress) -> dict[str, Any]:
+    """What a checkpoint holds beside the state; a copy, as it is written while training goes on."""
     run = pause.run
-    journal = {
+    return copy.deepcopy({
         "rows": pause.journal, "loss_sum": float(run.loss_sum), "loss_steps": run.loss_steps,
         "started_at": progress.started_at, "seconds": progress.spent_s, "environments": progress.environments,
         "contents": progress.contents,
-    }  # fmt: skip
-    store.save_checkpoint(task.key, pause.step, run.model.state_dict(), run.optimizer.state_dict(), journal)
-    probes.point("checkpointed")
+    })  # fmt: skip
 
 
 def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, str]) -> Record:

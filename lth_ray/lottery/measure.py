@@ -13,13 +13,15 @@ import torch
 
 from lth_ray import analysis, models, probes
 from lth_ray.data import Dataset, Split, evaluation_batches
+from lth_ray.data.packed import PackedSplit
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
 from lth_ray.lottery.sources import StartSource, weights_of
+from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import TableTask
 from lth_ray.store import Store
-from lth_ray.training import environment, evaluate
+from lth_ray.training import ALONE, Team, environment, evaluate
 
 Tensors = dict[str, torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -41,6 +43,7 @@ class Bench:
     store: Store
     dataset: Dataset
     device: str
+    team: Team = ALONE
 
     def state(self, number: int) -> Tensors:
         """A trained state; pruned weights hold what they held in training."""
@@ -57,16 +60,17 @@ class Bench:
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])
 
-    def batches(self, split: Split) -> Iterator[Batch]:
-        """Of its images those that training's evaluations measure, too."""
+    def batches(self, split: Split | PackedSplit, team: Team = ALONE) -> Iterator[Batch]:
+        """Of its images those that training's evaluations measure, too: this process's share of them."""
         limit = self.table.recipe.data.evaluation_images
-        return evaluation_batches(split if limit is None else split.first(limit), self.dataset.mean, self.dataset.std)
+        part = split if limit is None else split.first(limit)
+        return evaluation_batches(part, self.dataset.mean, self.dataset.std, share=(team.rank, team.size))
 
     def errors(self, model: torch.nn.Module) -> dict[str, float]:
         """Loss and error on the training and the test set."""
         found: dict[str, float] = {}
         for name, split in (("test", self.dataset.test), ("train", self.dataset.train)):
-            measured = evaluate(model, self.batches(split), self.table.recipe.train)
+            measured = evaluate(model, self.batches(split, self.team), self.table.recipe.train, self.team)
             found |= {f"{name}_loss": measured.loss, f"{name}_error": 1 - measured.accuracy}
         return found
 
@@ -160,20 +164,42 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
 }  # fmt: skip
 
 
-def measure(task: TableTask, store: Store, dataset: Dataset, device: str) -> Outcome:
+def measure(task: TableTask, store: Store, dataset: Dataset, device: str, team: Team = ALONE) -> Outcome:
     """Measures a table and publishes it unless that is done; what was published first stands.
 
+    A team shares the images; each of its processes reads the states for itself, and the leader publishes.
     Raises MissingState where a state is not there any more: a new plan makes that again.
     """
-    began, started_at, table = time.monotonic(), datetime.now(UTC).isoformat(), task.table
+    began, started_at = time.monotonic(), datetime.now(UTC).isoformat()
+    record, host = team.told(lambda: _found(task, store))
+    if record is not None:
+        return Outcome(record, 0, 0.0)
+    measured = MEASURES[task.table.kind](Bench(task.table, store, dataset, device, team))
+    team.meet()  # nobody reads states any more: they may go
+    about = {
+        "started_at": started_at,
+        "seconds": round(time.monotonic() - began, 3),
+        "environment": environment(device, team.size),
+    }
+    record = team.told(lambda: _published(task, store, measured, host, about))
+    return Outcome(record, 0, time.monotonic() - began)
+
+
+def _found(task: TableTask, store: Store) -> tuple[Record | None, Record]:
+    """The record where it was measured already, and that of the segment whose mask it has."""
     record = stored_record(store, task.key, of_table=True)
     if record is not None:
         discard(task, store)
-        return Outcome(record, 0, 0.0)
-    host = stored_record(store, table.of[0])
+        return record, {}
+    host = stored_record(store, task.table.of[0])
     if host is None:
-        raise MissingState(f"{store.uri}: there is no segment {table.of[0]}; run the study again to make it")
-    measured = MEASURES[table.kind](Bench(table, store, dataset, device))
+        raise MissingState(f"{store.uri}: there is no segment {task.table.of[0]}; run the study again to make it")
+    return None, host
+
+
+def _published(task: TableTask, store: Store, measured: Measured, host: Record, about: Record) -> Record:
+    """The record that stands, once it is in the store and what it was made from may go."""
+    table = task.table
     values = {name: _finite(value) for name, value in measured.values.items()}
     content = json.dumps([values, measured.columns])
     record = {
@@ -186,9 +212,7 @@ def measure(task: TableTask, store: Store, dataset: Dataset, device: str) -> Out
         "content": hashlib.sha256(content.encode()).hexdigest(),
         "mask": None,
         "diverged_at": None,
-        "started_at": started_at,
-        "seconds": round(time.monotonic() - began, 3),
-        "environment": environment(device),
+        **about,
     }
     while not store.publish_table(table.key, record):
         first = stored_record(store, table.key, of_table=True)
@@ -197,7 +221,7 @@ def measure(task: TableTask, store: Store, dataset: Dataset, device: str) -> Out
             break
     probes.point("published")
     discard(task, store)
-    return Outcome(record, 0, time.monotonic() - began)
+    return record
 
 
 def _finite(value: float | None) -> float | None:

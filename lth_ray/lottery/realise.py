@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from lth_ray import models, pruning
 from lth_ray.config import meaning, subseed
-from lth_ray.data import Batches, Dataset
+from lth_ray.data import Dataset, training_batches
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
@@ -175,7 +176,8 @@ def evidence_batch(recipe: Recipe, dataset: Dataset, order: int) -> tuple[torch.
     """The first images of the training order, as they are: a batch, or ten a class where that is more."""
     size = max(recipe.data.batch_size, IMAGES_A_CLASS * dataset.num_classes)
     size = min(size, len(dataset.train))
-    return Batches(dataset.train, dataset.mean, dataset.std, size, order, 0).batch(0)
+    plain = replace(recipe.data, batch_size=size, augment="none")
+    return training_batches(dataset, plain, order, 0).batch(0)
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:

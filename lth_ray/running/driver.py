@@ -67,7 +67,17 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
     study = launched(study, launch)
     store = Store.open(launch.storage)
     history.check_same_study(store, study)
-    return make_plan(study, launch.data_root, store), store
+    plan = make_plan(study, launch.data_root, store)
+    check_workers(plan, launch)
+    return plan, store
+
+
+def check_workers(plan: Plan, launch: Launch) -> None:
+    """Raises ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
+    recipes = {id(task.recipe): task.recipe for task in plan.tasks.values()}
+    for recipe in recipes.values():
+        for size in (launch.workers, launch.later_workers):
+            recipe.check_workers(size or 1)
 
 
 def _counts(plan: Plan) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.data import Batches, Dataset, evaluation_batches, load
+from lth_ray.data import Dataset, evaluation_batches, load, training_batches
 from lth_ray.lottery import Plan, TableTask, Task
 from lth_ray.lottery.realise import build
-from lth_ray.training import Recipe, Run, evaluate, train
+from lth_ray.training import Clock, Recipe, Run, evaluate, train
 
 TIMED_S = 0.5
 
@@ -58,14 +58,11 @@ def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
     if name not in _timings:
         dataset = load(recipe.data, data_root, "cpu")
         model = build(recipe, seed=0)
-        batches = Batches(
-            dataset.train, dataset.mean, dataset.std, recipe.data.batch_size, 0, 0, recipe.data.augment,
-            recipe.data.augment_padding,
-        )  # fmt: skip
+        batches = training_batches(dataset, recipe.data, 0, 0)
         run = Run("timing", recipe, model, batches, 0, None, 0)
         train(run, 2)
         began, before = time.monotonic(), run.step
-        train(run, recipe.total_steps, began + TIMED_S)
+        train(run, recipe.total_steps, Clock(TIMED_S))
         step_s = (time.monotonic() - began) / max(1, run.step - before)
         size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
         _timings[name] = step_s, _evaluation_s(run, dataset, recipe), size

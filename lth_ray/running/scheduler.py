@@ -19,7 +19,8 @@ CANCEL_POLL_S = 2.0
 
 
 class LineageScheduler(TrialScheduler):
-    """Holds every trial back until what it needs is done, and runs at most `slots` at a time.
+    """Holds every trial back until what it needs is done, and runs at most `slots` at a time: a number, or what gives
+    it as a cluster grows and shrinks.
 
     A trial is added PAUSED, before Tune files it by its status, and so needs no actor until it is chosen: Tune
     itself starts every PENDING one. No hook looks at all trials, so that a decision costs the same among thousands.
@@ -35,14 +36,15 @@ class LineageScheduler(TrialScheduler):
 
     def __init__(
         self,
-        slots: int,
+        slots: int | Callable[[], int],
         priorities: Mapping[str, int],
         stop_below: Mapping[str, float] | None = None,
         cancelled: Callable[[], set[str]] = set,
         ahead: int = 0,
     ) -> None:
         super().__init__()
-        self.slots, self.ahead = slots, ahead
+        self.room = slots
+        self.slots, self.ahead = self._room(), ahead
         self.priorities, self.stop_below, self.cancelled = priorities, stop_below or {}, cancelled
         self.done: set[str] = set()  # keys that are in the store
         self.diverged: set[str] = set()  # those of `done` that end in NaN
@@ -115,6 +117,9 @@ class LineageScheduler(TrialScheduler):
 
     def debug_string(self) -> str:
         return f"{min(len(self.active), self.slots)} of {self.slots} slots in use, {len(self._heap)} trials ready"
+
+    def _room(self) -> int:
+        return self.room() if callable(self.room) else self.room
 
     # Keys -------------------------------------------------------------------------------------------------------
 
@@ -198,6 +203,7 @@ class LineageScheduler(TrialScheduler):
         if now - self._polled < CANCEL_POLL_S:
             return
         self._polled = now
+        self.slots = self._room()
         for lineage in self.cancelled():
             trial = self._trials.get(lineage)
             if trial is not None and not trial.is_finished() and lineage not in self.endings:

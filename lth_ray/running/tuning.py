@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,18 @@ from ray import tune
 from lth_ray.config import ConfigError, Launch
 from lth_ray.lottery import Plan
 from lth_ray.running import history
+from lth_ray.running.notices import Draining, Notices, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
+from lth_ray.running.settings import Settings
 from lth_ray.running.signals import signals
-from lth_ray.running.trial import Settings, trial
+from lth_ray.running.trial import trial
 from lth_ray.running.watch import Interrupted, Watch
+from lth_ray.running.workers import Workers
 from lth_ray.store import StorageError, Store
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
+DRAINING_POLL_S = 2.0
 OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
 
@@ -28,32 +33,50 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
+    workers = Workers.asked(launch)
     with _connected(launch, scratch):
-        per_trial = {"CPU": 1.0} | ({"GPU": launch.gpus_per_worker} if launch.gpus_per_worker else {})
+        if launch.concurrent is None:
+            workers.check_cluster(ray.cluster_resources())
+        board = Notices.remote()  # type: ignore[attr-defined]
+        settings = Settings(
+            store, launch.data_root, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
+            str(scratch / "train"), board,
+        )  # fmt: skip
         scheduler = LineageScheduler(
-            _slots(per_trial), plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name), ahead=1
-        )
-        settings = Settings(store, launch.data_root, launch.checkpoint_every_s)
+            lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
+            plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name), ahead=1,
+        )  # fmt: skip
         configs = [{"job": job, "settings": settings} for job in plan.jobs]
         tuner = tune.Tuner(
-            tune.with_resources(lambda config: trial(config["trial"]), tune.PlacementGroupFactory([per_trial])),
+            tune.with_resources(
+                lambda config: trial(config["trial"]), lambda config: workers.placement(config["trial"]["job"])
+            ),
             param_space={"trial": tune.grid_search(configs)},
             tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=str(scratch / "tune"),
-                callbacks=[Listener(watch, scheduler, launch.max_gpu_hours, launch.gpus_per_worker)],
+                callbacks=[Listener(watch, scheduler, launch.max_gpu_hours, _gpus(launch), board)],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
             ),
         )
         with signals():
-            tuner.fit()
+            try:
+                tuner.fit()
+            except Interrupted:
+                last_checkpoints(board)
+                raise
         for job in plan.jobs:
             if job.id in scheduler.endings:
                 watch.on_end(job, scheduler.endings[job.id])
             elif any(task.key not in scheduler.done for task in job.tasks):
                 watch.on_end(job, Ending("Tune ended before it was done"))
+
+
+def _gpus(launch: Launch) -> float:
+    """Of a trial at work."""
+    return launch.gpus_per_worker * max(1, launch.workers)
 
 
 @contextmanager
@@ -75,23 +98,14 @@ def _connected(launch: Launch, scratch: Path) -> Iterator[None]:
             raise ConfigError(f"--address {where}: no Ray cluster answers ({why}); start one or leave it out") from None
     else:
         ray.init(
-            address="local", num_cpus=launch.cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
+            address="local", num_cpus=launch.cpus, object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=launch.workers > 0,  # Ray Train asks it for the workers that a dead trial has left behind
             _temp_dir=str(scratch / "ray"), **quiet,
         )  # fmt: skip
     try:
         yield
     finally:
         ray.shutdown()
-
-
-def _slots(per_trial: dict[str, float]) -> int:
-    """How many trials the cluster holds at a time. Raises ConfigError where it cannot hold one."""
-    total = ray.cluster_resources()
-    for name, amount in per_trial.items():
-        if total.get(name, 0) < amount:
-            flag = "--gpus-per-worker" if name == "GPU" else "--cpus"
-            raise ConfigError(f"{flag}: a training needs {amount:g} {name}, and Ray has {total.get(name, 0):g} in all")
-    return int(min(total[name] / amount for name, amount in per_trial.items()))
 
 
 def _stop_below(plan: Plan) -> dict[str, float]:
@@ -117,9 +131,10 @@ class Listener(tune.Callback):
     """Passes Tune's results on to the driver's watch."""
 
     def __init__(
-        self, watch: Watch, scheduler: LineageScheduler, max_hours: float | None, gpus_per_trial: float
+        self, watch: Watch, scheduler: LineageScheduler, max_hours: float | None, gpus_per_trial: float, board: Any
     ) -> None:
         self.watch, self.scheduler, self.max_hours, self.gpus = watch, scheduler, max_hours, gpus_per_trial
+        self.board, self.draining, self.looked = board, Draining(), 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks into a snapshot, which is never restored from: the store is the state."""
@@ -135,3 +150,7 @@ class Listener(tune.Callback):
             kind = "GPU-hours" if self.gpus else "core-hours"
             self.watch.console.print(f"stopping: {hours:.3g} {kind} are spent of --max-gpu-hours {self.max_hours:g}")
             raise Interrupted(3)
+        if time.monotonic() - self.looked > DRAINING_POLL_S:
+            self.looked = time.monotonic()
+            if self.draining.news():
+                self.board.give.remote()

@@ -1,13 +1,16 @@
 """The one training loop, evaluation, optimizers and schedules."""
 
+from lth_ray.training.clock import Clock
 from lth_ray.training.environment import environment
 from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, State, masked_start, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
+from lth_ray.training.team import ALONE, Team, TeamBroken
 
 __all__ = [
-    "COLUMNS", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State", "Supermask", "environment",
-    "evaluate", "masked_start", "supermask_state", "train", "train_segment",
+    "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State",
+    "Supermask", "Team", "TeamBroken", "environment", "evaluate", "masked_start", "supermask_state", "train",
+    "train_segment",
 ]  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 
-@lru_cache(maxsize=4)
-def environment(device: str) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def environment(device: str, world_size: int = 1) -> dict[str, Any]:
     """Device model, instruction set, threads, world size and library versions, as plain data."""
     packages = {}
     for name in ("torch", "torchvision", "numpy", "lth_ray"):
@@ -24,7 +24,7 @@ def environment(device: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "world_size": 1,
+        "world_size": world_size,
         "python": platform.python_version(),
         "platform": sys.platform,
         "packages": packages,

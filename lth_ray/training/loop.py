@@ -1,19 +1,23 @@
 """The training loop. Every weight that lth_ray trains is trained here."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from lth_ray import probes
-from lth_ray.data import Batches
+from lth_ray.data import TrainingBatches
+from lth_ray.training.clock import Clock
+from lth_ray.training.gradients import Batch, Gradients
 from lth_ray.training.loss import precision_context, training_step
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.team import ALONE, Team
 
 Mask = dict[str, torch.Tensor]
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so that consecutive steps get distinct seeds
+GROUP_STRIDE = 0xD1B54A32D192ED03  # odd as well: the groups of a step
 
 
 @dataclass
@@ -28,19 +32,27 @@ class Run:
     key: str
     recipe: Recipe
     model: torch.nn.Module
-    batches: Batches
+    batches: TrainingBatches
     dropout_seed: int
     mask: Mask | None
     step: int
     frozen: bool = False
+    team: Team = ALONE
     optimizer: torch.optim.Optimizer = field(init=False)
     kept: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     held: list[torch.Tensor] = field(init=False)
     loss_sum: torch.Tensor = field(init=False)
     loss_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    gradients: Gradients = field(init=False)
+    forward: Any = field(init=False)  # the model, or what torch.compile makes of it
 
     def __post_init__(self) -> None:
+        recipe, size = self.recipe, self.team.size
+        group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
+        self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size)
+        # never "max-autotune", which chooses kernels by a timing
+        self.forward = torch.compile(self.model, dynamic=False) if recipe.train.compile else self.model
         self.optimizer = build_optimizer(self.recipe.train, self.model)
         parameters = dict(self.model.named_parameters())
         masked = self.mask.items() if self.mask else ()
@@ -54,24 +66,21 @@ class Run:
         return next(self.model.parameters()).device
 
 
-def train(run: Run, stop: int, deadline: float = float("inf")) -> None:
-    """Takes optimizer steps until run.step == stop or, after at least one, time.monotonic() passes `deadline`.
+def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
+    """Takes optimizer steps until run.step == stop or, after at least one, `clock` says that a checkpoint is due;
+    whether it is due.
 
     A pruned weight's gradient is zeroed before the optimizer sees it: a weight that starts at zero with no
     momentum then keeps both at exactly zero under each optimizer here, weight decay included. Weights frozen at
     other values are put back, since weight decay moves them.
     """
-    model, optimizer, recipe = run.model.train(), run.optimizer, run.recipe
-    compute_loss, device, clip = training_step(recipe.train), run.device, recipe.train.clip_norm
+    model, optimizer, recipe, losses = run.model.train(), run.optimizer, run.recipe, group_losses(run)
+    clip = recipe.train.clip_norm
     while run.step < stop:
-        seed_dropout(run.dropout_seed, run.step, device)
-        batch = run.batches.batch(run.step)
-        with precision_context(recipe.train.precision, device):
-            loss, run.metrics = compute_loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), losses)
         if run.kept:
-            gradients = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
-            torch._foreach_mul_([g for g, _ in gradients], [kept for _, kept in gradients])
+            masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
+            torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         lr = recipe.lr(run.step)
@@ -81,12 +90,28 @@ def train(run: Run, stop: int, deadline: float = float("inf")) -> None:
         if run.frozen:
             hold_pruned(run)
         optimizer.zero_grad()
-        run.loss_sum += loss.detach()
+        run.loss_sum += loss
         run.loss_steps += 1
         run.step += 1
         probes.step(run.key, run.step)
-        if time.monotonic() >= deadline:
-            return
+        if clock is not None and clock.due(run.step):
+            return True
+    return False
+
+
+def group_losses(run: Run) -> Callable[[Batch, int], tuple[torch.Tensor, dict[str, Any]]]:
+    """Takes one group of the present step's batch through the network: its mean loss, with dropout of its own."""
+    recipe, device, compute_loss = run.recipe, run.device, training_step(run.recipe.train)
+
+    def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
+        seed_dropout(run.dropout_seed, run.step, device, number)
+        inputs, labels = batch
+        if recipe.train.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with precision_context(recipe.train.precision, device):
+            return compute_loss(run.forward, (inputs, labels))
+
+    return losses
 
 
 @torch.no_grad()
@@ -97,9 +122,9 @@ def hold_pruned(run: Run) -> None:
     mask_optimizer(run.optimizer, run.kept)
 
 
-def seed_dropout(seed: int, step: int, device: torch.device) -> None:
-    """Makes a step's dropout depend on nothing but (seed, step)."""
-    mixed = (seed + step * SEED_STRIDE) % (1 << 63)
+def seed_dropout(seed: int, step: int, device: torch.device, group: int = 0) -> None:
+    """Makes the dropout of a group of a step's batch depend on nothing but (seed, step, group)."""
+    mixed = (seed + step * SEED_STRIDE + group * GROUP_STRIDE) % (1 << 63)
     torch.default_generator.manual_seed(mixed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(mixed)

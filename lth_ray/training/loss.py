@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lth_ray.config import Train
+from lth_ray.training.team import ALONE, Team
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Step = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
@@ -41,14 +42,17 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> Evaluation:
-    """Measures `model` in evaluation mode over every image of `batches`, once each."""
+def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train, team: Team = ALONE) -> Evaluation:
+    """Measures `model` in evaluation mode over every image of `batches`, once each; those of the whole team's."""
     was_training = model.training
     model.eval()
-    loss_sum: torch.Tensor | float = 0.0
-    right: torch.Tensor | int = 0
+    device = next(model.parameters()).device
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    right = torch.zeros((), dtype=torch.int64, device=device)
     n = 0
     for inputs, labels in batches:
+        if train.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with precision_context(train.precision, inputs.device):
             logits = model(inputs)
             if train.loss is None:
@@ -59,4 +63,5 @@ def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> 
         right = right + (logits.argmax(1) == labels).sum()
         n += len(labels)
     model.train(was_training)
-    return Evaluation(float(loss_sum) / n, int(right) / n, n)
+    sums = team.add(torch.stack([loss_sum, right.double(), torch.full_like(loss_sum, n)])).tolist()
+    return Evaluation(sums[0] / sums[2], sums[1] / sums[2], int(sums[2]))

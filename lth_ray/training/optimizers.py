@@ -23,6 +23,14 @@ def build_optimizer(train: Train, model: torch.nn.Module) -> torch.optim.Optimiz
     return kind(parameters, lr=train.lr, betas=train.betas, eps=train.eps, weight_decay=decay, fused=True)
 
 
+def lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Gives state that was loaded the memory layout of its parameter, which the fused kernels take for granted."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def mask_optimizer(optimizer: torch.optim.Optimizer, masked: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Zeroes the state (momentum, second moments) of pruned weights, for a restored optimizer.
 

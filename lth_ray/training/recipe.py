@@ -30,6 +30,11 @@ class Recipe:
                 f"Train.length = {self.train.length}: no step at all with {self.steps_per_epoch} steps an epoch; "
                 "lengthen it"
             )
+        if self.data.batch_size % self.group:
+            raise ConfigError(
+                f"Train.batch_norm_group = {self.group}: it does not divide Data.batch_size = {self.data.batch_size}; "
+                "give a divisor"
+            )
         for name in ("warmup", "milestones"):
             value = getattr(self.train, name)
             for point in value if isinstance(value, tuple) else (value,):
@@ -65,6 +70,29 @@ class Recipe:
     @cached_property
     def evaluate_every(self) -> int:
         return max(1, self.steps(self.train.evaluate_every))
+
+    @property
+    def group(self) -> int:
+        """Images that go through the network at a time."""
+        return self.train.batch_norm_group or self.data.batch_size
+
+    def admits(self, workers: int) -> bool:
+        """Whether so many workers may train it together: whole groups each or, with sync_batch_norm, equal shares."""
+        shared = self.data.batch_size if self.train.sync_batch_norm else self.data.batch_size // self.group
+        return shared % workers == 0
+
+    def check_workers(self, workers: int) -> None:
+        """Raises ConfigError for a number of workers that would change the science."""
+        if self.admits(workers):
+            return
+        size, groups = self.data.batch_size, self.data.batch_size // self.group
+        remedy = f"give a divisor of {groups}, or smaller groups by Train(batch_norm_group=...), which is a new recipe"
+        if self.train.sync_batch_norm:
+            raise ConfigError(f"--workers {workers}: it does not divide Data.batch_size = {size}; give a divisor")
+        raise ConfigError(
+            f"--workers {workers}: a batch of {size} images is {groups} group{'s' * (groups > 1)} of {self.group} "
+            f"(Train.batch_norm_group = {self.train.batch_norm_group}), and workers share whole groups; {remedy}"
+        )
 
     def steps(self, length: Length) -> int:
         """A length in optimizer steps."""

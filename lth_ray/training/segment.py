@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +9,14 @@ from typing import Any
 import torch
 
 from lth_ray.config import subseed
-from lth_ray.data import Batches, Dataset, evaluation_batches
+from lth_ray.data import Dataset, evaluation_batches, training_batches
+from lth_ray.training.clock import Clock
 from lth_ray.training.loop import Mask, Run, seed_dropout, train
 from lth_ray.training.loss import evaluate
-from lth_ray.training.optimizers import mask_optimizer
+from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.synchronised import synchronise
+from lth_ray.training.team import ALONE, Team
 
 State = dict[str, torch.Tensor]
 Journal = dict[str, list[Any]]
@@ -73,53 +75,60 @@ def train_segment(
     *,
     first: int | None = None,
     pauses: frozenset[int] = frozenset(),
-    checkpoint_every_s: float = math.inf,
+    clock: Clock | None = None,
     measured: bool = True,
     frozen: bool = False,
+    team: Team = ALONE,
 ) -> Iterator[Pause]:
     """Trains `model` from `start` to step `last`, yielding a Pause at each evaluation, at each of `pauses`,
     and when a checkpoint is due. Where and how often it pauses changes no result.
 
     mask: {parameter: bool}, True keeps. first: the segment's own first step, where `start` is a checkpoint in its
     middle. measured: False evaluates nothing. frozen: pruned weights stay at their values in `start`, not at zero
-    (the mask-0 actions of Zhou et al. 2019, section 3).
+    (the mask-0 actions of Zhou et al. 2019, section 3). team: those that train it together, each of which calls this
+    with the same arguments and gets the same pauses.
     """
-    run = _begin(key, recipe, model, dataset, mask, seeds, start, frozen)
+    run = _begin(key, recipe, model, dataset, mask, seeds, start, frozen, team)
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     first = start.step if first is None else first
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
-    deadline = time.monotonic() + checkpoint_every_s
+    clock = (clock or Clock()).join(team, run.device)
+    clock.begin(run.step)
     for stop in sorted(step for step in evaluations | pauses | {last} if start.step < step <= last or first == last):
         while True:
-            train(run, stop, deadline)
+            due = train(run, stop, clock)
             finite = _is_finite(run)
             if run.step in evaluations:
                 measure(run, dataset, journal)
-            due = time.monotonic() >= deadline
             # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
             if finite or run.step in evaluations or not measured:
                 yield Pause(run.step, run, journal, due, finite)
                 if not finite:
                     return
             if due:
-                deadline = time.monotonic() + checkpoint_every_s
+                clock.begin(run.step)
             if run.step >= stop:
                 break
 
 
 def _begin(
     key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start,
-    frozen: bool,
+    frozen: bool, team: Team,
 ) -> Run:  # fmt: skip
     """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
+    recipe.check_workers(team.size)
     masked_start(model, start.model, mask, frozen)
-    batches = Batches(
-        dataset.train, dataset.mean, dataset.std, recipe.data.batch_size, seeds.order, seeds.augmentation,
-        recipe.data.augment, recipe.data.augment_padding,
-    )  # fmt: skip
-    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen)
+    if recipe.train.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if recipe.train.sync_batch_norm:
+        synchronise(model, team)
+    share = recipe.data.batch_size // team.size
+    part = range(team.rank * share, (team.rank + 1) * share)
+    batches = training_batches(dataset, recipe.data, seeds.order, seeds.augmentation, part)
+    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen, team)
     if start.optimizer is not None:
         run.optimizer.load_state_dict(copy.deepcopy(start.optimizer))  # which would keep the tensors it is given
+        lay_out(run.optimizer)
         mask_optimizer(run.optimizer, run.kept)
     run.loss_sum += start.loss_sum
     run.loss_steps = start.loss_steps
@@ -153,14 +162,20 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
         if split is not None:
             part = split if recipe.data.evaluation_images is None else split.first(recipe.data.evaluation_images)
-            measured = evaluate(run.model, evaluation_batches(part, dataset.mean, dataset.std), recipe.train)
+            batches = evaluation_batches(part, dataset.mean, dataset.std, share=(run.team.rank, run.team.size))
+            measured = evaluate(run.model, batches, recipe.train, run.team)
             row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
-    row = {f"train_{name}": float(value) for name, value in run.metrics.items()} | row
+    row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
     n = len(journal.get("step", ()))
     for name in {**dict.fromkeys(COLUMNS), **row}:
         journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))
     run.loss_sum.zero_()
     run.loss_steps = 0
+
+
+def _mean(value: float, run: Run) -> float:
+    """Over the team."""
+    return float(run.team.add(torch.tensor(value, dtype=torch.float64, device=run.device))) / run.team.size
 
 
 def _is_finite(run: Run) -> bool:

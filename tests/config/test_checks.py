@@ -106,6 +106,10 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "milestones", [5], "say the unit: steps(5) or epochs(5)"),
     (train, "milestones", steps(5), "give a list of lengths"),
     (train, "milestones", [steps(0)], "give a length above 0"),
+    (train, "batch_norm_group", 0, "at least 1"),
+    (train, "sync_batch_norm", 1, "give True or False"),
+    (train, "channels_last", 1, "give True or False"),
+    (train, "compile", "yes", "give True or False"),
     (train, "gamma", 0, "give a number in (0, inf]"),
     (train, "final_lr", -1, "give a number in [0, inf]"),
     (train, "warmup", 5, "say the unit: steps(5) or epochs(5)"),
@@ -192,6 +196,7 @@ BAD_PAIRS: list[tuple[Make, dict[str, Any], list[str]]] = [
     (train, {"momentum": 0.9, "optimizer": "adam"}, ["Train.momentum = 0.9", "betas", "leave it out"]),
     (train, {"loss": print, "step": print}, ["Train.loss", "Train.step", "leave one out"]),
     (prune, {"fraction": {"*": 0.2}}, ["Prune.scope = 'global'", "scope='layer'"]),
+    (train, {"sync_batch_norm": True, "batch_norm_group": 8}, ["Train.batch_norm_group = 8", "leave one of them out"]),
     (rewind, {"method": "learning_rate", "optimizer": "restored"}, ["Rewind.optimizer = 'restored'", "weights"]),
     (rewind, {"method": "fine_tune", "optimizer": "restored"}, ["Rewind.optimizer = 'restored'", "fine_tune"]),
 ]
@@ -209,11 +214,18 @@ def subclasses(cls: type[Config]) -> list[type[Config]]:
     return [found for inner in cls.__subclasses__() for found in (inner, *subclasses(inner))]
 
 
+LAUNCH_NUMBERS = (
+    "workers", "later_workers", "min_workers", "cpus_per_worker", "loaders", "gpu_type", "concurrent",
+    "checkpoint_every_steps",
+)  # fmt: skip
+
+
 def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     tried = {(make.__name__.lower(), field) for make, field, *_ in BAD_VALUES}
     alike = {
         ("launch", name) for name in ("tracking_uri", "data_root", "address", "checkpoint_every_s", "sweep", "smoke")
     }
+    alike |= {("launch", name) for name in LAUNCH_NUMBERS}  # test_workers.py
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]

@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lth_ray.data import catalogue, cifar, idx
+from lth_ray.data import catalogue, cifar, idx, layouts
+from lth_ray.data.manifest import Manifest
+from lth_ray.data.packing import Options, finish, pack_piece, plan_packing
+from lth_ray.store.local import LocalFiles
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +65,54 @@ def write_parquet() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def photo() -> Callable[..., bytes]:
+    """JPEG bytes of a picture with large shapes, another for each seed."""
+
+    def make(seed: int, height: int = 40, width: int = 50) -> bytes:
+        coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def photo_folder(photo: Callable[..., bytes]) -> Callable[..., Path]:
+    """Writes train/ (7 images a class) and val/ (3) of two classes, of several shapes."""
+
+    def write(place: Path) -> Path:
+        seed = 0
+        for split, n in (("train", 7), ("val", 3)):
+            for name in ("cat", "dog"):
+                folder = place / split / name
+                folder.mkdir(parents=True)
+                for i in range(n):
+                    (folder / f"{i}.jpg").write_bytes(photo(seed, 30 + 7 * (seed % 4), 60 - 9 * (seed % 3)))
+                    seed += 1
+        return place
+
+    return write
+
+
+@pytest.fixture
+def pack() -> Callable[..., Manifest]:
+    """Packs a source in this process; small images make many shards of the few bytes given."""
+
+    def packed(
+        source: Path, target: Path, short_side: int | None = None, skip_corrupt: bool = False, shard_bytes: int = 5000
+    ) -> Manifest:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(layouts, "MB", shard_bytes)
+            packing = plan_packing(source, Options(short_side, shard_mb=1))
+        files = LocalFiles(str(target))
+        notes = {piece.name: pack_piece(piece, files) for piece in packing.pieces}
+        return finish(packing, notes, files, skip_corrupt)
+
+    return packed
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Batches are a function of the step alone."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
-from lth_ray.config import ConfigError
-from lth_ray.data import Batches, Split, draws, evaluation_batches, permutation
+from lth_ray.config import ConfigError, Data
+from lth_ray.data import Batches, Dataset, Split, draws, evaluation_batches, permutation, training_batches
 from lth_ray.data.augment import map_codes
 from lth_ray.data.batches import Normalisation
 
@@ -113,3 +115,35 @@ def test_images_are_not_changed_by_batches() -> None:
     for step in range(5):
         batches.batch(step)[0].zero_()
     assert torch.equal(split.images, before)
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip"])
+@pytest.mark.parametrize("cuts", [(0, 10), (0, 5, 10), (0, 1, 4, 10)])
+def test_the_parts_of_a_batch_make_it_up(augment: str, cuts: tuple[int, ...]) -> None:
+    split = numbered()
+    dataset = Dataset(split, None, split, 47, (3, 6, 5), MEAN, STD, "")
+    data = Data("digits", batch_size=10, validation=0, augment=augment, augment_padding=2)
+    whole = training_batches(dataset, data, 1, 2)
+    parts = [training_batches(dataset, data, 1, 2, range(a, b)) for a, b in pairwise(cuts)]
+    for step in (0, 3, 6):
+        expected = whole.batch(step)
+        assert torch.equal(expected[0], make(split, augment).batch(step)[0])
+        found = map(torch.cat, zip(*(part.batch(step) for part in parts), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("part", [range(0), range(0, 10, 2), range(5, 11), range(-1, 3)])
+def test_a_part_lies_inside_the_batch(part: range) -> None:
+    with pytest.raises(ValueError, match=r"give a contiguous range inside range\(10\)"):
+        Batches(numbered(), MEAN, STD, 10, 1, 2, part=part)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 47, 60])
+def test_shares_of_an_evaluation_take_every_image_once(world: int) -> None:
+    split = numbered()
+    labels = [
+        labels for rank in range(world) for _, labels in evaluation_batches(split, MEAN, STD, 7, share=(rank, world))
+    ]
+    assert torch.cat(labels).tolist() == list(range(47))
+    with pytest.raises(ValueError, match=r"give .rank, world. with 0 <= rank < world"):
+        list(evaluation_batches(split, MEAN, STD, share=(world, world)))

@@ -14,6 +14,7 @@ from lth_ray.config import Data, Model, Prune, Study, Train, set_fields, steps
 from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, stops, ticket_rows
 from lth_ray.lottery.realise import MissingState
 from lth_ray.store import Store
+from lth_ray.training import Clock
 
 BASE = Study(
     "tiny",
@@ -116,7 +117,7 @@ class Lab:
                     break
                 try:
                     dataset = data.load(task.recipe.data)
-                    outcome = carry_out(task, opened, dataset, "cpu", every_s)
+                    outcome = carry_out(task, opened, dataset, "cpu", Clock(every_s))
                 except MissingState as error:
                     failures[job.id], undone = str(error), undone | left
                     break

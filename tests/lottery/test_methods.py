@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lth_ray.config import Rewind, steps
+from lth_ray.data import Batches
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.training import segment as training_segment
 
@@ -17,13 +18,13 @@ DECAYING = {**SGD, "train.milestones": [steps(20), steps(30)], "train.warmup": s
 def positions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The data positions that training asks for."""
     asked: list[int] = []
-    original = training_segment.Batches.batch
+    original = Batches.batch
 
     def batch(self: Any, step: int) -> Any:
         asked.append(step)
         return original(self, step)
 
-    monkeypatch.setattr(training_segment.Batches, "batch", batch)
+    monkeypatch.setattr(Batches, "batch", batch)
     return asked
 
 

@@ -69,7 +69,8 @@ def test_a_run_killed_around_a_write(
     trained = lab.loop.take()
     lab.log.write_text("")
     ran = lab.run(study, every_s=0)
-    assert 3 * 20 <= trained + ran.steps <= 3 * 20 + 1
+    # a step since the last checkpoint, and one that was trained while the interrupted one was being written
+    assert 3 * 20 <= trained + ran.steps <= 3 * 20 + 2
     assert not ran.failures
     whole = lab.whole(study)
     assert ran.contents == whole.contents
@@ -91,7 +92,7 @@ def test_going_on_in_another_environment_is_recorded(lab: Any, monkeypatch: pyte
     study = lab.study()
     with monkeypatch.context() as patched:
         module = importlib.import_module("lth_ray.lottery.execute")
-        patched.setattr(module, "environment", lambda device: {"device": "elsewhere"})
+        patched.setattr(module, "environment", lambda device, world_size: {"device": "elsewhere"})
         lab.interrupted(study, 27, every_s=0)
     ran = lab.run(study)
     dense, first = (ran.store.segment(ran.key(number)) for number in (0, 1))

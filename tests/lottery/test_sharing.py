@@ -87,7 +87,7 @@ def test_what_another_run_published_meanwhile_is_not_trained_again(lab: Any) -> 
     lab.run(lab.study())
     trained = {}
     for task in (task for job in plan.jobs for task in job.tasks):
-        outcome = execute(task, lab.store(), data.load(task.segment.recipe.data), "cpu", 60)
+        outcome = execute(task, lab.store(), data.load(task.segment.recipe.data), "cpu")
         trained[task.key] = outcome.trained_steps
         assert outcome.record is not None
     dense, at_15 = plan.lineages[0].dense.key, [r.segment.key for r in plan.lineages[1].rounds[1:]]

@@ -150,7 +150,7 @@ def train_here(study: Study, store: Store) -> Plan:
     remember(store, plan, "Asked by a test.")
     for job in plan.jobs:
         for task in job.tasks:
-            carry_out(task, store, data.load(task.recipe.data), "cpu", 60.0)
+            carry_out(task, store, data.load(task.recipe.data), "cpu")
     return plan
 
 
@@ -199,7 +199,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             ran.append(job.id)
             for task in job.tasks:
                 dataset = data.load(task.recipe.data, launch.data_root)
-                outcome = carry_out(task, results.store, dataset, "cpu", 60.0)
+                outcome = carry_out(task, results.store, dataset, "cpu")
                 watch.on_task(job, {**summary(job, task, outcome)})
 
     monkeypatch.setattr("lth_ray.running.driver._tune", train)

@@ -151,15 +151,6 @@ def test_no_cluster_at_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         pytest.fail("there is nothing to be connected to")
 
 
-def test_more_than_ray_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lth_ray.running import tuning
-
-    monkeypatch.setattr(tuning.ray, "cluster_resources", lambda: {"CPU": 4.0})
-    assert tuning._slots({"CPU": 1.0}) == 4
-    with pytest.raises(ConfigError, match=r"--gpus-per-worker: a training needs 0.5 GPU, and Ray has 0 in all"):
-        tuning._slots({"CPU": 1.0, "GPU": 0.5})
-
-
 def test_in_a_real_process(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(SCRIPT)
     command = [sys.executable, "study.py", "--set", "train.milestones=[steps(50),steps(20)]"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray.training import masked_start
+from lth_ray.training import Clock, masked_start
 from tests.training.setups import Setting, bits, clone, everything, restart
 
 Make = Callable[..., Setting]
@@ -35,7 +35,7 @@ def pruned(setting: Setting, state: dict[str, torch.Tensor]) -> Any:
 def test_pruned_weights_stay_and_their_momentum_is_zero_after_every_step(setting: Make, train: dict[str, Any]) -> None:
     made = setting(**train)
     assert made.mask is not None
-    for taken, pause in enumerate(made.pauses(made.begin(), 6, checkpoint_every_s=0.0, frozen=True), start=1):
+    for taken, pause in enumerate(made.pauses(made.begin(), 6, clock=Clock(0.0), frozen=True), start=1):
         assert pause.step == taken
         assert pruned(made, pause.run.model.state_dict()) == pruned(made, made.initial)
         for parameter, kept in pause.run.kept:
@@ -50,7 +50,7 @@ def test_pruned_weights_stay_and_their_momentum_is_zero_after_every_step(setting
 @each
 def test_training_resumes_bitwise(setting: Make, train: dict[str, Any]) -> None:
     made = setting(**train)
-    saved = [restart(pause) for pause in made.pauses(made.begin(), 8, checkpoint_every_s=0.0, frozen=True)]
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 8, clock=Clock(0.0), frozen=True)]
     whole = everything(made.trained(made.begin(), 8, frozen=True))
     for start in saved[2:7:2]:
         assert everything(made.trained(start, 8, first=0, frozen=True)) == whole
@@ -79,7 +79,7 @@ def test_a_restored_optimizer_from_a_denser_network(setting: Make) -> None:
     made = setting(momentum=0.9, weight_decay=0.1)
     dense = Setting(made.recipe, made.dataset, None, made.initial)
     half = restart(dense.trained(dense.begin(), 4))
-    for pause in made.pauses(half, 8, checkpoint_every_s=0.0, frozen=True):
+    for pause in made.pauses(half, 8, clock=Clock(0.0), frozen=True):
         assert pruned(made, pause.run.model.state_dict()) == pruned(made, half.model)
 
 

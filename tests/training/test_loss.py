@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from lth_ray.config import Train, steps
 from lth_ray.data import Split, evaluation_batches
-from lth_ray.training import COLUMNS, Evaluation, Pause, evaluate
+from lth_ray.training import COLUMNS, Clock, Evaluation, Pause, evaluate
 from tests.training.setups import Setting, everything, restart
 
 Make = Callable[..., Setting]
@@ -126,7 +126,7 @@ def test_ones_own_step_serves_training_alone(setting: Make) -> None:
 
 def test_ones_own_metrics_survive_a_checkpoint(setting: Make) -> None:
     made = setting(loss=squared)
-    saved = [restart(pause) for pause in made.pauses(made.begin(), 8, checkpoint_every_s=0.0)]
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 8, clock=Clock(0.0))]
     assert everything(made.trained(saved[5], 8, first=0)) == everything(made.trained(made.begin(), 8))
 
 
@@ -144,7 +144,7 @@ class NanFrom:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"checkpoint_every_s": 0.0}, {"pauses": frozenset({5, 6, 7})}],
+    [{}, {"clock": Clock(0.0)}, {"pauses": frozenset({5, 6, 7})}],
     ids=["plain", "checkpoints", "pauses"],
 )
 def test_a_loss_that_is_not_finite_ends_the_segment(setting: Make, options: dict[str, Any]) -> None:

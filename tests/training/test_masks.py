@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray.training import Start
+from lth_ray.training import Clock, Start
 from tests.training.setups import Setting, bits, clone, restart
 from tests.training.test_resume import OPTIMIZERS
 
@@ -28,7 +28,7 @@ def test_pruned_weights_and_their_momentum_are_zero_after_every_step(setting: Ma
     made = setting(**train)
     assert made.mask is not None
     taken = 0
-    for pause in made.pauses(made.begin(), 8, checkpoint_every_s=0.0):
+    for pause in made.pauses(made.begin(), 8, clock=Clock(0.0)):
         taken += 1
         assert pause.step == taken
         assert pruned_bits(made, pause.run.model) == {struct.pack("<d", 0.0)}
@@ -66,7 +66,7 @@ def test_the_momentum_of_newly_pruned_weights_is_dropped(setting: Make, train: d
     made = setting(**train)
     dense = replace(made, mask=None)
     half = restart(dense.trained(dense.begin(), 4))
-    for pause in made.pauses(half, 8, checkpoint_every_s=0.0):
+    for pause in made.pauses(half, 8, clock=Clock(0.0)):
         assert pruned_bits(made, pause.run.model) == {struct.pack("<d", 0.0)}
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lth_ray.config import steps
-from lth_ray.training import Start
+from lth_ray.training import Clock, Start
 from tests.training.setups import Setting, bits, everything, restart
 
 Make = Callable[..., Setting]
@@ -45,14 +45,14 @@ def test_two_segments_equal_one(setting: Make, train: dict[str, Any]) -> None:
 def test_a_checkpoint_at_any_step_changes_nothing(setting: Make, train: dict[str, Any]) -> None:
     made = setting(**train)
     whole = everything(made.trained(made.begin(), 9))
-    saved = [restart(pause) for pause in made.pauses(made.begin(), 9, checkpoint_every_s=0.0)]
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 9, clock=Clock(0.0))]
     assert [start.step for start in saved] == list(range(1, 10))
     for start in saved[2:8:3]:
         assert everything(made.trained(start, 9, first=0)) == whole
 
 
 @each(SOME)
-@pytest.mark.parametrize("options", [{"checkpoint_every_s": 0.0}, {"pauses": frozenset({1, 5, 8, 11})}])
+@pytest.mark.parametrize("options", [{"clock": Clock(0.0)}, {"pauses": frozenset({1, 5, 8, 11})}])
 def test_pausing_changes_nothing(setting: Make, train: dict[str, Any], options: dict[str, Any]) -> None:
     made = setting(**train)
     assert everything(made.trained(made.begin(), 12, **options)) == everything(made.trained(made.begin(), 12))
@@ -82,7 +82,7 @@ def test_networks(setting: Make, model: str, options: dict[str, Any]) -> None:
 def test_across_epochs(setting: Make) -> None:
     made = setting(batch_size=300, length=steps(12), momentum=0.9)
     assert made.recipe.steps_per_epoch == 4
-    saved = [restart(pause) for pause in made.pauses(made.begin(), 12, checkpoint_every_s=0.0)]
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 12, clock=Clock(0.0))]
     whole = everything(made.trained(made.begin(), 12))
     for step in (4, 5, 7, 8):
         assert everything(made.trained(saved[step - 1], 12, first=0)) == whole

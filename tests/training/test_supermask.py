@@ -14,7 +14,7 @@ from lth_ray import models, pruning
 from lth_ray.config import ConfigError, Data, Model, SupermaskRule, Train, steps
 from lth_ray.data import evaluation_batches, identify, load
 from lth_ray.store.codec import decode, encode
-from lth_ray.training import Pause, Recipe, Seeds, Start, Supermask, evaluate, supermask_state, train_segment
+from lth_ray.training import Clock, Pause, Recipe, Seeds, Start, Supermask, evaluate, supermask_state, train_segment
 from lth_ray.training.loop import seed_dropout
 from tests.training.setups import SmallNet, bits, everything, half_mask, restart
 
@@ -274,7 +274,7 @@ def test_a_supermask_learns_while_the_weights_stay(rule: SupermaskRule) -> None:
 @each
 def test_learning_resumes_bitwise(rule: SupermaskRule) -> None:
     *_, whole = learned(rule)
-    saved = [restart(pause) for pause in learned(rule, checkpoint_every_s=0.0)]
+    saved = [restart(pause) for pause in learned(rule, clock=Clock(0.0))]
     for start in saved[3:11:3]:
         *_, end = learned(rule, start, first=0)
         assert everything(end) == everything(whole)

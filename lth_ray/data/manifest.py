@@ -1,0 +1,92 @@
+"""The manifest of a packed set: what each shard holds, and the checksums that make the set's identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lth_ray.data.errors import DamagedDataset
+
+MANIFEST = "manifest.json"
+FORMAT, VERSION = "lth_ray packed images", 1
+
+Channels = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Arrow file beside the manifest."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a packed set is.
+
+    classes: their names, in the order of the labels. train, test: shards in reading order. mean, std: per channel on
+    the 0..1 scale, of all training images as packed. short_side: pixels, None where images were left as they are.
+    source: the kind of layout that was packed. plan: digest of what it was packed from, so that packing can tell that
+    it is done. left_out: images that could not be read.
+    """
+
+    classes: tuple[str, ...]
+    train: tuple[Shard, ...]
+    test: tuple[Shard, ...]
+    mean: Channels
+    std: Channels
+    short_side: int | None
+    quality: int
+    source: str
+    plan: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the set's meaning: classes, and the sizes, rows and checksums of its shards; no place or date."""
+        shards = [[split, s.name, s.rows, s.bytes, s.sha256] for split in ("train", "test") for s in self.split(split)]
+        meaning = [FORMAT, VERSION, list(self.classes), shards, list(self.mean), list(self.std)]
+        return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
+
+    def split(self, name: str) -> tuple[Shard, ...]:
+        return self.train if name == "train" else self.test
+
+    def rows(self, split: str) -> int:
+        return sum(shard.rows for shard in self.split(split))
+
+    def encode(self) -> bytes:
+        """JSON for people as well: counts come first."""
+        counts = {name: {"rows": self.rows(name), "shards": len(self.split(name))} for name in ("train", "test")}
+        document = {"format": FORMAT, "version": VERSION, "digest": self.digest, "counts": counts, **asdict(self)}
+        return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def decode(data: bytes, where: str) -> Manifest:
+    """The manifest in `data`. DamagedDataset, naming `where`, if it is none, of another version or was edited."""
+    try:
+        document = json.loads(data)
+        if (document["format"], document["version"]) != (FORMAT, VERSION):
+            found = f"{document['format']} version {document['version']}"
+            raise DamagedDataset(where, f"is {found}, and this lth_ray reads version {VERSION}", "pack the set again")
+        manifest = Manifest(
+            classes=tuple(document["classes"]),
+            train=_shards(document["train"]),
+            test=_shards(document["test"]),
+            mean=tuple(document["mean"]),
+            std=tuple(document["std"]),
+            **{name: document[name] for name in ("short_side", "quality", "source", "plan")},
+            left_out=tuple(document["left_out"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedDataset(where, f"is not a manifest of a packed set ({error!r})", "pack the set again") from None
+    if document.get("digest") != manifest.digest:
+        raise DamagedDataset(where, "does not match its own digest: it was edited", "pack the set again")
+    return manifest
+
+
+def _shards(found: list[Mapping[str, Any]]) -> tuple[Shard, ...]:
+    return tuple(Shard(**shard) for shard in found)

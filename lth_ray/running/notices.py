@@ -1,0 +1,99 @@
+"""Asks every training of a run for a checkpoint now: its driver was told to end, or a node is about to be preempted."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+from ray._private.state import state as cluster_state
+
+POLL_S = 1.0
+WAIT_S = 10.0  # what a driver that was told to end gives the last checkpoints
+SILENT_S = 5.0  # a training that has not asked for so long has ended
+
+
+@ray.remote(num_cpus=0)
+class Notices:
+    """The board that notices are put up on; it lives as long as its driver."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.asked: dict[str, float] = {}
+        self.answered: dict[str, int] = {}
+
+    def give(self) -> None:
+        self.count += 1
+
+    def read(self, reader: str) -> int:
+        """How many notices were given so far."""
+        self.asked[reader] = time.monotonic()
+        return self.count
+
+    def answer(self, reader: str, count: int) -> None:
+        """A training has a checkpoint in storage that it took after it had read `count` notices."""
+        self.answered[reader] = count
+
+    def leave(self, reader: str) -> None:
+        self.asked.pop(reader, None)
+
+    def awaited(self) -> int:
+        """Trainings at work that have not answered the last notice."""
+        now = time.monotonic()
+        live = [reader for reader, at in self.asked.items() if now - at < SILENT_S]
+        return sum(self.answered.get(reader, 0) < self.count for reader in live)
+
+
+class Reader:
+    """A training's view of the board: `count` is read at every step and so is kept up by a thread."""
+
+    def __init__(self, board: Any, name: str) -> None:
+        self.board, self.name, self.count = board, name, 0
+        self._done = threading.Event()
+
+    def answer(self) -> None:
+        """To be called when a checkpoint is in storage."""
+        if self.count:
+            self.board.answer.remote(self.name, self.count)
+
+    @contextmanager
+    def reading(self) -> Iterator["Reader"]:
+        thread = threading.Thread(target=self._read, name="lth_ray-notices", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._done.set()
+            self.board.leave.remote(self.name)
+
+    def _read(self) -> None:
+        while not self._done.is_set():
+            with suppress(Exception):  # without a board there is nobody to be told anything: training goes on
+                self.count = ray.get(self.board.read.remote(self.name), timeout=10 * POLL_S)
+            self._done.wait(POLL_S)
+
+
+def last_checkpoints(board: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Gives notice and waits until every training has a checkpoint, WAIT_S at most."""
+    deadline = time.monotonic() + WAIT_S
+    try:
+        ray.get(board.give.remote(), timeout=2)
+        while time.monotonic() < deadline and ray.get(board.awaited.remote(), timeout=2):
+            sleep(0.1)
+    except Exception:  # the cluster is gone: what was written before is what there is
+        return
+
+
+class Draining:
+    """Watches for nodes that are being drained: what Ray is told by clouds and autoscalers of a preemption."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def news(self) -> bool:
+        """Whether a node began to be drained since the last time this was asked."""
+        now = set(cluster_state.get_draining_nodes())
+        fresh = now - self.known
+        self.known = now
+        return bool(fresh)

@@ -1,0 +1,88 @@
+"""What a training is given: how many workers, and what each of them has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ray.tune import PlacementGroupFactory
+
+from lth_ray.config import ConfigError, Launch
+from lth_ray.lottery import AnyTask, Job, Task
+
+# A trial that waits for the workers it has started must not hold what they need: on a full cluster that would be for
+# ever. Ray gives every head node this resource.
+ON_THE_HEAD = {"node:__internal_head__": 0.001}
+TYPE_SHARE = 0.001  # of the resource that marks a node's GPU type
+
+
+@dataclass(frozen=True)
+class Workers:
+    """number: of processes that train one network by Ray Train; 0 trains in the trial's own process. later: for rounds
+    after the dense one and for branches. least: go on with so many where the cluster has no more. cpus, gpus: of each.
+    loaders: processes that decode images for each. gpu_types: (glob of job names, Ray's name of a GPU type).
+    """
+
+    number: int = 0
+    later: int = 0
+    least: int = 0
+    cpus: float = 1.0
+    gpus: float = 0.0
+    loaders: int = 0
+    gpu_types: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def asked(cls, launch: Launch) -> "Workers":
+        types = tuple((glob or "*", kind) for glob, _, kind in (text.rpartition("=") for text in launch.gpu_type))
+        later = launch.workers if launch.later_workers is None else launch.later_workers
+        least = min(launch.workers, later) if launch.min_workers is None else launch.min_workers
+        return cls(launch.workers, later, least, launch.cpus_per_worker, launch.gpus_per_worker, launch.loaders, types)
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What each worker takes."""
+        return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
+
+    @property
+    def threads(self) -> int:
+        """Of the training itself: the cores that do not decode."""
+        return max(1, int(self.cpus) - self.loaders)
+
+    def gpu_type(self, job: Job) -> str | None:
+        """The GPU type that a job is pinned to; the first glob that fits decides."""
+        return next((kind for glob, kind in self.gpu_types if fnmatchcase(job.id, glob)), None)
+
+    def placement(self, job: Job) -> PlacementGroupFactory:
+        """What the trial of a job reserves for itself."""
+        if self.number:
+            return PlacementGroupFactory([ON_THE_HEAD])
+        kind = self.gpu_type(job)
+        return PlacementGroupFactory([self.resources | ({f"accelerator_type:{kind}": TYPE_SHARE} if kind else {})])
+
+    def sizes(self, task: AnyTask) -> list[int]:
+        """The numbers of workers that may do `task`, the wanted one first."""
+        dense = isinstance(task, Task) and task.segment.mask is None
+        wanted = self.number if dense else self.later
+        return [n for n in range(wanted, min(self.least, wanted) - 1, -1) if n and task.recipe.admits(n)]
+
+    def choose(self, task: AnyTask, total: Mapping[str, float]) -> int:
+        """The most workers that may do `task` and that a cluster of `total` resources holds; else the fewest, for
+        which one has to wait."""
+        sizes = self.sizes(task)
+        fitting = [n for n in sizes if all(total.get(name, 0) >= n * each for name, each in self.resources.items())]
+        return fitting[0] if fitting else sizes[-1]
+
+    def slots(self, total: Mapping[str, float]) -> int:
+        """How many trials a cluster of `total` resources holds at a time."""
+        least = max(1, min(self.later, self.number))
+        return int(min(total.get(name, 0) / (least * amount) for name, amount in self.resources.items()))
+
+    def check_cluster(self, total: Mapping[str, float]) -> None:
+        """Raises ConfigError where the cluster cannot hold one training."""
+        for name, each in self.resources.items():
+            need = each * max(1, self.least)
+            if total.get(name, 0) < need:
+                flag = "--gpus-per-worker" if name == "GPU" else "--workers, --cpus-per-worker or --cpus"
+                raise ConfigError(
+                    f"{flag}: a training needs {need:g} {name}, and Ray has {total.get(name, 0):g} in all; ask for "
+                    "less, or give --concurrent where the cluster will grow"
+                )

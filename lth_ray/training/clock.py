@@ -1,0 +1,69 @@
+"""When a checkpoint is due in the middle of a segment."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from lth_ray.training.team import ALONE, Team
+
+LOOK_EVERY_S = 1.0  # how often the processes of a team agree on whether a checkpoint is due
+
+
+class Clock:
+    """Says when a checkpoint is due: every so many seconds or steps, and once for each time that somebody asks for one.
+
+    notices: how often one was asked for so far (a node about to be preempted, a driver told to end); cheap, as it is
+        read at every step.
+    written: called whenever a checkpoint is in storage.
+
+    In a team all processes get the same answer: they agree on it about once a second, at a step that they have agreed
+    on as well, since no exchange may cost every step.
+    """
+
+    def __init__(
+        self,
+        every_s: float = math.inf,
+        every_steps: int | None = None,
+        notices: Callable[[], int] = lambda: 0,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.every_s, self.every_steps, self.notices, self.written = every_s, every_steps, notices, written
+        self.team, self.device = ALONE, torch.device("cpu")
+        self.noticed = notices()
+        self.begin(0)
+
+    def join(self, team: Team, device: torch.device) -> "Clock":
+        self.team, self.device = team, device
+        return self
+
+    def begin(self, step: int) -> None:
+        """A checkpoint was taken at `step`, or training sets out from there."""
+        self.since, self.first = time.monotonic(), step
+        self.looked, self.looked_at, self.look_at = self.since, step, step + 1
+
+    def due(self, step: int) -> bool:
+        if self.team.size == 1:
+            return self._own(step)
+        if step < self.look_at:
+            return False
+        now = time.monotonic()
+        took = (now - self.looked) / max(1, step - self.looked_at)
+        ahead = int(min(LOOK_EVERY_S, self.every_s) / took) if took > 0 else 1
+        ahead = max(1, min(ahead, 2 * (step - self.looked_at), self.every_steps or ahead))
+        self.looked, self.looked_at = now, step
+        due, self.look_at = self.team.largest(
+            [int(self._own(step)), step + ahead if self.team.leads else 0], self.device
+        )
+        return bool(due)
+
+    def _own(self, step: int) -> bool:
+        """Whether this process holds one to be due."""
+        asked = self.notices()
+        if asked > self.noticed:
+            self.noticed = asked
+            return True
+        if self.every_steps is not None and step - self.first >= self.every_steps:
+            return True
+        return time.monotonic() - self.since >= self.every_s

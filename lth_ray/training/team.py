@@ -1,0 +1,89 @@
+"""The processes that train one network together, as the loop sees them.
+
+Stock DDP rebuilds its gradient buckets after the first step, so that with three workers and more a resumed training
+is not bit for bit the uninterrupted one. Here everything that a step exchanges lies in one flat buffer that is laid
+out once: one all-reduce a step, in the same order for ever.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class TeamBroken(RuntimeError):  # noqa: N818
+    """An exchange failed: another process of the team, its host or the network between them is gone."""
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # what gloo and NCCL raise for a peer that is gone
+        raise TeamBroken(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process's place among those that train together. Every method is a collective: all call it, or none."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def present(cls) -> "Team":
+        """That of the default process group; alone where there is none."""
+        return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that reads and writes storage for all."""
+        return self.rank == 0
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sums `values` over all, in place."""
+        if self.size > 1:
+            with _exchange():
+                dist.all_reduce(values)
+        return values
+
+    def largest(self, values: list[int], device: torch.device) -> list[int]:
+        """The largest that any process gives, number by number."""
+        if self.size == 1:
+            return values
+        held = torch.tensor(values, dtype=torch.int64, device=device)
+        with _exchange():
+            dist.all_reduce(held, op=dist.ReduceOp.MAX)
+        return [int(value) for value in held.tolist()]
+
+    def meet(self) -> None:
+        """Waits until all are here."""
+        if self.size > 1:
+            with _exchange():
+                dist.barrier()
+
+    def told(self, work: Callable[[], T]) -> T:
+        """What `work` returns in the leading process, which alone calls it; what it raises there is raised in all."""
+        if self.size == 1:
+            return work()
+        answer: list[Any] = [None, None]
+        if self.leads:
+            try:
+                answer[0] = work()
+            except Exception as error:
+                answer[1] = error
+        with _exchange():
+            dist.broadcast_object_list(answer, src=0)
+        if answer[1] is not None:
+            raise answer[1]
+        found: T = answer[0]
+        return found
+
+
+ALONE = Team()

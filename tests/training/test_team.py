@@ -1,0 +1,188 @@
+"""Several workers train what one would, and resume bit for bit."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.training import Clock, Recipe, Start, Team
+from tests.training.setups import Setting, everything, restart
+from tests.training.teams import together
+
+Make = Callable[..., Setting]
+SIZES = (1, 2, 4)
+
+
+def grouped(setting: Make, **given: Any) -> Setting:
+    """A network with batch norm and dropout, with momentum and four groups a batch."""
+    fields = {"batch_size": 48, "batch_norm_group": 12, "momentum": 0.9, "weight_decay": 1e-3}
+    return setting(**{**fields, **given})
+
+
+def results(made: Setting, size: int, last: int = 8, begin: Start | None = None) -> list[dict[str, Any]]:
+    """What each of `size` workers has at step `last`."""
+
+    def work(team: Team) -> dict[str, Any]:
+        end = made.trained(begin or made.begin(), last, team=team)
+        return {"journal": end.journal, "model": end.run.model.state_dict(), "bits": str(everything(end))}
+
+    return together(size, work)
+
+
+def alone(made: Setting, last: int = 8) -> dict[str, Any]:
+    end = made.trained(made.begin(), last)
+    return {"journal": end.journal, "model": end.run.model.state_dict()}
+
+
+def agree(found: dict[str, Any], expected: dict[str, Any], tolerance: float = 2e-6) -> None:
+    for name in ("train_loss", "validation_loss", "test_loss"):
+        assert found["journal"][name] == pytest.approx(expected["journal"][name], rel=tolerance)
+    assert found["journal"]["test_accuracy"] == expected["journal"]["test_accuracy"]
+    for name, value in expected["model"].items():
+        torch.testing.assert_close(found["model"][name], value, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_losses_do_not_depend_on_the_number_of_workers(setting: Make, size: int) -> None:
+    made = grouped(setting)
+    expected = alone(made)
+    found = results(made, size)
+    agree(found[0], expected)
+    assert all(worker["bits"] == found[0]["bits"] for worker in found)  # all hold the very same weights
+
+
+def test_groups_of_statistics_are_another_recipe_than_the_whole_batch(setting: Make) -> None:
+    whole, parts = alone(grouped(setting, batch_norm_group=None)), alone(grouped(setting))
+    assert whole["journal"]["train_loss"] != pytest.approx(parts["journal"]["train_loss"], rel=1e-4)
+
+
+def test_a_network_without_batch_norm_and_dropout_has_no_groups_to_speak_of(setting: Make) -> None:
+    """Accumulated gradients are those of the whole batch."""
+    whole = alone(setting("lenet_20_10", batch_size=48, validation=100))
+    parts = alone(setting("lenet_20_10", batch_size=48, validation=100, batch_norm_group=6))
+    agree(parts, whole)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_resumed_team_goes_on_bit_for_bit(setting: Make, size: int) -> None:
+    made = grouped(setting, batch_norm_group=4, optimizer="sgd")
+
+    def work(team: Team) -> tuple[str, str]:
+        straight = made.trained(made.begin(), 10, team=team)
+        half = restart([*made.pauses(made.begin(), 5, team=team)][-1])
+        resumed = made.trained(half, 10, first=0, team=team)
+        return _end(straight), _end(resumed)
+
+    for straight, resumed in together(size, work):
+        assert straight == resumed
+
+
+def _end(pause: Any) -> str:
+    return str(everything(pause)[:3])
+
+
+def test_a_team_may_go_on_with_another_number_of_workers(setting: Make) -> None:
+    made = grouped(setting)
+
+    def first_half(team: Team) -> Any:
+        start = restart([*made.pauses(made.begin(), 4, team=team)][-1])
+        return [start.step, start.model, start.optimizer, start.journal, start.loss_sum, start.loss_steps]
+
+    half = Start(*together(4, first_half)[0])
+    agree(results(made, 2, begin=half)[0], alone(made))
+
+
+def test_synchronised_statistics_are_those_of_the_whole_batch(setting: Make) -> None:
+    made = setting(batch_size=48, options={"dropout": 0.0}, sync_batch_norm=True)
+    expected = alone(setting(batch_size=48, options={"dropout": 0.0}))
+    agree(alone(made), expected)
+    agree(results(made, 3)[0], expected, tolerance=2e-5)
+
+
+def test_pruned_weights_stay_at_zero_in_a_team(setting: Make) -> None:
+    made = grouped(setting)
+    for worker in results(made, 2):
+        assert made.mask is not None
+        for name, kept in made.mask.items():
+            assert not worker["model"][name][~kept].any()
+
+
+BAD_SIZES = [
+    (None, False, 2, ["--workers 2", "1 group of 48", "batch_norm_group"]),
+    (12, False, 3, ["--workers 3", "4 groups of 12", "divisor of 4"]),
+    (None, True, 5, ["--workers 5", "Data.batch_size = 48"]),
+]
+
+
+@pytest.mark.parametrize(("group", "synchronised", "workers", "parts"), BAD_SIZES)
+def test_a_number_of_workers_that_would_change_the_science_is_refused(
+    recipe: Callable[..., Recipe], group: int | None, synchronised: bool, workers: int, parts: list[str]
+) -> None:
+    made = recipe(batch_size=48, batch_norm_group=group, sync_batch_norm=synchronised)
+    assert made.admits(1)
+    with pytest.raises(ConfigError) as caught:
+        made.check_workers(workers)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_groups_divide_the_batch(recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(ConfigError, match=r"Train.batch_norm_group = 7: it does not divide Data.batch_size = 48"):
+        recipe(batch_size=48, batch_norm_group=7)
+
+
+def test_a_team_agrees_on_when_a_checkpoint_is_due(setting: Make) -> None:
+    """One worker's notice, that no other one has seen, pauses all of them at the same step."""
+    made = grouped(setting)
+
+    def work(team: Team) -> list[tuple[int, bool]]:
+        clock = Clock(notices=lambda: int(team.rank == 1))
+        clock.noticed = 0
+        return [(pause.step, pause.due) for pause in made.pauses(made.begin(), 12, team=team, clock=clock)]
+
+    first, second = together(2, work)
+    assert first == second
+    assert sum(due for _, due in first) == 1
+
+
+def test_what_the_leader_does_is_told_to_all_and_so_is_its_error() -> None:
+    def work(team: Team) -> tuple[int, str]:
+        def fails() -> None:
+            raise ConfigError("the storage is gone")
+
+        answer = team.told(lambda: 40 + team.rank)
+        try:
+            team.told(fails)
+        except ConfigError as error:
+            return answer, str(error)
+        return answer, ""
+
+    assert together(3, work) == [(40, "the storage is gone")] * 3
+
+
+def test_a_clock_counts_steps_seconds_and_notices() -> None:
+    notices = 0
+    clock = Clock(every_s=1000, every_steps=3, notices=lambda: notices)
+    clock.begin(10)
+    assert [clock.due(step) for step in (11, 12, 13)] == [False, False, True]
+    clock.begin(13)
+    notices = 1
+    assert [clock.due(step) for step in (14, 15)] == [True, False]
+    soon = Clock(every_s=0.01)
+    soon.begin(0)
+    time.sleep(0.02)
+    assert soon.due(1)
+
+
+def test_memory_layout_changes_rounding_alone(setting: Make) -> None:
+    agree(alone(setting(channels_last=True)), alone(setting()))
+
+
+def test_a_resumed_channels_last_training_goes_on_bit_for_bit(setting: Make) -> None:
+    made = grouped(setting, channels_last=True)
+    straight = made.trained(made.begin(), 10)
+    half = restart([*made.pauses(made.begin(), 5)][-1])
+    assert _end(made.trained(half, 10, first=0)) == _end(straight)
