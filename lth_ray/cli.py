@@ -241,3 +241,7 @@ def _guarded(command: Callable[..., Any]) -> None:
 def entry() -> None:
     """`lth-ray`"""
     _guarded(lth_ray)
+
+
+if __name__ == "__main__":  # on a node that has a job's upload alone, and so no `lth-ray`
+    entry()

@@ -31,9 +31,9 @@ def point(name: str) -> None:
         _kill()
 
 
-def step(key: str, step: int) -> None:
-    """Marks that the segment `key` trains its step `step` now."""
-    if _descriptor >= 0:
+def step(key: str, step: int, counts: bool = True) -> None:
+    """Marks that the segment `key` trains its step `step` now. counts: once for all that train it together."""
+    if _descriptor >= 0 and counts:
         os.write(_descriptor, f"{key} {step}\n".encode())
     if _NAME:
         point("mid-step")

@@ -7,6 +7,7 @@ whenever; a piece whose shard and note are there is done. The manifest, written 
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from lth_ray.store.files import TEMPORARY, Files
 
 NOTES = ".packing"  # a folder in the target, until the manifest is written
 KEPT_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG")  # how JPEG and PNG begin: what is decoded in training
+OURS = re.compile(rf"{re.escape(NOTES)}/.*|(train|test)-\d{{5,}}\.arrow")
 WHITE = 255
 
 
@@ -184,8 +186,7 @@ def clean(files: Files, manifest: Manifest) -> None:
     """Removes notes, shards of an earlier attempt with other options, and the folder of temporary files if empty."""
     kept = {MANIFEST, *(shard.name for shard in manifest.train + manifest.test)}
     for entry in list(files.entries("")):
-        ours = entry.path.startswith((f"{NOTES}/", "train-", "test-")) and entry.path.endswith((".arrow", ".json"))
-        if ours and entry.path not in kept:
+        if OURS.fullmatch(entry.path) and entry.path not in kept:
             files.delete(entry.path)
     files.delete(f"{TEMPORARY}/none")
 

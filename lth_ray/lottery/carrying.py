@@ -3,7 +3,7 @@
 from lth_ray.data import Dataset
 from lth_ray.lottery.execute import Outcome, execute, nothing_left
 from lth_ray.lottery.measure import measure
-from lth_ray.lottery.realise import stored_record
+from lth_ray.lottery.realise import MissingState, stored_record
 from lth_ray.lottery.task import AnyTask, TableTask
 from lth_ray.store import Store, mask_path
 from lth_ray.training import ALONE, Clock, Team
@@ -16,6 +16,13 @@ def carry_out(
 
     Raises MissingState where something it needs is not there any more.
     """
+    try:
+        return _carry_out(task, store, dataset, device, clock, team)
+    except MissingState:  # a second run of the study may just have finished this, and removed what it started from
+        return _carry_out(task, store, dataset, device, clock, team)
+
+
+def _carry_out(task: AnyTask, store: Store, dataset: Dataset, device: str, clock: Clock | None, team: Team) -> Outcome:
     if isinstance(task, TableTask):
         return measure(task, store, dataset, device, team)
     return execute(task, store, dataset, device, clock, team)

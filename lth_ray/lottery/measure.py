@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from lth_ray import analysis, models, probes
-from lth_ray.data import Dataset, Split, evaluation_batches
-from lth_ray.data.packed import PackedSplit
+from lth_ray.data import AnySplit, Dataset, evaluation_batches
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
@@ -60,7 +59,7 @@ class Bench:
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])
 
-    def batches(self, split: Split | PackedSplit, team: Team = ALONE) -> Iterator[Batch]:
+    def batches(self, split: AnySplit, team: Team = ALONE) -> Iterator[Batch]:
         """Of its images those that training's evaluations measure, too: this process's share of them."""
         limit = self.table.recipe.data.evaluation_images
         part = split if limit is None else split.first(limit)

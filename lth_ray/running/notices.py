@@ -1,4 +1,7 @@
-"""Asks every training of a run for a checkpoint now: its driver was told to end, or a node is about to be preempted."""
+"""A run's board: asks every training for a checkpoint now, and hands on what workers have done.
+
+Notice is given when the driver is told to end, and when a node is about to be preempted.
+"""
 
 import threading
 import time
@@ -16,12 +19,13 @@ SILENT_S = 5.0  # a training that has not asked for so long has ended
 
 @ray.remote(num_cpus=0)
 class Notices:
-    """The board that notices are put up on; it lives as long as its driver."""
+    """The board; it lives as long as its driver."""
 
     def __init__(self) -> None:
         self.count = 0
         self.asked: dict[str, float] = {}
         self.answered: dict[str, int] = {}
+        self.outcomes: dict[str, Any] = {}
 
     def give(self) -> None:
         self.count += 1
@@ -37,6 +41,14 @@ class Notices:
 
     def leave(self, reader: str) -> None:
         self.asked.pop(reader, None)
+
+    def post(self, key: str, outcome: Any) -> None:
+        """Workers have done the task `key`."""
+        self.outcomes[key] = outcome
+
+    def take(self, key: str) -> Any:
+        """What was posted of a task, once; None where that is nothing yet."""
+        return self.outcomes.pop(key, None)
 
     def awaited(self) -> int:
         """Trainings at work that have not answered the last notice."""

@@ -1,5 +1,6 @@
 """Packing image sets over Ray: a task makes a shard, wherever a core is free."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,7 @@ from lth_ray.data.packing import (
 )
 from lth_ray.data.shards import verify_shard
 from lth_ray.running.signals import signals
-from lth_ray.running.tuning import _connected
+from lth_ray.running.tuning import connected
 from lth_ray.running.watch import Interrupted
 from lth_ray.store.files import Files
 from lth_ray.store.uri import open_files
@@ -99,7 +100,7 @@ def _packed(packing: Packing, files: Files, address: str | None, cpus: int | Non
     notes: dict[str, Note] = {}
     with (
         TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True) as scratch,
-        _connected(launch, Path(scratch)),
+        connected(launch, Path(scratch)),
         signals(),
         _progress(console) as progress,
     ):
@@ -115,16 +116,15 @@ def _packed(packing: Packing, files: Files, address: str | None, cpus: int | Non
 def _each(pieces: tuple[Piece, ...], files: Files) -> Iterator[tuple[Piece, Note]]:
     """The pieces as they are done. Ray holds few at a time: a piece lists thousands of files."""
     task = ray.remote(pack_piece)
-    left, running = iter(pieces), {}
-    at_once = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    for piece in (piece for _, piece in zip(range(at_once), left, strict=False)):
-        running[task.remote(piece, files)] = piece
-    while running:
+    left = deque(pieces)
+    running: dict[ray.ObjectRef, Piece] = {}
+    while left or running:
+        at_once = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))  # a cluster may grow
+        while left and len(running) < at_once:
+            piece = left.popleft()
+            running[task.remote(piece, files)] = piece
         (done,), _ = ray.wait(list(running))
         piece = running.pop(done)
-        following = next(left, None)
-        if following is not None:
-            running[task.remote(following, files)] = following
         try:
             note: Note = ray.get(done)
         except ray.exceptions.RayTaskError as error:

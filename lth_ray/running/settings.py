@@ -1,10 +1,11 @@
 """What every trial of a run is given beside its job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from lth_ray.lottery import stops
 from lth_ray.running.notices import Reader
 from lth_ray.running.workers import Workers
 from lth_ray.store import Store
@@ -13,7 +14,9 @@ from lth_ray.training import Clock
 
 @dataclass(frozen=True)
 class Settings:
-    """scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None."""
+    """scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
+    stop_below: {key of a ticket's training: the accuracy under which its lineage ends there}.
+    """
 
     store: Store
     data_root: str | None
@@ -22,6 +25,14 @@ class Settings:
     checkpoint_every_steps: int | None = None
     scratch: str = ""
     board: Any = None
+    stop_below: Mapping[str, float] = field(default_factory=dict)
+
+    def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
+        """Whether a lineage ends with the task `key`: its loss diverged, or its accuracy is under Study.stop_below."""
+        if record is None:
+            return False
+        below = self.stop_below.get(key)
+        return record["diverged_at"] is not None or (below is not None and stops(record, below))
 
     @contextmanager
     def clock(self, reader: str | None) -> Iterator[Clock]:

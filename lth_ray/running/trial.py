@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from ray import tune
 
 from lth_ray import data, probes
 from lth_ray.config import ConfigError
-from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements, stored
-from lth_ray.lottery.tickets import MissingState
+from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements
 from lth_ray.running.settings import Settings
 from lth_ray.store import StorageError
 
@@ -19,37 +19,35 @@ from lth_ray.store import StorageError
 def trial(config: dict[str, Any]) -> None:
     """The Tune trainable. One that is started again after a fault reports again what is in the store, and goes on."""
     job, settings = config["job"], config["settings"]
+    outcomes = _outcomes(job, settings)
     for task in job.tasks:
         began = time.monotonic()
         try:
-            outcome = _carried_out(task, job, settings)
+            outcome = next(outcomes, None)
         except Exception as error:  # reported, so that it is not mistaken for a lost process and tried again
             tune.report({"failed": described(error), "key": task.key})
             return
+        if outcome is None:
+            return
         probes.point("unreported")
         tune.report({**summary(job, task, outcome), "wall_s": time.monotonic() - began})
-        if outcome.record is not None and outcome.record["diverged_at"] is not None:
+        if settings.ends_after(task.key, outcome.record):
             return
 
 
-def _carried_out(task: AnyTask, job: Job, settings: Settings) -> Outcome:
-    try:
-        return _done(task, job, settings)
-    except MissingState:  # a second run of the study may just have finished this, and removed what it started from
-        return _done(task, job, settings)
-
-
-def _done(task: AnyTask, job: Job, settings: Settings) -> Outcome:
-    """In this process, or by workers of its own."""
+def _outcomes(job: Job, settings: Settings) -> Iterator[Outcome]:
+    """What comes of the job's tasks in turn: in this process, or by workers of its own."""
     if settings.workers.number:
         from lth_ray.running.worker import fit
 
-        return stored(task, settings.store) or fit(task, settings, settings.workers.gpu_type(job))
+        yield from fit(job.tasks, settings, settings.workers.gpu_type(job))
+        return
     torch.set_num_threads(settings.workers.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
-    with settings.clock(task.key) as clock:
-        return carry_out(task, settings.store, dataset, device, clock)
+    for task in job.tasks:
+        dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
+        with settings.clock(task.key) as clock:
+            yield carry_out(task, settings.store, dataset, device, clock)
 
 
 def described(error: Exception) -> str:

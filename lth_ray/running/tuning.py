@@ -34,13 +34,13 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
     workers = Workers.asked(launch)
-    with _connected(launch, scratch):
+    with connected(launch, scratch):
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
         board = Notices.remote()  # type: ignore[attr-defined]
         settings = Settings(
             store, launch.data_root, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
-            str(scratch / "train"), board,
+            str(scratch / "train"), board, _stop_below(plan),
         )  # fmt: skip
         scheduler = LineageScheduler(
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
@@ -80,7 +80,7 @@ def _gpus(launch: Launch) -> float:
 
 
 @contextmanager
-def _connected(launch: Launch, scratch: Path) -> Iterator[None]:
+def connected(launch: Launch, scratch: Path) -> Iterator[None]:
     """Joins the cluster asked for, or the one this is a job of; else starts a Ray of its own.
 
     A bare ray.init() would join whatever cluster it finds on the machine. Raises ConfigError where none answers.
@@ -90,6 +90,8 @@ def _connected(launch: Launch, scratch: Path) -> Iterator[None]:
         yield
         return
     if launch.address or os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_ADDRESS"):
+        if launch.address:
+            _check_address(launch.address)
         try:
             ray.init(address=launch.address or "auto", **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -106,6 +108,18 @@ def _connected(launch: Launch, scratch: Path) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises ConfigError where one cannot join: ray.init would try for minutes, and not say that a token is wrong."""
+    from lth_ray.running.doctor.finding import PROBLEM
+    from lth_ray.running.doctor.joining import admitted, form
+
+    wrong = form(address)
+    if wrong is None and address != "auto":
+        wrong = admitted(address)[-1]
+    if wrong is not None and wrong.result == PROBLEM:
+        raise ConfigError(f"--address {address!r}: {wrong.found}; {wrong.remedy}")
 
 
 def _stop_below(plan: Plan) -> dict[str, float]:

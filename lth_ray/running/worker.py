@@ -1,19 +1,21 @@
-"""Ray Train around the one loop: a task that several workers do together."""
+"""Ray Train around the one loop: tasks that several workers do together."""
 
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import takewhile
 from typing import Any
 
 import ray
 import torch
 from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.exceptions import RayTrainError, WorkerGroupStartupTimeoutError
 
 from lth_ray import data
-from lth_ray.lottery import AnyTask, Outcome, carry_out
+from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
 from lth_ray.running.settings import Settings
 from lth_ray.training import Team, TeamBroken
 
@@ -26,6 +28,7 @@ ENVIRONMENT = {
 }
 EXCHANGE_TIMEOUT_S = 600  # a worker may wait so long for the others: evaluation and decoding included
 LOST_TOO_OFTEN = 5
+POLL_S = 0.2
 LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
 
@@ -33,57 +36,87 @@ class Lost(RuntimeError):  # noqa: N818
     """Workers were lost again and again."""
 
 
-def share(config: dict[str, Any]) -> Outcome:
-    """What each worker does; Ray Train hands on what the first of them returns."""
-    task, settings = config["task"], config["settings"]
+def share(config: dict[str, Any]) -> None:
+    """What each worker does: the tasks in turn. The first of them posts what came of each on the run's board."""
+    settings: Settings = config["settings"]
     torch.set_num_threads(settings.workers.threads)
-    device = get_device()
+    device, team = get_device(), Team.present()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    team = Team.present()
-    dataset = data.load(task.recipe.data, settings.data_root, str(device), settings.workers.loaders)
-    with settings.clock(f"{task.key}/{team.rank}" if team.leads else None) as clock:
-        return carry_out(task, settings.store, dataset, str(device), clock, team)
+    for task in config["tasks"]:
+        dataset = data.load(task.recipe.data, settings.data_root, str(device), settings.workers.loaders)
+        with settings.clock(task.key if team.leads else None) as clock:
+            outcome = carry_out(task, settings.store, dataset, str(device), clock, team)
+        if team.leads:
+            ray.get(settings.board.post.remote(task.key, outcome))
+        if settings.ends_after(task.key, outcome.record):
+            return
 
 
-def fit(task: AnyTask, settings: Settings, gpu_type: str | None) -> Outcome:
-    """Does `task` by a team of workers; where some are lost, by a new one that goes on from the last checkpoint.
+def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> Iterator[Outcome]:
+    """Does `tasks` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
+    ones that go on from the last checkpoint.
 
     Raises what a worker raised, and Lost.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    lost: list[Exception] = []
-    while len(lost) < LOST_TOO_OFTEN:
-        size = settings.workers.choose(task, ray.cluster_resources())
+    left, lost = list(tasks), 0
+    while left:
+        found = stored(left[0], settings.store)  # a trial that is started again, or workers that were lost
+        if found is not None:
+            yield found
+            left.pop(0)
+            continue
+        size = settings.workers.choose(left[0], ray.cluster_resources())
+        alike = list(takewhile(lambda task: settings.workers.sizes(task) == settings.workers.sizes(left[0]), left))
         try:
-            outcome: Outcome = trainer(task, settings, size, gpu_type).fit().return_value
-            return outcome
-        except train.ControllerError as error:
-            if not isinstance(error.controller_failure, WorkerGroupStartupTimeoutError):
-                lost.append(error)  # else the cluster has no room for them now: they wait for it
-        except train.WorkerGroupError as error:
-            own = raised(error.worker_failures)
+            for outcome in done_by(trainer(alike, settings, size, gpu_type), alike, settings):
+                yield outcome
+                left.pop(0)
+            continue
+        except train.TrainingFailedError as error:
+            own = raised(getattr(error, "worker_failures", {}))
             if own is not None:
                 raise own from error
-            lost.append(error)
+            no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
+            lost += not no_room  # which the cluster may have later
+            if lost == LOST_TOO_OFTEN:
+                raise Lost(f"workers were lost {lost} times; the last time: {error}") from error
         time.sleep(LATER_S)
-    raise Lost(f"workers were lost {LOST_TOO_OFTEN} times; the last time: {lost[-1]}")
 
 
-def trainer(task: AnyTask, settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
+def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings) -> Iterator[Outcome]:
+    """What the trainer's workers have done of `tasks`, as it comes; raises what `fit` raises."""
+    with ThreadPoolExecutor(1) as pool:
+        fitting = pool.submit(trainer.fit)
+        for task in tasks:
+            outcome = None
+            while outcome is None:
+                ended = fitting.done()
+                outcome = ray.get(settings.board.take.remote(task.key))
+                if outcome is None and ended:
+                    fitting.result()
+                    return
+                if outcome is None:
+                    wait([fitting], POLL_S)
+            yield outcome
+        fitting.result()
+
+
+def trainer(tasks: Sequence[AnyTask], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
     """Ray Train's, without retries of its own: ours may go on with another number of workers."""
     workers = settings.workers
     return TorchTrainer(
         share,
-        train_loop_config={"task": task, "settings": settings},
+        train_loop_config={"tasks": tasks, "settings": settings},
         torch_config=TorchConfig(timeout_s=EXCHANGE_TIMEOUT_S),
         scaling_config=train.ScalingConfig(
             num_workers=size, use_gpu=workers.gpus > 0, resources_per_worker=workers.resources,
             accelerator_type=gpu_type,
         ),
         run_config=train.RunConfig(
-            name=task.key, storage_path=settings.scratch,
+            name=tasks[0].key, storage_path=settings.scratch,
             failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )  # fmt: skip
@@ -92,7 +125,6 @@ def trainer(task: AnyTask, settings: Settings, size: int, gpu_type: str | None) 
 def raised(failures: Mapping[int, Exception]) -> Exception | None:
     """What a worker's own work raised, as against the loss of a worker, which breaks the others' exchange."""
     for failure in failures.values():
-        cause = getattr(failure, "_base_exc", failure)
-        if not isinstance(cause, (TeamBroken, ray.exceptions.RayError)) and isinstance(cause, Exception):
-            return cause
+        if not isinstance(failure, (TeamBroken, RayTrainError, ray.exceptions.RayError)):
+            return failure
     return None

@@ -93,7 +93,7 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
         run.loss_sum += loss
         run.loss_steps += 1
         run.step += 1
-        probes.step(run.key, run.step)
+        probes.step(run.key, run.step, run.team.leads)
         if clock is not None and clock.due(run.step):
             return True
     return False

@@ -135,8 +135,29 @@ def test_a_command_about_what_is_not_there(command: tuple[str, ...], call: Call,
     assert not (tmp_path / "s").exists()
 
 
-def test_no_cluster_at_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """ray.init itself takes half a minute to say so, and is not asked here."""
+ADDRESSES = {
+    "127.0.0.1:1": ["--address '127.0.0.1:1'", "no cluster answers", "ray start --head"],
+    "http://head:8265": ["--address 'http://head:8265'", "ray job submit"],
+    "head": ["--address 'head'", "HOST:PORT"],
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_cluster_at_an_address(address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """ray.init itself takes minutes to say so, and is not asked here."""
+    from lth_ray.config import Launch
+    from lth_ray.running import tuning
+
+    monkeypatch.setattr(tuning.ray, "init", lambda **_: pytest.fail("it was asked"))
+    with (
+        pytest.raises(ConfigError) as caught,
+        tuning.connected(Launch(str(tmp_path), address=address), tmp_path),
+    ):
+        pytest.fail("there is nothing to be connected to")
+    check(str(caught.value), *ADDRESSES[address])
+
+
+def test_a_cluster_that_is_lost_as_it_is_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from lth_ray.config import Launch
     from lth_ray.running import tuning
 
@@ -144,9 +165,10 @@ def test_no_cluster_at_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         raise ConnectionError("Failed to connect\nand more")
 
     monkeypatch.setattr(tuning.ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with (
-        pytest.raises(ConfigError, match=r"--address '10.0.0.1:6379'.*Failed to connect\)"),
-        tuning._connected(Launch(str(tmp_path), address="10.0.0.1:6379"), tmp_path),
+        pytest.raises(ConfigError, match=r"--address \$RAY_ADDRESS.*Failed to connect\)"),
+        tuning.connected(Launch(str(tmp_path)), tmp_path),
     ):
         pytest.fail("there is nothing to be connected to")
 

@@ -1,0 +1,99 @@
+"""What is asked of a node: the methods of an actor that runs on it, or of a plain object on this machine."""
+
+import importlib
+import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from lth_ray.running.doctor.facts import gather
+
+Server = tuple[str, int]  # address, port
+REACH_S = 3.0
+ENFORCED = re.compile(r"\[enforce fail at .*?\] (ifa != nullptr\. )?")  # where in its source gloo gave up
+
+
+class Probe:
+    """Answers in plain data; lth_ray is imported only by what needs it, since a node may lack it."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] = []  # servers of rendezvous, which end with this process
+
+    def facts(self) -> dict[str, Any]:
+        return gather()
+
+    def clock(self) -> float:
+        return time.time()
+
+    def storage(self, uri: str, folder: str, nonce: str, name: str) -> str:
+        """Reads the driver's note and leaves one of its own. Its answer: "written", "absent" or "other"."""
+        from lth_ray.store import MissingFile, Store
+
+        store = Store.open(uri, writable=False)
+        try:
+            if store.get(f"{folder}/driver") != nonce.encode():
+                return "other"
+        except MissingFile:
+            return "absent"
+        store.put(f"{folder}/{name}", nonce.encode())
+        return "written"
+
+    def data(self, name: str, data_root: str | None) -> str:
+        """The digest of a data set as this node finds it. Raises ConfigError."""
+        from lth_ray.config import Data
+        from lth_ray.data import identify
+
+        size = 224 if name.startswith(("parquet:", "folder:")) else None  # images of any size are looked up
+        return identify(Data(name, batch_size=1, validation=0, image_size=size), data_root).digest
+
+    def open_rendezvous(self) -> int:
+        """Starts a server here through which process groups find each other; its port."""
+        store = _c10d().TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)
+        self._kept.append(store)
+        return int(store.port)
+
+    def join(self, backend: str, server: Server, group: str, rank: int, size: int, timeout_s: float) -> str:
+        """Sums a few numbers over a process group of `size`; "" where that worked, else why not."""
+        try:
+            socket.create_connection(server, REACH_S).close()  # TCPStore would try for twice its time limit
+        except OSError as error:
+            return f"no connection to {server[0]}, port {server[1]}: {error}"
+        import torch
+
+        try:
+            numbers = torch.full((4,), float(rank + 1), device="cuda" if backend == "nccl" else "cpu")
+            members = _process_group(backend, server, group, rank, size, timedelta(seconds=timeout_s))
+            members.allreduce([numbers]).wait(timedelta(seconds=timeout_s))
+            total = numbers.tolist()
+        except Exception as error:  # torch raises many kinds, and each is what was to be found out
+            return ENFORCED.sub("", next(iter(str(error).splitlines()), "")) or type(error).__name__
+        self._kept.append(members)
+        return "" if total == [size * (size + 1) / 2] * 4 else f"a sum over {size} ranks gave {total}"
+
+    def pairs(self, groups: list[tuple[str, Server, int]], timeout_s: float) -> dict[str, str]:
+        """As `join` by gloo for groups of two, [(name, server, rank)], all at once: {name: "" or why not}."""
+
+        def talk(group: tuple[str, Server, int]) -> str:
+            name, server, rank = group
+            return self.join("gloo", server, name, rank, 2, timeout_s)
+
+        with ThreadPoolExecutor(max(1, len(groups))) as threads:
+            return dict(zip((name for name, _, _ in groups), threads.map(talk, groups), strict=True))
+
+
+def _process_group(backend: str, server: Server, group: str, rank: int, size: int, timeout: timedelta) -> Any:
+    """One that is no process-wide default, so that a failed one leaves nothing behind."""
+    c10d = _c10d()
+    store = c10d.PrefixStore(group, c10d.TCPStore(*server, is_master=False, timeout=timeout))
+    if backend == "gloo":
+        return c10d.ProcessGroupGloo(store, rank, size, timeout)
+    options = c10d.ProcessGroupNCCL.Options()
+    options._timeout = timeout
+    return c10d.ProcessGroupNCCL(store, rank, size, options)
+
+
+def _c10d() -> Any:
+    """torch.distributed, which does not declare the names it has from C++."""
+    return importlib.import_module("torch.distributed")

@@ -1,0 +1,100 @@
+"""Studies whose networks are trained by several workers, undisturbed and while processes are killed."""
+
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lth_ray.running.history import recorded_plan
+from lth_ray.store import Store
+from tests.ray.conftest import EVERY, seconds_until_next_step
+from tests.running.conftest import Runner
+
+TWO = ("--workers", "2")
+LOST_WORKER_S = 20.0  # from its loss to the next step
+slow = pytest.mark.slow
+
+
+def measurements(runner: Runner) -> Counter[tuple[str, str, int]]:
+    """How often MLflow holds each (run, metric, step)."""
+    with sqlite3.connect(runner.storage / "mlflow.db") as connection:
+        return Counter(connection.execute("select run_uuid, key, step from metrics"))
+
+
+def worlds(runner: Runner) -> set[int]:
+    """The numbers of workers by which the records were made."""
+    store = Store.open(str(runner.storage))
+    records = [store.segment(key) for key in recorded_plan(store, "small").tasks if store.segment(key)]
+    return {record["environment"]["world_size"] for record in records if record is not None}
+
+
+def complete(runner: Runner, undisturbed: dict[str, str]) -> None:
+    assert runner.contents() == undisturbed
+    assert worlds(runner) == {2}
+    assert set(measurements(runner).values()) == {1}
+
+
+@slow
+def test_two_workers_under_ray_train_what_two_processes_train(runner: Runner, undisturbed: dict[str, str]) -> None:
+    assert runner.run(*TWO) == 0, runner.output[-3000:]
+    complete(runner, undisturbed)
+    assert runner.trained_twice == 0
+    steps = runner.steps.total()
+    assert runner.run(*TWO) == 0, runner.output[-3000:]
+    assert runner.steps.total() == steps, "what was finished was trained again"
+
+
+def test_a_killed_worker_is_replaced_within_the_run(runner: Runner, undisturbed: dict[str, str]) -> None:
+    once = runner.folder / "killed"
+    process = runner.start(*TWO, LTH_RAY_KILL_AT="mid-step:130", LTH_RAY_KILL_ONCE=str(once))
+    took = seconds_until_next_step(runner, once)
+    assert process.wait(timeout=240) == 0, runner.output[-3000:]
+    complete(runner, undisturbed)
+    assert runner.trained_twice <= 2 * EVERY  # since the last checkpoint, and while that was being written
+    print(f"a killed worker: {took:.1f} s to the next step")
+    assert took < LOST_WORKER_S
+
+
+@slow
+@pytest.mark.parametrize("point", ["mid-write:4", "checkpointed:2", "published:1"])
+def test_a_worker_killed_around_a_write_is_replaced(point: str, runner: Runner, undisturbed: dict[str, str]) -> None:
+    once = runner.folder / "killed"
+    assert runner.run(*TWO, LTH_RAY_KILL_AT=point, LTH_RAY_KILL_ONCE=str(once)) == 0, runner.output[-3000:]
+    assert once.exists(), "nothing was killed"
+    complete(runner, undisturbed)
+    assert runner.trained_twice <= 2 * EVERY
+
+
+@slow
+def test_a_killed_driver_is_taken_up_by_a_rerun(runner: Runner, undisturbed: dict[str, str]) -> None:
+    process = runner.start(*TWO)
+    runner.wait_for(lambda: runner.steps.total() > 350, timeout_s=200)
+    process.kill()
+    process.wait()
+    runner.wait_for_orphans()
+    assert runner.run(*TWO) == 0, runner.output[-3000:]
+    complete(runner, undisturbed)
+    assert runner.trained_twice <= 2 * EVERY
+
+
+@slow
+def test_a_driver_told_to_end_has_a_checkpoint_taken(runner: Runner, undisturbed: dict[str, str]) -> None:
+    """Without it nothing would be kept of the segment: none is due for an hour."""
+    rare = (*TWO, "--checkpoint-every-s", "3600")
+    process = runner.start(*rare)
+    runner.wait_for(lambda: runner.steps.total() > 30, timeout_s=200)
+    process.terminate()
+    assert process.wait(timeout=60) == 128 + 15, runner.output[-3000:]
+    runner.wait_for_orphans()
+    checkpoints = list(Path(runner.storage, "checkpoints").rglob("*.safetensors"))
+    assert checkpoints, runner.output[-3000:]
+    assert runner.run(*rare) == 0, runner.output[-3000:]
+    complete(runner, undisturbed)
+
+
+@slow
+def test_a_recipe_that_two_cannot_share_is_refused_before_ray_starts(runner: Runner) -> None:
+    runner.source = runner.source.replace(", batch_norm_group=15", "")
+    assert runner.run(*TWO) == 2
+    assert "--workers 2: a batch of 60 images is 1 group of 60" in runner.output
