@@ -26,6 +26,7 @@ class Notices:
         self.asked: dict[str, float] = {}
         self.answered: dict[str, int] = {}
         self.outcomes: dict[str, Any] = {}
+        self.failures: dict[str, str] = {}
 
     def give(self) -> None:
         self.count += 1
@@ -45,6 +46,13 @@ class Notices:
     def post(self, key: str, outcome: Any) -> None:
         """Workers have done the task `key`."""
         self.outcomes[key] = outcome
+
+    def fail(self, key: str, why: str) -> None:
+        """The task `key` cannot be done."""
+        self.failures[key] = why
+
+    def failure(self, key: str) -> str | None:
+        return self.failures.get(key)
 
     def take(self, key: str) -> Any:
         """What was posted of a task, once; None where that is nothing yet."""

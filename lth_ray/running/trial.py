@@ -1,19 +1,16 @@
 """A trial: one job's tasks, one after another, each reported when its record is in the store."""
 
 import time
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
 from lth_ray import data, probes
-from lth_ray.config import ConfigError
 from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements
+from lth_ray.running.failures import described
 from lth_ray.running.settings import Settings
-from lth_ray.store import StorageError
 
 
 def trial(config: dict[str, Any]) -> None:
@@ -48,14 +45,6 @@ def _outcomes(job: Job, settings: Settings) -> Iterator[Outcome]:
         dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
         with settings.clock(task.key) as clock:
             yield carry_out(task, settings.store, dataset, device, clock)
-
-
-def described(error: Exception) -> str:
-    """An error in one line: our own messages say what to do; another's place in the code is named with it."""
-    if isinstance(error, (ConfigError, StorageError)):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
 
 
 def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:

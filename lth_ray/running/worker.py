@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import takewhile
 from typing import Any
@@ -12,10 +12,11 @@ import ray
 import torch
 from ray import train
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from ray.train.v2._internal.exceptions import RayTrainError, WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from lth_ray import data
 from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
+from lth_ray.running.failures import Failed, described
 from lth_ray.running.settings import Settings
 from lth_ray.training import Team, TeamBroken
 
@@ -32,10 +33,6 @@ POLL_S = 0.2
 LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
 
-class Lost(RuntimeError):  # noqa: N818
-    """Workers were lost again and again."""
-
-
 def share(config: dict[str, Any]) -> None:
     """What each worker does: the tasks in turn. The first of them posts what came of each on the run's board."""
     settings: Settings = config["settings"]
@@ -44,20 +41,30 @@ def share(config: dict[str, Any]) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     for task in config["tasks"]:
-        dataset = data.load(task.recipe.data, settings.data_root, str(device), settings.workers.loaders)
-        with settings.clock(task.key if team.leads else None) as clock:
-            outcome = carry_out(task, settings.store, dataset, str(device), clock, team)
+        if team.told(lambda key=task.key: ray.get(settings.board.failure.remote(key))) is not None:  # type: ignore[misc]
+            return
+        try:
+            outcome = _do(task, settings, str(device), team)
+        except TeamBroken:
+            raise
+        except Exception as error:  # Ray Train starts workers again whatever they raised: they are told to leave it
+            ray.get(settings.board.fail.remote(task.key, described(error)))
+            raise
         if team.leads:
             ray.get(settings.board.post.remote(task.key, outcome))
         if settings.ends_after(task.key, outcome.record):
             return
 
 
+def _do(task: AnyTask, settings: Settings, device: str, team: Team) -> Outcome:
+    dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
+    with settings.clock(task.key if team.leads else None) as clock:
+        return carry_out(task, settings.store, dataset, device, clock, team)
+
+
 def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> Iterator[Outcome]:
     """Does `tasks` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
-    ones that go on from the last checkpoint.
-
-    Raises what a worker raised, and Lost.
+    ones that go on from the last checkpoint. Raises Failed.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     logging.getLogger("ray.train").setLevel(logging.ERROR)
@@ -76,37 +83,37 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
                 left.pop(0)
             continue
         except train.TrainingFailedError as error:
-            own = raised(getattr(error, "worker_failures", {}))
-            if own is not None:
-                raise own from error
             no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
             lost += not no_room  # which the cluster may have later
             if lost == LOST_TOO_OFTEN:
-                raise Lost(f"workers were lost {lost} times; the last time: {error}") from error
+                raise Failed(f"workers were lost {lost} times; the last time: {error}") from error
         time.sleep(LATER_S)
 
 
 def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings) -> Iterator[Outcome]:
-    """What the trainer's workers have done of `tasks`, as it comes; raises what `fit` raises."""
+    """What the trainer's workers have done of `tasks`, as it comes; raises what `trainer.fit` raises, and Failed."""
+    board = settings.board
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(trainer.fit)
         for task in tasks:
             outcome = None
             while outcome is None:
-                ended = fitting.done()
-                outcome = ray.get(settings.board.take.remote(task.key))
+                ended = wait([fitting], POLL_S).done
+                outcome = ray.get(board.take.remote(task.key))
+                why = ray.get(board.failure.remote(task.key))
+                if why is not None:
+                    raise Failed(why)
                 if outcome is None and ended:
                     fitting.result()
                     return
-                if outcome is None:
-                    wait([fitting], POLL_S)
             yield outcome
         fitting.result()
 
 
 def trainer(tasks: Sequence[AnyTask], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
-    """Ray Train's, without retries of its own: ours may go on with another number of workers."""
+    """Ray Train's. It replaces lost workers by as many, in a few seconds; where fewer might do, that is left to us."""
     workers = settings.workers
+    retries = 0 if workers.least < size else LOST_TOO_OFTEN
     return TorchTrainer(
         share,
         train_loop_config={"tasks": tasks, "settings": settings},
@@ -117,14 +124,6 @@ def trainer(tasks: Sequence[AnyTask], settings: Settings, size: int, gpu_type: s
         ),
         run_config=train.RunConfig(
             name=tasks[0].key, storage_path=settings.scratch,
-            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
+            failure_config=train.FailureConfig(max_failures=retries, controller_failure_limit=0),
         ),
     )  # fmt: skip
-
-
-def raised(failures: Mapping[int, Exception]) -> Exception | None:
-    """What a worker's own work raised, as against the loss of a worker, which breaks the others' exchange."""
-    for failure in failures.values():
-        if not isinstance(failure, (TeamBroken, RayTrainError, ray.exceptions.RayError)):
-            return failure
-    return None
