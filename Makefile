@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow test-cluster lint bench chaos clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -16,10 +16,19 @@ demo: $(VENV)/.installed
 	$(BIN)/python studies/digits.py --storage $(DEMO_STORAGE)
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not gpu and not cluster'
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest -m 'not gpu and not cluster'
+
+# Hosts in network namespaces: for root, who is spared installing `ip`; anybody else is told why they are skipped.
+test-cluster: $(VENV)/.installed
+	command -v ip > /dev/null || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null || { apt-get update -qq && apt-get install -qq -y iproute2; }
+	$(BIN)/python -m pytest -m cluster -s tests/cluster
+
+# so many processes and nodes are killed while studies run
+chaos: $(VENV)/.installed
+	LTH_RAY_CHAOS=$${LTH_RAY_CHAOS:-20} $(BIN)/python -m pytest -s tests/ray/test_chaos.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -94,7 +94,9 @@ def _run(study: Study, launch: Launch, question: str) -> int:
         )  # fmt: skip
         raise
     reporting.print_results(results, launch, console, question)
-    idle = reporting.not_learnt(launched(study, launch), results, CHANCE_FACTOR) if launch.smoke else []
+    asked = launched(study, launch)
+    learns = launch.smoke and asked.smoke_shows == "learning"
+    idle = reporting.not_learnt(asked, results, CHANCE_FACTOR) if learns else []
     if idle:
         console.print(f"[red]these arms did not learn ({CHANCE_FACTOR} times chance is the least): {', '.join(idle)}")
     return 1 if results.failures else 4 if idle else 0

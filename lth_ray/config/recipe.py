@@ -110,6 +110,9 @@ class Train(Config):
     batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics; None for
         the whole batch. Workers share whole groups, and a worker with several takes them one after another (gradient
         accumulation): the result is the same however many workers there are.
+    ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment (unless
+        the optimizer's state is restored); None keeps none. ema_for: what it is used for, "evaluation" or
+        "evaluation_and_pruning"; it is stored beside the weights.
     sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it.
     precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. These three change rounding, and so are part of the key.
@@ -139,6 +142,8 @@ class Train(Config):
     precision: str = option("fp32", check=one_of("fp32", "bf16"))
     batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
     sync_batch_norm: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    ema_decay: float | None = option(None, check=maybe(number(0, 1, open_low=True, open_high=True)), absent_means=None)
+    ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
     channels_last: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
     compile: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
@@ -157,6 +162,8 @@ class Train(Config):
             raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
+        if self.ema_for != "evaluation" and self.ema_decay is None:
+            raise ConfigError(f"Train.ema_for = {self.ema_for!r}: there is no average; give ema_decay, such as 0.999")
         if self.sync_batch_norm and self.batch_norm_group is not None:
             raise ConfigError(
                 f"Train.batch_norm_group = {self.batch_norm_group}: with sync_batch_norm statistics are the whole "

@@ -47,6 +47,7 @@ class Study(Config):
     keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
     stop_below: a lineage ends after the first pruned round whose accuracy (validation, else test) is under this.
     smoke: {dotted_field: value}: what --smoke shortens.
+    smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no accuracy.
     may_fail: arms that need not learn for --smoke to succeed.
     against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
     """
@@ -68,6 +69,7 @@ class Study(Config):
     keep: str = option("tickets", check=one_of("rewind", "tickets", "all"))
     stop_below: float | None = option(None, check=maybe(number(0, 1)))
     smoke: Mapping[str, Any] = option({}, check=mapping())
+    smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(a(str, "give arm names")))
     against: str = option("", check=a(str, "give the name of a group of targets"), means=False)
 

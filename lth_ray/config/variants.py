@@ -13,7 +13,15 @@ from lth_ray.config.recipe import Rewind
 from lth_ray.config.study import Study
 from lth_ray.config.units import Length, epochs, steps
 
-FIXED = ("name", "arms", "sweep", "smoke", "may_fail", "against")  # what no arm, sweep or --set of an arm may vary
+FIXED = (
+    "name",
+    "arms",
+    "sweep",
+    "smoke",
+    "smoke_shows",
+    "may_fail",
+    "against",
+)  # what no arm, sweep or --set of an arm may vary
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,9 @@ def launched(study: Study, launch: Launch) -> Study:
         path, value = _assignment(text, "sweep")
         values = parse(f"[{value}]")
         added[path] = tuple(values) if isinstance(values, list) else tuple(parse(item) for item in value.split(","))
-    return replace(changed, name=launch.name or changed.name + suffix, sweep={**changed.sweep, **added})
+    shows = changed.smoke_shows if launch.smoke else "learning"
+    sweep = {**changed.sweep, **added}
+    return replace(changed, name=launch.name or changed.name + suffix, sweep=sweep, smoke_shows=shows)
 
 
 def within_rounds(study: Study) -> Study:

@@ -66,9 +66,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to train: `task`, or the part of it that an earlier run, whose `record` stands, has left out."""
+    """What there is to train of a task. rest: the states that an earlier run, whose `record` stands, has left out;
+    None for all of the task. Plain data, as it is sent to a whole team: a study's own functions cannot be."""
 
-    task: Task
+    rest: list[int] | None
     record: Record | None
     mask: Mask | None
     progress: Progress
@@ -86,25 +87,31 @@ def execute(
     work = team.told(lambda: _prepare(task, store, dataset, began, environment(device, team.size)))
     if isinstance(work, Outcome):
         return work
-    model = network(work.task.segment, work.mask)
-    last = _train(work, store, model.to(device), dataset, clock or Clock(), team)
-    record = team.told(lambda: _finish(work, store, model, last))
+    making = _making(task, work.rest)
+    model = network(making.segment, work.mask)
+    last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
+    record = team.told(lambda: _finish(making, work, store, model, last))
     steps = last.step - work.progress.start.step
     return Outcome(record if task.measured else None, steps, time.monotonic() - began)
+
+
+def _making(task: Task, rest: list[int] | None) -> Task:
+    return task if rest is None else task.for_states(rest)
 
 
 def _prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dict[str, Any]) -> Work | Outcome:
     """Where training sets out from; or the outcome, where nothing is left to be done."""
     record = _published(task, store, dataset)
-    making = task
+    rest = None
     if record is not None:
         outcome = nothing_left(task, store, record)
         if outcome is not None:
             return outcome
         if task.measured:  # another run was first, and did not keep all that this one's study needs
-            making = task.for_states(task.missing(store))
+            rest = task.missing(store)
+    making = _making(task, rest)
     mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
-    return Work(making, record, mask, _beginning(making, store, mask, began, here))
+    return Work(rest, record, mask, _beginning(making, store, mask, began, here))
 
 
 def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
@@ -116,9 +123,9 @@ def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
     return Outcome(record if task.measured else None, 0, 0.0)
 
 
-def _finish(work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+def _finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
     """The record that stands."""
-    task, record = work.task, work.record
+    record = work.record
     if task.measured:
         own = _record(task, store, model, work.mask, last, work.progress)
         record = _publish(task, store, own, work.progress.contents)
@@ -140,9 +147,11 @@ def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
     return None
 
 
-def _train(work: Work, store: Store, model: torch.nn.Module, dataset: Dataset, clock: Clock, team: Team) -> Pause:
+def _train(
+    task: Task, work: Work, store: Store, model: torch.nn.Module, dataset: Dataset, clock: Clock, team: Team
+) -> Pause:
     """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
-    task, segment, last = work.task, work.task.segment, None
+    segment, last = task.segment, None
     applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, task.key, clock.written) as checkpoints:
         for last in train_segment(

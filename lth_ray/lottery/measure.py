@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lth_ray import analysis, models, probes
+from lth_ray.config import ConfigError
 from lth_ray.data import AnySplit, Dataset, evaluation_batches
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
@@ -77,6 +78,8 @@ class Bench:
 def line(bench: Bench) -> Measured:
     """Error and loss along the line between two trained copies (Frankle et al. 2020a, section 2)."""
     options = bench.table.options or {}
+    if options["align"] and bench.table.recipe.train.ema_decay is not None:
+        raise ConfigError("Barrier.align = True: units are matched by weights, and not by their averages; leave it out")
     values = apart(bench)
     first, second = bench.state(0), bench.state(1)
     model = build(bench.table.recipe).to(bench.device)  # last: reading a state takes twice its size for a moment

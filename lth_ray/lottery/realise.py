@@ -13,7 +13,7 @@ from lth_ray.data import Dataset, training_batches
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
-from lth_ray.training import Recipe, Supermask, supermask_state
+from lth_ray.training import Recipe, Supermask, averages, supermask_state
 
 IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020, appendix)
 Mask = dict[str, torch.Tensor]
@@ -26,9 +26,12 @@ class MissingState(LookupError):  # noqa: N818
 def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     """The recipe's network, initialised under `seed` (None: whatever weights)."""
     model, data = recipe.model, recipe.identity
-    return models.build(
+    network = models.build(
         model.name, data.num_classes, input_shape=data.input_shape, init=model.init, seed=seed, **model.options
     )
+    if recipe.train.ema_decay is not None:
+        averages.attach(network)
+    return network
 
 
 def eligible(model: torch.nn.Module, rule: Any) -> Mask:
@@ -161,6 +164,8 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) 
     if record is not None and record["diverged_at"] is not None:
         raise MissingState(f"segment {source.of} diverged by step {record['diverged_at']}: there is nothing to prune")
     model.load_state_dict(stored_state(store, source.trajectory, source.step).model)
+    if recipe.train.ema_for == "evaluation_and_pruning":
+        model.load_state_dict(averages.named(model), strict=False)
     initial = build(recipe, source.initial.seed).state_dict() if source.initial else None
     batch = None if source.order is None else evidence_batch(recipe, dataset, source.order)
     if batch is not None:

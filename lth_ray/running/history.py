@@ -11,7 +11,19 @@ from lth_ray.lottery import Plan, make_plan
 from lth_ray.store import Store, live_runs
 
 HISTORY, CANCELLED = "history.json", "cancelled.json"
-GROWS = ("seeds", "rewind", "branches", "arms", "sweep", "keep", "smoke", "may_fail", "stop_below", "against")
+GROWS = (
+    "seeds",
+    "rewind",
+    "branches",
+    "arms",
+    "sweep",
+    "keep",
+    "smoke",
+    "smoke_shows",
+    "may_fail",
+    "stop_below",
+    "against",
+)
 
 
 def check_same_study(store: Store, study: Study) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray._private.state import state as cluster_state
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 POLL_S = 1.0
 WAIT_S = 10.0  # what a driver that was told to end gives the last checkpoints
@@ -63,6 +64,12 @@ class Notices:
         now = time.monotonic()
         live = [reader for reader, at in self.asked.items() if now - at < SILENT_S]
         return sum(self.answered.get(reader, 0) < self.count for reader in live)
+
+
+def a_board() -> Any:
+    """A board on this very node, that it is not lost with another: Ray puts what takes no resources anywhere."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Notices.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
 
 
 class Reader:

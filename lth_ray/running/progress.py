@@ -47,6 +47,12 @@ class Board:
         """A job will not be finished."""
         self.ended[job.id] = reason
 
+    def describe(self, result: dict[str, Any]) -> str:
+        """A finished training in few words, without an accuracy where that would mean nothing."""
+        if self.plan.study.smoke_shows == "pipeline" and result["remaining_weights"] is not None:
+            return f"{result['remaining_weights']:.1%} remaining"
+        return describe(result)
+
     @property
     def seconds_left(self) -> float | None:
         """By the pace so far."""
@@ -64,7 +70,7 @@ class Board:
         )
         if self.last is not None:
             job, result = self.last
-            text += f" | {job}: {describe(result)}"
+            text += f" | {job}: {self.describe(result)}"
         return text
 
 

@@ -132,6 +132,31 @@ def print_results(
     against_paper: beside what the papers report.
     """
     store, plan = results.store, results.plan
+    if plan.study.smoke_shows == "pipeline":
+        print_endings(results, console)
+        rows, branches = len(results.tickets()), len(results.branches())
+        console.print(
+            f"[bold]pipeline only[/]: {rows} tickets and {branches} branch results went through it; so few steps teach "
+            "a network nothing, and no accuracy is shown", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    else:
+        print_report(results, console, question, against_paper)
+    if results.counts:
+        ledger = results.ledger()
+        console.print(
+            f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
+            f"{ledger['unique_steps']:,} steps ({ledger['reused_steps']:,} were in the store), "
+            f"{ledger['naive_steps']:,} without sharing",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    tracking = record.destination(store.uri, launch.tracking_uri).uri
+    shown = f"mlflow ui --backend-store-uri {tracking}" if "://" in tracking and "http" not in tracking else tracking
+    console.print(f"MLflow: [bold]{_venv()}{escape(shown)}[/]", highlight=False, soft_wrap=True)
+
+
+def print_report(results: Results, console: Console, question: str, against_paper: bool) -> None:
+    """The tables, and where the page and the figures are."""
+    store, plan = results.store, results.plan
     try:
         report = record.report(plan, store, question=question)
     finally:  # what failed is said even where the report cannot be written for the same reason
@@ -144,17 +169,6 @@ def print_results(
         print_against_paper(report, plan.study, console)
     for path in (report.page, *report.figures, *report.tables):
         console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
-    if results.counts:
-        ledger = results.ledger()
-        console.print(
-            f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
-            f"{ledger['unique_steps']:,} steps ({ledger['reused_steps']:,} were in the store), "
-            f"{ledger['naive_steps']:,} without sharing",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    tracking = record.destination(store.uri, launch.tracking_uri).uri
-    shown = f"mlflow ui --backend-store-uri {tracking}" if "://" in tracking and "http" not in tracking else tracking
-    console.print(f"MLflow: [bold]{_venv()}{escape(shown)}[/]", highlight=False, soft_wrap=True)
 
 
 def print_against_paper(report: record.Report, study: Study, console: Console) -> None:

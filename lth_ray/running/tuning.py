@@ -14,7 +14,7 @@ from ray import tune
 from lth_ray.config import ConfigError, Launch
 from lth_ray.lottery import Plan
 from lth_ray.running import history
-from lth_ray.running.notices import Draining, Notices, last_checkpoints
+from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
@@ -37,7 +37,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     with connected(launch, scratch):
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
-        board = Notices.remote()  # type: ignore[attr-defined]
+        board = a_board()
         settings = Settings(
             store, launch.data_root, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
             str(scratch / "train"), board, _stop_below(plan),

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from lth_ray.lottery import Job
 from lth_ray.record import Shipper
-from lth_ray.running.progress import Board, describe
+from lth_ray.running.progress import Board
 from lth_ray.running.results import Ending, Results
 
 
@@ -30,7 +30,9 @@ class Watch:
         self.board.on_task(job, result)
         self.shipper.segment(result["key"])
         if not self.console.is_terminal and job.kind == "dense":
-            self.console.print(f"{job.id}: {describe(result)}", highlight=False, markup=False, soft_wrap=True)
+            self.console.print(
+                f"{job.id}: {self.board.describe(result)}", highlight=False, markup=False, soft_wrap=True
+            )
 
     def on_end(self, job: Job, ending: Ending) -> None:
         """A job ended before its last task."""

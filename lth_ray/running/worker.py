@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import torch
 from ray import train
+from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
@@ -23,10 +24,13 @@ from lth_ray.training import Team, TeamBroken
 # What Ray reads where a fit is started. Reports and ends are polled for, by default every 2 s.
 ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
 }
+ROOM = (
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # how long workers wait for room before it is asked whether fewer will do
+)
+ROOM_S, ROOM_FOR_FEWER_S = "600", "30"
 EXCHANGE_TIMEOUT_S = 600  # a worker may wait so long for the others: evaluation and decoding included
 LOST_TOO_OFTEN = 5
 POLL_S = 0.2
@@ -66,7 +70,8 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
     """Does `tasks` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
     ones that go on from the last checkpoint. Raises Failed.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+    room_s = ROOM_FOR_FEWER_S if settings.workers.least < settings.workers.number else ROOM_S
+    os.environ.update({name: os.environ.get(name, value) for name, value in (ENVIRONMENT | {ROOM: room_s}).items()})
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     left, lost = list(tasks), 0
     while left:
@@ -82,7 +87,7 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
                 yield outcome
                 left.pop(0)
             continue
-        except train.TrainingFailedError as error:
+        except (train.TrainingFailedError, RayActorError) as error:  # the latter where Ray Train's own process was lost
             no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
             lost += not no_room  # which the cluster may have later
             if lost == LOST_TOO_OFTEN:

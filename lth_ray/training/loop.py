@@ -8,6 +8,7 @@ import torch
 
 from lth_ray import probes
 from lth_ray.data import TrainingBatches
+from lth_ray.training.averages import follow, pairs
 from lth_ray.training.clock import Clock
 from lth_ray.training.gradients import Batch, Gradients
 from lth_ray.training.loss import precision_context, training_step
@@ -55,9 +56,9 @@ class Run:
         self.forward = torch.compile(self.model, dynamic=False) if recipe.train.compile else self.model
         self.optimizer = build_optimizer(self.recipe.train, self.model)
         parameters = dict(self.model.named_parameters())
-        masked = self.mask.items() if self.mask else ()
-        # float masks multiply several times faster than bool ones
-        self.kept = [(parameters[name], mask.to(parameters[name])) for name, mask in masked]
+        masked = [(parameters[name], mask) for name, mask in (self.mask or {}).items()]
+        # floats, and of the parameter's own strides: others multiply several times slower
+        self.kept = [(p, torch.empty_like(p).copy_(mask)) for p, mask in masked]
         self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
 
@@ -75,12 +76,10 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
     other values are put back, since weight decay moves them.
     """
     model, optimizer, recipe, losses = run.model.train(), run.optimizer, run.recipe, group_losses(run)
-    clip = recipe.train.clip_norm
+    clip, averages = recipe.train.clip_norm, pairs(model)
     while run.step < stop:
         loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), losses)
-        if run.kept:
-            masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
-            torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
+        mask_gradients(run)
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
         lr = recipe.lr(run.step)
@@ -89,6 +88,8 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
         optimizer.step()
         if run.frozen:
             hold_pruned(run)
+        if recipe.train.ema_decay is not None and averages:
+            follow(averages, recipe.train.ema_decay)
         optimizer.zero_grad()
         run.loss_sum += loss
         run.loss_steps += 1
@@ -97,6 +98,13 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
         if clock is not None and clock.due(run.step):
             return True
     return False
+
+
+def mask_gradients(run: Run) -> None:
+    """Zeroes the gradients of pruned weights."""
+    if run.kept:
+        masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
+        torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
 
 
 def group_losses(run: Run) -> Callable[[Batch, int], tuple[torch.Tensor, dict[str, Any]]]:

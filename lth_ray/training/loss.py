@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lth_ray.config import Train
+from lth_ray.training.averages import averaged
 from lth_ray.training.team import ALONE, Team
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -43,9 +44,21 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train, team: Team = ALONE) -> Evaluation:
-    """Measures `model` in evaluation mode over every image of `batches`, once each; those of the whole team's."""
+    """Measures `model` in evaluation mode over every image of `batches`, once each; those of the whole team's.
+
+    Of a network that keeps an average of its weights it is that which is measured.
+    """
     was_training = model.training
     model.eval()
+    with averaged(model):
+        found = _measured(model, batches, train)
+    model.train(was_training)
+    loss_sum, right, n = team.add(found).tolist()
+    return Evaluation(loss_sum / n, right / n, int(n))
+
+
+def _measured(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> torch.Tensor:
+    """The sum of the losses, the number of images classified rightly and that of all, float64 [3]."""
     device = next(model.parameters()).device
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     right = torch.zeros((), dtype=torch.int64, device=device)
@@ -62,6 +75,4 @@ def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train, tea
         loss_sum = loss_sum + loss.double()
         right = right + (logits.argmax(1) == labels).sum()
         n += len(labels)
-    model.train(was_training)
-    sums = team.add(torch.stack([loss_sum, right.double(), torch.full_like(loss_sum, n)])).tolist()
-    return Evaluation(sums[0] / sums[2], sums[1] / sums[2], int(sums[2]))
+    return torch.stack([loss_sum, right.double(), torch.full_like(loss_sum, n)])

@@ -10,6 +10,7 @@ import torch
 
 from lth_ray.config import subseed
 from lth_ray.data import Dataset, evaluation_batches, training_batches
+from lth_ray.training import averages
 from lth_ray.training.clock import Clock
 from lth_ray.training.loop import Mask, Run, seed_dropout, train
 from lth_ray.training.loss import evaluate
@@ -118,6 +119,8 @@ def _begin(
     """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
     recipe.check_workers(team.size)
     masked_start(model, start.model, mask, frozen)
+    if start.optimizer is None:
+        averages.begin(model)
     if recipe.train.channels_last:
         model.to(memory_format=torch.channels_last)
     if recipe.train.sync_batch_norm:
@@ -139,10 +142,11 @@ def masked_start(model: torch.nn.Module, state: State, mask: Mask | None, frozen
     """Loads `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in `state`."""
     model.load_state_dict(state)
     if mask and not frozen:
-        parameters = dict(model.named_parameters())
+        parameters, means = dict(model.named_parameters()), averages.named(model)
         with torch.no_grad():
             for name, kept in mask.items():
-                parameters[name].masked_fill_(~kept.to(parameters[name].device), 0.0)
+                for held in (parameters[name], *([means[name]] if name in means else [])):
+                    held.masked_fill_(~kept.to(held.device), 0.0)
 
 
 def measure(run: Run, dataset: Dataset, journal: Journal) -> None:

@@ -158,8 +158,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wholes: dict[str, Ran])
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     loop, written = Loop(), probes.step
 
-    def step(key: str, number: int) -> None:
-        written(key, number)
+    def step(key: str, number: int, counts: bool = True) -> None:
+        written(key, number, counts)
         loop.step(key, number)
 
     monkeypatch.setattr(os, "fsync", lambda _: None)  # nobody cuts the power here

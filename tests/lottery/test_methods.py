@@ -121,3 +121,17 @@ def test_later_restored_points_are_made_with_their_optimizer(lab: Any) -> None:
     ran = lab.run(study)
     assert ran.steps == ran.plan.remaining_steps == 15 + 2 * 15
     assert ran.contents == lab.whole(study).contents
+
+
+def test_masks_may_come_from_averaged_weights(lab: Any) -> None:
+    averaged = {"train.ema_decay": 0.9, "prune.rounds": 1}
+    ran = lab.run(lab.study(averaged, rewind=[steps(0)]))
+    by_average = lab.run(lab.study({**averaged, "train.ema_for": "evaluation_and_pruning"}, rewind=[steps(0)]))
+    assert not ran.failures
+    assert not by_average.failures
+    first, second = (load_ticket(one.key(1), one.store.uri).mask for one in (ran, by_average))
+    assert any((first[name] != second[name]).any() for name in first)
+    dense = by_average.store.load_state(by_average.plan.lineages[0].dense.trajectory, 40).model
+    for name, kept in second.items():
+        average = dense["averages." + name.replace(".", "/")].abs()
+        assert average[kept].min() >= average[~kept].max() or by_average.plan.study.prune.scope == "global"

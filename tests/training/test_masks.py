@@ -85,3 +85,11 @@ def test_clipping_counts_kept_gradients_alone(setting: Make) -> None:
     end = made.trained(made.begin(), 1).run.model
     length = (torch.nn.utils.parameters_to_vector(end.parameters()).detach() - before).norm()
     assert float(length) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_masks_lie_in_memory_as_their_parameters_do(setting: Make) -> None:
+    """One stride that differs would make the multiplication several times slower."""
+    made = setting(channels_last=True)
+    run = made.trained(made.begin(), 1).run
+    for parameter, kept in run.kept:
+        assert kept.stride() == parameter.stride()

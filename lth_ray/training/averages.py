@@ -1,0 +1,65 @@
+"""An exponential moving average of a network's weights, kept in the network itself as buffers.
+
+Polyak & Juditsky 1992 in the form that is usual now: after each step average <- decay x average + (1 - decay) x weight.
+As a part of the state it is kept, rewound and interpolated with the weights.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+HOLDER = "averages"
+
+
+def attach(model: nn.Module) -> None:
+    """Gives `model` averages, which begin as its weights."""
+    holder = nn.Module()
+    for name, parameter in model.named_parameters():
+        holder.register_buffer(_key(name), parameter.detach().clone())
+    model.add_module(HOLDER, holder)
+
+
+def named(model: nn.Module) -> dict[str, Tensor]:
+    """{parameter: its average}; empty where the network has no averages."""
+    holder = dict(model.named_children()).get(HOLDER)
+    return {name: holder.get_buffer(_key(name)) for name, _ in model.named_parameters()} if holder is not None else {}
+
+
+def pairs(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+    """(weight, its average)"""
+    found = named(model)
+    return [(parameter, found[name]) for name, parameter in model.named_parameters()] if found else []
+
+
+@torch.no_grad()
+def begin(model: nn.Module) -> None:
+    """Averages begin anew, as the weights."""
+    for parameter, average in pairs(model):
+        average.copy_(parameter)
+
+
+@torch.no_grad()
+def follow(found: list[tuple[nn.Parameter, Tensor]], decay: float) -> None:
+    """After an optimizer step."""
+    torch._foreach_lerp_([average for _, average in found], [weight for weight, _ in found], 1 - decay)
+
+
+@contextmanager
+def averaged(model: nn.Module) -> Iterator[None]:
+    """The network with its averages as weights, where it has any; afterwards it has its own again, bit for bit."""
+    found = pairs(model)
+    own = [parameter.data for parameter, _ in found]
+    for parameter, average in found:
+        parameter.data = average
+    try:
+        yield
+    finally:
+        for (parameter, _), data in zip(found, own, strict=True):
+            parameter.data = data
+
+
+def _key(name: str) -> str:
+    """A parameter's name as that of a buffer of one module, which holds no dots."""
+    return name.replace(".", "/")

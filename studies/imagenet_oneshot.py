@@ -1,0 +1,94 @@
+"""From which epoch on does one-shot pruning find matching subnetworks of ImageNet networks?
+
+Frankle, Dziugaite, Roy & Carbin 2019 ("Stabilizing the lottery ticket hypothesis"), section 5: 70 % of ResNet-50's and
+Inception-v3's weights and 50 % of SqueezeNet's are pruned at once, and what is left is rewound to epoch k. Lengths and
+rates are the paper's. From memory or ours: Inception-v3's and SqueezeNet's momentum and weight decay, and that
+SqueezeNet's rate falls linearly.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from lth_ray import Barrier, Data, Model, Prune, Study, Train, epochs, main, steps
+
+SMOKE: dict[str, Any] = {
+    "data.batch_size": 16,
+    "data.image_size": 64,
+    "data.evaluation_images": 32,
+    "train.length": steps(4),
+    "train.warmup": steps(1),
+    "train.evaluate_every": steps(2),
+    "train.batch_norm_group": 8,
+    "train.precision": "fp32",
+    "rewind": [steps(2)],
+    "seeds": [0],
+    "branches": [],
+}
+
+resnet50 = Study(
+    "imagenet-oneshot-resnet50",
+    model=Model("resnet50"),
+    data=Data("imagenet", batch_size=1024, validation=0, augment="resized_crop_flip"),
+    train=Train(
+        epochs(90),
+        lr=0.4,
+        momentum=0.9,
+        weight_decay=1e-4,
+        warmup=epochs(5),
+        milestones=[epochs(30), epochs(60), epochs(80)],
+        evaluate_every=epochs(1),
+        batch_norm_group=128,
+        precision="bf16",
+        channels_last=True,
+    ),
+    prune=Prune(scope="global", fraction=0.7, rounds=1, one_shot=True),
+    rewind=[epochs(k) for k in (0, 1, 2, 4, 6, 10, 18)],
+    seeds=[0, 1, 2],
+    branches=[Barrier(children=2, points=11, rounds=[1])],
+    smoke={**SMOKE, "train.milestones": [steps(2), steps(3)]},
+    smoke_shows="pipeline",
+)
+
+inception_v3 = replace(
+    resnet50,
+    name="imagenet-oneshot-inception-v3",
+    model=Model("inception_v3"),
+    data=replace(resnet50.data, image_size=299),
+    train=Train(
+        epochs(171),
+        lr=0.03,
+        final_lr=0.005,
+        schedule="linear",
+        momentum=0.9,
+        weight_decay=1e-4,
+        evaluate_every=epochs(1),
+        batch_norm_group=128,
+        precision="bf16",
+        channels_last=True,
+    ),
+    smoke={**SMOKE, "data.image_size": 96},
+)
+
+squeezenet = replace(
+    resnet50,
+    name="imagenet-oneshot-squeezenet",
+    model=Model("squeezenet1_0"),
+    train=Train(
+        epochs(150),
+        optimizer="rmsprop",
+        lr=0.66,
+        final_lr=6.6e-5,
+        schedule="linear",
+        evaluate_every=epochs(1),
+        batch_norm_group=128,
+        precision="bf16",
+        channels_last=True,
+    ),
+    prune=Prune(scope="global", fraction=0.5, rounds=1, one_shot=True),
+    smoke={**SMOKE, "train.lr": 1e-3},
+)
+
+studies = [resnet50, inception_v3, squeezenet]
+
+if __name__ == "__main__":
+    main(studies)

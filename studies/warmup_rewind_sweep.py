@@ -1,0 +1,61 @@
+"""Do warm-up and rewinding buy the same thing? Instability and matching over warm-up x k, for ResNet-20 and VGG-19.
+
+Frankle et al. 2020 ("Linear mode connectivity and the lottery ticket hypothesis"), table 1: the standard recipes of
+both networks, here with every warm-up crossed with every rewind point. A warm-up of a network has a dense run of its
+own, which all of its rewind points share.
+"""
+
+from dataclasses import replace
+
+from lth_ray import Barrier, Data, Model, Prune, Study, Train, epochs, main, steps
+
+resnet20 = Study(
+    "warmup-rewind-resnet20",
+    model=Model("cifar_resnet20", init="kaiming"),
+    data=Data("cifar10", batch_size=128, validation=0, augment="crop_flip"),
+    train=Train(
+        epochs(160),
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        milestones=[epochs(80), epochs(120)],
+        evaluate_every=epochs(1),
+    ),
+    prune=Prune(scope="global", fraction=0.2, rounds=8, exclude=["*shortcut*", "output.weight"]),
+    sweep={"train.warmup": [steps(0), steps(1_000), steps(10_000), steps(30_000)]},
+    rewind=[steps(k) for k in (0, 100, 500, 2_000, 10_000)],
+    seeds=[0, 1, 2],
+    branches=[Barrier(children=2, points=11, rounds=[0, 4, 8])],
+    smoke={
+        "model.name": "cifar_resnet20_8",
+        "data.batch_size": 32,
+        "data.evaluation_images": 500,
+        "train.length": steps(300),
+        "train.lr": 0.05,
+        "train.milestones": [steps(240), steps(270)],
+        "train.evaluate_every": steps(150),
+        "train.batch_norm_group": 16,
+        "prune.rounds": 1,
+        "sweep": {"train.warmup": [steps(0), steps(100)]},
+        "rewind": [steps(50)],
+        "seeds": [0],
+        "branches": [Barrier(children=2, points=3, rounds=[1])],
+    },
+)
+
+vgg19 = replace(
+    resnet20,
+    name="warmup-rewind-vgg19",
+    model=Model("cifar_vgg19", init="kaiming"),
+    smoke={
+        **resnet20.smoke,
+        "model.name": "cifar_vgg19_8",
+        "sweep": {"train.warmup": [steps(100)]},
+        "branches": [],
+    },
+)
+
+studies = [resnet20, vgg19]
+
+if __name__ == "__main__":
+    main(studies)
