@@ -47,6 +47,7 @@ vgg19 = replace(
     resnet20,
     name="warmup-rewind-vgg19",
     model=Model("cifar_vgg19", init="kaiming"),
+    prune=replace(resnet20.prune, exclude=["output.weight"]),
     smoke={
         **resnet20.smoke,
         "model.name": "cifar_vgg19_8",

@@ -13,16 +13,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from lth_ray import Launch, Study, epochs
 from lth_ray.config import launched
 from lth_ray.config.recipe import CRITERIA
+from lth_ray.data import Identity
+from lth_ray.data.packing import Options
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.history import entries_of
+from lth_ray.running.packing import pack
 from lth_ray.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "studies").glob("*.py"))
+
+
+IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
+PIPELINES = ("resnet50_rewind", "imagenet_oneshot")
 
 
 def declared(script: Path) -> list[Study]:
@@ -49,7 +57,8 @@ def number_of_lineages(study: Study) -> int:
 def plan_of(script: Path, number: int, data_root: Path, smoke: bool = False, seeds: int | None = 1) -> Plan:
     """Of a script's study, for so many of its seeds."""
     asked = launched(declared(script)[number], Launch(smoke=smoke))
-    return make_plan(replace(asked, seeds=asked.seeds[:seeds]), str(data_root))
+    known = {asked.data: IMAGENET} if asked.data.name == "imagenet" else None
+    return make_plan(replace(asked, seeds=asked.seeds[:seeds]), str(data_root), None, known)
 
 
 def total(script: Path, number: int, data_root: Path, smoke: bool) -> int:
@@ -166,6 +175,32 @@ def test_warm_starts_begin_where_training_on_half_of_the_data_ended(shared_data:
     assert {result.path for result in moved} == {"transfer", "random_mask-0/transfer", "random_reinit-0/transfer"}
 
 
+def test_rewinding_resnet50_is_planned_from_shared_dense_runs(tmp_path: Path) -> None:
+    plan = planned("resnet50_rewind", "resnet50-rewind", tmp_path)
+    epoch = 1_281_167 // 1024
+    assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, epoch, 5 * epoch, 18 * epoch]
+    assert plan.lineages[0].recipe.total_steps == 90 * epoch
+    assert len({lineage.dense.key for lineage in plan.lineages}) == len(plan.study.seeds)
+    assert all(plan.lineages[0].recipe.admits(workers) for workers in (1, 2, 4, 8))
+
+
+def test_images_are_pruned_at_once_to_the_paper_s_densities(tmp_path: Path) -> None:
+    names = ("resnet50", "inception-v3", "squeezenet")
+    plans = [planned("imagenet_oneshot", f"imagenet-oneshot-{name}", tmp_path) for name in names]
+    assert [plan.study.prune.fraction for plan in plans] == [0.7, 0.7, 0.5]
+    assert [plan.lineages[0].recipe.total_steps // (1_281_167 // 1024) for plan in plans] == [90, 171, 150]
+    last = plans[1].lineages[0].recipe
+    assert (last.lr(0), last.lr(last.total_steps)) == (0.03, pytest.approx(0.005))
+
+
+@pytest.mark.parametrize("name", ["warmup-rewind-resnet20", "warmup-rewind-vgg19"])
+def test_each_warm_up_has_a_dense_run_that_its_rewind_points_share(name: str, shared_data: Path) -> None:
+    plan = planned("warmup_rewind_sweep", name, shared_data, seeds=1)
+    pairs = {(lineage.recipe.warmup_steps, lineage.rewind_step) for lineage in plan.lineages}
+    assert len(pairs) == 4 * 5
+    assert len({lineage.dense.key for lineage in plan.lineages}) == 4
+
+
 @pytest.mark.timeout(600)
 def test_digits_runs(tmp_path: Path) -> None:
     """A seed, three rounds and 60 steps of the real study, from its script to its tables, by Ray."""
@@ -192,8 +227,23 @@ def test_digits_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize(
+    "script", [one for one in SCRIPTS if one.stem not in PIPELINES], ids=lambda script: script.stem
+)
 def test_its_smoke_run_learns(script: Path, shared_data: Path, tmp_path: Path) -> None:
     ended = start(script, "--smoke", "--storage", tmp_path, "--data-root", shared_data)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert len(re.findall(r"--smoke shortens: (?!nothing)", ended.stderr)) == len(declared(script))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", PIPELINES)
+def test_two_workers_take_real_images_through_the_pipeline(name: str, shared_data: Path, tmp_path: Path) -> None:
+    images = tmp_path / "data" / "imagenet"
+    pack(str(shared_data / "imagenet_sample"), str(images), Options(short_side=160), False, None, 2, Console())
+    script = ROOT / "studies" / f"{name}.py"
+    ended = start(script, "--smoke", "--workers=2", "--storage", tmp_path / "s", "--data-root", tmp_path / "data")
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert ended.stderr.count("pipeline only") == len(declared(script))
+    assert not re.search(r"% test|accuracy, %", ended.stderr)
