@@ -4,6 +4,8 @@ Nothing is sent twice: a run that is finished is left alone, and one that was br
 the same value, step and timestamp coincide, so it does not matter where it stopped.
 """
 
+import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +17,9 @@ from lth_ray.record.destination import Destination, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
 from lth_ray.record.runs import Description, Record
 from lth_ray.record.sending import log_batch, log_dataset, put_files
-from lth_ray.store import Store
+from lth_ray.store import Store, live_runs
+
+CLAIM_S = 5.0  # what another live run of the study is given to make an MLflow run that it has claimed
 
 Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
 
@@ -121,11 +125,9 @@ class Tracking:
             tags, info = run.data.tags, run.info
             if runs.DIGEST not in tags:
                 continue
-            is_lineage = tags.get(runs.KIND) == "lineage"
-            whole = runs.ROUNDS in tags if is_lineage else info.status == "FINISHED"
-            found = Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))
-            self._runs[tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")] = found
-            is_ours = tags.get(runs.STORAGE) == self._store.uri
+            identity, found = _read(run)
+            self._runs[identity] = found
+            is_lineage, is_ours = tags.get(runs.KIND) == "lineage", tags.get(runs.STORAGE) == self._store.uri
             if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
                 self._client.set_terminated(info.run_id, "KILLED")
 
@@ -175,12 +177,37 @@ class Tracking:
         if run is not None and run.whole:
             return run, False
         if run is None:
-            run = self._runs[identity] = self._create(description, parent)
+            run = self._runs[identity] = self._elsewhere(identity) or self._create(description, parent)
+            if run.whole:
+                return run, False
         log_batch(self._client, run.id, description.metrics, description.params, {})
         put_files(self._client, run.id, run.artifacts, description.files)
         if description.dataset:
             log_dataset(self._client, run.id, description.dataset)
         return run, True
+
+    def _elsewhere(self, identity: Identity) -> Run | None:
+        """The MLflow run that another live run of the study has made since ours were read, or is about to make.
+
+        Of several that want to make it the store lets one; where that one is then lost, it is made after CLAIM_S.
+        """
+        study = self._plan.study.name
+        if len(live_runs(self._store, study)) < 2:
+            return None
+        found = self._search(identity)
+        claim = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
+        if found is not None or self._store.put_if_absent(f"studies/{study}/claims/{claim}", b""):
+            return found
+        deadline = time.monotonic() + CLAIM_S
+        while found is None and time.monotonic() < deadline:
+            time.sleep(CLAIM_S / 20)
+            found = self._search(identity)
+        return found
+
+    def _search(self, identity: Identity) -> Run | None:
+        tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
+        found = map(_read, self._client.search_runs([self._experiment], filter_string=tagged))
+        return next((run for known, run in found if known == identity), None)
 
     def _create(self, description: Description, parent: str) -> Run:
         own = {runs.PARENT: parent, runs.COMMIT: self._commit}
@@ -189,3 +216,11 @@ class Tracking:
             self._experiment, start_time=description.started, tags=tags, run_name=description.name
         ).info
         return Run(info.run_id, info.artifact_uri, False, info.status, "")
+
+
+def _read(run: Any) -> tuple[Identity, Run]:
+    """A run as MLflow gives it: what identifies it, and what is known of it."""
+    tags, info = run.data.tags, run.info
+    whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else info.status == "FINISHED"
+    identity = tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")
+    return identity, Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))

@@ -32,6 +32,7 @@ OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -> None:
     """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent."""
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
     workers = Workers.asked(launch)
     with connected(launch, scratch):
