@@ -62,6 +62,11 @@ class Launch(Config):
                 raise ConfigError(
                     f"Launch.{name} = {value}: there are {self.workers} workers; give at most that, or more --workers"
                 )
+        if self.workers and self.gpus_per_worker not in (0, 1):
+            raise ConfigError(
+                f"Launch.gpus_per_worker = {self.gpus_per_worker:g}: each of the workers that train a network together "
+                "has one GPU, or none; give 1 or 0"
+            )
         if self.loaders and self.loaders >= self.cpus_per_worker:
             raise ConfigError(
                 f"Launch.loaders = {self.loaders}: a worker has {self.cpus_per_worker:g} cores, one of which trains; "

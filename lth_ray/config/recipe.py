@@ -113,7 +113,8 @@ class Train(Config):
     ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment (unless
         the optimizer's state is restored); None keeps none. ema_for: what it is used for, "evaluation" or
         "evaluation_and_pruning"; it is stored beside the weights.
-    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it.
+    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and dropout of its
+        own: with dropout results depend on the number of workers.
     precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. These three change rounding, and so are part of the key.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and

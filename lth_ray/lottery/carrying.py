@@ -18,8 +18,11 @@ def carry_out(
     """
     try:
         return _carry_out(task, store, dataset, device, clock, team)
-    except MissingState:  # a second run of the study may just have finished this, and removed what it started from
-        return _carry_out(task, store, dataset, device, clock, team)
+    except MissingState as missing:
+        try:  # a second run of the study may just have finished this, and removed what it started from
+            return _carry_out(task, store, dataset, device, clock, team)
+        except MissingState:
+            raise missing from None  # which says why
 
 
 def _carry_out(task: AnyTask, store: Store, dataset: Dataset, device: str, clock: Clock | None, team: Team) -> Outcome:

@@ -21,7 +21,8 @@ from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import TableTask
 from lth_ray.store import Store
-from lth_ray.training import ALONE, Team, environment, evaluate
+from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate
+from lth_ray.training.averages import averaged
 
 Tensors = dict[str, torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -90,7 +91,8 @@ def line(bench: Bench) -> Measured:
     if options["batch_norm"] == "reestimate":
 
         def recalibrate(model: torch.nn.Module) -> None:
-            analysis.reestimate(model, bench.batches(bench.dataset.train))
+            with averaged(model):
+                analysis.reestimate(model, bench.batches(bench.dataset.train))
 
     path = analysis.walk(model, first, second, bench.errors, points=options["points"], recalibrate=recalibrate)
     barriers = {
@@ -176,7 +178,12 @@ def measure(task: TableTask, store: Store, dataset: Dataset, device: str, team: 
     record, host = team.told(lambda: _found(task, store))
     if record is not None:
         return Outcome(record, 0, 0.0)
-    measured = MEASURES[task.table.kind](Bench(task.table, store, dataset, device, team))
+    try:
+        measured = MEASURES[task.table.kind](Bench(task.table, store, dataset, device, team))
+    except MissingState as error:
+        if team.size == 1:
+            raise
+        raise TeamBroken(str(error)) from error  # the others may have found it: all begin again
     team.meet()  # nobody reads states any more: they may go
     about = {
         "started_at": started_at,

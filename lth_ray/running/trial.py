@@ -40,7 +40,7 @@ def _outcomes(job: Job, settings: Settings) -> Iterator[Outcome]:
         yield from fit(job.tasks, settings, settings.workers.gpu_type(job))
         return
     torch.set_num_threads(settings.workers.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
     for task in job.tasks:
         dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
         with settings.clock(task.key) as clock:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=str(scratch / "tune"),
-                callbacks=[Listener(watch, scheduler, launch.max_gpu_hours, _gpus(launch), board)],
+                callbacks=[Listener(watch, scheduler, launch, board)],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
             ),
@@ -75,9 +75,9 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
                 watch.on_end(job, Ending("Tune ended before it was done"))
 
 
-def _gpus(launch: Launch) -> float:
-    """Of a trial at work."""
-    return launch.gpus_per_worker * max(1, launch.workers)
+def _held(launch: Launch) -> float:
+    """GPUs, or without any cores, of a trial at work; later rounds with fewer workers are counted as the first."""
+    return (launch.gpus_per_worker or launch.cpus_per_worker) * max(1, launch.workers)
 
 
 @contextmanager
@@ -145,10 +145,9 @@ def _cancelled(store: Store, name: str) -> set[str]:
 class Listener(tune.Callback):
     """Passes Tune's results on to the driver's watch."""
 
-    def __init__(
-        self, watch: Watch, scheduler: LineageScheduler, max_hours: float | None, gpus_per_trial: float, board: Any
-    ) -> None:
-        self.watch, self.scheduler, self.max_hours, self.gpus = watch, scheduler, max_hours, gpus_per_trial
+    def __init__(self, watch: Watch, scheduler: LineageScheduler, launch: Launch, board: Any) -> None:
+        self.watch, self.scheduler = watch, scheduler
+        self.max_hours, self.held, self.on_gpus = launch.max_gpu_hours, _held(launch), launch.gpus_per_worker > 0
         self.board, self.draining, self.looked = board, Draining(), 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,12 +159,13 @@ class Listener(tune.Callback):
             self.watch.on_task(trial.config["trial"]["job"], result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        hours = self.scheduler.spent_s / 3600 * (self.gpus or 1)
+        hours = self.scheduler.spent_s / 3600 * self.held
         if self.max_hours is not None and hours >= self.max_hours:
-            kind = "GPU-hours" if self.gpus else "core-hours"
+            kind = "GPU-hours" if self.on_gpus else "core-hours"
             self.watch.console.print(f"stopping: {hours:.3g} {kind} are spent of --max-gpu-hours {self.max_hours:g}")
             raise Interrupted(3)
         if time.monotonic() - self.looked > DRAINING_POLL_S:
             self.looked = time.monotonic()
-            if self.draining.news():
-                self.board.give.remote()
+            with suppress(Exception):  # the head may be away for a moment, and nothing hangs on this
+                if self.draining.news():
+                    self.board.give.remote()

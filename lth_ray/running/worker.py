@@ -19,6 +19,7 @@ from lth_ray import data
 from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
 from lth_ray.running.failures import Failed, described
 from lth_ray.running.settings import Settings
+from lth_ray.store import Store
 from lth_ray.training import Team, TeamBroken
 
 # What Ray reads where a fit is started. Reports and ends are polled for, by default every 2 s.
@@ -70,10 +71,10 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
     """Does `tasks` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
     ones that go on from the last checkpoint. Raises Failed.
     """
-    room_s = ROOM_FOR_FEWER_S if settings.workers.least < settings.workers.number else ROOM_S
+    room_s = ROOM_FOR_FEWER_S if settings.workers.least is not None else ROOM_S
     os.environ.update({name: os.environ.get(name, value) for name, value in (ENVIRONMENT | {ROOM: room_s}).items()})
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    left, lost = list(tasks), 0
+    left, lost, mark = list(tasks), 0, (0, 0)
     while left:
         found = stored(left[0], settings.store)  # a trial that is started again, or workers that were lost
         if found is not None:
@@ -89,10 +90,18 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
             continue
         except (train.TrainingFailedError, RayActorError) as error:  # the latter where Ray Train's own process was lost
             no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
-            lost += not no_room  # which the cluster may have later
+            before, mark = mark, _reached(left, settings.store)
+            lost = (lost if mark == before else 0) + (not no_room)  # which the cluster may have later
             if lost == LOST_TOO_OFTEN:
-                raise Failed(f"workers were lost {lost} times; the last time: {error}") from error
+                raise Failed(f"workers were lost {lost} times on end; the last time: {error}") from error
         time.sleep(LATER_S)
+
+
+def _reached(left: Sequence[AnyTask], store: Store) -> tuple[int, int]:
+    """How far it is: (tasks left, step of the first one's checkpoint). Spot workers may be lost any number of times, so
+    long as that changes between."""
+    checkpoint = store.newest_checkpoint(left[0].key) if left else None
+    return len(left), checkpoint.step if checkpoint else 0
 
 
 def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings) -> Iterator[Outcome]:
@@ -118,7 +127,7 @@ def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings)
 def trainer(tasks: Sequence[AnyTask], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
     """Ray Train's. It replaces lost workers by as many, in a few seconds; where fewer might do, that is left to us."""
     workers = settings.workers
-    retries = 0 if workers.least < size else LOST_TOO_OFTEN
+    retries = 0 if workers.fewest(size) < size else LOST_TOO_OFTEN
     return TorchTrainer(
         share,
         train_loop_config={"tasks": tasks, "settings": settings},

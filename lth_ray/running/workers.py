@@ -24,7 +24,7 @@ class Workers:
 
     number: int = 0
     later: int = 0
-    least: int = 0
+    least: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0
     loaders: int = 0
@@ -34,8 +34,8 @@ class Workers:
     def asked(cls, launch: Launch) -> "Workers":
         types = tuple((glob or "*", kind) for glob, _, kind in (text.rpartition("=") for text in launch.gpu_type))
         later = launch.workers if launch.later_workers is None else launch.later_workers
-        least = min(launch.workers, later) if launch.min_workers is None else launch.min_workers
-        return cls(launch.workers, later, least, launch.cpus_per_worker, launch.gpus_per_worker, launch.loaders, types)
+        given = launch.cpus_per_worker, launch.gpus_per_worker, launch.loaders, types
+        return cls(launch.workers, later, launch.min_workers, *given)
 
     @property
     def resources(self) -> dict[str, float]:
@@ -62,7 +62,11 @@ class Workers:
         """The numbers of workers that may do `task`, the wanted one first."""
         dense = isinstance(task, Task) and task.segment.mask is None
         wanted = self.number if dense else self.later
-        return [n for n in range(wanted, min(self.least, wanted) - 1, -1) if n and task.recipe.admits(n)]
+        return [n for n in range(wanted, self.fewest(wanted) - 1, -1) if n and task.recipe.admits(n)]
+
+    def fewest(self, wanted: int) -> int:
+        """What is still enough where `wanted` workers cannot be had; `wanted` itself where they are waited for."""
+        return wanted if self.least is None else min(self.least, wanted)
 
     def choose(self, task: AnyTask, total: Mapping[str, float]) -> int:
         """The most workers that may do `task` and that a cluster of `total` resources holds; else the fewest, for
@@ -78,8 +82,13 @@ class Workers:
 
     def check_cluster(self, total: Mapping[str, float]) -> None:
         """Raises ConfigError where the cluster cannot hold one training."""
+        present = sorted(name.partition(":")[2] for name in total if name.startswith("accelerator_type:"))
+        for _, kind in self.gpu_types:
+            if kind not in present:
+                has = f"it has {', '.join(present)}" if present else "it has none that says its type"
+                raise ConfigError(f"--gpu-type {kind!r}: no node of the cluster has such a GPU; {has}")
         for name, each in self.resources.items():
-            need = each * max(1, self.least)
+            need = each * max(1, self.fewest(self.number))
             if total.get(name, 0) < need:
                 flag = "--gpus-per-worker" if name == "GPU" else "--workers, --cpus-per-worker or --cpus"
                 raise ConfigError(

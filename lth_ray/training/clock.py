@@ -51,10 +51,12 @@ class Clock:
         now = time.monotonic()
         took = (now - self.looked) / max(1, step - self.looked_at)
         ahead = int(min(LOOK_EVERY_S, self.every_s) / took) if took > 0 else 1
-        ahead = max(1, min(ahead, 2 * (step - self.looked_at), self.every_steps or ahead))
+        ahead = min(ahead, 2 * (step - self.looked_at))
+        if self.every_steps is not None:
+            ahead = min(ahead, self.first + self.every_steps - step)
         self.looked, self.looked_at = now, step
         due, self.look_at = self.team.largest(
-            [int(self._own(step)), step + ahead if self.team.leads else 0], self.device
+            [int(self._own(step)), step + max(1, ahead) if self.team.leads else 0], self.device
         )
         return bool(due)
 

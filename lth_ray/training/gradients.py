@@ -78,6 +78,7 @@ class Gradients:
         found: list[dict[str, Any]] = []
         for number, group in enumerate(_groups(share, self.group), start=self.first):
             _set([buffer for buffer, _ in self.statistics], began)
+            _set(self.counters, counted)
             loss, metrics = losses(group, number)
             loss = loss * (self.group / self.batch)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -16,6 +16,7 @@ from lth_ray.training.loop import Mask, Run, seed_dropout, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.supermask import Supermask
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
@@ -166,8 +167,10 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
         if split is not None:
             part = split if recipe.data.evaluation_images is None else split.first(recipe.data.evaluation_images)
-            batches = evaluation_batches(part, dataset.mean, dataset.std, share=(run.team.rank, run.team.size))
-            measured = evaluate(run.model, batches, recipe.train, run.team)
+            # a network that draws in evaluation draws for each batch, so that these must not depend on the team
+            team = ALONE if isinstance(run.model, Supermask) else run.team
+            batches = evaluation_batches(part, dataset.mean, dataset.std, share=(team.rank, team.size))
+            measured = evaluate(run.model, batches, recipe.train, team)
             row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
     row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
     n = len(journal.get("step", ()))

@@ -39,6 +39,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"loaders": -1}, "Launch.loaders = -1"),
     ({"gpu_type": "H100"}, "Launch.gpu_type = 'H100': give a list"),
     ({"concurrent": 0}, "Launch.concurrent = 0"),
+    ({"workers": 2, "gpus_per_worker": 0.5}, "Launch.gpus_per_worker = 0.5: each of the workers"),
     ({"checkpoint_every_steps": 0}, "Launch.checkpoint_every_steps = 0"),
 ]
 
@@ -67,8 +68,9 @@ def tasks(made: Plan) -> dict[str, Any]:
 def test_later_rounds_and_branches_may_have_fewer_workers() -> None:
     workers, by_kind = asked(workers=6, later_workers=2), tasks(plan())
     assert {kind: workers.sizes(task) for kind, task in by_kind.items()} == {
-        "dense": [6, 3, 2], "lineage": [2], "branch": [2],
+        "dense": [6], "lineage": [2], "branch": [2],
     }  # fmt: skip
+    assert asked(workers=6, min_workers=2).sizes(by_kind["dense"]) == [6, 3, 2]
     assert asked(workers=6).sizes(by_kind["lineage"]) == [6]
 
 
@@ -103,6 +105,13 @@ def test_more_than_ray_has_is_refused() -> None:
         asked(gpus_per_worker=0.5).check_cluster({"CPU": 4.0})
     with pytest.raises(ConfigError, match=r"--workers, .*: a training needs 8 CPU, and Ray has 4 in all.*--concurrent"):
         asked(workers=8).check_cluster({"CPU": 4.0})
+
+
+def test_a_gpu_type_that_no_node_has_is_refused() -> None:
+    total = {"CPU": 4.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
+    asked(gpu_type=["k0/*=H100"], gpus_per_worker=1).check_cluster(total)
+    with pytest.raises(ConfigError, match=r"--gpu-type 'h100': no node .* has such a GPU; it has H100"):
+        asked(gpu_type=["h100"], gpus_per_worker=1).check_cluster(total)
 
 
 def test_a_trial_that_has_workers_holds_none_of_what_they_need() -> None:

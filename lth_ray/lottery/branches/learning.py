@@ -14,6 +14,8 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     known = field_table(type(lineage.recipe.train))
     for name in branch.train.keys() - known.keys():
         raise ConfigError(f"Supermask.train: Train has no field {name!r}: {nearest(name, known)}")
+    if lineage.recipe.train.ema_decay is not None:
+        raise ConfigError("Supermask: its scores are not averaged; leave Train.ema_decay out of a study that has one")
     recipe = lineage.on(lineage.recipe.data, **branch.train)
     rule = SupermaskRule(**{f.name: getattr(branch, f.name) for f in fields(SupermaskRule)})
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
