@@ -13,11 +13,14 @@ import torch.distributed as dist
 from lth_ray.training import Team
 
 
-def together(size: int, work: Callable[[Team], Any], timeout_s: float = 120) -> list[Any]:
-    """What `work` returns in each of `size` processes, by rank; plain data or tensors."""
+def together(size: int, work: Callable[[Team], Any], timeout_s: float = 120, last_words: bool = True) -> list[Any]:
+    """What `work` returns in each of `size` processes, by rank; plain data or tensors.
+
+    last_words: each waits for the others before it ends; else it leaves them, as one that is lost.
+    """
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        members = [context.Process(target=_member, args=(rank, size, folder, work)) for rank in range(size)]
+        members = [context.Process(target=_member, args=(rank, size, folder, work, last_words)) for rank in range(size)]
         for member in members:
             member.start()
         for member in members:
@@ -31,12 +34,13 @@ def together(size: int, work: Callable[[Team], Any], timeout_s: float = 120) -> 
         return found
 
 
-def _member(rank: int, size: int, folder: str, work: Callable[[Team], Any]) -> None:
+def _member(rank: int, size: int, folder: str, work: Callable[[Team], Any], last_words: bool) -> None:
     torch.set_num_threads(1)
     try:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=size)
         torch.save(work(Team.present()), Path(folder, f"{rank}.pt"))
-        dist.barrier()
+        if last_words:
+            dist.barrier()
     except BaseException:
         Path(folder, f"{rank}.error").write_text(traceback.format_exc())
     finally:

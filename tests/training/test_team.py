@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.training import Clock, Recipe, Start, Team
-from tests.training.setups import Setting, everything, restart
+from lth_ray.training import Clock, Recipe, Start, Team, TeamBroken
+from tests.training.setups import Setting, SmallNet, everything, restart
 from tests.training.teams import together
 
 Make = Callable[..., Setting]
@@ -186,3 +186,38 @@ def test_a_resumed_channels_last_training_goes_on_bit_for_bit(setting: Make) -> 
     straight = made.trained(made.begin(), 10)
     half = restart([*made.pauses(made.begin(), 5)][-1])
     assert _end(made.trained(half, 10, first=0)) == _end(straight)
+
+
+def test_a_team_takes_checkpoints_every_so_many_steps(setting: Make) -> None:
+    made = grouped(setting)
+
+    def work(team: Team) -> list[int]:
+        clock = Clock(every_steps=5)
+        return [pause.step for pause in made.pauses(made.begin(), 12, team=team, clock=clock) if pause.due]
+
+    assert together(2, work) == [[5, 10], [5, 10]]
+
+
+def test_running_statistics_without_momentum_do_not_depend_on_the_number_of_workers(setting: Make) -> None:
+    def network(num_classes: int) -> torch.nn.Module:
+        built = SmallNet(num_classes)
+        built.norm.momentum = None
+        return built
+
+    made = grouped(setting, model=network)
+    agree(results(made, 2)[0], alone(made))
+
+
+def test_a_peer_that_is_lost_within_a_batch_norm_exchange_breaks_the_team(setting: Make) -> None:
+    made = setting(batch_size=48, options={"dropout": 0.0}, sync_batch_norm=True)
+
+    def work(team: Team) -> str:
+        if team.rank == 1:
+            return "left"
+        try:
+            made.trained(made.begin(), 8, team=team)
+        except TeamBroken:
+            return "broken"
+        return "trained"
+
+    assert together(2, work, last_words=False) == ["broken", "left"]
