@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--json FILE] [--pairs N]`: runs every entry and prints a table."""
+"""`python -m benchmarks [NAME ...] [--json FILE] [--pairs N]`: runs the benchmarks named, or all; prints a table."""
 
 import argparse
 import json
@@ -10,14 +10,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import input, lenet_step
+from benchmarks import input, lenet_step, mask_share, scheduler_cost, train_throughput
 from benchmarks.timing import Entry
 from lth_ray.training import environment
+
+BENCHMARKS = {
+    module.__name__.rpartition(".")[-1]: module.entries
+    for module in (lenet_step, input, mask_share, scheduler_cost, train_throughput)
+}
 
 
 def table(entries: list[Entry]) -> Table:
     """What was measured, as a reader wants it."""
-    shown = Table(title="medians of paired ratios, interleaved in one process, one thread")
+    shown = Table(title="medians of interleaved pairs")
     for heading in ("what", "measured", "quartiles", "target", "ours, ms", "theirs, ms", "n"):
         shown.add_column(heading, justify="left" if heading == "what" else "right")
     for entry in entries:
@@ -28,7 +33,7 @@ def table(entries: list[Entry]) -> Table:
             f"{entry.spread[0]:.3g} - {entry.spread[1]:.3g}",
             f"{'>=' if entry.at_least else '<='} {entry.target:g}",
             f"{entry.ours_ms:.3f}",
-            f"{entry.theirs_ms:.3f}",
+            "" if entry.theirs_ms is None else f"{entry.theirs_ms:.3f}",
             str(entry.n),
         )
     return shown
@@ -37,13 +42,16 @@ def table(entries: list[Entry]) -> Table:
 def main() -> None:
     """Runs the benchmarks; --json also writes them, with the environment they were taken in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--pairs", type=int, default=200, help="interleaved pairs of measurements (default 200)")
     arguments = parser.parse_args()
     if arguments.pairs < 2:
         parser.error(f"--pairs {arguments.pairs}: give at least 2, a spread needs them")
+    for name in set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"{name}: there is no such benchmark; give one of {', '.join(BENCHMARKS)}")
     torch.set_num_threads(1)
-    entries = [*lenet_step.entries(arguments.pairs), *input.entries(arguments.pairs)]
+    entries = [entry for name in arguments.names or BENCHMARKS for entry in BENCHMARKS[name](arguments.pairs)]
     Console().print(table(entries))
     if arguments.json:
         figures = [{**asdict(entry), "met": entry.met} for entry in entries]

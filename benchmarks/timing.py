@@ -49,6 +49,7 @@ class Entry:
     """One line of the report.
 
     value: what is judged, at most `target`, or at least that where `at_least`; spread: its quartiles over n pairs.
+    theirs_ms: None where nothing was timed beside ours.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Entry:
     spread: tuple[float, float]
     target: float
     ours_ms: float
-    theirs_ms: float
+    theirs_ms: float | None
     n: int
     at_least: bool = False
 
@@ -70,6 +71,13 @@ def judged(name: str, unit: str, measured: Paired, *, target: float) -> Entry:
     """The report's line on a measurement."""
     spread, n = measured.quartiles, measured.n
     return Entry(name, unit, measured.ratio, spread, target, measured.ours_ms, measured.theirs_ms, n)
+
+
+def share(name: str, measured: Paired, *, target: float) -> Entry:
+    """The report's line on our time as a share of theirs, in percent, of at most `target`."""
+    low, high = measured.quartiles
+    percent = 100 * measured.ratio
+    return Entry(name, "%", percent, (100 * low, 100 * high), target, measured.ours_ms, measured.theirs_ms, measured.n)
 
 
 def throughput(name: str, measured: Paired, *, target: float) -> Entry:

@@ -71,7 +71,10 @@ def live(store: Store, study: str, run_id: str, beat_s: float = BEAT_S) -> Itera
     finally:
         done.set()
         beating.join()
-        store.delete(layout.study_path(study, _name(run_id)))
+        try:
+            store.delete(layout.study_path(study, _name(run_id)))
+        except StorageError as error:  # what the run itself has met is what is to be told
+            warnings.warn(f"the live marker stays behind: {error}", stacklevel=1)
 
 
 def live_runs(store: Store, study: str | None = None) -> list[LiveRun]:

@@ -1,14 +1,10 @@
 """Studies whose networks are trained by several workers, undisturbed and while processes are killed."""
 
-import sqlite3
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from lth_ray.running.history import recorded_plan
-from lth_ray.store import Store
-from tests.ray.conftest import EVERY, seconds_until_next_step
+from tests.ray.conftest import EVERY, Expected, complete, seconds_until_next_step, worlds
 from tests.running.conftest import Runner
 
 TWO = ("--workers", "2")
@@ -16,70 +12,67 @@ LOST_WORKER_S = 20.0  # from its loss to the next step
 slow = pytest.mark.slow
 
 
-def measurements(runner: Runner) -> Counter[tuple[str, str, int]]:
-    """How often MLflow holds each (run, metric, step)."""
-    with sqlite3.connect(runner.storage / "mlflow.db") as connection:
-        return Counter(connection.execute("select run_uuid, key, step from metrics"))
-
-
-def worlds(runner: Runner) -> set[int]:
-    """The numbers of workers by which the records were made."""
-    store = Store.open(str(runner.storage))
-    records = [store.segment(key) for key in recorded_plan(store, "small").tasks if store.segment(key)]
-    return {record["environment"]["world_size"] for record in records if record is not None}
-
-
-def complete(runner: Runner, undisturbed: dict[str, str]) -> None:
-    assert runner.contents() == undisturbed
+def complete_by_two(runner: Runner, undisturbed: Expected) -> None:
+    complete(runner, undisturbed)
     assert worlds(runner) == {2}
-    assert set(measurements(runner).values()) == {1}
 
 
 @slow
-def test_two_workers_under_ray_train_what_two_processes_train(runner: Runner, undisturbed: dict[str, str]) -> None:
+def test_two_workers_under_ray_train_what_two_processes_train(runner: Runner, undisturbed: Expected) -> None:
     assert runner.run(*TWO) == 0, runner.output[-3000:]
-    complete(runner, undisturbed)
+    complete_by_two(runner, undisturbed)
     assert runner.trained_twice == 0
     steps = runner.steps.total()
     assert runner.run(*TWO) == 0, runner.output[-3000:]
     assert runner.steps.total() == steps, "what was finished was trained again"
 
 
-def test_a_killed_worker_is_replaced_within_the_run(runner: Runner, undisturbed: dict[str, str]) -> None:
+def lose_a_worker(runner: Runner, undisturbed: Expected, step: int) -> float:
+    """Kills one at a step; checks what is left behind; the seconds to the next step."""
     once = runner.folder / "killed"
-    process = runner.start(*TWO, LTH_RAY_KILL_AT="mid-step:130", LTH_RAY_KILL_ONCE=str(once))
+    process = runner.start(*TWO, LTH_RAY_KILL_AT=f"mid-step:{step}", LTH_RAY_KILL_ONCE=str(once))
     took = seconds_until_next_step(runner, once)
     assert process.wait(timeout=240) == 0, runner.output[-3000:]
-    complete(runner, undisturbed)
+    complete_by_two(runner, undisturbed)
     assert runner.trained_twice <= 2 * EVERY  # since the last checkpoint, and while that was being written
     print(f"a killed worker: {took:.1f} s to the next step")
-    assert took < LOST_WORKER_S
+    return took
+
+
+def test_a_killed_worker_is_replaced_within_the_run(runner: Runner, undisturbed: Expected) -> None:
+    lose_a_worker(runner, undisturbed, 130)
+
+
+@slow
+def test_a_killed_worker_is_replaced_in_time(runner: Runner, undisturbed: Expected) -> None:
+    """Where nothing else runs: on a machine that is busy, starting processes takes many times as long."""
+    assert lose_a_worker(runner, undisturbed, 90) < LOST_WORKER_S
 
 
 @slow
 @pytest.mark.parametrize("point", ["mid-write:4", "checkpointed:2", "published:1"])
-def test_a_worker_killed_around_a_write_is_replaced(point: str, runner: Runner, undisturbed: dict[str, str]) -> None:
+def test_a_worker_killed_around_a_write_is_replaced(point: str, runner: Runner, undisturbed: Expected) -> None:
     once = runner.folder / "killed"
     assert runner.run(*TWO, LTH_RAY_KILL_AT=point, LTH_RAY_KILL_ONCE=str(once)) == 0, runner.output[-3000:]
     assert once.exists(), "nothing was killed"
-    complete(runner, undisturbed)
+    complete_by_two(runner, undisturbed)
     assert runner.trained_twice <= 2 * EVERY
 
 
 @slow
-def test_a_killed_driver_is_taken_up_by_a_rerun(runner: Runner, undisturbed: dict[str, str]) -> None:
+def test_a_killed_driver_is_taken_up_by_a_rerun(runner: Runner, undisturbed: Expected) -> None:
     process = runner.start(*TWO)
     runner.wait_for(lambda: runner.steps.total() > 350, timeout_s=200)
     process.kill()
     process.wait()
     runner.wait_for_orphans()
     assert runner.run(*TWO) == 0, runner.output[-3000:]
-    complete(runner, undisturbed)
+    complete_by_two(runner, undisturbed)
     assert runner.trained_twice <= 2 * EVERY
 
 
 @slow
-def test_a_driver_told_to_end_has_a_checkpoint_taken(runner: Runner, undisturbed: dict[str, str]) -> None:
+def test_a_driver_told_to_end_has_a_checkpoint_taken(runner: Runner, undisturbed: Expected) -> None:
     """Without it nothing would be kept of the segment: none is due for an hour."""
     rare = (*TWO, "--checkpoint-every-s", "3600")
     process = runner.start(*rare)
@@ -90,7 +83,7 @@ def test_a_driver_told_to_end_has_a_checkpoint_taken(runner: Runner, undisturbed
     checkpoints = list(Path(runner.storage, "checkpoints").rglob("*.safetensors"))
     assert checkpoints, runner.output[-3000:]
     assert runner.run(*rare) == 0, runner.output[-3000:]
-    complete(runner, undisturbed)
+    complete_by_two(runner, undisturbed)
 
 
 @slow

@@ -221,3 +221,16 @@ def test_a_peer_that_is_lost_within_a_batch_norm_exchange_breaks_the_team(settin
         return "trained"
 
     assert together(2, work, last_words=False) == ["broken", "left"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [None, 12])
+def test_a_compiled_training_changes_rounding_alone_and_resumes_bit_for_bit(setting: Make, group: int | None) -> None:
+    given: dict[str, Any] = {"batch_size": 48, "options": {"dropout": 0.0}, "batch_norm_group": group, "momentum": 0.9}
+    made = setting(compile=True, **given)
+    straight = made.trained(made.begin(), 10)
+    assert straight.journal["train_loss"] == pytest.approx(
+        alone(setting(**given), 10)["journal"]["train_loss"], rel=1e-5
+    )
+    half = restart([*made.pauses(made.begin(), 5)][-1])
+    assert _end(made.trained(half, 10, first=0)) == _end(straight)

@@ -1,0 +1,64 @@
+"""Training in plain processes: our loop and gloo, without Ray, a store or checkpoints; and when each step ended."""
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from lth_ray import data
+from lth_ray.lottery import Task
+from lth_ray.lottery.realise import build
+from lth_ray.training import Clock, Start, Team, train_segment
+
+
+class Enough(Exception):  # noqa: N818
+    """The benchmark has seen as many steps as it wants."""
+
+
+class Stamping(Clock):
+    """A clock that appends to `folder`/steps when each step ended, by the machine's monotonic clock, and ends training
+    once `folder`/enough is there. Of a team the leader has a folder, the others None.
+    """
+
+    def __init__(self, folder: str | None, *clock: Any) -> None:
+        super().__init__(*clock)
+        self.folder = Path(folder) if folder else None
+        self.steps = (self.folder / "steps").open("w", buffering=1) if self.folder else None
+
+    def due(self, step: int) -> bool:
+        if self.folder is not None and self.steps is not None:
+            self.steps.write(f"{time.monotonic()}\n")
+            if (self.folder / "enough").exists():
+                raise Enough
+        return super().due(step)
+
+
+def start(size: int, task: Task, data_root: str | None, folder: Path) -> list[Any]:
+    """So many processes that train `task` together until they are terminated."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=_train, args=(rank, size, task, data_root, str(folder)), daemon=True)
+        for rank in range(size)
+    ]  # fmt: skip
+    for process in processes:
+        process.start()
+    return processes
+
+
+def _train(rank: int, size: int, task: Task, data_root: str | None, folder: str) -> None:
+    torch.set_num_threads(1)
+    if size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    segment = task.segment
+    model = build(segment.recipe, seed=0)
+    begin = Start(0, {name: value.clone() for name, value in model.state_dict().items()})
+    dataset = data.load(segment.recipe.data, data_root)
+    clock = Stamping(folder if rank == 0 else None)
+    for _ in train_segment(
+        task.key, segment.recipe, model, dataset, None, segment.seeds, begin, segment.last, clock=clock,
+        team=Team.present(),
+    ):  # fmt: skip
+        pass

@@ -1,0 +1,63 @@
+"""What a mask costs in training ResNet-50: the time to zero the gradients of pruned weights, as a share of a step's.
+
+Both are our loop's own: `mask_gradients`, timed by itself over gradients that the step before has driven out of the
+caches, and a whole masked training step, on random images of ImageNet's shape that lie in memory. The time to mask
+does not depend on the batch, a step's does: the share is that of the smallest batch one would train by on a device.
+"""
+
+import torch
+
+from benchmarks.timing import Entry, paired, share
+from lth_ray import models, pruning
+from lth_ray.config import Data, Model, Train, steps
+from lth_ray.data import Batches, Identity, Split
+from lth_ray.training import Recipe, Run, train
+from lth_ray.training.loop import mask_gradients
+
+BATCHES, SIDE, CLASSES = (16, 32), 224, 1000
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KEPT = 0.21
+TARGET_PERCENT = 0.5
+PAIRS_A_BATCH = 20  # a step takes thousands of times as long as one of LeNet's
+
+
+def entries(pairs: int = 200) -> list[Entry]:
+    """At each batch in fp32: a CPU without instructions for bf16 takes far longer by it, which would flatter us."""
+    return [entry("fp32", max(2, pairs // PAIRS_A_BATCH), batch) for batch in BATCHES]
+
+
+def entry(precision: str, pairs: int, batch: int, side: int = SIDE, model: str = "resnet50") -> Entry:
+    """The share in percent. Trained as in studies/resnet50_rewind.py: channels_last, SGD with momentum and decay."""
+    run, standing = (a_run(precision, batch, side, model) for _ in range(2))
+    for parameter in standing.model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+
+    def masking() -> None:
+        mask_gradients(standing)
+
+    def step() -> None:
+        train(run, run.step + 1)
+
+    measured = paired(masking, step, pairs=pairs, warmups=1)
+    return share(f"masking in a step of {model}, {precision}, batch {batch}", measured, target=TARGET_PERCENT)
+
+
+def a_run(precision: str, batch: int, side: int, model: str = "resnet50") -> Run:
+    """Training as a study does it, in one process."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2 * batch, 3, side, side), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.randint(0, CLASSES, (2 * batch,), generator=generator))
+    recipe = Recipe(
+        Model(model),
+        Data("imagenet", batch_size=batch, validation=0),
+        Train(
+            steps(10_000), lr=1e-6, momentum=0.9, weight_decay=1e-4, precision=precision, channels_last=True
+        ),
+        Identity("random", 2 * batch, 0, 0, (3, side, side), CLASSES),
+    )  # fmt: skip
+    network = models.build(model, CLASSES, seed=0).to(memory_format=torch.channels_last)
+    dense = pruning.dense_mask(network)
+    mask = pruning.prune(pruning.score("random", network, dense, seed=0), dense, 1 - KEPT)
+    pruning.apply_mask(network, mask)
+    batches = Batches(split, MEAN, STD, batch, order_seed=0, augmentation_seed=0)
+    return Run("benchmark", recipe, network, batches, dropout_seed=0, mask=mask, step=0)
