@@ -2,10 +2,10 @@
 processes of the same priority.
 
 Ours is all that a study's segment goes through: Ray's own processes, the store, the run's board, a checkpoint a minute.
-The two trainings take turns of a few seconds; while one works, every process of the other is stopped, Ray's own
-included. Start-up is left out and told apart. On a machine that others use at the same time, look at the processor time
-a step, of all processes of a side: it is what a step would take were no core idle. Beside it, what a checkpoint of
-ResNet-50 costs a minute of training.
+The two trainings take turns of a few seconds; while one works, the processes that train the other are stopped. Ray's
+own go on throughout, since a Ray that was stopped takes its node to be dead: what they take is seen in the processor
+time a step, of all processes of a side, which is also the figure that other work on the machine disturbs least.
+Start-up is left out and told apart. Beside it, what a checkpoint of ResNet-50 costs a minute of training.
 """
 
 import os
@@ -44,6 +44,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"  # CIFAR-10, besi
 SIZES = (1, 2)
 GROUP = 32  # images of a worker's batch
 TURN_S = 5.0
+WORKER = "ray::RayTrainWorker"
 WARM_STEPS, STARTING_S = 5, 120.0
 TARGET_PERCENT = 95.0
 EVERY_S, CHECKPOINT_PERCENT = 60.0, 5.0
@@ -65,12 +66,15 @@ class Stamped(Settings):
 
 @dataclass
 class Side:
-    """One of the two trainings. windows: its turns, (began, ended) by the monotonic clock. used: their processor
-    seconds.
+    """One of the two trainings.
+
+    trainers: those of its processes that are stopped between turns. windows: its turns, (began, ended) by the monotonic
+    clock. used: their processor seconds.
     """
 
     folder: Path
     processes: Processes
+    trainers: Processes
     windows: list[tuple[float, float]] = field(default_factory=list)
     used: list[float] = field(default_factory=list)
 
@@ -114,7 +118,7 @@ class Side:
         return seconds, tuple(a_step * cores for a_step, cores in zip(seconds, busy[1:-1], strict=True))
 
     def tell(self, number: signal.Signals) -> None:
-        for process in self.processes():
+        for process in self.trainers():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 
@@ -144,11 +148,13 @@ def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side,
     plain: list[Any] = []
 
     def of_ray() -> list[psutil.Process]:
-        others = {process.pid for process in plain}
-        return [child for child in psutil.Process().children(recursive=True) if child.pid not in others]
+        pids = {process.pid for process in plain}
+        return [child for child in psutil.Process().children(recursive=True) if child.pid not in pids]
 
-    ours = Side(folder / "ray", of_ray)
-    bare = Side(folder / "bare", lambda: [psutil.Process(process.pid) for process in plain])
+    def others() -> list[psutil.Process]:
+        return [psutil.Process(process.pid) for process in plain]
+
+    ours, bare = Side(folder / "ray", of_ray, lambda: trainers(of_ray())), Side(folder / "bare", others, others)
     with ExitStack() as last:
         last.enter_context(trained_by_ray(size, task, folder))
         last.callback(ours.tell, signal.SIGCONT)
@@ -160,6 +166,15 @@ def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side,
             for side in ((ours, bare), (bare, ours))[n % 2]:
                 side.turn(turn_s)
     return ours, bare
+
+
+def trainers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those of Ray's processes that train."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found += [process] if WORKER in " ".join(process.cmdline()) else []
+    return found
 
 
 @contextmanager
