@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Final
 
 _NAME, _, _COUNT = os.environ.get("LTH_RAY_KILL_AT", "").partition(":")
 _ONCE, _PID_FILE = os.environ.get("LTH_RAY_KILL_ONCE", ""), os.environ.get("LTH_RAY_KILL_PID_FILE", "")
 _LOG = os.environ.get("LTH_RAY_STEP_LOG", "")
+WATCHING: Final = bool(_NAME or _LOG)  # then steps are taken one at a time
 _passings_left = int(_COUNT or 1)
 _descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if _LOG else -1
 

@@ -117,6 +117,8 @@ class Train(Config):
         own: with dropout results depend on the number of workers.
     precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. These three change rounding, and so are part of the key.
+    backend: "auto", the fastest that the network has: compiled steps for fully connected ones, sparse where few weights
+        are left (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of its key.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
         `version` is part of the key: change it when the function changes.
@@ -147,6 +149,7 @@ class Train(Config):
     ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
     channels_last: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
     compile: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
     version: str = option("1", check=a(str, "give a string"))

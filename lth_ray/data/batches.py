@@ -31,19 +31,19 @@ class Normalisation:
     """(pixel / white - mean) / std for each channel, as one multiplication and one addition in float32.
 
     Two separately rounded operations rather than a fused one: a pixel's value then depends neither on its place
-    in a vector register nor on the device.
+    in a vector register nor on the device. scale, shift: float32 [C, 1, 1], or scalars for one channel.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], white: int, device: torch.device) -> None:
         shape = (len(mean), 1, 1) if len(mean) > 1 else ()  # a scalar costs less than a broadcast
         scale = [1 / (white * s) for s in std]
         shift = [-m / s for m, s in zip(mean, std, strict=True)]
-        self._scale = torch.tensor(scale, dtype=torch.float32, device=device).reshape(shape)
-        self._shift = torch.tensor(shift, dtype=torch.float32, device=device).reshape(shape)
+        self.scale = torch.tensor(scale, dtype=torch.float32, device=device).reshape(shape)
+        self.shift = torch.tensor(shift, dtype=torch.float32, device=device).reshape(shape)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """float32 from uint8, both [..., C, H, W]."""
-        return pixels.to(torch.float32).mul_(self._scale).add_(self._shift)
+        return pixels.to(torch.float32).mul_(self.scale).add_(self.shift)
 
 
 class Batches:
@@ -71,9 +71,9 @@ class Batches:
         self.steps_per_epoch = steps_per_epoch(len(split), batch_size)
         self.batch_size = batch_size
         self._part = checked_part(part, batch_size)
-        self._device = split.images.device
+        self.split, self._device = split, split.images.device
         self._images, self._labels = split.images, split.labels
-        self._normalise = Normalisation(mean, std, split.white, self._device)
+        self.normalise = Normalisation(mean, std, split.white, self._device)
         self._seeds = order_seed, augmentation_seed
         self._padding = padding if augment == "crop_flip" else 0
         self._maps: Tensor | None = None
@@ -96,8 +96,21 @@ class Batches:
             pixels = apply_maps(pixels, self._maps.index_select(0, codes))
         if self._turn_maps is not None:
             quarters = self._quarters.narrow(0, start, size)
-            return self._normalise(apply_maps(pixels, self._turn_maps.index_select(0, quarters))), quarters
-        return self._normalise(pixels), self._labels.index_select(0, rows)
+            return self.normalise(apply_maps(pixels, self._turn_maps.index_select(0, quarters))), quarters
+        return self.normalise(pixels), self._labels.index_select(0, rows)
+
+    def positions(self, step: int, number: int) -> Tensor | None:
+        """Where in the split the images of the next steps lie, int64 [<= number, batch_size]: of one epoch at most.
+
+        None where a batch is more than its images (they are augmented) or less (another process has a part of it).
+        """
+        if self._maps is not None or self._turn_maps is not None or len(self._part) != self.batch_size:
+            return None
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        number = min(number, self.steps_per_epoch - index)
+        return self._order.narrow(0, index * self.batch_size, number * self.batch_size).view(number, -1)
 
     def close(self) -> None:
         """Nothing to end: batches are made in this process."""

@@ -7,9 +7,7 @@ from typing import Any
 
 from lth_ray.config import SupermaskRule, digest, meaning
 from lth_ray.lottery.sources import Init, MaskSource, Pruned, Snapshot, StartSource, StateAt
-from lth_ray.training import Recipe, Seeds
-
-BACKEND = "eager"  # chosen by this rule for every density and architecture so far
+from lth_ray.training import Recipe, Seeds, backend_of
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,13 @@ class Segment:
             "mask": self.mask.meaning if self.mask else None,
             "seeds": asdict(self.seeds),
             "first": self.first,
-            "backend": BACKEND,
+            "backend": self.backend,
             **{name: value for name, value in later.items() if value is not None},
         }
+
+    @cached_property
+    def backend(self) -> str:
+        return backend_of(self.recipe, frozen=self.frozen, learned=self.learned is not None)
 
     @cached_property
     def trajectory(self) -> str:
@@ -125,4 +127,4 @@ class Table:
         return (*(need for state in self.states for need in state.needs), *starts)
 
 
-__all__ = ["BACKEND", "Init", "Learned", "Segment", "Snapshot", "Table"]
+__all__ = ["Init", "Learned", "Segment", "Snapshot", "Table"]

@@ -15,7 +15,6 @@ from lth_ray import probes, pruning
 from lth_ray.config import meaning
 from lth_ray.data import Dataset
 from lth_ray.lottery.checkpoints import Checkpoints
-from lth_ray.lottery.derivation import BACKEND
 from lth_ray.lottery.realise import (
     Mask,
     MissingState,
@@ -275,7 +274,7 @@ def _record(
         "meaning": segment.meaning,
         "first": segment.first,
         "last": segment.last,
-        "backend": f"{BACKEND}-{segment.recipe.train.precision}",
+        "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
         "mask": mask_content,
         "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
         "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,

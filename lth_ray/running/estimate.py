@@ -10,7 +10,7 @@ from lth_ray.config import ConfigError
 from lth_ray.data import Dataset, evaluation_batches, load, training_batches
 from lth_ray.lottery import Plan, TableTask, Task
 from lth_ray.lottery.realise import build
-from lth_ray.training import Clock, Recipe, Run, evaluate, train
+from lth_ray.training import Clock, Recipe, Run, evaluate, fuse, train
 
 TIMED_S = 0.5
 
@@ -60,6 +60,7 @@ def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
         model = build(recipe, seed=0)
         batches = training_batches(dataset, recipe.data, 0, 0)
         run = Run("timing", recipe, model, batches, 0, None, 0)
+        run.fused = fuse(run)
         train(run, 2)
         began, before = time.monotonic(), run.step
         train(run, recipe.total_steps, Clock(TIMED_S))

@@ -1,7 +1,9 @@
 """The one training loop, evaluation, optimizers and schedules."""
 
+from lth_ray.training.backends import backend_of
 from lth_ray.training.clock import Clock
 from lth_ray.training.environment import environment
+from lth_ray.training.fused import fuse
 from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.recipe import Recipe
@@ -11,6 +13,6 @@ from lth_ray.training.team import ALONE, Team, TeamBroken
 
 __all__ = [
     "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State",
-    "Supermask", "Team", "TeamBroken", "environment", "evaluate", "masked_start", "supermask_state", "train",
-    "train_segment",
+    "Supermask", "Team", "TeamBroken", "backend_of", "environment", "evaluate", "fuse", "masked_start",
+    "supermask_state", "train", "train_segment",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """When a checkpoint is due in the middle of a segment."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import torch
 
 from lth_ray.training.team import ALONE, Team
 
+SOON_S = 0.1  # a clock that is due more often is asked at every step
 LOOK_EVERY_S = 1.0  # how often the processes of a team agree on whether a checkpoint is due
 
 
@@ -42,6 +44,12 @@ class Clock:
         """A checkpoint was taken at `step`, or training sets out from there."""
         self.since, self.first = time.monotonic(), step
         self.looked, self.looked_at, self.look_at = self.since, step, step + 1
+
+    def ahead(self, step: int) -> int:
+        """Steps that may be taken from `step` on before `due` is asked again."""
+        if self.team.size > 1 or self.every_s < SOON_S:
+            return 1
+        return sys.maxsize if self.every_steps is None else max(1, self.first + self.every_steps - step)
 
     def due(self, step: int) -> bool:
         if self.team.size == 1:

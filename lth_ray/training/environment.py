@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from lth_ray.training.kernels import library
+
 
 @lru_cache(maxsize=16)
 def environment(device: str, world_size: int = 1) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def environment(device: str, world_size: int = 1) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "kernels": library.instruction_set(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
         "python": platform.python_version(),

@@ -1,6 +1,5 @@
 """The training loop. Every weight that lth_ray trains is trained here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +8,10 @@ import torch
 from lth_ray import probes
 from lth_ray.data import TrainingBatches
 from lth_ray.training.averages import follow, pairs
+from lth_ray.training.backends import EAGER
 from lth_ray.training.clock import Clock
-from lth_ray.training.gradients import Batch, Gradients
+from lth_ray.training.fused import Fused
+from lth_ray.training.gradients import Batch, Gradients, Losses
 from lth_ray.training.loss import precision_context, training_step
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -47,6 +48,9 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)
     gradients: Gradients = field(init=False)
     forward: Any = field(init=False)  # the model, or what torch.compile makes of it
+    losses: Losses = field(init=False)
+    averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
+    fused: Fused | None = None  # the compiled steps, where they train it
 
     def __post_init__(self) -> None:
         recipe, size = self.recipe, self.team.size
@@ -61,43 +65,59 @@ class Run:
         self.kept = [(p, torch.empty_like(p).copy_(mask)) for p, mask in masked]
         self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.losses, self.averages = group_losses(self), pairs(self.model)
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def backend(self) -> str:
+        """What trains it: "eager", "fused" or, where a layer is sparse, "sparse"."""
+        return self.fused.name if self.fused else EAGER
+
 
 def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
     """Takes optimizer steps until run.step == stop or, after at least one, `clock` says that a checkpoint is due;
     whether it is due.
+    """
+    run.model.train()
+    due = False
+    while run.step < stop and not due:
+        limit = stop - run.step if clock is None else min(stop - run.step, clock.ahead(run.step))
+        for _ in range(run.fused.advance(1 if probes.WATCHING else limit) if run.fused else eager_step(run)):
+            run.step += 1
+            run.loss_steps += 1
+            probes.step(run.key, run.step, run.team.leads)
+        due = clock is not None and clock.due(run.step)
+    if run.fused:
+        run.fused.settle()
+    return due
+
+
+def eager_step(run: Run) -> int:
+    """One step by autograd, its loss added to the run's; 1.
 
     A pruned weight's gradient is zeroed before the optimizer sees it: a weight that starts at zero with no
     momentum then keeps both at exactly zero under each optimizer here, weight decay included. Weights frozen at
     other values are put back, since weight decay moves them.
     """
-    model, optimizer, recipe, losses = run.model.train(), run.optimizer, run.recipe, group_losses(run)
-    clip, averages = recipe.train.clip_norm, pairs(model)
-    while run.step < stop:
-        loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), losses)
-        mask_gradients(run)
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-        lr = recipe.lr(run.step)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.step()
-        if run.frozen:
-            hold_pruned(run)
-        if recipe.train.ema_decay is not None and averages:
-            follow(averages, recipe.train.ema_decay)
-        optimizer.zero_grad()
-        run.loss_sum += loss
-        run.loss_steps += 1
-        run.step += 1
-        probes.step(run.key, run.step, run.team.leads)
-        if clock is not None and clock.due(run.step):
-            return True
-    return False
+    model, optimizer, train = run.model, run.optimizer, run.recipe.train
+    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), run.losses)
+    mask_gradients(run)
+    if train.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
+    lr = run.recipe.lr(run.step)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    if run.frozen:
+        hold_pruned(run)
+    if run.averages and train.ema_decay is not None:
+        follow(run.averages, train.ema_decay)
+    optimizer.zero_grad()
+    run.loss_sum += loss
+    return 1
 
 
 def mask_gradients(run: Run) -> None:
@@ -107,7 +127,7 @@ def mask_gradients(run: Run) -> None:
         torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
 
 
-def group_losses(run: Run) -> Callable[[Batch, int], tuple[torch.Tensor, dict[str, Any]]]:
+def group_losses(run: Run) -> Losses:
     """Takes one group of the present step's batch through the network: its mean loss, with dropout of its own."""
     recipe, device, compute_loss = run.recipe, run.device, training_step(run.recipe.train)
 

@@ -128,7 +128,8 @@ class Recipe:
         """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
         data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest}
         in_steps = {f.name: self._in_steps(getattr(self.train, f.name)) for f in fields(self.train)}
-        train = {name: in_steps[name] for name in meaning(self.train)}
+        # what the choice of a backend comes to is part of a segment's own meaning
+        train = {name: in_steps[name] for name in meaning(self.train) if name != "backend"}
         return {"model": meaning(self.model), "data": data, "train": train}
 
     def _in_steps(self, value: Any) -> Any:

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from lth_ray.config import subseed
-from lth_ray.data import Dataset, evaluation_batches, training_batches
+from lth_ray.data import AnySplit, Dataset, Normalisation, Split, evaluation_batches, training_batches
 from lth_ray.training import averages
 from lth_ray.training.clock import Clock
+from lth_ray.training.fused import fuse
 from lth_ray.training.loop import Mask, Run, seed_dropout, train
-from lth_ray.training.loss import evaluate
+from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
@@ -136,6 +137,7 @@ def _begin(
         mask_optimizer(run.optimizer, run.kept)
     run.loss_sum += start.loss_sum
     run.loss_steps = start.loss_steps
+    run.fused = fuse(run)
     return run
 
 
@@ -167,10 +169,7 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
         if split is not None:
             part = split if recipe.data.evaluation_images is None else split.first(recipe.data.evaluation_images)
-            # a network that draws in evaluation draws for each batch, so that these must not depend on the team
-            team = ALONE if isinstance(run.model, Supermask) else run.team
-            batches = evaluation_batches(part, dataset.mean, dataset.std, share=(team.rank, team.size))
-            measured = evaluate(run.model, batches, recipe.train, team)
+            measured = _measured(run, part, dataset)
             row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
     row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
     n = len(journal.get("step", ()))
@@ -178,6 +177,15 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
         journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))
     run.loss_sum.zero_()
     run.loss_steps = 0
+
+
+def _measured(run: Run, split: AnySplit, dataset: Dataset) -> Evaluation:
+    if run.fused and isinstance(split, Split) and not split.turned:
+        return run.fused.evaluate(split, Normalisation(dataset.mean, dataset.std, split.white, run.device))
+    # a network that draws in evaluation draws for each batch, so that these must not depend on the team
+    team = ALONE if isinstance(run.model, Supermask) else run.team
+    batches = evaluation_batches(split, dataset.mean, dataset.std, share=(team.rank, team.size))
+    return evaluate(run.model, batches, run.recipe.train, team)
 
 
 def _mean(value: float, run: Run) -> float:

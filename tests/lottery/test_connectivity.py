@@ -41,7 +41,8 @@ def test_the_ends_of_the_line_are_the_copies_own_errors(lab: Any) -> None:
     for (_, child), number in zip(result.trainings, (-1, 0), strict=True):
         journal = lab.store().segment(child.key)["journal"]
         assert columns["test_error"][number] == 1 - journal["test_accuracy"][-1]
-        assert columns["test_loss"][number] == journal["test_loss"][-1]
+        # the line is measured by torch, a training by its backend
+        assert columns["test_loss"][number] == pytest.approx(journal["test_loss"][-1], rel=1e-6)
     states = [load_ticket(child.key, lab.store().uri).trained_state for _, child in result.trainings]
     dataset = data.load(result.segment.recipe.data)
     model = models.build("lenet_20_10", 10, input_shape=(1, 8, 8))

@@ -28,12 +28,21 @@ def segments(study: Study) -> list[Any]:
 
 
 def test_golden_keys() -> None:
-    dense, first, second, branch = segments(STUDY)
+    dense, first, second, branch = segments(set_fields(STUDY, {"train.backend": "eager"}))
     assert dense.key == f"{dense.trajectory}-38"
     assert dense.trajectory == "0a08a3c32c8e05519fa9bea54c7abbca"
     assert first.trajectory == "30840bfe9886335c460bbeff1d928842"
     assert second.trajectory == "e6dfb97518f11d4113566f0cc07dcdd8"
     assert branch.trajectory == "c6171b026d6dfb5564d3799e9307cc11"
+
+
+def test_golden_keys_of_compiled_steps() -> None:
+    assert [segment.trajectory for segment in segments(STUDY)] == [
+        "0ec9bb1428a9630d0de1173558a366b9",
+        "a68d1cef4b3bddbb385b33ee871f47b3",
+        "34aa04f22a203ec4d30a6fd4b60027ff",
+        "ce8fbde2c84d56117fa67ddbccb4c116",
+    ]
 
 
 SAME: dict[str, Any] = {
@@ -62,6 +71,7 @@ OTHER: dict[str, tuple[Any, int]] = {
     "precision": (set_fields(STUDY, {"train.precision": "bf16"}), 0),
     "model": (set_fields(STUDY, {"model.name": "lenet_20_11"}), 0),
     "init": (set_fields(STUDY, {"model.init": 0.1}), 0),
+    "backend": (set_fields(STUDY, {"train.backend": "eager"}), 0),
     "version": (set_fields(STUDY, {"train.version": "2"}), 0),
     "seed": (replace(STUDY, seeds=[1]), 0),
     "rewind point": (replace(STUDY, rewind=[steps(11)]), 1),

@@ -24,7 +24,15 @@ def positions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(step)
         return original(self, step)
 
+    original_positions = Batches.positions
+
+    def positions(self: Any, step: int, number: int) -> Any:
+        found = original_positions(self, step, number)
+        asked.extend(range(step, step + len(found)))
+        return found
+
     monkeypatch.setattr(Batches, "batch", batch)
+    monkeypatch.setattr(Batches, "positions", positions)
     return asked
 
 

@@ -1,0 +1,1 @@
+"""Compiled steps of fully connected networks, dense and sparse, for processors."""

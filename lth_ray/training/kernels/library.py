@@ -1,0 +1,120 @@
+"""The compiled kernels: where they are, which of them the processor can run, and how they are called.
+
+Built when lth_ray is installed (setup.py), by any C++ compiler, as a library of its own beside the package. Without it
+the same work is done by torch, more slowly, and that is said once.
+"""
+
+import ctypes
+import importlib.util
+import logging
+import os
+from ctypes import POINTER, c_char_p, c_double, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from lth_ray.config import ConfigError
+from lth_ray.training.kernels.sources import source_digest
+
+MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that has nothing built
+SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
+VARIABLE = "LTH_RAY_KERNELS"  # one of SETS, to use a lesser one than the processor has, or "off"
+TYPES = {torch.float32: "float", torch.float64: "double"}
+
+
+class Layer(ctypes.Structure):
+    """`Layer` of layers.h."""
+
+    _fields_ = (
+        *((name, c_int32) for name in ("inputs", "outputs", "block", "blocks")),
+        *((name, c_void_p) for name in ("weight", "weight_m", "weight_v", "bias", "bias_m", "bias_v")),
+        *((name, c_void_p) for name in ("kept", "begins", "columns")),
+    )
+
+
+class Optimizer(ctypes.Structure):
+    """`Optimizer` of update.h."""
+
+    _fields_ = (
+        ("kind", c_int32),
+        ("nesterov", c_int32),
+        *((name, c_double) for name in ("momentum", "weight_decay", "beta1", "beta2", "eps")),
+    )
+
+
+class Images(ctypes.Structure):
+    """`Images` of network.cpp."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("data", "scale", "shift")),
+        *((name, c_int64) for name in ("channels", "plane")),
+        ("labels", c_void_p),
+    )
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The functions for one type of number and the processor's instruction set. They hold no lock of Python's."""
+
+    train: Any
+    evaluate: Any
+    instruction_set: str
+
+
+def kernels(dtype: torch.dtype) -> Kernels | None:
+    """Those for `dtype`, or None where there are none: the type is another, they were not built, or are turned off."""
+    loaded = found()
+    if loaded is None or dtype not in TYPES:
+        return None
+    library, best = loaded
+    suffix = f"{TYPES[dtype]}_{SETS[best]}"
+    train, evaluate = getattr(library, f"train_{suffix}"), getattr(library, f"evaluate_{suffix}")
+    train.restype, evaluate.restype = c_double, c_int32
+    train.argtypes = (
+        POINTER(Layer), c_int32, POINTER(Optimizer), POINTER(Images), c_void_p, c_int32, c_int64, c_int64, c_void_p,
+        c_double, c_double,
+    )  # fmt: skip
+    evaluate.argtypes = (
+        POINTER(Layer), c_int32, POINTER(Images), c_void_p, c_int64, POINTER(c_double), POINTER(c_int64),
+    )  # fmt: skip
+    return Kernels(train, evaluate, SETS[best])
+
+
+def instruction_set() -> str:
+    """That of the kernels in use, or "none"."""
+    loaded = found()
+    return SETS[loaded[1]] if loaded else "none"
+
+
+@lru_cache(maxsize=1)
+def found() -> tuple[ctypes.CDLL, int] | None:
+    """The library and the number of the instruction set to use."""
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted and wanted not in (*SETS, "off"):
+        raise ConfigError(f"{VARIABLE}={wanted}: give one of {', '.join(SETS)} or off")
+    if wanted == "off":
+        return None
+    spec = importlib.util.find_spec(MODULE)
+    if spec is None or spec.origin is None:
+        _say("the compiled kernels were not built: install lth_ray again where there is a C++ compiler")
+        return None
+    try:
+        library = ctypes.CDLL(spec.origin)
+    except OSError as error:  # built on another kind of machine
+        _say(f"the compiled kernels cannot be loaded ({error}): install lth_ray again")
+        return None
+    library.source.restype = c_char_p
+    if library.source().decode() != source_digest():
+        _say(f"{spec.origin} was built from other sources: install lth_ray again")
+        return None
+    has = int(library.instruction_set())
+    best = SETS.index(wanted) if wanted else has
+    if best > has:
+        raise ConfigError(f"{VARIABLE}={wanted}: this processor has no more than {SETS[has]}")
+    return library, best
+
+
+def _say(what: str) -> None:
+    logging.getLogger("lth_ray").warning("Fully connected networks train more slowly here: %s.", what)

@@ -1,0 +1,40 @@
+"""Builds the compiled kernels, once for each instruction set; an installation without a C++ compiler does without."""
+
+import platform
+import runpy
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+FOLDER = Path("lth_ray") / "training" / "kernels"
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
+WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
+SETS = {"portable": [], "avx2": ["-mavx2", "-mfma"], "avx512": WIDE}
+
+
+class BuildKernels(build_ext):
+    """Compiles the same source for every instruction set into one library, which chooses when it is used."""
+
+    def build_extension(self, ext: Extension) -> None:
+        digest = runpy.run_path(str(FOLDER / "sources.py"))["source_digest"]()
+        macros = [("SOURCE", digest)]
+        parts = {"any": (FOLDER / "dispatch.cpp", [])}
+        names = SETS if platform.machine() in ("x86_64", "AMD64") else ("portable",)
+        parts |= {name: (FOLDER / "network.cpp", SETS[name]) for name in names}
+        objects = []
+        for name, (source, flags) in parts.items():
+            objects += self.compiler.compile(
+                [str(source)],
+                output_dir=str(Path(self.build_temp) / name),
+                macros=[*macros, ("ISA", name)],
+                extra_postargs=[*FLAGS, *flags],
+                depends=ext.depends,
+            )
+        self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
+
+
+setup(
+    ext_modules=[Extension("_lth_ray_kernels", [str(FOLDER / "network.cpp")], optional=True)],
+    cmdclass={"build_ext": BuildKernels},
+)
