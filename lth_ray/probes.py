@@ -2,7 +2,8 @@
 
 LTH_RAY_KILL_AT="name:count" sends SIGKILL the count-th time that this process passes `point(name)`: to itself, or to
     the process whose id is in the file LTH_RAY_KILL_PID_FILE. Where LTH_RAY_KILL_ONCE names a file, only the process
-    that manages to create it kills, so that what is started again in the victim's place lives.
+    that manages to create it kills, so that what is started again in the victim's place lives. LTH_RAY_KILL_AMONG=TEXT
+    spares a process whose command line does not have that text.
 LTH_RAY_STEP_LOG=PATH appends a line "key step" for each `step(key, step)`, one atomic write a line, so that several
     processes may share the file.
 
@@ -17,6 +18,7 @@ from typing import Final
 
 _NAME, _, _COUNT = os.environ.get("LTH_RAY_KILL_AT", "").partition(":")
 _ONCE, _PID_FILE = os.environ.get("LTH_RAY_KILL_ONCE", ""), os.environ.get("LTH_RAY_KILL_PID_FILE", "")
+_AMONG = os.environ.get("LTH_RAY_KILL_AMONG", "")
 _LOG = os.environ.get("LTH_RAY_STEP_LOG", "")
 WATCHING: Final = bool(_NAME or _LOG)  # then steps are taken one at a time
 _passings_left = int(_COUNT or 1)
@@ -42,6 +44,10 @@ def step(key: str, step: int, counts: bool = True) -> None:
 
 
 def _kill() -> None:
+    if _AMONG:
+        with open("/proc/self/cmdline") as file:
+            if _AMONG not in file.read():
+                return
     if _ONCE:
         try:
             os.close(os.open(_ONCE, os.O_WRONLY | os.O_CREAT | os.O_EXCL))

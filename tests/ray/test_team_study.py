@@ -54,7 +54,8 @@ def test_a_killed_worker_is_replaced_in_time(runner: Runner, short_of_two: Expec
 @pytest.mark.parametrize("point", ["mid-write:4", "checkpointed:2", "published:1"])
 def test_a_worker_killed_around_a_write_is_replaced(point: str, runner: Runner, undisturbed: Expected) -> None:
     once = runner.folder / "killed"
-    assert runner.run(*TWO, LTH_RAY_KILL_AT=point, LTH_RAY_KILL_ONCE=str(once)) == 0, runner.output[-3000:]
+    kill = {"LTH_RAY_KILL_AT": point, "LTH_RAY_KILL_ONCE": str(once), "LTH_RAY_KILL_AMONG": "ray::"}
+    assert runner.run(*TWO, **kill) == 0, runner.output[-3000:]
     assert once.exists(), "nothing was killed"
     complete_by_two(runner, undisturbed)
     assert runner.trained_twice <= 2 * EVERY

@@ -79,7 +79,7 @@ class Runner:
             return subprocess.Popen(command, env=chosen, stdout=output, stderr=output, text=True, cwd=self.folder)
 
     def run(self, *flags: str, **env: str) -> int:
-        return self.start(*flags, **env).wait(timeout=240)
+        return self.start(*flags, **env).wait(timeout=400)
 
     @property
     def output(self) -> str:
