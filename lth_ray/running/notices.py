@@ -14,8 +14,8 @@ from ray._private.state import state as cluster_state
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 POLL_S = 1.0
-WAIT_S = 10.0  # what a driver that was told to end gives the last checkpoints
-SILENT_S = 5.0  # a training that has not asked for so long has ended
+WAIT_S = 20.0  # what a driver that was told to end gives the last checkpoints
+SILENT_S = 15.0  # a training that has not asked for so long was killed; one that ends says so
 
 
 @ray.remote(num_cpus=0)
@@ -104,9 +104,13 @@ class Reader:
 def last_checkpoints(board: Any, sleep: Callable[[float], None] = time.sleep) -> None:
     """Gives notice and waits until every training has a checkpoint, WAIT_S at most."""
     deadline = time.monotonic() + WAIT_S
+
+    def left() -> float:  # on a busy machine the board itself may take seconds to answer
+        return max(0.1, deadline - time.monotonic())
+
     try:
-        ray.get(board.give.remote(), timeout=2)
-        while time.monotonic() < deadline and ray.get(board.awaited.remote(), timeout=2):
+        ray.get(board.give.remote(), timeout=left())
+        while time.monotonic() < deadline and ray.get(board.awaited.remote(), timeout=left()):
             sleep(0.1)
     except Exception:  # the cluster is gone: what was written before is what there is
         return
