@@ -65,7 +65,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
         with signals():
             try:
                 tuner.fit()
-            except Interrupted:
+            except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
                 last_checkpoints(board)
                 raise
         for job in plan.jobs:
