@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-cluster lint bench chaos clean
+.PHONY: demo test test-slow test-cluster lint bench gpu chaos clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -36,7 +36,13 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json build/bench.json
+
+# Where there is a GPU, by a PYTHON that has torch, torchvision and pytest: installs nothing, needs neither Ray nor MLflow.
+GPU_JSON ?= gpu.json
+gpu:
+	$(PYTHON) -m pytest -m gpu tests/gpu
+	$(PYTHON) -m benchmarks.gpu --json $(GPU_JSON)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 
 def cache_dir() -> Path:
     """The operating system's place for caches (under XDG_CACHE_HOME where that is set)."""
+    import platformdirs  # data in memory needs no folder, nor what finds it
+
     return Path(platformdirs.user_cache_dir("lth_ray"))
 
 

@@ -1,18 +1,22 @@
 """The one training loop, evaluation, optimizers and schedules."""
 
 from lth_ray.training.backends import backend_of
+from lth_ray.training.captured import capture
 from lth_ray.training.clock import Clock
 from lth_ray.training.environment import environment
 from lth_ray.training.fused import fuse
+from lth_ray.training.lockstep import Part, train_segments_together
 from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.replicates import Replicates, replicate, train_together
 from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, State, masked_start, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
 
 __all__ = [
-    "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Pause", "Recipe", "Run", "Seeds", "Start", "State",
-    "Supermask", "Team", "TeamBroken", "backend_of", "environment", "evaluate", "fuse", "masked_start",
-    "supermask_state", "train", "train_segment",
+    "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
+    "Start", "State", "Supermask", "Team", "TeamBroken", "backend_of", "capture", "environment", "evaluate", "fuse",
+    "masked_start", "replicate", "supermask_state", "train", "train_segment",
+    "train_segments_together", "train_together",
 ]  # fmt: skip

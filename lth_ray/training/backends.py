@@ -4,7 +4,7 @@ import re
 
 from lth_ray.training.recipe import Recipe
 
-EAGER, FUSED, SPARSE = "eager", "fused", "sparse"
+EAGER, FUSED, SPARSE, REPLICATED = "eager", "fused", "sparse", "replicated"
 FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one

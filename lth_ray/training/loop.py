@@ -1,14 +1,16 @@
 """The training loop. Every weight that lth_ray trains is trained here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from lth_ray import probes
 from lth_ray.data import TrainingBatches
 from lth_ray.training.averages import follow, pairs
-from lth_ray.training.backends import EAGER
+from lth_ray.training.backends import EAGER, REPLICATED
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused
 from lth_ray.training.gradients import Batch, Gradients, Losses
@@ -16,6 +18,9 @@ from lth_ray.training.loss import precision_context, training_step
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.team import ALONE, Team
+
+if TYPE_CHECKING:
+    from lth_ray.training.captured import Captured
 
 Mask = dict[str, torch.Tensor]
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so that consecutive steps get distinct seeds
@@ -50,7 +55,8 @@ class Run:
     forward: Any = field(init=False)  # the model, or what torch.compile makes of it
     losses: Losses = field(init=False)
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
-    fused: Fused | None = None  # the compiled steps, where they train it
+    fused: "Fused | Captured | None" = None  # the compiled or captured steps, where they train it
+    together: bool = False  # it is trained with others, by lth_ray.training.replicates
 
     def __post_init__(self) -> None:
         recipe, size = self.recipe, self.team.size
@@ -58,7 +64,7 @@ class Run:
         self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size)
         # never "max-autotune", which chooses kernels by a timing
         self.forward = torch.compile(self.model, dynamic=False) if recipe.train.compile else self.model
-        self.optimizer = build_optimizer(self.recipe.train, self.model)
+        self.optimizer = build_optimizer(self.recipe.train, self.model.parameters())
         parameters = dict(self.model.named_parameters())
         masked = [(parameters[name], mask) for name, mask in (self.mask or {}).items()]
         # floats, and of the parameter's own strides: others multiply several times slower
@@ -73,7 +79,9 @@ class Run:
 
     @property
     def backend(self) -> str:
-        """What trains it: "eager", "fused" or, where a layer is sparse, "sparse"."""
+        """What trains it: "eager", "fused", "sparse" where a layer is so, or "replicated"."""
+        if self.together:
+            return REPLICATED
         return self.fused.name if self.fused else EAGER
 
 
@@ -96,28 +104,41 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
 
 
 def eager_step(run: Run) -> int:
-    """One step by autograd, its loss added to the run's; 1.
+    """One step by autograd, its loss added to the run's; 1."""
+    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), run.losses)
+    set_rate(run, run.step)
+    update(run, run.optimizer)
+    run.loss_sum += loss
+    return 1
+
+
+def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
+    """From gradients to weights, which `optimizer` steps; gradients are cleared. Nothing here waits for a device.
 
     A pruned weight's gradient is zeroed before the optimizer sees it: a weight that starts at zero with no
     momentum then keeps both at exactly zero under each optimizer here, weight decay included. Weights frozen at
     other values are put back, since weight decay moves them.
     """
-    model, optimizer, train = run.model, run.optimizer, run.recipe.train
-    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), run.losses)
+    train = run.recipe.train
     mask_gradients(run)
     if train.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
-    lr = run.recipe.lr(run.step)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+        torch.nn.utils.clip_grad_norm_(run.model.parameters(), train.clip_norm)
     optimizer.step()
     if run.frozen:
         hold_pruned(run)
     if run.averages and train.ema_decay is not None:
         follow(run.averages, train.ema_decay)
     optimizer.zero_grad()
-    run.loss_sum += loss
-    return 1
+
+
+def set_rate(run: Run, step: int) -> None:
+    """Gives the optimizer the rate of a step.
+
+    On a GPU a number that float32 holds: captured steps read theirs as one, and are to give the same bits.
+    """
+    lr = run.recipe.lr(step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = float(np.float32(lr)) if run.loss_sum.is_cuda else lr
 
 
 def mask_gradients(run: Run) -> None:
@@ -129,17 +150,27 @@ def mask_gradients(run: Run) -> None:
 
 def group_losses(run: Run) -> Losses:
     """Takes one group of the present step's batch through the network: its mean loss, with dropout of its own."""
-    recipe, device, compute_loss = run.recipe, run.device, training_step(run.recipe.train)
+    device, loss_of = run.device, network_loss(run)
 
     def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
         seed_dropout(run.dropout_seed, run.step, device, number)
+        return loss_of(batch)
+
+    return losses
+
+
+def network_loss(run: Run) -> Callable[[Batch], tuple[torch.Tensor, dict[str, Any]]]:
+    """Takes images through the network, in its layout and precision: their mean loss and the study's own metrics."""
+    recipe, device, compute_loss = run.recipe, run.device, training_step(run.recipe.train)
+
+    def loss_of(batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
         inputs, labels = batch
         if recipe.train.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with precision_context(recipe.train.precision, device):
             return compute_loss(run.forward, (inputs, labels))
 
-    return losses
+    return loss_of
 
 
 @torch.no_grad()

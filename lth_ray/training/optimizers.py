@@ -1,26 +1,48 @@
 """Optimizers by name, in their fastest form on each device."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from lth_ray.config import Train
 
 
-def build_optimizer(train: Train, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of a recipe over all of the model's parameters; its rate is set at every step."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decay = train.weight_decay
+def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | None = None) -> torch.optim.Optimizer:
+    """The optimizer of a recipe over those of `parameters` that are trained; its rate is set at every step.
+
+    rate: where steps read theirs from, a scalar on the parameters' device; such an optimizer may be captured in a CUDA
+    graph. None: `lr` of the optimizer's groups.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    lr, decay = train.lr if rate is None else rate, train.weight_decay
     if train.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, lr=train.lr, momentum=train.momentum, nesterov=train.nesterov, weight_decay=decay, fused=True
+            trained, lr=lr, momentum=train.momentum, nesterov=train.nesterov, weight_decay=decay, fused=True
         )
     if train.optimizer == "rmsprop":
         return torch.optim.RMSprop(
-            parameters, lr=train.lr, alpha=train.alpha, eps=train.eps, momentum=train.momentum, weight_decay=decay
+            trained, lr=lr, alpha=train.alpha, eps=train.eps, momentum=train.momentum, weight_decay=decay
         )
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=train.lr, betas=train.betas, eps=train.eps, weight_decay=decay, fused=True)
+    captured = rate is not None and rate.is_cuda
+    return kind(trained, lr=lr, betas=train.betas, eps=train.eps, weight_decay=decay, fused=True, capturable=captured)
+
+
+def first_state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """What torch.optim's fused SGD, Adam and AdamW hold of a parameter when its first step is taken."""
+    if isinstance(optimizer, torch.optim.Adam):
+        zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        return {"step": torch.zeros((), dtype=torch.float32, device=parameter.device), **zeros}
+    return {"momentum_buffer": torch.zeros_like(parameter)} if optimizer.defaults["momentum"] else {}
+
+
+def begin_state(optimizer: torch.optim.Optimizer) -> None:
+    """Gives each parameter that has no state yet its first, so that no step has to make it."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if not optimizer.state.get(parameter) and (first := first_state(optimizer, parameter)):
+                optimizer.state[parameter] = first
 
 
 def lay_out(optimizer: torch.optim.Optimizer) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ import torch
 from lth_ray.config import subseed
 from lth_ray.data import AnySplit, Dataset, Normalisation, Split, evaluation_batches, training_batches
 from lth_ray.training import averages
+from lth_ray.training.captured import capture
 from lth_ray.training.clock import Clock
-from lth_ray.training.fused import fuse
+from lth_ray.training.fused import Fused, fuse
 from lth_ray.training.loop import Mask, Run, seed_dropout, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
@@ -91,13 +92,14 @@ def train_segment(
     (the mask-0 actions of Zhou et al. 2019, section 3). team: those that train it together, each of which calls this
     with the same arguments and gets the same pauses.
     """
-    run = _begin(key, recipe, model, dataset, mask, seeds, start, frozen, team)
+    run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team)
+    run.fused = fuse(run) or capture(run)
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     first = start.step if first is None else first
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)
     clock.begin(run.step)
-    for stop in sorted(step for step in evaluations | pauses | {last} if start.step < step <= last or first == last):
+    for stop in stops(evaluations | pauses | {last}, start.step, first, last):
         while True:
             due = train(run, stop, clock)
             finite = _is_finite(run)
@@ -114,9 +116,14 @@ def train_segment(
                 break
 
 
-def _begin(
+def stops(steps: Set[int], at: int, first: int, last: int) -> list[int]:
+    """Those of `steps` that a segment from `first` to `last` still comes to, being at step `at`."""
+    return sorted(step for step in steps if at < step <= last or first == last)
+
+
+def begin(
     key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start,
-    frozen: bool, team: Team,
+    frozen: bool = False, team: Team = ALONE,
 ) -> Run:  # fmt: skip
     """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
     recipe.check_workers(team.size)
@@ -137,7 +144,6 @@ def _begin(
         mask_optimizer(run.optimizer, run.kept)
     run.loss_sum += start.loss_sum
     run.loss_steps = start.loss_steps
-    run.fused = fuse(run)
     return run
 
 
@@ -158,19 +164,32 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
     What a network draws while it is measured depends on (dropout seed, step) alone, and no step of training sees it:
     each seeds its own draws.
     """
-    recipe = run.recipe
     seed_dropout(subseed(run.dropout_seed, "evaluation"), run.step, run.device)
+    note(
+        run,
+        {name: _measured(run, part, dataset) for name, part in measured_splits(run.recipe, dataset).items()},
+        journal,
+    )
+
+
+def measured_splits(recipe: Recipe, dataset: Dataset) -> dict[str, AnySplit]:
+    """The images to be measured, by the name that their columns begin with."""
+    n = recipe.data.evaluation_images
+    splits = {"validation": dataset.validation, "test": dataset.test}
+    return {name: split if n is None else split.first(n) for name, split in splits.items() if split is not None}
+
+
+def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> None:
+    """Appends a row of measurements to `journal`, with the mean loss of training since the row before."""
+    recipe = run.recipe
     row: dict[str, Any] = {
         "step": run.step,
         "epoch": run.step / recipe.steps_per_epoch,
         "lr": recipe.lr(max(0, run.step - 1)),
         "train_loss": float(run.loss_sum) / run.loss_steps if run.loss_steps else None,
     }
-    for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        if split is not None:
-            part = split if recipe.data.evaluation_images is None else split.first(recipe.data.evaluation_images)
-            measured = _measured(run, part, dataset)
-            row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
+    for name, measured in measurements.items():
+        row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
     row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
     n = len(journal.get("step", ()))
     for name in {**dict.fromkeys(COLUMNS), **row}:
@@ -180,7 +199,7 @@ def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
 
 
 def _measured(run: Run, split: AnySplit, dataset: Dataset) -> Evaluation:
-    if run.fused and isinstance(split, Split) and not split.turned:
+    if isinstance(run.fused, Fused) and isinstance(split, Split) and not split.turned:
         return run.fused.evaluate(split, Normalisation(dataset.mean, dataset.std, split.white, run.device))
     # a network that draws in evaluation draws for each batch, so that these must not depend on the team
     team = ALONE if isinstance(run.model, Supermask) else run.team

@@ -24,7 +24,7 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
         raise OSError("no network in tests")
 
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("lth_ray.data.cache.platformdirs.user_cache_dir", lambda _: str(cache))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(cache))
     monkeypatch.setattr(idx, "_fetch", no_network)
     opened = cifar._open
     monkeypatch.setattr(cifar, "_open", lambda *args, download=False: no_network() if download else opened(*args))

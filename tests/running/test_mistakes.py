@@ -92,7 +92,7 @@ def test_a_missing_data_set_is_named_with_its_files_and_the_way_to_them(
     def no_network(*_: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr("lth_ray.data.cache.platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
     monkeypatch.setattr(idx, "_fetch", no_network)
     study = replace(STUDY, data=Data("fashion_mnist", batch_size=60, validation=5000))
     code, printed = call(study, "--storage", tmp_path / "s", "--data-root", tmp_path / "nothing")

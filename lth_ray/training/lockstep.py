@@ -1,0 +1,83 @@
+"""Segments of one recipe trained together, pausing where each would pause by itself."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lth_ray.data import Dataset, evaluation_batches
+from lth_ray.training.clock import Clock
+from lth_ray.training.loop import Mask
+from lth_ray.training.recipe import Recipe
+from lth_ray.training.replicates import Replicates, replicate, train_together
+from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, measured_splits, note, stops
+from lth_ray.training.team import ALONE
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a segment has of its own. key: under which its steps are counted; the rest as in `train_segment`."""
+
+    key: str
+    model: torch.nn.Module
+    mask: Mask | None
+    seeds: Seeds
+    start: Start
+
+
+def train_segments_together(
+    segments: Sequence[Part],
+    recipe: Recipe,
+    dataset: Dataset,
+    last: int,
+    *,
+    first: int | None = None,
+    pauses: frozenset[int] = frozenset(),
+    clock: Clock | None = None,
+    measured: bool = True,
+) -> Iterator[dict[str, Pause]]:
+    """Trains segments that start at one step to step `last`; at each stop yields {key: its Pause}, as `train_segment`
+    yields them one by one. One that diverges ends as it does by itself, at an evaluation, and the others go on: it
+    keeps its place among them, so that their bits do not depend on it.
+
+    Errors: ConfigError for segments that cannot be trained together (lth_ray.training.replicates).
+    """
+    runs = [begin(s.key, recipe, s.model, dataset, s.mask, s.seeds, s.start) for s in segments]
+    replicates = replicate(runs)
+    journals: list[Journal] = [{name: list(column) for name, column in s.start.journal.items()} for s in segments]
+    at = replicates.step
+    first = at if first is None else first
+    evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
+    clock = (clock or Clock()).join(ALONE, runs[0].device)
+    clock.begin(at)
+    ended: set[str] = set()
+    for stop in stops(evaluations | pauses | {last}, at, first, last):
+        while True:
+            due = train_together(replicates, stop, clock)
+            finite, measuring = replicates.finite(), replicates.step in evaluations
+            if measuring:
+                _measure(replicates, dataset, journals)
+            found = {
+                run.key: Pause(run.step, run, journal, due, good)
+                for run, journal, good in zip(runs, journals, finite, strict=True)
+                if run.key not in ended and (good or measuring or not measured)
+            }
+            if found:
+                yield found
+            ended |= {key for key, pause in found.items() if not pause.finite}
+            if len(ended) == len(runs):
+                return
+            if due:
+                clock.begin(replicates.step)
+            if replicates.step >= stop:
+                break
+
+
+def _measure(replicates: Replicates, dataset: Dataset, journals: list[Journal]) -> None:
+    """Appends a row to the journal of each."""
+    found = {
+        name: replicates.evaluate(evaluation_batches(split, dataset.mean, dataset.std))
+        for name, split in measured_splits(replicates.recipe, dataset).items()
+    }
+    for number, (run, journal) in enumerate(zip(replicates.runs, journals, strict=True)):
+        note(run, {name: each[number] for name, each in found.items()}, journal)

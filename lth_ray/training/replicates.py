@@ -1,0 +1,255 @@
+"""Runs of one recipe trained together: their weights, batches and masks differ, their steps are taken as one.
+
+Every parameter is stacked along a new first axis and the network is mapped over it (torch.func.vmap), so that a layer
+of all of them is one batched product. The optimizer is an ordinary one over the stacked parameters: it works element by
+element, so that each run's update is its own. A run's result is that of training it by itself up to rounding, and under
+a backend of its own, "replicated". It does not depend on what the others are, but its last bits may on their number.
+
+On a GPU, where a small network's step is bound by its launches, the step of all is captured as one CUDA graph.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from lth_ray import probes
+from lth_ray.config import ConfigError
+from lth_ray.training.backends import UPDATES
+from lth_ray.training.captured import AT_A_TIME, captured, rate_on
+from lth_ray.training.clock import Clock
+from lth_ray.training.feeding import Batch, Feed, feed
+from lth_ray.training.loop import Run, set_rate
+from lth_ray.training.loss import Evaluation, precision_context
+from lth_ray.training.optimizers import begin_state, build_optimizer
+from lth_ray.training.recipe import Recipe
+from lth_ray.training.supermask import Supermask
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class Replicates:
+    """Runs in lockstep, made by `replicate`. From the first step on it is the stacked tensors that are trained; a run's
+    own are written by `settle` and not read again.
+
+    parameters, buffers: {name: [R, ...]} of all runs. kept: (parameter, its masks as floats). loss_sums: float64 [R];
+    each run's `loss_sum` is a part of it. replay: takes a step of all; None before the first.
+    """
+
+    runs: Sequence[Run]
+    parameters: State
+    buffers: State
+    kept: list[tuple[Tensor, Tensor]]
+    loss_sums: Tensor
+    rate: Tensor
+    optimizer: torch.optim.Optimizer
+    pairs: list[tuple[Tensor, Tensor]] = field(init=False)  # (a run's own tensor, its part of a stacked one)
+    feed: Feed = field(init=False)
+    replay: Callable[[], object] | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.runs[0].recipe
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that each run has taken."""
+        return self.runs[0].step
+
+    def advance(self, limit: int) -> int:
+        """Takes at most `limit` steps of every run, adding their losses to the runs'; how many were taken."""
+        self.replay = self.replay or self._begin()
+        begun, taken = self.step, self.feed.begin(self.step, min(limit, AT_A_TIME))
+        for number in range(taken):
+            self.feed.place(number)
+            self.rate.fill_(self.recipe.lr(begun + number))
+            self.replay()
+        for run in self.runs:
+            run.step += taken
+            run.loss_steps += taken
+        return taken
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Gives every run's model and optimizer what training has made of them."""
+        if self.replay is None:
+            return
+        torch._foreach_copy_([own for own, _ in self.pairs], [part for _, part in self.pairs])
+        for run in self.runs:
+            set_rate(run, run.step - 1)
+
+    def take_step(self) -> None:
+        """What is captured: a step of every run."""
+        losses = vmap(self._loss)(self.parameters, self.buffers, *self.feed.batch())
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # no run's loss depends on another's weights
+        masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
+        if masked:
+            torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.loss_sums += losses.detach()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
+        """Measures each run's network in evaluation mode over every image of `batches`, once each."""
+        model, count = self.runs[0].model, len(self.runs)
+        loss_sums, right, n = torch.zeros_like(self.loss_sums), torch.zeros_like(self.loss_sums), 0
+        model.eval()
+        for inputs, labels in batches:
+            logits = vmap(self._logits, in_dims=(0, 0, None))(self.parameters, self.buffers, inputs)
+            each = labels.expand(count, -1)
+            loss_sums += F.cross_entropy(logits.float().transpose(1, 2), each, reduction="none").sum(1)
+            right += (logits.argmax(2) == each).sum(1)
+            n += len(labels)
+        model.train()
+        return [
+            Evaluation(loss / n, hits / n, n) for loss, hits in zip(loss_sums.tolist(), right.tolist(), strict=True)
+        ]
+
+    def finite(self) -> list[bool]:
+        """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
+        weights = [parameter.detach().flatten(1).isfinite().all(1) for parameter in self.parameters.values()]
+        found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
+        return found
+
+    def _logits(self, parameters: State, buffers: State, inputs: Tensor) -> Tensor:
+        with precision_context(self.recipe.train.precision, inputs.device):
+            logits: Tensor = functional_call(self.runs[0].model, (parameters, buffers), (inputs,))
+        return logits
+
+    def _loss(self, parameters: State, buffers: State, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Of one run. Running statistics of batch norm are changed in place."""
+        with precision_context(self.recipe.train.precision, inputs.device):
+            logits = self._logits(parameters, buffers, inputs)
+            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.train.label_smoothing)
+
+    def _begin(self) -> Callable[[], object]:
+        """Stacks the optimizers' states and sets up the first step."""
+        self.pairs = []
+        for name, stacked in (self.parameters | self.buffers).items():
+            own = (run.model.state_dict(keep_vars=True)[name] for run in self.runs)
+            self.pairs += zip(own, stacked.detach(), strict=True)
+        for run in self.runs:
+            begin_state(run.optimizer)
+        for name, parameter in self.parameters.items():
+            states = [run.optimizer.state.get(run.model.get_parameter(name), {}) for run in self.runs]
+            for key in states[0]:
+                value = _laid_out(_stacked(key, [state[key] for state in states]))
+                self.optimizer.state[parameter][key] = value
+                parts = value.expand(len(states)) if key == "step" else value
+                self.pairs += zip((state[key] for state in states), parts, strict=True)
+        self.feed = feed([run.batches for run in self.runs], self.step)
+        return captured(self.take_step, self.changed(), self.loss_sums.device)
+
+    def changed(self) -> list[Tensor]:
+        """All that a step changes."""
+        moments = [value for state in self.optimizer.state.values() for value in state.values()]
+        weights = [parameter.detach() for parameter in self.parameters.values()]
+        return [*weights, *self.buffers.values(), *moments, self.loss_sums]
+
+
+def replicate(runs: Sequence[Run]) -> Replicates:
+    """Runs of one recipe at one step, ready to be trained together.
+
+    Errors: ConfigError where the runs differ in more than weights, masks, buffers and batches, or their recipe has
+    what cannot be stacked.
+    """
+    first, recipe = runs[0], runs[0].recipe
+    check_replicable(recipe)
+    _check_alike(runs)
+    for run in runs:
+        if run.fused is not None:
+            run.fused.settle()
+            run.fused = None
+        run.together = True
+        run.model.train()
+    stacked, buffers = stack_module_state([run.model for run in runs])
+    parameters = {
+        name: _laid_out(value.detach()).requires_grad_(value.requires_grad) for name, value in stacked.items()
+    }
+    loss_sums = torch.stack([run.loss_sum for run in runs])
+    for run, part in zip(runs, loss_sums, strict=True):
+        run.loss_sum = part
+    rate = rate_on(first.device)
+    masked = sorted({name for run in runs for name in run.mask or {}})
+    kept = [(parameters[name], _laid_out(_masks(runs, name))) for name in masked]
+    optimizer = build_optimizer(recipe.train, parameters.values(), rate)
+    return Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer)
+
+
+def train_together(replicates: Replicates, stop: int, clock: Clock | None = None) -> bool:
+    """As lth_ray.training.train, of all runs at once: steps until each has taken `stop` or, after at least one,
+    `clock` says that a checkpoint is due; whether it is due. Afterwards every run looks as if trained by itself.
+    """
+    due = False
+    while replicates.step < stop and not due:
+        step = replicates.step
+        limit = stop - step if clock is None else min(stop - step, clock.ahead(step))
+        replicates.advance(1 if probes.WATCHING else limit)
+        for run in replicates.runs:
+            probes.step(run.key, run.step)
+        due = clock is not None and clock.due(replicates.step)
+    replicates.settle()
+    return due
+
+
+def check_replicable(recipe: Recipe) -> None:
+    """ConfigError for a recipe whose runs cannot be trained together."""
+    train = recipe.train
+    given = {
+        "Train.loss": train.loss,
+        "Train.step": train.step,
+        "Train.clip_norm": train.clip_norm,
+        "Train.ema_decay": train.ema_decay,
+        "Train.compile": train.compile or None,
+        "Train.sync_batch_norm": train.sync_batch_norm or None,
+        "Train.batch_norm_group": train.batch_norm_group if recipe.group != recipe.data.batch_size else None,
+        "Train.optimizer": None if train.optimizer in UPDATES else train.optimizer,
+        "Model.options['dropout']": recipe.model.options.get("dropout") or None,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"{name} = {value!r}: replicates cannot be trained together with it; train each by itself"
+            )
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs:
+        if run.recipe != first.recipe or run.step != first.step or run.device != first.device:
+            raise ConfigError(
+                f"{run.key} is of another recipe, step or device than {first.key}: only runs that are alike in these "
+                "are trained together; put it with others, or train it by itself"
+            )
+        if run.frozen or run.team.size > 1 or isinstance(run.model, Supermask):
+            raise ConfigError(
+                f"{run.key}: frozen weights, learned masks and runs of several workers are not trained with others; "
+                "train it by itself"
+            )
+
+
+def _laid_out(stacked: Tensor) -> Tensor:
+    """Matrices [R, outputs, inputs] with the outputs side by side in memory, as products of all give their gradients:
+    the optimizer's kernels want both alike, and need no copy then.
+    """
+    return stacked.mT.contiguous().mT if stacked.dim() == 3 else stacked
+
+
+def _masks(runs: Sequence[Run], name: str) -> Tensor:
+    """Of one parameter, [R, ...]; ones where a run has none."""
+    own = [(run.model.get_parameter(name).detach(), (run.mask or {}).get(name)) for run in runs]
+    return torch.stack([torch.ones_like(p) if mask is None else mask.to(p) for p, mask in own])
+
+
+def _stacked(name: str, values: list[Tensor]) -> Tensor:
+    """A part of the optimizer's state of all runs; they have taken equally many steps."""
+    if name != "step":
+        return torch.stack(values)
+    if len({float(value) for value in values}) > 1:
+        raise ConfigError("runs whose optimizers have taken different numbers of steps are not trained together")
+    return values[0].clone()
