@@ -17,6 +17,7 @@ study = Study(
         weight_decay=1e-4,
         milestones=[steps(20_000), steps(25_000)],
         evaluate_every=steps(500),
+        channels_last=True,
     ),
     prune=Prune(scope="global", fraction=0.2, rounds=20, exclude=["*shortcut*", "output.weight"]),
     rewind=[steps(0)],

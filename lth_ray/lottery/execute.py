@@ -5,8 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from lth_ray import probes, pruning
 from lth_ray.config import meaning
 from lth_ray.data import Dataset
 from lth_ray.lottery.checkpoints import Checkpoints
+from lth_ray.lottery.progress import Progress
 from lth_ray.lottery.realise import (
     Mask,
     MissingState,
@@ -36,31 +36,15 @@ from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task. trained_steps: optimizer steps taken here, 0 where it was stored already."""
+    """What came of a task. trained_steps: optimizer steps taken here, 0 where it was stored already.
+
+    training_s: those of `seconds` that went into training and evaluation, and not into states, records and the like.
+    """
 
     record: Record | None
     trained_steps: int
     seconds: float
-
-
-@dataclass
-class Progress:
-    """What a task holds beside its run, across interruptions.
-
-    seconds: spent on it before `began` (time.monotonic()). environments: in which it was trained, the present one last.
-    contents: of the states kept so far, by step.
-    """
-
-    start: Start
-    environments: list[dict[str, Any]]
-    began: float
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-    seconds: float = 0.0
-    contents: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def spent_s(self) -> float:
-        return self.seconds + time.monotonic() - self.began
+    training_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,7 @@ def execute(
     last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
     record = team.told(lambda: _finish(making, work, store, model, last))
     steps = last.step - work.progress.start.step
-    return Outcome(record if task.measured else None, steps, time.monotonic() - began)
+    return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
 
 
 def _making(task: Task, rest: list[int] | None) -> Task:
@@ -153,11 +137,12 @@ def _train(
     segment, last = task.segment, None
     applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, task.key, clock.written) as checkpoints:
-        for last in train_segment(
+        pauses = train_segment(
             task.key, segment.recipe, model, dataset, applied, segment.seeds, work.progress.start, segment.last,
             first=segment.first, pauses=task.states, clock=clock, measured=task.measured, frozen=segment.frozen,
             team=team,
-        ):  # fmt: skip
+        )  # fmt: skip
+        for last in work.progress.timed(pauses):
             if not (team.leads and last.finite):
                 continue
             if last.step in task.states and not (segment.starts_anew and last.step == segment.first):

@@ -1,18 +1,21 @@
 """What a study would cost here: steps, and the time and space they take by a short timing of this machine."""
 
+import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.data import Dataset, evaluation_batches, load, training_batches
+from lth_ray.data import Dataset, load, training_batches
 from lth_ray.lottery import Plan, TableTask, Task
 from lth_ray.lottery.realise import build
-from lth_ray.training import Clock, Recipe, Run, evaluate, fuse, train
+from lth_ray.running.imports import spare_dynamo
+from lth_ray.training import Clock, Recipe, Run, fuse, train
+from lth_ray.training.segment import measure
 
-TIMED_S = 0.5
+TIMED_S, EVALUATED_S = 0.25, 0.1
+TIMED_IMAGES = 256
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Estimate:
 
 def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
     """Times a few steps and evaluations of each recipe on this machine, with one thread as a trial has."""
+    spare_dynamo()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -71,16 +75,19 @@ def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
 
 
 def _evaluation_s(run: Run, dataset: Dataset, recipe: Recipe) -> float:
-    """Of the validation and the test set together, from one batch of the test set."""
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]] = evaluation_batches(dataset.test, dataset.mean, dataset.std)
-    first = next(iter(batches), None)
-    if first is None:
+    """Of the validation and the test set together, by some of the test set, in the way that training takes."""
+    batch = dataset.test.first(TIMED_IMAGES)
+    if not len(batch):
         raise ConfigError(f"Data.name = {recipe.data.name!r}: its test set is empty")
-    images = len(first[1])
+    alone, images = replace(dataset, validation=None, test=batch), 0
+    measure(run, alone, {})  # reserves memory
     began = time.monotonic()
-    evaluate(run.model, [first], recipe.train)
+    while not images or time.monotonic() - began < EVALUATED_S:
+        measure(run, alone, {})
+        images += len(batch)
     each = (time.monotonic() - began) / images
-    return each * (recipe.identity.n_test + recipe.identity.n_validation)
+    most = recipe.data.evaluation_images or sys.maxsize
+    return each * sum(min(most, n) for n in (recipe.identity.n_test, recipe.identity.n_validation))
 
 
 def _kept_bytes(task: Task, state_bytes: int) -> int:

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +17,9 @@ from lth_ray.running import history
 from lth_ray.running.progress import duration
 from lth_ray.running.results import Results
 from lth_ray.store import Reached, Store, collect, live_runs, plan_gc
+
+if TYPE_CHECKING:
+    import pandas
 
 SHORT = 60  # characters of a value that --smoke sets
 SHOWN_ROUNDS = 6  # with the dense one
@@ -70,7 +72,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     console.print(table)
 
 
-def compared(summary: pd.DataFrame) -> Table:
+def compared(summary: "pandas.DataFrame") -> Table:
     """What a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's page has all of it.
 
     A cell is the mean test accuracy, below it half its 95 % t-interval and the mean early-stop step.
@@ -92,7 +94,7 @@ def compared(summary: pd.DataFrame) -> Table:
     return table
 
 
-def _picked(counts: pd.Series) -> list[int]:
+def _picked(counts: "pandas.Series") -> list[int]:
     """The rounds that a screen shows, of {round: kinds of subnetwork}: those that most kinds have, then others."""
     common = [number for number, n in counts.items() if n == counts.max()]
     picked = {*_evenly(common, SHOWN_ROUNDS - 1), *([0] if 0 in counts else [])}
@@ -107,7 +109,7 @@ def _evenly(rounds: list[int], most: int) -> list[int]:
     return [rounds[(i + 1) * len(rounds) // most - 1] for i in range(most)]
 
 
-def _heading(lines: pd.DataFrame) -> str:
+def _heading(lines: "pandas.DataFrame") -> str:
     """The density of a round, or its number where subnetworks differ in density."""
     weights = lines["remaining_weights"]
     if weights.max() > 1.02 * weights.min():
@@ -116,11 +118,13 @@ def _heading(lines: pd.DataFrame) -> str:
 
 
 def _cell(line: Any) -> str:
-    if pd.isna(line["test_accuracy"]):
+    import pandas
+
+    if pandas.isna(line["test_accuracy"]):
         return "diverged"
     half_width, step = line["test_accuracy_half_width"], line["early_stop_step"]
-    below = [] if pd.isna(half_width) else [f"± {100 * half_width:.2f}"]
-    below += [] if pd.isna(step) else [f"[dim]{step:,.0f}[/]"]
+    below = [] if pandas.isna(half_width) else [f"± {100 * half_width:.2f}"]
+    below += [] if pandas.isna(step) else [f"[dim]{step:,.0f}[/]"]
     return "\n".join([f"{100 * line['test_accuracy']:.2f}", *below])
 
 

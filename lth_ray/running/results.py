@@ -1,12 +1,13 @@
 """What a run hands back: tables of tickets and branches, and a ledger of the steps."""
 
 from dataclasses import dataclass, field
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.store import Store
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,19 @@ class Results:
     failures: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
 
-    def tickets(self) -> pd.DataFrame:
+    def tickets(self) -> "pandas.DataFrame":
         """A row a ticket: lineage, arm, each varied field, seed, rewind_step, round, remaining_weights, sparsity,
         test_accuracy, test_error, validation_accuracy, early_stop_step, test_accuracy_at_early_stop, train_steps,
         backend, key, content. Shares and accuracies lie in [0, 1]; a value that was not measured is missing."""
-        return pd.DataFrame(ticket_rows(self.plan, self.store))
+        import pandas
 
-    def branches(self) -> pd.DataFrame:
+        return pandas.DataFrame(ticket_rows(self.plan, self.store))
+
+    def branches(self) -> "pandas.DataFrame":
         """A row a branch result: the columns of tickets() for its own training, branch, index, and its parameters."""
-        return pd.DataFrame(branch_rows(self.plan, self.store))
+        import pandas
+
+        return pandas.DataFrame(branch_rows(self.plan, self.store))
 
     def ledger(self) -> dict[str, Any]:
         """Of one invocation: unique_steps and naive_steps of the whole study, trained_steps (counted in the loop),

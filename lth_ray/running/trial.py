@@ -10,11 +10,15 @@ from ray import tune
 from lth_ray import data, probes
 from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements
 from lth_ray.running.failures import described
+from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.settings import Settings
+from lth_ray.training.memory import keep_memory
 
 
 def trial(config: dict[str, Any]) -> None:
     """The Tune trainable. One that is started again after a fault reports again what is in the store, and goes on."""
+    spare_dynamo()
+    keep_memory()
     job, settings = config["job"], config["settings"]
     outcomes = _outcomes(job, settings)
     for task in job.tasks:
@@ -50,8 +54,9 @@ def _outcomes(job: Job, settings: Settings) -> Iterator[Outcome]:
 def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:
     """What the driver is told of a finished task."""
     found: dict[str, Any] = {
-        "key": task.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds, "diverged_at": None,
-        "accuracy": None, "test_accuracy": None, "remaining_weights": None,
+        "key": task.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds,
+        "training_s": outcome.training_s, "diverged_at": None, "accuracy": None, "test_accuracy": None,
+        "remaining_weights": None,
     }  # fmt: skip
     if outcome.record is not None:
         measured = measurements(outcome.record)

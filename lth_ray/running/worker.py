@@ -21,6 +21,7 @@ from lth_ray.running.failures import Failed, described
 from lth_ray.running.settings import Settings
 from lth_ray.store import Store
 from lth_ray.training import Team, TeamBroken
+from lth_ray.training.memory import keep_memory
 
 # What Ray reads where a fit is started. Reports and ends are polled for, by default every 2 s.
 ENVIRONMENT = {
@@ -41,6 +42,7 @@ LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 def share(config: dict[str, Any]) -> None:
     """What each worker does: the tasks in turn. The first of them posts what came of each on the run's board."""
     settings: Settings = config["settings"]
+    keep_memory()
     torch.set_num_threads(settings.workers.threads)
     device, team = get_device(), Team.present()
     if device.type == "cuda":
