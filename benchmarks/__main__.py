@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,20 +11,31 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import input, lenet_step, mask_share, scheduler_cost, train_throughput
+from benchmarks import (
+    cifar_step,
+    input,
+    lenet_step,
+    mask_share,
+    overhead,
+    scheduler_cost,
+    train_throughput,
+    whole_figure,
+)
+from benchmarks.ceiling import ceiling
 from benchmarks.timing import Entry
 from lth_ray.training import environment
 
+WIDTH = 160  # of a table in a file
 BENCHMARKS = {
     module.__name__.rpartition(".")[-1]: module.entries
-    for module in (lenet_step, input, mask_share, scheduler_cost, train_throughput)
+    for module in (lenet_step, cifar_step, whole_figure, input, mask_share, scheduler_cost, train_throughput, overhead)
 }
 
 
 def table(entries: list[Entry]) -> Table:
     """What was measured, as a reader wants it."""
     shown = Table(title="medians of interleaved pairs")
-    for heading in ("what", "measured", "quartiles", "target", "ours, ms", "theirs, ms", "n"):
+    for heading in ("what", "measured", "quartiles", "target", "of ceiling", "ours, ms", "theirs, ms", "n"):
         shown.add_column(heading, justify="left" if heading == "what" else "right")
     for entry in entries:
         colour = "green" if entry.met else "red"
@@ -32,6 +44,7 @@ def table(entries: list[Entry]) -> Table:
             f"[{colour}]{entry.value:.3g} {entry.unit}[/]",
             f"{entry.spread[0]:.3g} - {entry.spread[1]:.3g}",
             f"{'>=' if entry.at_least else '<='} {entry.target:g}",
+            "" if entry.of_ceiling is None else f"{entry.of_ceiling:.3g} %",
             f"{entry.ours_ms:.3f}",
             "" if entry.theirs_ms is None else f"{entry.theirs_ms:.3f}",
             str(entry.n),
@@ -51,11 +64,17 @@ def main() -> None:
     for name in set(arguments.names) - set(BENCHMARKS):
         parser.error(f"{name}: there is no such benchmark; give one of {', '.join(BENCHMARKS)}")
     torch.set_num_threads(1)
+    found = ceiling()
     entries = [entry for name in arguments.names or BENCHMARKS for entry in BENCHMARKS[name](arguments.pairs)]
-    Console().print(table(entries))
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table(entries))
+    print(f"ceiling of one thread: products {found.matmul_gflops:.0f} GFLOP/s, copies {found.copy_gbs:.1f} GB/s")
     if arguments.json:
         figures = [{**asdict(entry), "met": entry.met} for entry in entries]
-        document = {"environment": environment("cpu"), "machine": platform.machine(), "entries": figures}
+        document = {
+            "environment": environment("cpu"), "machine": platform.machine(), "ceiling": asdict(found),
+            "entries": figures,
+        }  # fmt: skip
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
 
 

@@ -1,50 +1,77 @@
-"""LeNet-300-100, batch 60, 21 % of the weights kept, Adam, one thread: our loop beside a plain eager step.
+"""LeNet-300-100, batch 60, Adam, one thread: our loop beside a plain eager step, at falling shares of the weights.
 
 The plain step is what one would write by hand for speed: the images resident as one float tensor, the batch by
-index_select, autograd, fused Adam, the mask put back on the weights by one multiplication of all tensors.
-The images are random and of MNIST's shape: the work does not depend on what they show.
+index_select, autograd, fused Adam, the mask put back on the weights by one multiplication of all tensors. What it
+takes does not depend on the mask. The images are random and of MNIST's shape: the work does not depend on what they
+show.
 """
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
-from benchmarks.timing import Entry, judged, paired
+from benchmarks.ceiling import ceiling
+from benchmarks.timing import Entry, Paired, Work, in_turn, judged, speed_up
 from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
-from lth_ray.data import Batches, Dataset, Identity, Split, evaluation_batches
-from lth_ray.training import Recipe, Run, evaluate, train
+from lth_ray.data import Batches, Dataset, Identity, Split
+from lth_ray.training import Recipe, Run, train
+from lth_ray.training.fused import fuse
+from lth_ray.training.segment import measure
 
-KEPT = 0.21
+TARGETS = {1.0: 1.25, 0.33: 3.0, 0.21: 4.5, 0.108: 8.0, 0.036: 15.0, 0.012: 22.0}  # share kept: times as fast as eager
+EVALUATED, EVALUATION_TARGET = (1.0, 0.21), 25.0  # share kept; eager steps
 BATCH = 60
-N_TRAIN, N_TEST = 55_000, 10_000
+N_TRAIN, N_VALIDATION, N_TEST = 55_000, 5_000, 10_000
+STEPS, EAGER_STEPS = 100, 20  # a turn: ours takes as many as studies do between two evaluations
 MEAN, STD = (0.1307,), (0.3081,)
 RATE = 1e-6  # the work of a step is the same, and numbers stay out of the slow subnormal range as noise is learned
+LAYERS = ((784, 300), (300, 100), (100, 10))
 Mask = dict[str, torch.Tensor]
 
 
-def entries(pairs: int = 200, steps_a_turn: int = 20) -> list[Entry]:
-    """A training step as a multiple of the eager one, and an evaluation of 10,000 images in eager steps."""
+def entries(pairs: int = 200, steps_a_turn: int = STEPS, eager_steps_a_turn: int = EAGER_STEPS) -> list[Entry]:
+    """Steps at each share of the weights, as times the eager one's speed, and evaluations of 10,000 images in eager
+    steps; all take turns.
+    """
     torch.set_num_threads(1)
     dataset = random_images()
-    run, eager = our_run(dataset), eager_steps(dataset, steps_a_turn)
-
-    def ours() -> None:
-        train(run, run.step + steps_a_turn)
-
-    def evaluation() -> None:
-        evaluate(run.model, evaluation_batches(dataset.test, MEAN, STD), run.recipe.train)
-
-    step = paired(ours, eager, pairs=pairs, units=(steps_a_turn, steps_a_turn))
-    whole = paired(evaluation, eager, pairs=max(10, pairs // 4), units=(1, steps_a_turn))
-    return [
-        judged("masked training step", "x eager", step, target=1.15),
-        judged("evaluation of 10,000 images", "eager steps", whole, target=80.0),
+    runs = {kept: our_run(dataset, kept) for kept in TARGETS}
+    works: dict[str, Work] = {"eager": eager_steps(dataset, eager_steps_a_turn)}
+    works |= {f"step {kept}": steps_of(run, steps_a_turn) for kept, run in runs.items()}
+    works |= {f"evaluation {kept}": evaluation_of(runs[kept], dataset) for kept in EVALUATED}
+    units = {name: steps_a_turn if name.startswith("step") else 1 for name in works} | {"eager": eager_steps_a_turn}
+    times = in_turn(works, rounds=pairs, units=units)
+    steps_taken = [
+        step_line(runs[kept].backend, kept, Paired(times[f"step {kept}"], times["eager"])) for kept in TARGETS
     ]
+    evaluations = [evaluation_line(kept, Paired(times[f"evaluation {kept}"], times["eager"])) for kept in EVALUATED]
+    return steps_taken + evaluations
 
 
-def random_images() -> Dataset:
+def step_line(backend: str, kept: float, measured: Paired) -> Entry:
+    name = f"LeNet step ({backend}), {kept:.1%} of the weights"
+    of_ceiling = ceiling().of_matmul(kept * step_flop(), measured.ours_ms / 1e3)
+    return speed_up(name, measured, target=TARGETS[kept], of_ceiling=of_ceiling)
+
+
+def evaluation_line(kept: float, measured: Paired) -> Entry:
+    name = f"LeNet on 10,000 images, {kept:.1%} of the weights"
+    of_ceiling = ceiling().of_matmul(kept * forward_flop(N_TEST), measured.ours_ms / 1e3)
+    return judged(name, "eager steps", measured, target=EVALUATION_TARGET, of_ceiling=of_ceiling)
+
+
+def forward_flop(images: int) -> float:
+    """Of the dense network; a sparse one's are its share of them."""
+    return 2.0 * images * sum(inputs * outputs for inputs, outputs in LAYERS)
+
+
+def step_flop(batch: int = BATCH) -> float:
+    """67.6 million at batch 60: the images need no gradient, so that the first layer has two products and not three."""
+    first_inputs, first_outputs = LAYERS[0]
+    return 3 * forward_flop(batch) - 2.0 * batch * first_inputs * first_outputs
+
+
+def random_images(validation: int = 0, train: int = N_TRAIN, test: int = N_TEST) -> Dataset:
     """A data set of MNIST's sizes."""
     generator = torch.Generator().manual_seed(0)
 
@@ -52,53 +79,85 @@ def random_images() -> Dataset:
         images = torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=generator)
         return Split(images, torch.randint(0, 10, (n,), generator=generator))
 
-    return Dataset(split(N_TRAIN), None, split(N_TEST), 10, (1, 28, 28), MEAN, STD, "random")
+    held_out = split(validation) if validation else None
+    return Dataset(split(train), held_out, split(test), 10, (1, 28, 28), MEAN, STD, "random")
 
 
-def lenet() -> tuple[torch.nn.Module, Mask]:
-    """The network and a random mask that keeps 21 % of its weights."""
+def lenet(kept: float) -> tuple[torch.nn.Module, Mask | None]:
+    """The network and a random mask that keeps this share of its weights, None for all."""
     model = models.build("lenet_300_100", 10, seed=0)
+    if kept == 1:
+        return model, None
     dense = pruning.dense_mask(model)
-    return model, pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
+    pruning.apply_mask(model, mask)
+    return model, mask
 
 
-def our_run(dataset: Dataset) -> Run:
+def our_run(dataset: Dataset, kept: float) -> Run:
     """Training as a study does it."""
-    model, mask = lenet()
+    model, mask = lenet(kept)
     recipe = Recipe(
         Model("lenet_300_100"),
         Data("mnist", batch_size=BATCH, validation=0),
         Train(steps(50_000), optimizer="adam", lr=RATE),
-        Identity(dataset.digest, N_TRAIN, 0, N_TEST, dataset.input_shape, dataset.num_classes),
+        Identity(dataset.digest, len(dataset.train), 0, len(dataset.test), dataset.input_shape, dataset.num_classes),
     )
-    pruning.apply_mask(model, mask)
+    assert isinstance(dataset.train, Split)
     batches = Batches(dataset.train, dataset.mean, dataset.std, BATCH, order_seed=0, augmentation_seed=0)
-    return Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
+    run = Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
+    run.fused = fuse(run)
+    return run
 
 
-def eager_steps(dataset: Dataset, number: int) -> Callable[[], None]:
+def steps_of(run: Run, number: int) -> Work:
+    """Each call takes so many steps."""
+    return lambda: train(run, run.step + number)
+
+
+def evaluation_of(run: Run, dataset: Dataset) -> Work:
+    """Each call measures what a study measures after so many steps."""
+    return lambda: measure(run, dataset, {})
+
+
+def eager_steps(dataset: Dataset, number: int, kept: float = 0.21) -> Work:
     """The same work by hand: each call takes `number` steps."""
-    model, mask = lenet()
-    pruning.apply_mask(model, mask)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
-    parameters = dict(model.named_parameters())
-    masked: list[torch.Tensor] = [parameters[name] for name in mask]
-    kept = [mask[name].to(torch.float32) for name in mask]
-    images = (dataset.train.images.float() / 255 - MEAN[0]) / STD[0]
-    order = torch.randperm(N_TRAIN, generator=torch.Generator().manual_seed(0))
-    rows = order[: N_TRAIN // BATCH * BATCH].view(-1, BATCH)
-    taken = 0
+    assert isinstance(dataset.train, Split)
+    model, mask = lenet(kept)
+    eager = Eager(model, mask or {}, floats(dataset.train), dataset.train.labels)
 
     def take() -> None:
-        nonlocal taken
         for _ in range(number):
-            chosen = rows[taken % len(rows)]
-            loss = F.cross_entropy(model(images.index_select(0, chosen)), dataset.train.labels.index_select(0, chosen))
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad()
-            with torch.no_grad():
-                torch._foreach_mul_(masked, kept)
-            taken += 1
+            eager.step()
 
     return take
+
+
+class Eager:
+    """Training of a masked network as one would write it by hand. images: normalised floats."""
+
+    def __init__(self, model: torch.nn.Module, mask: Mask, images: torch.Tensor, labels: torch.Tensor) -> None:
+        parameters = dict(model.named_parameters())
+        self.model, self.images, self.labels = model, images, labels
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
+        self.masked: list[torch.Tensor] = [parameters[name] for name in mask]
+        self.kept = [keeps.to(torch.float32) for keeps in mask.values()]
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+        self.rows = order[: len(order) // BATCH * BATCH].view(-1, BATCH)
+        self.taken = 0
+
+    def step(self) -> None:
+        chosen = self.rows[self.taken % len(self.rows)]
+        logits = self.model(self.images.index_select(0, chosen))
+        F.cross_entropy(logits, self.labels.index_select(0, chosen)).backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.kept:
+            with torch.no_grad():
+                torch._foreach_mul_(self.masked, self.kept)
+        self.taken += 1
+
+
+def floats(split: Split) -> torch.Tensor:
+    """Its images, normalised."""
+    return (split.images.float() / split.white - MEAN[0]) / STD[0]

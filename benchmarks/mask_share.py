@@ -7,6 +7,7 @@ does not depend on the batch, a step's does: the share is that of the smallest b
 
 import torch
 
+from benchmarks.ceiling import ceiling
 from benchmarks.timing import Entry, paired, share
 from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
@@ -39,7 +40,11 @@ def entry(precision: str, pairs: int, batch: int, side: int = SIDE, model: str =
         train(run, run.step + 1)
 
     measured = paired(masking, step, pairs=pairs, warmups=1)
-    return share(f"masking in a step of {model}, {precision}, batch {batch}", measured, target=TARGET_PERCENT)
+    size = sum(kept.numel() * kept.element_size() for _, kept in standing.kept)
+    return share(
+        f"masking in a step of {model}, {precision}, batch {batch}", measured, target=TARGET_PERCENT,
+        of_ceiling=ceiling().of_copy(3 * size, measured.ours_ms / 1e3),  # gradients and masks read, gradients written
+    )  # fmt: skip
 
 
 def a_run(precision: str, batch: int, side: int, model: str = "resnet50") -> Run:

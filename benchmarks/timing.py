@@ -2,10 +2,11 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Work = Callable[[], object]
+Times = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Entry:
     """One line of the report.
 
     value: what is judged, at most `target`, or at least that where `at_least`; spread: its quartiles over n pairs.
-    theirs_ms: None where nothing was timed beside ours.
+    theirs_ms: None where nothing was timed beside ours. of_ceiling: our share, in percent, of what the machine can do
+    (benchmarks.ceiling); None where no arithmetic and no memory sets the pace.
     """
 
     name: str
@@ -61,39 +63,40 @@ class Entry:
     theirs_ms: float | None
     n: int
     at_least: bool = False
+    of_ceiling: float | None = None
 
     @property
     def met(self) -> bool:
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
-def judged(name: str, unit: str, measured: Paired, *, target: float) -> Entry:
+def judged(name: str, unit: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
     """The report's line on a measurement."""
-    spread, n = measured.quartiles, measured.n
-    return Entry(name, unit, measured.ratio, spread, target, measured.ours_ms, measured.theirs_ms, n)
+    return _line(name, unit, measured.ratios, measured, target, False, of_ceiling)
 
 
-def share(name: str, measured: Paired, *, target: float) -> Entry:
+def speed_up(name: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
+    """The report's line on how many times as fast as theirs ours is, at least `target`."""
+    return _line(name, "x as fast", [1 / ratio for ratio in measured.ratios], measured, target, True, of_ceiling)
+
+
+def share(name: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
     """The report's line on our time as a share of theirs, in percent, of at most `target`."""
-    low, high = measured.quartiles
-    percent = 100 * measured.ratio
-    return Entry(name, "%", percent, (100 * low, 100 * high), target, measured.ours_ms, measured.theirs_ms, measured.n)
+    return _line(name, "%", [100 * ratio for ratio in measured.ratios], measured, target, False, of_ceiling)
 
 
 def throughput(name: str, measured: Paired, *, target: float) -> Entry:
     """The report's line on our throughput as a share of theirs, in percent, of at least `target`."""
-    shares = [100 / ratio for ratio in measured.ratios]
-    low, _, high = statistics.quantiles(shares, n=4)
+    return _line(name, "%", [100 / ratio for ratio in measured.ratios], measured, target, True)
+
+
+def _line(
+    name: str, unit: str, values: Sequence[float], measured: Paired, target: float, at_least: bool,
+    of_ceiling: float | None = None,
+) -> Entry:  # fmt: skip
+    low, median, high = statistics.quantiles(values, n=4)
     return Entry(
-        name,
-        "%",
-        statistics.median(shares),
-        (low, high),
-        target,
-        measured.ours_ms,
-        measured.theirs_ms,
-        measured.n,
-        True,
+        name, unit, median, (low, high), target, measured.ours_ms, measured.theirs_ms, measured.n, at_least, of_ceiling
     )
 
 
@@ -110,6 +113,25 @@ def paired(ours: Work, theirs: Work, *, pairs: int, units: Sequence[int] = (1, 1
         for side in ((0, 1), (1, 0))[pair % 2]:
             times[side].append(_seconds((ours, theirs)[side]) / units[side])
     return Paired(tuple(times[0]), tuple(times[1]))
+
+
+def in_turn(
+    works: Mapping[str, Work], *, rounds: int, units: Mapping[str, int], warmups: int = 2
+) -> Mapping[str, Times]:
+    """Seconds a unit of each of several pieces of work, timed one after another in each round, from another one on
+    each time.
+
+    units: how many units of work one call of each does.
+    """
+    names = list(works)
+    for name in names * warmups:
+        works[name]()
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            times[name].append(_seconds(works[name]) / units[name])
+    return {name: tuple(taken) for name, taken in times.items()}
 
 
 def _seconds(work: Work) -> float:

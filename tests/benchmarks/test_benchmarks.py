@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bare_team, mask_share, scheduler_cost, train_throughput
-from benchmarks.timing import Paired, share
+from benchmarks import (
+    bare_team,
+    ceiling,
+    cifar_step,
+    lenet_step,
+    mask_share,
+    scheduler_cost,
+    train_throughput,
+    whole_figure,
+)
+from benchmarks.timing import Paired, in_turn, share, speed_up
+from lth_ray.store import Store
 
 
 def test_a_share_is_in_percent_and_below_its_target() -> None:
@@ -14,6 +24,61 @@ def test_a_share_is_in_percent_and_below_its_target() -> None:
     assert entry.value == pytest.approx(2)
     assert entry.spread == pytest.approx((1, 3))
     assert entry.met
+
+
+def test_a_speed_up_is_theirs_over_ours_and_above_its_target() -> None:
+    entry = speed_up("a step", Paired((1.0, 1.0, 2.0), (4.0, 5.0, 6.0)), target=3.5, of_ceiling=10.0)
+    assert entry.value == pytest.approx(4)
+    assert entry.spread == pytest.approx((3, 5))
+    assert entry.met
+    assert entry.of_ceiling == 10
+
+
+def test_works_take_turns_from_another_one_on_each_round() -> None:
+    seen: list[str] = []
+    works = {name: lambda name=name: seen.append(name) for name in "abc"}
+    times = in_turn(works, rounds=3, units={"a": 1, "b": 2, "c": 3}, warmups=1)
+    assert "".join(seen) == "abc" + "abc" + "bca" + "cab"
+    assert {name: len(taken) for name, taken in times.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_ceiling_is_measured_and_shares_of_it_are_in_percent() -> None:
+    found = ceiling.measure(sides=(32,), copied_bytes=1 << 16, repeats=2)
+    assert found.matmul_gflops > 0
+    assert found.copy_gbs > 0
+    assert ceiling.Ceiling(100.0, 8.0).of_matmul(5e9, 0.1) == pytest.approx(50)
+    assert ceiling.Ceiling(100.0, 8.0).of_copy(4e9, 1.0) == pytest.approx(50)
+
+
+def test_operations_of_lenet() -> None:
+    assert lenet_step.step_flop(60) == pytest.approx(67.6e6, rel=1e-3)
+    assert lenet_step.forward_flop(1) == 2 * 266_200
+
+
+def test_every_share_of_the_weights_and_the_evaluations_have_a_line() -> None:
+    lines = lenet_step.entries(2, steps_a_turn=2, eager_steps_a_turn=1)
+    assert [line.target for line in lines] == [*lenet_step.TARGETS.values(), 25, 25]
+    assert all(line.value > 0 and line.of_ceiling for line in lines)
+
+
+def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:
+    line = cifar_step.entry("conv2", pairs=2, batch=4)
+    assert line.value > 0
+    assert line.of_ceiling is not None
+    assert line.of_ceiling > 0
+
+
+def test_a_whole_figure_is_trained_by_both(tmp_path: Path) -> None:
+    """A dense network; of both arms a ticket and three reinitialisations, of one a random mask."""
+    dataset, store = lenet_step.random_images(60, train=120, test=60), Store.open(str(tmp_path))
+    plan = whole_figure.planned(whole_figure.figure(2, rounds=2), dataset, store)
+    trained = list(whole_figure.in_turns(plan, store, dataset))
+    assert len(trained) == plan.unique_steps / 2
+    assert not whole_figure.planned(plan.study, dataset, store).jobs
+    assert min(t.kept for t in trained) < 0.3 < max(t.kept for t in trained) == 1
+    line = whole_figure.line(trained, len(plan.lineages))
+    assert line.ours_ms == pytest.approx(500 * sum(t.ours_s for t in trained))
+    assert line.value == pytest.approx(sum(t.eager_s for t in trained) / sum(t.ours_s for t in trained))
 
 
 def test_masking_is_timed_against_a_step() -> None:

@@ -1,0 +1,135 @@
+"""Convolutional networks on CIFAR-10's shape, batch 128, one thread: our loop beside a plain step.
+
+Ours is `lth_ray.training.train` of a masked network with channels_last, on uint8 images that are augmented by random
+crops and flips, in a process that keeps its memory, as a study's do. The plain step, in a process as Python starts it,
+is what one would write by hand: NCHW in float32, the images resident as one float tensor, the batch by index_select and
+not augmented, autograd, fused SGD, the mask put back on the weights by one multiplication of all tensors. Both use the
+recipe of studies/resnet20_cifar10.py but for a tiny learning rate, since the images are random.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.ceiling import ceiling
+from benchmarks.timing import Entry, Work, judged, paired
+from lth_ray import models, pruning
+from lth_ray.config import Data, Model, Train, steps
+from lth_ray.data import Batches, Identity, Split
+from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
+from lth_ray.training import Recipe, Run, train
+from lth_ray.training.memory import keep_memory
+
+TARGETS = {"cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0}  # x the plain step
+BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
+PAIRS_A_STEP = 20  # a step takes hundreds of times as long as one of LeNet's
+Mask = dict[str, torch.Tensor]
+
+
+def entries(pairs: int = 200) -> list[Entry]:
+    """A training step of each network as a multiple of the plain one."""
+    torch.set_num_threads(1)
+    return [entry(name, max(2, pairs // PAIRS_A_STEP)) for name in TARGETS]
+
+
+def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: object) -> Entry:
+    """One network's. train_fields: of Train, where they are to be others than channels_last=True."""
+    images = random_images()
+    keep_memory()
+    run = our_run(name, images, batch, {"channels_last": True, **train_fields})
+    with elsewhere(name, batch) as plain:
+        measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=2)
+    flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, SHAPE))
+    return judged(
+        f"masked training step of {name}", "x plain", measured, target=TARGETS[name],
+        of_ceiling=ceiling().of_matmul(flop, measured.ours_ms / 1e3),
+    )  # fmt: skip
+
+
+@contextmanager
+def elsewhere(name: str, batch: int) -> Iterator[Work]:
+    """The plain step in a process that is as Python starts it; a call takes one and waits for it."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, name, batch), daemon=True)
+    process.start()
+
+    def step() -> None:
+        ours.send(True)
+        ours.recv()
+
+    try:
+        yield step
+    finally:
+        ours.send(False)
+        process.join()
+
+
+def _serve(pipe: "Connection[bool, bool]", name: str, batch: int) -> None:
+    torch.set_num_threads(1)
+    step = plain_step(name, random_images(), batch)
+    while pipe.recv():
+        step()
+        pipe.send(True)
+
+
+def random_images(n: int = N_TRAIN) -> Split:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=generator)
+    return Split(images, torch.randint(0, CLASSES, (n,), generator=generator))
+
+
+def network(name: str) -> tuple[torch.nn.Module, Mask]:
+    """With a random mask that keeps 21 % of its weights."""
+    model = models.build(name, CLASSES, seed=0)
+    dense = pruning.dense_mask(model)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
+    pruning.apply_mask(model, mask)
+    return model, mask
+
+
+def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, object]) -> Run:
+    """Training as a study does it."""
+    model, mask = network(name)
+    recipe = Recipe(
+        Model(name),
+        Data("cifar10", batch_size=batch, validation=0, augment="crop_flip"),
+        Train(steps(30_000), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, **train_fields),  # type: ignore[arg-type]
+        Identity("random", len(images), 0, 0, SHAPE, CLASSES),
+    )
+    if recipe.train.channels_last:
+        model.to(memory_format=torch.channels_last)
+    batches = Batches(images, MEAN, STD, batch, order_seed=0, augmentation_seed=0, augment="crop_flip")
+    return Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
+
+
+def plain_step(name: str, images: Split, batch: int) -> Work:
+    """The same network by hand: each call takes a step."""
+    model, mask = network(name)
+    parameters = dict(model.named_parameters())
+    masked: list[torch.Tensor] = [parameters[name] for name in mask]
+    kept = [keeps.to(torch.float32) for keeps in mask.values()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, fused=True)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (MEAN, STD))
+    inputs, order = (images.images.float() / 255 - mean) / std, torch.arange(len(images))
+    rows = order[: len(order) // batch * batch].view(-1, batch)
+    taken = 0
+
+    def step() -> None:
+        nonlocal taken
+        chosen = rows[taken % len(rows)]
+        loss = F.cross_entropy(model(inputs.index_select(0, chosen)), images.labels.index_select(0, chosen))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            torch._foreach_mul_(masked, kept)
+        taken += 1
+
+    return step
