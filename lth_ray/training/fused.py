@@ -16,6 +16,7 @@ from lth_ray.data import Batches, Normalisation, Split
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
 from lth_ray.training.kernels import library
 from lth_ray.training.loss import Evaluation
+from lth_ray.training.optimizers import first_state
 from lth_ray.training.packed import Packed, pack
 from lth_ray.training.supermask import Supermask
 
@@ -114,7 +115,9 @@ def fuse(run: "Run") -> Fused | None:
     linears = _linears(run.model)
     layers = (library.Layer * len(linears))()
     packed, used = list[Packed | None](), [torch.empty(0), torch.empty(0)]
-    states = {p: _state(run.optimizer, p) for linear in linears for p in (linear.weight, linear.bias)}
+    optimizer = run.optimizer
+    parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
+    states = {p: dict(optimizer.state.get(p) or first_state(optimizer, p)) for p in parameters}
     for number, linear in enumerate(linears):
         mask = kept.get(id(linear.weight))
         moments, bias = _moments(states[linear.weight]), _moments(states[linear.bias])
@@ -142,16 +145,6 @@ def _layer(
 def _linears(model: nn.Module) -> list[nn.Linear]:
     """The layers of lth_ray.models.lenet, in order."""
     return [module for module in model.modules() if isinstance(module, nn.Linear)]
-
-
-def _state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """The optimizer's state of a parameter; where it has none, that with which torch.optim begins its first step."""
-    if optimizer.state.get(parameter):
-        return dict(optimizer.state[parameter])
-    if isinstance(optimizer, torch.optim.Adam):
-        zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-        return {"step": torch.zeros((), dtype=torch.float32), **zeros}
-    return {"momentum_buffer": torch.zeros_like(parameter)} if optimizer.defaults["momentum"] else {}
 
 
 def _moments(state: dict[str, Tensor]) -> list[Tensor]:

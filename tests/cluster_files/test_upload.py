@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster_files.files import ROOT
 
-LIMIT_BYTES = 1_000_000
+LIMIT_BYTES = 1_500_000  # our sources, which are sent as they are: anything else would show
 LEFT_BEHIND = (
     ".venv/lib/site.py", "venv/lib/site.py", "lth_storage/segments/a/state.safetensors", "mlruns/1/meta.yaml",
     "mlflow.db", "tests/test_a.py", "docs/digits.png", "benchmarks/loop.py", "cluster/README.md", ".git/config",

@@ -92,7 +92,7 @@ def test_a_restored_optimizer_starts_from_step_k_with_no_momentum_of_pruned_weig
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[Any] = []
-    original = training_segment._begin
+    original = training_segment.begin
 
     def begin(*args: Any) -> Any:
         run = original(*args)
@@ -101,7 +101,7 @@ def test_a_restored_optimizer_starts_from_step_k_with_no_momentum_of_pruned_weig
         begun.append({name: None if value is None else value.clone() for name, value in state.items()})
         return run
 
-    monkeypatch.setattr(training_segment, "_begin", begin)
+    monkeypatch.setattr(training_segment, "begin", begin)
     points = [Rewind(steps(k), optimizer=optimizer) for k in (0, 20, 40) for optimizer in ("fresh", "restored")]
     ran = lab.run(lab.study({**SGD, "prune.rounds": 1}, rewind=points))
     assert not ran.failures
