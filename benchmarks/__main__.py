@@ -24,6 +24,7 @@ from benchmarks import (
 from benchmarks.ceiling import ceiling
 from benchmarks.timing import Entry
 from lth_ray.training import environment
+from lth_ray.training.memory import keep_memory
 
 WIDTH = 160  # of a table in a file
 BENCHMARKS = {
@@ -63,6 +64,7 @@ def main() -> None:
         parser.error(f"--pairs {arguments.pairs}: give at least 2, a spread needs them")
     for name in set(arguments.names) - set(BENCHMARKS):
         parser.error(f"{name}: there is no such benchmark; give one of {', '.join(BENCHMARKS)}")
+    keep_memory()  # as every process of a study that trains
     torch.set_num_threads(1)
     found = ceiling()
     entries = [entry for name in arguments.names or BENCHMARKS for entry in BENCHMARKS[name](arguments.pairs)]

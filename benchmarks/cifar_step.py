@@ -7,6 +7,7 @@ not augmented, autograd, fused SGD, the mask put back on the weights by one mult
 recipe of studies/resnet20_cifar10.py but for a tiny learning rate, since the images are random.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -22,7 +23,7 @@ from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
 from lth_ray.training import Recipe, Run, train
-from lth_ray.training.memory import keep_memory
+from lth_ray.training.memory import HUGE_PAGES
 
 TARGETS = {"cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0}  # x the plain step
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
@@ -41,7 +42,6 @@ def entries(pairs: int = 200) -> list[Entry]:
 def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: object) -> Entry:
     """One network's. train_fields: of Train, where they are to be others than channels_last=True."""
     images = random_images()
-    keep_memory()
     run = our_run(name, images, batch, {"channels_last": True, **train_fields})
     with elsewhere(name, batch) as plain:
         measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=2)
@@ -58,7 +58,10 @@ def elsewhere(name: str, batch: int) -> Iterator[Work]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, name, batch), daemon=True)
+    chosen = os.environ.pop(HUGE_PAGES, None)
     process.start()
+    if chosen is not None:
+        os.environ[HUGE_PAGES] = chosen
 
     def step() -> None:
         ours.send(True)

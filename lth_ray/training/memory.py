@@ -5,6 +5,7 @@ import os
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGE = 1 << 30
+HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # of torch, which reads it at its first large tensor
 
 
 def keep_memory() -> None:
@@ -14,7 +15,7 @@ def keep_memory() -> None:
     each time, and thousands of pages are cleared anew at every step. It changes no result; where the C library is
     another, nothing happens. For a process that was started to train, before it has made large tensors.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # of torch, which reads it at its first large tensor
+    os.environ.setdefault(HUGE_PAGES, "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(TRIM_THRESHOLD, LARGE)
