@@ -7,6 +7,7 @@ when it is first used, so that `import lth_ray` stays quick and needs neither Ra
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.collector import spared
 from lth_ray.config import (
     Barrier,
     Branch,
@@ -60,4 +61,6 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'lth_ray' has no attribute {name!r}")
     module = _LAZY[name]
-    return getattr(importlib.import_module(module), name) if module else importlib.import_module(f"lth_ray.{name}")
+    with spared():
+        found = importlib.import_module(module or f"lth_ray.{name}")
+    return getattr(found, name) if module else found

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from lth_ray import collector
 from lth_ray.config import ConfigError, Launch, Study
 from lth_ray.record import RecordError
 from lth_ray.store import StorageError, Store
@@ -233,6 +234,7 @@ def verify(target: str) -> None:
 
 def _guarded(command: Callable[..., Any]) -> None:
     """Runs a click command; a user's mistake ends in its message and exit code 2, not in a traceback."""
+    collector.relax()
     try:
         command()
     except (ConfigError, StorageError, RecordError) as error:
