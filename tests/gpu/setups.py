@@ -10,6 +10,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Dataset, Identity, Split
 from lth_ray.training import Pause, Recipe, Run, Seeds, Start, train_segment
+from tests.doubled import InDouble
 
 Mask = dict[str, torch.Tensor]
 MEAN, STD = 0.5, 0.25
@@ -73,19 +74,6 @@ class Case:
         """The last pause."""
         *_, end = self.pauses(start, last, **options)
         return end
-
-
-class InDouble:
-    """Batches whose inputs are float64."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches, self.steps_per_epoch = batches, batches.steps_per_epoch
-
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, labels = self.batches.batch(step)
-        return inputs.double(), labels
-
-    def close(self) -> None: ...
 
 
 def a_case(

@@ -54,6 +54,17 @@ def lose(runner: OnNodes, node: Node, key: str) -> float:
     return took
 
 
+def lost_midway(runner: OnNodes, *flags: str) -> tuple[str, float]:
+    """Runs the study to its end; its first training loses the node that leads it. The training's key; seconds lost."""
+    process = runner.start(*flags)
+    key = dense(runner)
+    leading = runner.leading()
+    runner.until_step(key, 130)
+    took = lose(runner, leading, key)
+    assert process.wait(240) == 0, runner.output[-3000:]
+    return key, took
+
+
 def test_two_nodes_train_what_two_processes_train(runner: OnNodes, short_of_two: Expected) -> None:
     process = runner.start(*TWO)
     dense(runner)
@@ -67,12 +78,7 @@ def test_two_nodes_train_what_two_processes_train(runner: OnNodes, short_of_two:
 
 def test_a_lost_node_is_replaced_by_a_spare_one(runner: OnNodes, short_of_two: Expected) -> None:
     runner.nodes.add()
-    process = runner.start(*TWO, *OFTEN)
-    key = dense(runner)
-    leading = runner.leading()
-    runner.until_step(key, 130)
-    took = lose(runner, leading, key)
-    assert process.wait(240) == 0, runner.output[-3000:]
+    key, took = lost_midway(runner, *TWO, *OFTEN)
     complete(runner, short_of_two)
     assert worlds(runner) == {2}
     assert again(runner, key)[0] > 80
@@ -81,12 +87,7 @@ def test_a_lost_node_is_replaced_by_a_spare_one(runner: OnNodes, short_of_two: E
 
 
 def test_a_lost_node_of_a_trial_without_workers(runner: OnNodes, short_of_one: Expected) -> None:
-    process = runner.start(*OFTEN)
-    key = dense(runner)
-    leading = runner.leading()
-    runner.until_step(key, 130)
-    took = lose(runner, leading, key)
-    assert process.wait(240) == 0, runner.output[-3000:]
+    key, took = lost_midway(runner, *OFTEN)
     complete(runner, short_of_one)
     assert again(runner, key)[0] > 80
     assert runner.trained_twice <= 50
@@ -94,12 +95,7 @@ def test_a_lost_node_of_a_trial_without_workers(runner: OnNodes, short_of_one: E
 
 
 def test_one_worker_goes_on_where_there_is_no_spare_node(runner: OnNodes, short_of_two: Expected) -> None:
-    process = runner.start(*TWO, "--min-workers", "1", *OFTEN)
-    key = dense(runner)
-    leading = runner.leading()
-    runner.until_step(key, 130)
-    took = lose(runner, leading, key)
-    assert process.wait(240) == 0, runner.output[-3000:]
+    key, took = lost_midway(runner, *TWO, "--min-workers", "1", *OFTEN)
     store = Store.open(str(runner.storage))
     record = store.segment(key)
     assert record is not None

@@ -16,6 +16,7 @@ from lth_ray.data import Batches, Identity
 from lth_ray.training import Clock, Recipe, Run, backend_of, train
 from lth_ray.training.fused import fuse
 from lth_ray.training.kernels import library
+from tests.doubled import InDouble
 from tests.training.setups import Mask, Setting, everything, restart
 from tests.training.test_resume import OPTIMIZERS
 
@@ -71,19 +72,6 @@ def a_run(backend: str, density: float, batch: int, dtype: torch.dtype = torch.f
     run = Run("key", recipe, model.to(dtype), InDouble(batches) if dtype == torch.float64 else batches, 0, mask, 0)
     run.fused = fuse(run)
     return run
-
-
-class InDouble:
-    """Batches whose inputs are float64."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches, self.steps_per_epoch = batches, batches.steps_per_epoch
-
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs, labels = self.batches.batch(step)
-        return inputs.double(), labels
-
-    def close(self) -> None: ...
 
 
 def farthest(ours: Run, eager: Run) -> float:

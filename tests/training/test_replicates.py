@@ -15,9 +15,10 @@ from lth_ray.training import train as train_alone
 from lth_ray.training.captured import rehearse
 from lth_ray.training.feeding import Copied, Gathered, feed
 from lth_ray.training.replicates import Replicates
+from tests.doubled import InDouble
 from tests.training.setups import bits, clone
 from tests.training.test_captured import recipe_of
-from tests.training.test_fused import InDouble, farthest
+from tests.training.test_fused import farthest
 from tests.training.test_resume import OPTIMIZERS, each
 
 LENET = "lenet_16_12"

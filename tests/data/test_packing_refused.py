@@ -1,0 +1,56 @@
+"""What cannot be packed, or is no packed set, is said with the remedy."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lth_ray.config import ConfigError, Data
+from lth_ray.data import DamagedDataset, MissingDataset, identify
+from lth_ray.data.manifest import MANIFEST
+from lth_ray.data.packing import Options, plan_packing
+
+
+def test_what_is_no_layout_is_said(photo_folder, photo, write_parquet, tmp_path: Path) -> None:
+    with pytest.raises(MissingDataset, match=r"nothing to pack; looked for train/ and one of test, validation, val"):
+        plan_packing(tmp_path, Options())
+    (tmp_path / "ILSVRC2012_img_train.tar").touch()
+    with pytest.raises(ConfigError, match=r"archives are not packed .* torchvision unpacks them .*ImageNet"):
+        plan_packing(tmp_path, Options())
+    source = photo_folder(tmp_path / "source")
+    (source / "val" / "dog").rename(source / "val" / "wolf")
+    with pytest.raises(DamagedDataset, match="val: classes not in train: wolf"):
+        plan_packing(source, Options())
+    (source / "val").rename(source / "held_out")
+    with pytest.raises(MissingDataset, match=r"none of .*val has one folder per class"):
+        plan_packing(source, Options())
+    write_parquet(tmp_path / "p" / "train-0.parquet", [photo(0)], [0])
+    with pytest.raises(MissingDataset, match=r"neither test-\*.parquet nor validation-\*.parquet"):
+        plan_packing(tmp_path / "p", Options())
+    write_parquet(tmp_path / "p" / "test-0.parquet", [photo(0)], [-1])
+    with pytest.raises(DamagedDataset, match="label -1"):
+        plan_packing(tmp_path / "p", Options())
+
+
+@pytest.mark.parametrize("fields", [{"short_side": 0}, {"quality": 101}, {"shard_mb": 0}])
+def test_options_are_checked(fields: dict[str, int]) -> None:
+    name, value = next(iter(fields.items()))
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} {value}: give a number from 1 to"):
+        Options(**fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda d: d | {"version": 2}, "is lth_ray packed images version 2"),
+        (lambda d: d | {"format": "other"}, "is other version 1"),
+        (lambda d: d | {"mean": [0.5] * 3}, "does not match its own digest"),
+        (lambda d: {k: v for k, v in d.items() if k != "train"}, "is not a manifest of a packed set"),
+    ],
+)
+def test_a_manifest_that_is_not_right(photo_folder, pack, tmp_path: Path, change, why: str) -> None:
+    pack(photo_folder(tmp_path / "source"), tmp_path / "target")
+    path = tmp_path / "target" / MANIFEST
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(DamagedDataset, match=rf"{MANIFEST}: {why}"):
+        identify(Data(f"packed:{tmp_path / 'target'}", batch_size=2, validation=0))
