@@ -126,13 +126,12 @@ def report(name: str, storage: str, against: str | None) -> None:
 @lth_ray.command()
 @click.argument("name")
 @STORAGE
-def status(name: str, storage: str) -> None:
-    """Says how far study NAME is."""
-    from lth_ray.running import reporting
-    from lth_ray.running.history import recorded_plan
+@click.option("--watch", is_flag=True, help="In a terminal, keep showing it until no run is live.")
+def status(name: str, storage: str, watch: bool) -> None:
+    """Says how far study NAME is, from any machine that sees the storage; to a file or pipe, lineage by lineage."""
+    from lth_ray.running.status import print_status
 
-    store = Store.open(storage, writable=False)
-    reporting.print_status(recorded_plan(store, name), store, Console())
+    print_status(Store.open(storage, writable=False), name, Console(), watch)
 
 
 @lth_ray.command()

@@ -13,8 +13,9 @@ from lth_ray.config import Launch, Study, launched
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
-from lth_ray.running.progress import Board, shown
+from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
+from lth_ray.running.showing import shown, told
 from lth_ray.running.watch import Interrupted, Watch
 from lth_ray.store import StorageError, Store, live
 
@@ -41,7 +42,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
     began = time.monotonic()
     plan, store = prepare(study, launch)
     results = Results(plan, store, _counts(plan))
-    with live(store, plan.study.name, uuid.uuid4().hex[:12]):
+    with live(store, plan.study.name, uuid.uuid4().hex[:12]) as this:
         history.remember(store, plan, question)
         history.clear_cancelled(store, plan.study.name)
         shipper = Shipper(
@@ -51,7 +52,9 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
         closing_s = CLOSING_S
         try:
             if plan.jobs:
-                _tune(results, launch, Watch(results, Board(plan), shipper, console))
+                board = Board(plan, this)
+                with told(board, store):
+                    _tune(results, launch, Watch(results, board, shipper, console))
         except Interrupted:
             closing_s = CLOSING_IN_A_HURRY_S
             raise

@@ -1,4 +1,4 @@
-"""A run's board: asks every training for a checkpoint now, and hands on what workers have done.
+"""A run's board: asks every training for a checkpoint now, hears how far it is, and hands on what workers have done.
 
 Notice is given when the driver is told to end, and when a node is about to be preempted.
 """
@@ -25,6 +25,7 @@ class Notices:
     def __init__(self) -> None:
         self.count = 0
         self.asked: dict[str, float] = {}
+        self.steps: dict[str, int | None] = {}
         self.answered: dict[str, int] = {}
         self.outcomes: dict[str, Any] = {}
         self.failures: dict[str, str] = {}
@@ -32,10 +33,15 @@ class Notices:
     def give(self) -> None:
         self.count += 1
 
-    def read(self, reader: str) -> int:
-        """How many notices were given so far."""
+    def read(self, reader: str, step: int | None = None) -> int:
+        """How many notices were given so far. step: where the training that asks is."""
         self.asked[reader] = time.monotonic()
+        self.steps[reader] = step
         return self.count
+
+    def at_work(self) -> dict[str, int | None]:
+        """{training at work: its step, once it has begun}"""
+        return {reader: self.steps.get(reader) for reader in self._live()}
 
     def answer(self, reader: str, count: int) -> None:
         """A training has a checkpoint in storage that it took after it had read `count` notices."""
@@ -43,6 +49,7 @@ class Notices:
 
     def leave(self, reader: str) -> None:
         self.asked.pop(reader, None)
+        self.steps.pop(reader, None)
 
     def post(self, key: str, outcome: Any) -> None:
         """Workers have done the task `key`."""
@@ -61,9 +68,11 @@ class Notices:
 
     def awaited(self) -> int:
         """Trainings at work that have not answered the last notice."""
+        return sum(self.answered.get(reader, 0) < self.count for reader in self._live())
+
+    def _live(self) -> list[str]:
         now = time.monotonic()
-        live = [reader for reader, at in self.asked.items() if now - at < SILENT_S]
-        return sum(self.answered.get(reader, 0) < self.count for reader in live)
+        return [reader for reader, at in self.asked.items() if now - at < SILENT_S]
 
 
 def a_board() -> Any:
@@ -73,10 +82,14 @@ def a_board() -> Any:
 
 
 class Reader:
-    """A training's view of the board: `count` is read at every step and so is kept up by a thread."""
+    """A training's view of the board: `count` is read at every step and so is kept up by a thread.
+
+    step: gives the step that training is at, which the board is told with each question; None before it has begun.
+    """
 
     def __init__(self, board: Any, name: str) -> None:
         self.board, self.name, self.count = board, name, 0
+        self.step: Callable[[], int | None] = lambda: None
         self._done = threading.Event()
 
     def answer(self) -> None:
@@ -97,7 +110,7 @@ class Reader:
     def _read(self) -> None:
         while not self._done.is_set():
             with suppress(Exception):  # without a board there is nobody to be told anything: training goes on
-                self.count = ray.get(self.board.read.remote(self.name), timeout=10 * POLL_S)
+                self.count = ray.get(self.board.read.remote(self.name, self.step()), timeout=10 * POLL_S)
             self._done.wait(POLL_S)
 
 

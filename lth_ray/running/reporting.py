@@ -1,4 +1,4 @@
-"""What a person is shown: the plan, the results, how far a study is, what collection would remove."""
+"""What a person is shown: the plan, the results, what collection would remove."""
 
 import os
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from rich.table import Table
 
 from lth_ray import record
 from lth_ray.config import Config, Launch, Length, Study, launched
-from lth_ray.lottery import Plan, make_plan, ticket_rows
+from lth_ray.lottery import make_plan
 from lth_ray.running import history
-from lth_ray.running.progress import duration
 from lth_ray.running.results import Results
-from lth_ray.store import Reached, Store, collect, live_runs, plan_gc
+from lth_ray.running.snapshot import duration
+from lth_ray.store import Reached, Store, collect, plan_gc
 
 if TYPE_CHECKING:
     import pandas
@@ -206,28 +206,6 @@ def _venv() -> str:
 
     folder = os.path.dirname(sys.executable)
     return "" if folder in os.environ.get("PATH", "").split(os.pathsep) else f"{os.path.relpath(folder)}/"
-
-
-def print_status(plan: Plan, store: Store, console: Console) -> None:
-    """How many rounds of each lineage are in the store, and whether a run is live."""
-    rows = ticket_rows(plan, store)
-    table = Table("lineage", "rounds", "remaining", "test accuracy", box=None)
-    for lineage in plan.lineages:
-        own = [row for row in rows if row["lineage"] == lineage.id]
-        last: Mapping[str, Any] = own[-1] if own else {}
-        accuracy = last.get("test_accuracy")
-        table.add_row(
-            lineage.id,
-            f"{max(0, len(own) - 1)}/{lineage.prune.rounds}",
-            f"{last['remaining_weights']:.1%}" if last else "",
-            "" if accuracy is None else f"{accuracy:.1%}",
-        )
-    console.print(table)
-    runs = live_runs(store, plan.study.name)
-    console.print(
-        f"{plan.remaining_steps:,} of {plan.unique_steps:,} steps are left; "
-        + (f"running on {runs[0].host}, pid {runs[0].pid}" if runs else "no run is live")
-    )
 
 
 def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:

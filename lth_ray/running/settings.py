@@ -42,4 +42,6 @@ class Settings:
             yield Clock(*every)
             return
         with Reader(self.board, reader).reading() as read:
-            yield Clock(*every, notices=lambda: read.count, written=read.answer)
+            clock = Clock(*every, notices=lambda: read.count, written=read.answer)
+            read.step = lambda: clock.step
+            yield clock

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
+from lth_ray.running.showing import following
 from lth_ray.running.signals import signals
 from lth_ray.running.trial import trial
 from lth_ray.running.watch import Interrupted, Watch
@@ -26,6 +28,7 @@ from lth_ray.store import StorageError, Store
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
+HEARD_S = 10.0  # that the board may take to answer
 OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
 
@@ -62,7 +65,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
                 verbose=0,
             ),
         )
-        with signals():
+        with signals(), following(watch.board, lambda: ray.get(board.at_work.remote(), timeout=HEARD_S)):
             try:
                 tuner.fit()
             except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
@@ -147,8 +150,9 @@ class Listener(tune.Callback):
 
     def __init__(self, watch: Watch, scheduler: LineageScheduler, launch: Launch, board: Any) -> None:
         self.watch, self.scheduler = watch, scheduler
+        self.jobs = {job.id: job for job in watch.results.plan.jobs}
         self.max_hours, self.held, self.on_gpus = launch.max_gpu_hours, _held(launch), launch.gpus_per_worker > 0
-        self.board, self.draining, self.looked = board, Draining(), 0.0
+        self.board, self.draining, self.looked, self.endings = board, Draining(), 0.0, 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks into a snapshot, which is never restored from: the store is the state."""
@@ -159,6 +163,9 @@ class Listener(tune.Callback):
             self.watch.on_task(trial.config["trial"]["job"], result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        for job_id in islice(self.scheduler.endings, self.endings, None):
+            self.watch.on_end(self.jobs[job_id], self.scheduler.endings[job_id])
+        self.endings = len(self.scheduler.endings)
         hours = self.scheduler.spent_s / 3600 * self.held
         if self.max_hours is not None and hours >= self.max_hours:
             kind = "GPU-hours" if self.on_gpus else "core-hours"

@@ -29,12 +29,8 @@ class Watch:
         self.results.counts["trained_steps"] += result["trained_steps"]
         self.board.on_task(job, result)
         self.shipper.segment(result["key"])
-        if not self.console.is_terminal and job.kind == "dense":
-            self.console.print(
-                f"{job.id}: {self.board.describe(result)}", highlight=False, markup=False, soft_wrap=True
-            )
 
     def on_end(self, job: Job, ending: Ending) -> None:
-        """A job ended before its last task."""
+        """A job ended before its last task; to be told again is fine."""
         (self.results.failures if ending.failed else self.results.ended)[job.id] = ending.reason
         self.board.on_end(job, ending.reason)

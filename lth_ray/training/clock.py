@@ -35,6 +35,7 @@ class Clock:
         self.team, self.device = ALONE, torch.device("cpu")
         self.noticed = notices()
         self.begin(0)
+        self.step: int | None = None  # where training is, for those who look on; None before it has begun
 
     def join(self, team: Team, device: torch.device) -> "Clock":
         self.team, self.device = team, device
@@ -42,7 +43,7 @@ class Clock:
 
     def begin(self, step: int) -> None:
         """A checkpoint was taken at `step`, or training sets out from there."""
-        self.since, self.first = time.monotonic(), step
+        self.since, self.first, self.step = time.monotonic(), step, step
         self.looked, self.looked_at, self.look_at = self.since, step, step + 1
 
     def ahead(self, step: int) -> int:
@@ -52,6 +53,7 @@ class Clock:
         return sys.maxsize if self.every_steps is None else max(1, self.first + self.every_steps - step)
 
     def due(self, step: int) -> bool:
+        self.step = step
         if self.team.size == 1:
             return self._own(step)
         if step < self.look_at:

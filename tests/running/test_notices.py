@@ -50,6 +50,18 @@ def test_a_training_is_asked_once_and_answers_when_its_checkpoint_is_written(han
         assert handle.board.awaited() == 0
 
 
+def test_the_board_hears_where_a_training_is(handle: Handle) -> None:
+    with Settings(store=None, data_root=None, board=handle).clock("segment") as clock:  # type: ignore[arg-type]
+        until(lambda: handle.board.at_work() == {"segment": None})  # it has not begun
+        clock.begin(500)
+        until(lambda: handle.board.at_work() == {"segment": 500})
+        clock.due(564)
+        until(lambda: handle.board.at_work() == {"segment": 564})
+        handle.board.asked["lost"] = time.monotonic() - notices.SILENT_S - 1
+        assert "lost" not in handle.board.at_work()
+    assert handle.board.at_work() == {}
+
+
 def test_a_training_that_ended_is_not_waited_for(handle: Handle) -> None:
     reader = Reader(handle, "gone")
     with reader.reading():

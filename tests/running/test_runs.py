@@ -1,6 +1,7 @@
 """Whole runs by Ray in processes of their own: what they count, what fails, what users do to them meanwhile."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_failures_and_divergence_end_what_hangs_on_them_and_nothing_else(runner:
     assert runner.run() == 1, runner.output[-3000:]
     assert "Traceback" not in runner.output
     printed = [line for line in runner.output.splitlines() if "ended early: " in line or line.startswith("dense/")]
+    printed = [line for line in printed if not line.startswith("ended: ")]  # told while it runs, if it takes so long
     reasons = [line.partition(": ")[2] for line in printed if "remaining" not in line]
     failed = [reason for reason in reasons if "ValueError: no such [loss] (study.py, line" in reason]
     assert len(failed) == 2  # the dense run with the reason, and once all that needed it
@@ -123,7 +125,9 @@ def test_cancelling_looking_and_collecting_beside_a_live_run(runner: Runner, cal
     code, printed = call(None, "status", "small", *here)
     assert code == 0
     assert f"pid {process.pid}" in printed
-    assert "420 of 620 steps" in printed or "520 of 620 steps" in printed
+    left = int(re.search(r"(\d+) of 620 steps are left", printed).group(1))  # type: ignore[union-attr]
+    assert 400 < left <= 520
+    assert "last heard of" in printed
     code, printed = call(None, "report", "small", *here)
     assert code == 0
     assert (runner.storage / "studies/small/report.md").exists()

@@ -50,6 +50,10 @@ def test_a_plan_is_made_with_torch_alone(tmp_path: Path) -> None:
     assert imported(PLAN, HEAVY + (("torch._dynamo",) if compiled else ()), tmp_path) == set()
 
 
+def test_looking_at_a_study_is_light(tmp_path: Path) -> None:
+    assert imported("import sys, lth_ray.running.status", HEAVY, tmp_path) == set()
+
+
 def test_an_optimizer_does_without_dynamo(tmp_path: Path) -> None:
     """While torch asks for it in the way that `spare_dynamo` knows, which this is to tell."""
     assert imported(OPTIMIZER, ("torch._dynamo",), tmp_path) == set()
