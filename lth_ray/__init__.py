@@ -37,23 +37,26 @@ from lth_ray.config import (
 if TYPE_CHECKING:
     from lth_ray import analysis, data, models, pruning
     from lth_ray.cli import main
+    from lth_ray.lottery.importing import import_ticket
     from lth_ray.lottery.tickets import Ticket, load_ticket
     from lth_ray.running.driver import run
     from lth_ray.running.results import Results
+    from lth_ray.running.tickets import export_ticket
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",
     "Ticket": "lth_ray.lottery.tickets", "load_ticket": "lth_ray.lottery.tickets",
+    "export_ticket": "lth_ray.running.tickets", "import_ticket": "lth_ray.lottery.importing",
     "models": "", "pruning": "", "data": "", "analysis": "",
 }  # fmt: skip
 
 __all__ = [
     "Barrier", "Branch", "Data", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain", "Prune",
     "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study", "Subseeds",
-    "Supermask", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "load_ticket", "main",
-    "models", "pruning", "run", "steps",
+    "Supermask", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "export_ticket",
+    "import_ticket", "load_ticket", "main", "models", "pruning", "run", "steps",
 ]  # fmt: skip
 
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from lth_ray import collector
+from lth_ray.cli_tickets import COMMANDS, STORAGE
 from lth_ray.config import ConfigError, Launch, Study
 from lth_ray.record import RecordError
 from lth_ray.store import StorageError, Store
 
 CHANCE_FACTOR = 3  # a smoke run's arm has learnt when its dense accuracy is at least so many times chance
-STORAGE = click.option("--storage", default="./lth_storage", show_default=True, help="Folder or s3://bucket/prefix.")
 
 
 def main(study: Study | Sequence[Study]) -> None:
@@ -106,6 +106,10 @@ def _run(study: Study, launch: Launch, question: str) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def lth_ray() -> None:
     """Looks after what studies have put into a storage."""
+
+
+for command in COMMANDS:
+    lth_ray.add_command(command)
 
 
 @lth_ray.command()

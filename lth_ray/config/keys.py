@@ -24,6 +24,7 @@ REVISIONS = {
     "table": 1,
     "perturbed": 1,
     "transplanted": 1,
+    "imported": 1,
 }
 
 

@@ -18,6 +18,12 @@ def _rewind(value: Any) -> Rewind:
     raise ValueError("give rewind points: steps(n), epochs(n) or Rewind(...)")
 
 
+def _key(value: Any) -> str:
+    if isinstance(value, str) and value.rpartition("-")[2].isdigit():
+        return value
+    raise ValueError("give a ticket's whole key, as `lth-ray import` prints it and Results.tickets() has it")
+
+
 def slug(value: Any) -> str:
     if not isinstance(value, str) or not value or not all(c.isalnum() or c in "-_." for c in value) or value[0] in "-.":
         raise ValueError("give a name of letters, digits, '-', '_' and '.'")
@@ -44,6 +50,8 @@ class Study(Config):
         (such as "prune") may be replaced.
     sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.
     branches: experiments hung on every lineage's tickets.
+    ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the weights it
+        has, instead of a newly drawn dense network, and later rounds prune it further. None draws new weights.
     keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
     stop_below: a lineage ends after the first pruned round whose accuracy (validation, else test) is under this.
     smoke: {dotted_field: value}: what --smoke shortens.
@@ -66,6 +74,7 @@ class Study(Config):
         {}, check=mapping(many(lambda v: v, "give a list of values", at_least=1))
     )
     branches: Sequence[Branch] = option((), check=many(a(Branch, "give branches, such as RandomReinit()")))
+    ticket: str | None = option(None, check=maybe(_key), absent_means=None)
     keep: str = option("tickets", check=one_of("rewind", "tickets", "all"))
     stop_below: float | None = option(None, check=maybe(number(0, 1)))
     smoke: Mapping[str, Any] = option({}, check=mapping())

@@ -5,9 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from lth_ray import pruning
-from lth_ray.config import meaning
+from lth_ray.config import ConfigError, meaning
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.sources import Adopted
+from lth_ray.store import Store
+from lth_ray.training.averages import HOLDER
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:
@@ -26,3 +29,39 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         for lineage in rules.values():
             mask = eligible(network, lineage.rule)
             pruning.one_shot_counts(mask, lineage.prune.fraction, lineage.prune.scope, rounds=1)
+
+
+def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
+    """Compares each ticket that a study starts from with the networks and pruning rules that are to take it up.
+
+    Raises ConfigError where it is not there, is dense, or does not fit. Without a store there is nothing to look at.
+    """
+    seen = set()
+    for lineage in lineages:
+        asked = json.dumps([lineage.recipe.meaning()["model"], lineage.rule, lineage.variant.study.ticket])
+        if store is not None and isinstance(lineage.origin, Adopted) and asked not in seen:
+            _check_ticket(lineage, lineage.origin, store)
+        seen.add(asked)
+
+
+def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
+    wrong, record = f"Study.ticket = {ticket.of!r}", store.segment(ticket.of)
+    ((trajectory, step, _),) = ticket.needs
+    if record is None:
+        raise ConfigError(f"{wrong}: not in {store.uri}; `lth-ray import FILE --storage {store.uri}` puts one there")
+    if store.find_state(trajectory, step) is None:
+        raise ConfigError(f"{wrong}: its weights were not kept; run its study again with keep='tickets'")
+    if record["mask"] is None or record["meaning"].get("learned") or record["meaning"].get("frozen"):
+        kind = "a dense network" if record["mask"] is None else "no network of kept weights and zeros"
+        raise ConfigError(f"{wrong} is {kind}: give a ticket that was found by pruning, or an imported one")
+    network, given = build(lineage.recipe, seed=0), store.load_state(trajectory, step).model
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{HOLDER}.")}
+    for name in [*own, *(name for name in given if not name.startswith(f"{HOLDER}."))]:
+        if name not in given or name not in own or own[name].shape != given[name].shape:
+            theirs, ours = (tuple(some[name].shape) if name in some else "none" for some in (given, own))
+            raise ConfigError(f"{wrong} does not fit this network: {name!r} is {theirs} there and {ours} here")
+    covered, may = set(store.load_mask(record["mask"])), set(eligible(network, lineage.rule))
+    if covered != may:
+        field = "include" if covered - may else "exclude"
+        names = sorted(covered - may or may - covered)
+        raise ConfigError(f"{wrong}: its mask covers other parameters than Prune; give Prune({field}={names})")

@@ -60,13 +60,14 @@ class Costs:
         return list(found.values())
 
     def _before(self, segment: Segment) -> list[Segment]:
-        """The training that made the states it starts from and prunes."""
+        """The training that made the states it starts from and prunes, as far as it is the plan's: what found the
+        ticket that a study starts from is not counted."""
         mask = segment.mask
         while mask is not None and not isinstance(mask, Pruned):
-            mask = self._by_key[mask.of].mask
+            mask = self._by_key[mask.of].mask if mask.of in self._by_key else None
         needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
         needed += [(mask.trajectory, mask.step)] if mask is not None else []
-        makers = [(self._by_trajectory[trajectory], step) for trajectory, step in needed]
+        makers = [(self._by_trajectory[at], step) for at, step in needed if at in self._by_trajectory]
         return [maker for maker, step in makers if step > maker.first]
 
 

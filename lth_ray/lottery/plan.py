@@ -8,7 +8,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError, Data, Study, variants
 from lth_ray.data import Identity, identify
-from lth_ray.lottery.checks import check_networks
+from lth_ray.lottery.checks import check_networks, check_tickets
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
@@ -93,6 +93,7 @@ def make_plan(
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
         check_networks(lineages)
+        check_tickets(lineages, store)
     stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))

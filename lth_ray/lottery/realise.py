@@ -11,7 +11,7 @@ from lth_ray import models, pruning
 from lth_ray.config import meaning, subseed
 from lth_ray.data import Dataset, training_batches
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.sources import Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
+from lth_ray.lottery.sources import Adopted, Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
 from lth_ray.training import Recipe, Supermask, averages, supermask_state
 
@@ -70,6 +70,8 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
         return stored_state(store, source.trajectory, source.step, source.optimizer)
     if isinstance(source, Init):
         made = build(recipe, source.seed).state_dict()
+    elif isinstance(source, Adopted):
+        made = _adopted(source, recipe, store)
     elif isinstance(source, Perturbed):
         made = _perturbed(source, recipe, store, mask)
     else:
@@ -77,6 +79,14 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
         given = start_state(source.base, recipe, store, mask).model
         made |= {name: given[name] for name in made if name in given and given[name].shape == made[name].shape}
     return State(made, None, content(made))
+
+
+def _adopted(source: Adopted, recipe: Recipe, store: Store) -> dict[str, torch.Tensor]:
+    """In the network's own precision; averages, which begin anew, need not be among the ticket's."""
+    ((trajectory, step, _),) = source.needs
+    given = stored_state(store, trajectory, step).model
+    own = build(recipe, seed=0).state_dict()
+    return {name: given[name].to(value.dtype) if name in given else value for name, value in own.items()}
 
 
 def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:
@@ -129,9 +139,9 @@ def mask_of(segment: Segment, store: Store, dataset: Dataset) -> Mask | None:
 
 
 def fitting(mask: Mask, recipe: Recipe) -> Mask:
-    """The part of a mask that fits the recipe's network: an output layer for other classes is dense."""
-    parameters = dict(build(recipe).named_parameters())
-    return {name: keeps for name, keeps in mask.items() if keeps.shape == parameters[name].shape}
+    """The part of a mask that fits the recipe's network, in its order: an output layer for other classes is dense."""
+    parameters = build(recipe).named_parameters()
+    return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
 
 
 def recorded_mask(store: Store, key: str) -> Mask | None:
@@ -166,7 +176,7 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) 
     model.load_state_dict(stored_state(store, source.trajectory, source.step).model)
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
-    initial = build(recipe, source.initial.seed).state_dict() if source.initial else None
+    initial = start_state(source.initial, recipe, store).model if source.initial else None
     batch = None if source.order is None else evidence_batch(recipe, dataset, source.order)
     if batch is not None:
         model.to(batch[0].device)

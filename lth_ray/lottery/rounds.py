@@ -24,7 +24,17 @@ from lth_ray.config import (
 )
 from lth_ray.data import Identity
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.sources import Init, MaskSource, Perturbed, Pruned, Snapshot, StartSource, weights_of
+from lth_ray.lottery.sources import (
+    Adopted,
+    Copied,
+    Init,
+    MaskSource,
+    Perturbed,
+    Pruned,
+    Snapshot,
+    StartSource,
+    weights_of,
+)
 from lth_ray.training import Recipe, Seeds
 
 
@@ -94,11 +104,19 @@ class Lineage:
     @cached_property
     def dense(self) -> Segment:
         """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch."""
-        return Segment(self.recipe, self.drawn, None, self.seeds, 0, self.recipe.total_steps)
+        ticket = self.variant.study.ticket
+        mask = Copied(ticket) if ticket else None
+        return Segment(self.recipe, self.origin, mask, self.seeds, 0, self.recipe.total_steps)
+
+    @property
+    def origin(self) -> Init | Adopted:
+        """Its initial weights: newly drawn, or those of the study's ticket."""
+        ticket = self.variant.study.ticket
+        return Adopted(ticket) if ticket else self.drawn
 
     @property
     def drawn(self) -> Init:
-        """Its initial weights."""
+        """New weights of the lineage's seed."""
         return self.initial(self._subseed(self.variant.study.subseeds, "init"))
 
     def initial(self, seed: int) -> Init:
@@ -168,7 +186,7 @@ class Lineage:
                 "draws new ones every round; use another criterion or method"
             )
         if "initial" in needs:
-            mask = replace(mask, initial=self.drawn)
+            mask = replace(mask, initial=self.origin)
         return replace(mask, order=self.seeds.order) if "batch" in needs else mask
 
     def piece(self, start: StartSource, mask: MaskSource) -> Segment:
@@ -196,7 +214,7 @@ def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) 
     Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
     """
     needs = pruning.needs_of(rule.weights, rule.signs, rule.noise, rule.pruned)
-    initial = lineage.drawn if "initial" in needs else None
+    initial = lineage.origin if "initial" in needs else None
     final = None
     if "final" in needs:
         if not isinstance(ticket.mask, Pruned):

@@ -51,12 +51,28 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """The weights that ticket `of` of the store ended with."""
+
+    of: str
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        return {"ticket": self.of}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        trajectory, _, step = self.of.rpartition("-")
+        return ((trajectory, int(step), False),)
+
+
+@dataclass(frozen=True)
 class Perturbed:
     """`base`, its weights perturbed. final: the weights by which the mask was found, where the rule asks for them."""
 
     base: "StartSource"
     rule: Perturbation
-    initial: Init | None
+    initial: Init | Adopted | None
     final: Snapshot | None
     seed: int
 
@@ -86,7 +102,7 @@ class Transplanted:
         return self.base.needs
 
 
-StartSource = Init | Snapshot | Perturbed | Transplanted
+StartSource = Init | Adopted | Snapshot | Perturbed | Transplanted
 
 
 def weights_of(source: StartSource) -> StartSource:
@@ -109,7 +125,7 @@ class Pruned:
     rule: Mapping[str, Any]
     rounds: int = 1
     seed: int | None = None
-    initial: Init | None = None
+    initial: Init | Adopted | None = None
     order: int | None = None
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from lth_ray.models.building import build, names
 from lth_ray.models.initial import initialise
-from lth_ray.models.pretrained import load_weights
+from lth_ray.models.pretrained import load_weights, read_weights
 from lth_ray.models.prunable import prunable
 
-__all__ = ["build", "initialise", "load_weights", "names", "prunable"]
+__all__ = ["build", "initialise", "load_weights", "names", "prunable", "read_weights"]

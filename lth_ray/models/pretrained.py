@@ -4,9 +4,20 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from lth_ray.config import ConfigError
+
+
+def read_weights(path: str | Path, what: str = "pretrained weights") -> dict[str, Tensor]:
+    """The tensors of a safetensors file. ConfigError, naming it as `what`, when it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(
+            f"{what} {path}: not a readable safetensors file ({error}); "
+            "write one by safetensors.torch.save_file(model.state_dict(), path)"
+        ) from error
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -14,13 +25,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     Errors: ConfigError naming the file when it cannot be read, and the tensor when a name or shape differs.
     """
-    try:
-        given = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"pretrained weights {path}: not a readable safetensors file ({error}); "
-            "write one by safetensors.torch.save_file(model.state_dict(), path)"
-        ) from error
+    given = read_weights(path)
     own = model.state_dict()
     for name in [*own, *given]:
         if name not in given or name not in own:

@@ -8,6 +8,7 @@ from lth_ray import __version__
 from lth_ray.config import ConfigError, Study, declaration, differences, nearest, restore
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan
+from lth_ray.record.provenance import commit_of, script_folder
 from lth_ray.store import Store, live_runs
 
 HISTORY, CANCELLED = "history.json", "cancelled.json"
@@ -76,7 +77,8 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     ]
     if entries and {name: entries[-1].get(name) for name in entry} == entry:
         return
-    entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__}
+    commit = commit_of(script_folder())
+    entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__, "commit": commit}
     store.put_study(plan.study.name, HISTORY, {"entries": [*entries, entry]})
 
 
@@ -86,11 +88,16 @@ def entries_of(store: Store, name: str) -> list[dict[str, Any]]:
     return list(record["entries"]) if record else []
 
 
+def studies(store: Store) -> list[str]:
+    """The names of the studies that the store holds."""
+    return sorted({path.split("/")[1] for path in store.list("studies") if path.endswith(HISTORY)})
+
+
 def recorded_plan(store: Store, name: str) -> Plan:
     """The plan of a study as it was declared last, from the store alone. Raises ConfigError for an unknown name."""
     entries = entries_of(store, name)
     if not entries:
-        known = {path.split("/")[1] for path in store.list("studies") if path.endswith(HISTORY)}
+        known = studies(store)
         raise ConfigError(f"no study {name!r} in {store.uri}: {nearest(name, known) if known else 'it holds none yet'}")
     identities = {restore(data): _identity(fields) for data, fields in entries[-1]["identities"]}
     return make_plan(restore(entries[-1]["declaration"]), None, store, identities)

@@ -13,6 +13,7 @@ from rich.table import Table
 from lth_ray import record
 from lth_ray.config import Config, Launch, Length, Study, launched
 from lth_ray.lottery import make_plan
+from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running import history
 from lth_ray.running.results import Results
 from lth_ray.running.snapshot import duration
@@ -245,8 +246,8 @@ def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -
 
 def reached(store: Store) -> Reached:
     """What every study in the store stands on, in all of its declarations: a study that shrank may grow again."""
-    names = {path.split("/")[1] for path in store.list("studies") if path.endswith(history.HISTORY)}
-    segments: set[str] = set()
+    names = history.studies(store)
+    segments = {key for key in store.segments() if key.startswith(IMPORTED)}  # and a user's imported tickets
     states: set[tuple[str, int]] = set()
     for name in names:
         for entry in history.entries_of(store, name):

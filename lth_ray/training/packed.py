@@ -35,13 +35,14 @@ class Packed:
 
 
 def pack(weight: Tensor, moments: Sequence[Tensor], mask: Tensor) -> Packed | None:
-    """The survivors of a weight, [outputs, inputs]; None where too many are left for that to be faster.
+    """The survivors of a weight, [outputs, inputs]; None where too many are left for that to be faster, and where none
+    are: an empty tensor has no address that the kernels could read.
 
     mask: of the weight's shape, not 0 where it is kept.
     """
     keeps = mask != 0
     outputs, inputs = keeps.shape
-    if int(keeps.sum()) >= SPARSE_BELOW * keeps.numel():
+    if not 0 < int(keeps.sum()) < SPARSE_BELOW * keeps.numel():
         return None
     rows, columns = keeps.nonzero(as_tuple=True)
     blocks = max(1, min(-(-inputs // BLOCK), len(rows) // (outputs * ENTRIES_A_ROW)))

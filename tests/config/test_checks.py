@@ -87,6 +87,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (supermaskrule, "rescale", 2.0, "give True or False"),
     (supermaskrule, "values", "signed", "did you mean signed_constant?"),
     (supermaskrule, "keep", 0, "give a number in (0, 1]"),
+    (study, "ticket", "imported", "give a ticket's whole key"),
     (train, "length", 500, "say the unit: steps(500) or epochs(500)"),
     (train, "length", steps(0), "give a length above 0"),
     (train, "optimizer", "addam", "did you mean adam"),

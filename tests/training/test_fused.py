@@ -97,6 +97,25 @@ def test_100_steps_in_double_precision_are_the_eager_ones(optimizer: str, densit
 
 
 @built
+@pytest.mark.parametrize(
+    "emptied", [["fc1.weight"], ["fc2.weight"], ["output.weight"], ["fc1.weight", "output.weight"]]
+)
+def test_a_layer_without_any_weights_left_is_trained_as_by_autograd(emptied: list[str]) -> None:
+    """As magnitudes over all layers may leave it: what follows it sees its biases alone."""
+    ours, eager = (a_run(backend, 0.3, 60) for backend in ("auto", "eager"))
+    for run in (ours, eager):
+        run.mask = {name: keeps & (name not in emptied) for name, keeps in (run.mask or {}).items()}
+        pruning.apply_mask(run.model, run.mask)
+        run.kept = [(run.model.get_parameter(name), keeps.double()) for name, keeps in run.mask.items()]
+    ours.fused = fuse(ours)
+    for run in (ours, eager):
+        train(run, 20)
+    assert ours.fused is not None
+    assert farthest(ours, eager) < 1e-9
+    assert not any(ours.model.get_parameter(name).any() for name in emptied)
+
+
+@built
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("batch", [1, 7, 16, 33, 64, 130])
 @pytest.mark.parametrize("density", [1.0, 0.3])

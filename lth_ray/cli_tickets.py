@@ -1,0 +1,63 @@
+"""The commands of `lth-ray` about one ticket: show it, send it elsewhere, bring one in."""
+
+import click
+from rich.console import Console
+
+STORAGE = click.option("--storage", default="./lth_storage", show_default=True, help="Folder or s3://bucket/prefix.")
+NAME = click.option("--name", help="The study; without it all are looked through.")
+
+
+@click.command()
+@click.argument("ticket")
+@NAME
+@STORAGE
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
+    """Says what TICKET is (a key, the beginning of one, or LINEAGE/rROUND): layers, densities, measurements, and where
+    it comes from, back to the seed."""
+    import json
+
+    from lth_ray.running.ticket_page import description, print_ticket
+    from lth_ray.running.tickets import find_ticket
+    from lth_ray.store import Store
+
+    store = Store.open(storage, writable=False)
+    told = description(store, find_ticket(store, ticket, name), name)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        print_ticket(told, Console())
+
+
+@click.command()
+@click.argument("ticket")
+@click.option("--to", required=True, help="The file to write.")
+@click.option("--format", "format_", type=click.Choice(["state_dict", "prune", "onnx"]), default="state_dict",
+              show_default=True, help="prune: safetensors in torch.nn.utils.prune's naming.")  # fmt: skip
+@click.option("--state", type=click.Choice(["trained", "rewind"]), default="trained", show_default=True)
+@NAME
+@STORAGE
+@click.option("--data-root", help="Where images are found, whose normalisation an ONNX file then notes.")
+def export(
+    ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None
+) -> None:
+    """Writes the network of TICKET (a key, the beginning of one, or LINEAGE/rROUND), pruned weights at zero, to a file
+    that other tools read."""
+    from lth_ray.running.tickets import export_ticket
+
+    key = export_ticket(ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root)
+    click.echo(f"wrote {state} weights of {key} to {to}")
+
+
+@click.command("import")
+@click.argument("file")
+@STORAGE
+def import_(file: str, storage: str) -> None:
+    """Makes a ticket of FILE, the state dict (safetensors) of a network pruned by torch.nn.utils.prune; prints its key,
+    which Study(ticket=KEY), load_ticket, `show` and `export` take."""
+    from lth_ray.lottery.importing import import_ticket
+
+    click.echo(import_ticket(file, storage))
+
+
+COMMANDS = (show, export, import_)

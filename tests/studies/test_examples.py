@@ -1,0 +1,112 @@
+"""The examples with one's own network and data run, on real digits written as a user's images would lie there."""
+
+import io
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lth_ray import Data, data
+from lth_ray.data import Split
+from tests.running.conftest import without_ray
+
+__all__ = ["without_ray"]  # a fixture
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "studies" / "examples"
+EPOCHS = 2
+STUDY_LINES = 11  # from `study = Study(` to its closing bracket
+
+
+def digits() -> dict[str, Split]:
+    dataset = data.load(Data("digits", batch_size=1, validation=0))
+    assert isinstance(dataset.train, Split)
+    assert isinstance(dataset.test, Split)
+    return {"train": dataset.train, "test": dataset.test}
+
+
+def encoded(split: Split) -> Iterator[tuple[bytes, int]]:
+    """(PNG, label) of each image."""
+    for image, label in zip(split.images, split.labels.tolist(), strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray((image[0].float() * 255 / split.white).byte().numpy()).save(buffer, "PNG")
+        yield buffer.getvalue(), label
+
+
+def write_folders(place: Path) -> None:
+    for name, split in digits().items():
+        for i, (png, label) in enumerate(encoded(split)):
+            folder = place / "photos" / name / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{i}.png").write_bytes(png)
+
+
+def write_parquet(place: Path) -> None:
+    """As the Hub does: images as struct<bytes, path>, numbered shards."""
+    (place / "beans").mkdir(parents=True)
+    for name, split in digits().items():
+        rows = [{"image": {"bytes": png, "path": f"{i}.png"}, "label": label}
+                for i, (png, label) in enumerate(encoded(split))]  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows), place / "beans" / f"{name}-00000-of-00001.parquet")
+
+
+def flags(place: Path) -> list[str]:
+    """A seed, a rewind point, a round and some epochs of a study."""
+    shorter = [
+        "seeds=[0]",
+        "rewind=[epochs(0)]",
+        "prune.rounds=1",
+        f"train.length=epochs({EPOCHS})",
+        "data.image_size=8",
+    ]
+    where = ["--cpus=2", "--storage", str(place / "storage"), "--data-root", str(place / "data")]
+    return ["--name=mine", *(f"--set={one}" for one in shorter), *where]
+
+
+def check(place: Path, branch: str) -> None:
+    """Its tables hold what such a run comes to."""
+    folder = place / "storage" / "studies" / "mine"
+    tickets, branches = (pd.read_parquet(folder / name) for name in ("tickets.parquet", "branches.parquet"))
+    assert list(tickets["round"]) == [0, 1]
+    assert list(branches["branch"]) == [branch]
+    assert tickets["test_accuracy"].min() > 0.7  # of ten classes
+    assert tickets["remaining_weights"].iloc[1] == pytest.approx(0.8, abs=1e-3)
+    assert set(tickets["train_steps"]) == {EPOCHS * ((1397 - 100) // 32)}
+
+
+@pytest.mark.timeout(600)
+def test_ones_own_network_learns_from_folders(tmp_path: Path) -> None:
+    """From its script to its tables, by Ray, which has to bring the script's class to its workers."""
+    write_folders(tmp_path / "data")
+    command = [sys.executable, str(EXAMPLES / "own_folder.py"), *flags(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    check(tmp_path, "random_reinit")
+
+
+def test_a_network_learns_from_parquet(tmp_path: Path, without_ray: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, its trainings in this process: another Ray would show nothing that the first has not."""
+    write_parquet(tmp_path / "data")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["own_parquet.py", *flags(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / "own_parquet.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert len(without_ray) == 3  # the dense network, its ticket, the control
+    check(tmp_path, "random_mask")
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda script: script.stem)
+def test_a_study_is_ten_lines(script: Path) -> None:
+    lines = script.read_text().splitlines()
+    begins = lines.index("study = Study(")
+    assert lines.index(")", begins) - begins + 1 <= STUDY_LINES
