@@ -8,6 +8,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("lth_ray") / "training" / "kernels"
+SOURCES = ["network.cpp", "norm.cpp"]
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 SETS = {"portable": [], "avx2": ["-mavx2", "-mfma"], "avx512": WIDE}
@@ -19,13 +20,13 @@ class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         digest = runpy.run_path(str(FOLDER / "sources.py"))["source_digest"]()
         macros = [("SOURCE", digest)]
-        parts = {"any": (FOLDER / "dispatch.cpp", [])}
+        parts = {"any": (["dispatch.cpp"], [])}
         names = SETS if platform.machine() in ("x86_64", "AMD64") else ("portable",)
-        parts |= {name: (FOLDER / "network.cpp", SETS[name]) for name in names}
+        parts |= {name: (SOURCES, SETS[name]) for name in names}
         objects = []
-        for name, (source, flags) in parts.items():
+        for name, (sources, flags) in parts.items():
             objects += self.compiler.compile(
-                [str(source)],
+                [str(FOLDER / source) for source in sources],
                 output_dir=str(Path(self.build_temp) / name),
                 macros=[*macros, ("ISA", name)],
                 extra_postargs=[*FLAGS, *flags],
@@ -35,6 +36,6 @@ class BuildKernels(build_ext):
 
 
 setup(
-    ext_modules=[Extension("_lth_ray_kernels", [str(FOLDER / "network.cpp")], optional=True)],
+    ext_modules=[Extension("_lth_ray_kernels", [str(FOLDER / source) for source in SOURCES], optional=True)],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -1,10 +1,11 @@
 """Convolutional networks on CIFAR-10's shape, batch 128, one thread: our loop beside a plain step.
 
-Ours is `lth_ray.training.train` of a masked network with channels_last, on uint8 images that are augmented by random
-crops and flips, in a process that keeps its memory, as a study's do. The plain step, in a process as Python starts it,
-is what one would write by hand: NCHW in float32, the images resident as one float tensor, the batch by index_select and
-not augmented, autograd, fused SGD, the mask put back on the weights by one multiplication of all tensors. Both use the
-recipe of studies/resnet20_cifar10.py but for a tiny learning rate, since the images are random.
+Ours is `lth_ray.training.train` of a masked network with channels_last and the backend that the rule chooses, on uint8
+images that are augmented by random crops and flips, in a process that keeps its memory, as a study's do. The plain
+step, in a process as Python starts it, is what one would write by hand: NCHW in float32, the images resident as one
+float tensor, the batch by index_select and not augmented, autograd, fused SGD, the mask put back on the weights by one
+multiplication of all tensors. Both use the recipe of studies/resnet20_cifar10.py but for a tiny learning rate, since
+the images are random.
 """
 
 import os
@@ -47,7 +48,7 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: object) -> 
         measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=2)
     flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, SHAPE))
     return judged(
-        f"masked training step of {name}", "x plain", measured, target=TARGETS[name],
+        f"masked training step of {name} ({run.backend})", "x plain", measured, target=TARGETS[name],
         of_ceiling=ceiling().of_matmul(flop, measured.ours_ms / 1e3),
     )  # fmt: skip
 

@@ -118,7 +118,8 @@ class Train(Config):
     precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. These three change rounding, and so are part of the key.
     backend: "auto", the fastest that the network has: compiled steps for fully connected ones, sparse where few weights
-        are left (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of its key.
+        are left, compiled batch norm for CIFAR's deep ones in channels_last (lth_ray.training.backends); or "eager",
+        autograd. What trained a segment is part of its key.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
         `version` is part of the key: change it when the function changes.

@@ -4,21 +4,25 @@ import re
 
 from lth_ray.training.recipe import Recipe
 
-EAGER, FUSED, SPARSE, REPLICATED = "eager", "fused", "sparse", "replicated"
+EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
 FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
+NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar_resnet, cifar_vgg
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 
 
 def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -> str:
     """ "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is under
-    SPARSE_BELOW. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
+    SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks are compiled,
+    in channels_last. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
     """
-    train = recipe.train
-    plain = train.loss is None and train.step is None and train.clip_norm is None and train.ema_decay is None
+    train, name = recipe.train, recipe.model.name
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
+    own = train.loss is not None or train.step is not None
+    if train.backend != "auto" or learned or own or not alike or not isinstance(name, str):
+        return EAGER
+    if NORMALISED.fullmatch(name) and train.channels_last:
+        return FUSED_NORM
+    plain = train.clip_norm is None and train.ema_decay is None and train.optimizer in UPDATES
     whole = recipe.group == recipe.data.batch_size
-    network = isinstance(recipe.model.name, str) and FULLY_CONNECTED.fullmatch(recipe.model.name) is not None
-    if train.backend == "auto" and network and train.optimizer in UPDATES and plain and alike and whole:
-        return EAGER if frozen or learned else FUSED
-    return EAGER
+    return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not frozen else EAGER

@@ -2,8 +2,8 @@
 
 The kernels are those of `lth_ray.training.loop.eager_step`, in its order, so that weights have the same bits as well:
 what is saved is the time to launch them one by one. Hence capturing is no backend of its own. It is how a GPU carries
-out "fused" of fully connected networks and "eager" of small convolutional ones; the device is in the record's
-environment. `Train(backend="eager")` turns it off.
+out "fused" of fully connected networks and "fused_norm" or "eager" of small convolutional ones; the device is in the
+record's environment. `Train(backend="eager")` turns it off.
 """
 
 import re

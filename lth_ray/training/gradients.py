@@ -45,7 +45,7 @@ class Gradients:
         buffers = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
         self.counters = [m.num_batches_tracked for m in layers if m.num_batches_tracked is not None]
         sizes = [t.numel() for t in (*parameters, *buffers)]
-        self.flat = torch.zeros(sum(sizes) + 1, device=parameters[0].device)
+        self.flat = torch.zeros(sum(sizes) + 1, dtype=parameters[0].dtype, device=parameters[0].device)
         parts = iter(torch.split(self.flat, [*sizes, 1]))
         # of the parameter's own strides: the optimizer's fused kernels read both as plain memory
         self.views = [(p, next(parts).as_strided(p.shape, p.stride())) for p in parameters]

@@ -10,9 +10,10 @@ import torch
 from lth_ray import probes
 from lth_ray.data import TrainingBatches
 from lth_ray.training.averages import follow, pairs
-from lth_ray.training.backends import EAGER, REPLICATED
+from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused
+from lth_ray.training.fused_graph import fused_graph
 from lth_ray.training.gradients import Batch, Gradients, Losses
 from lth_ray.training.loss import precision_context, training_step
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
@@ -52,7 +53,8 @@ class Run:
     loss_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     gradients: Gradients = field(init=False)
-    forward: Any = field(init=False)  # the model, or what torch.compile makes of it
+    graph: torch.nn.Module | None = field(init=False)  # the model's, where its batch norms are compiled
+    forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
     losses: Losses = field(init=False)
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     fused: "Fused | Captured | None" = None  # the compiled or captured steps, where they train it
@@ -61,9 +63,11 @@ class Run:
     def __post_init__(self) -> None:
         recipe, size = self.recipe, self.team.size
         group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
+        self.graph = fused_graph(self.model, recipe)  # first, as it may give weights another layout
         self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size)
+        plain = self.model if self.graph is None else self.graph
         # never "max-autotune", which chooses kernels by a timing
-        self.forward = torch.compile(self.model, dynamic=False) if recipe.train.compile else self.model
+        self.forward = torch.compile(plain, dynamic=False) if recipe.train.compile else plain
         self.optimizer = build_optimizer(self.recipe.train, self.model.parameters())
         parameters = dict(self.model.named_parameters())
         masked = [(parameters[name], mask) for name, mask in (self.mask or {}).items()]
@@ -79,10 +83,10 @@ class Run:
 
     @property
     def backend(self) -> str:
-        """What trains it: "eager", "fused", "sparse" where a layer is so, or "replicated"."""
+        """What trains it: "eager", "fused", "sparse" where a layer is so, "fused_norm" or "replicated"."""
         if self.together:
             return REPLICATED
-        return self.fused.name if self.fused else EAGER
+        return self.fused.name if self.fused else EAGER if self.graph is None else FUSED_NORM
 
 
 def train(run: Run, stop: int, clock: Clock | None = None) -> bool:

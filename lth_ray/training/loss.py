@@ -43,15 +43,22 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: torch.nn.Module, batches: Iterable[Batch], train: Train, team: Team = ALONE) -> Evaluation:
+def evaluate(
+    model: torch.nn.Module,
+    batches: Iterable[Batch],
+    train: Train,
+    team: Team = ALONE,
+    graph: torch.nn.Module | None = None,
+) -> Evaluation:
     """Measures `model` in evaluation mode over every image of `batches`, once each; those of the whole team's.
 
-    Of a network that keeps an average of its weights it is that which is measured.
+    Of a network that keeps an average of its weights it is that which is measured. graph: what calls the model's
+    layers in its place (lth_ray.training.fused_graph).
     """
     was_training = model.training
     model.eval()
     with averaged(model):
-        found = _measured(model, batches, train)
+        found = _measured(model if graph is None else graph, batches, train)
     model.train(was_training)
     loss_sum, right, n = team.add(found).tolist()
     return Evaluation(loss_sum / n, right / n, int(n))

@@ -204,7 +204,7 @@ def _measured(run: Run, split: AnySplit, dataset: Dataset) -> Evaluation:
     # a network that draws in evaluation draws for each batch, so that these must not depend on the team
     team = ALONE if isinstance(run.model, Supermask) else run.team
     batches = evaluation_batches(split, dataset.mean, dataset.std, share=(team.rank, team.size))
-    return evaluate(run.model, batches, run.recipe.train, team)
+    return evaluate(run.model, batches, run.recipe.train, team, run.graph)
 
 
 def _mean(value: float, run: Run) -> float:

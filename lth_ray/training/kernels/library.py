@@ -54,12 +54,28 @@ class Images(ctypes.Structure):
     )
 
 
+class Norm(ctypes.Structure):
+    """`Norm` of norm.cpp."""
+
+    _fields_ = (
+        ("rows", c_int64),
+        ("channels", c_int64),
+        *((name, c_void_p) for name in ("weight", "bias", "running_mean", "running_var")),
+        ("eps", c_double),
+        ("momentum", c_double),
+        ("training", c_int32),
+        ("relu", c_int32),
+    )
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The functions for one type of number and the processor's instruction set. They hold no lock of Python's."""
 
     train: Any
     evaluate: Any
+    norm_forward: Any
+    norm_backward: Any
     instruction_set: str
 
 
@@ -79,7 +95,11 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     evaluate.argtypes = (
         POINTER(Layer), c_int32, POINTER(Images), c_void_p, c_int64, POINTER(c_double), POINTER(c_int64),
     )  # fmt: skip
-    return Kernels(train, evaluate, SETS[best])
+    forward, backward = getattr(library, f"norm_forward_{suffix}"), getattr(library, f"norm_backward_{suffix}")
+    forward.restype = backward.restype = c_int32
+    forward.argtypes = (POINTER(Norm), *[c_void_p] * 4)
+    backward.argtypes = (POINTER(Norm), *[c_void_p] * 9)
+    return Kernels(train, evaluate, forward, backward, SETS[best])
 
 
 def instruction_set() -> str:
@@ -117,4 +137,4 @@ def found() -> tuple[ctypes.CDLL, int] | None:
 
 
 def _say(what: str) -> None:
-    logging.getLogger("lth_ray").warning("Fully connected networks train more slowly here: %s.", what)
+    logging.getLogger("lth_ray").warning("Networks train more slowly here: %s.", what)
