@@ -14,7 +14,7 @@ from lth_ray.lottery.realise import build
 from lth_ray.training import Clock, Start, Team, train_segment
 
 
-class Enough(Exception):  # noqa: N818
+class Enough(Exception):
     """The benchmark has seen as many steps as it wants."""
 
 

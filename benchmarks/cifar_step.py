@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
+from lth_ray.pruning import Mask
 from lth_ray.training import Recipe, Run, train
 from lth_ray.training.memory import HUGE_PAGES
 
@@ -31,7 +33,6 @@ BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
 PAIRS_A_STEP = 20  # a step takes hundreds of times as long as one of LeNet's
-Mask = dict[str, torch.Tensor]
 
 
 def entries(pairs: int = 200) -> list[Entry]:
@@ -40,7 +41,7 @@ def entries(pairs: int = 200) -> list[Entry]:
     return [entry(name, max(2, pairs // PAIRS_A_STEP)) for name in TARGETS]
 
 
-def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: object) -> Entry:
+def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Entry:
     """One network's. train_fields: of Train, where they are to be others than channels_last=True."""
     images = random_images()
     run = our_run(name, images, batch, {"channels_last": True, **train_fields})
@@ -98,13 +99,13 @@ def network(name: str) -> tuple[torch.nn.Module, Mask]:
     return model, mask
 
 
-def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, object]) -> Run:
+def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, Any]) -> Run:
     """Training as a study does it."""
     model, mask = network(name)
     recipe = Recipe(
         Model(name),
         Data("cifar10", batch_size=batch, validation=0, augment="crop_flip"),
-        Train(steps(30_000), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, **train_fields),  # type: ignore[arg-type]
+        Train(steps(30_000), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, **train_fields),
         Identity("random", len(images), 0, 0, SHAPE, CLASSES),
     )
     if recipe.train.channels_last:
@@ -129,7 +130,7 @@ def plain_step(name: str, images: Split, batch: int) -> Work:
         nonlocal taken
         chosen = rows[taken % len(rows)]
         loss = F.cross_entropy(model(inputs.index_select(0, chosen)), images.labels.index_select(0, chosen))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():

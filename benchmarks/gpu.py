@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def ceilings(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
     n = sizes.matmul
     for dtype in (torch.float32, torch.bfloat16):
         left, right = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-        taken = turns(lambda a=left, b=right: a @ b, device, sizes)
+        taken = turns(partial(torch.matmul, left, right), device, sizes)
         yield rates(f"product of two {n} x {n} matrices, {dtype}".replace("torch.", ""), "TFLOP/s", 2e-12 * n**3, taken)
     source = torch.zeros(sizes.copied_mb << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -168,7 +169,7 @@ def a_run(
         pruning.apply_mask(network, mask)
         mask = {name: part.to(device) for name, part in mask.items()}
     layout = torch.channels_last if recipe.train.channels_last else torch.contiguous_format
-    network = network.to(device=device, memory_format=layout)
+    network = network.to(device).to(memory_format=layout)
     mean = (0.5,) * channels
     batches = Batches(split, mean, mean, batch, order_seed=seed, augmentation_seed=seed, augment=augment)
     return Run(f"benchmark {seed}", recipe, network, batches, 0, mask, 0)

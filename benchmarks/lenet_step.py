@@ -14,6 +14,7 @@ from benchmarks.timing import Entry, Paired, Work, in_turn, judged, speed_up
 from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Dataset, Identity, Split
+from lth_ray.pruning import Mask
 from lth_ray.training import Recipe, Run, train
 from lth_ray.training.fused import fuse
 from lth_ray.training.segment import measure
@@ -26,7 +27,6 @@ STEPS, EAGER_STEPS = 100, 20  # a turn: ours takes as many as studies do between
 MEAN, STD = (0.1307,), (0.3081,)
 RATE = 1e-6  # the work of a step is the same, and numbers stay out of the slow subnormal range as noise is learned
 LAYERS = ((784, 300), (300, 100), (100, 10))
-Mask = dict[str, torch.Tensor]
 
 
 def entries(pairs: int = 200, steps_a_turn: int = STEPS, eager_steps_a_turn: int = EAGER_STEPS) -> list[Entry]:
@@ -149,7 +149,7 @@ class Eager:
     def step(self) -> None:
         chosen = self.rows[self.taken % len(self.rows)]
         logits = self.model(self.images.index_select(0, chosen))
-        F.cross_entropy(logits, self.labels.index_select(0, chosen)).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits, self.labels.index_select(0, chosen)).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.kept:

@@ -38,12 +38,6 @@ class Paired:
         """The median of the pairs' ratios."""
         return statistics.median(self.ratios)
 
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """The middle half of the pairs' ratios."""
-        low, _, high = statistics.quantiles(self.ratios, n=4)
-        return low, high
-
 
 @dataclass(frozen=True)
 class Entry:

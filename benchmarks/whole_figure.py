@@ -22,7 +22,6 @@ from benchmarks.lenet_step import (
     N_VALIDATION,
     RATE,
     Eager,
-    Mask,
     floats,
     forward_flop,
     random_images,
@@ -33,6 +32,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Prune, RandomMask, RandomReinit, Study, Train, steps
 from lth_ray.data import Dataset, Identity, Split
 from lth_ray.lottery import Plan, carry_out, make_plan
+from lth_ray.pruning import Mask
 from lth_ray.store import Store
 
 TARGET = 3.0  # times the eager figure's speed
@@ -103,7 +103,7 @@ def in_turns(plan: Plan, store: Store, dataset: Dataset) -> Iterator[Trained]:
     eager_training(train, measured, 1)  # which warms it up
     tasks = [task for job in plan.jobs for task in job.tasks]
     for number, task in enumerate(tasks):
-        seconds = {}
+        seconds, record = {}, None
         for side in ("ours", "eager")[:: 1 if number % 2 else -1]:
             began = time.process_time()
             if side == "eager":

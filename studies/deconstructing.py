@@ -28,8 +28,6 @@ KEPT = {
     for signs in ("own", "init")
 }
 UNTRAINED = [Perturb(trained=False), Perturb("constant", signs="init", trained=False)]
-
-
 ARMS: dict[str, dict[str, Any]] = {
     "large_final": {"branches": UNTRAINED},
     **{criterion: {"prune.criterion": criterion} for criterion in [*CRITERIA[1:], "random"]},

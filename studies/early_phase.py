@@ -67,7 +67,7 @@ def resnet20(name: str, smoke: dict[str, Any], **parts: Any) -> Study:
     )
 
 
-def rewound(early: list[Any]) -> dict[str, dict[str, Any]]:
+def rewound(early: list[Length]) -> dict[str, dict[str, Any]]:
     """Tickets from initialisation, and from early points at which their weights are perturbed."""
     return {"from_init": {}, "early": {"rewind": early, "branches": PERTURBED}}
 

@@ -2,8 +2,8 @@
 
 Frankle et al. 2019 (stabilizing), section 4 and the figures on rewinding: L2 distance and angle between a trained
 subnetwork and the dense network, and between copies trained on other data orders; tickets against random masks; Lenet
-on MNIST, Resnet-18 and VGG-19 (of the first paper) on CIFAR-10; rewound to step 0, at the standard rate to later ones
-too. 3 seeds of 4 copies each: 3 pruning samples and 18 data-order samples.
+on MNIST, ResNet-20 (the first paper's "Resnet-18") and VGG-19 on CIFAR-10; rewound to step 0, at the standard rate to
+later ones too. 3 seeds of 4 copies each: 3 pruning samples and 18 data-order samples.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ lenet = Study(
     },
 )
 
-resnet18 = Study(
+resnet20 = Study(
     "stability-resnet20",
     model=Model("cifar_resnet20", init="glorot"),
     data=Data("cifar10", batch_size=128, validation=5000, augment="crop_flip"),
@@ -112,7 +112,7 @@ vgg19 = Study(
     smoke=smoke_on_cifar10("cifar_vgg11_8", warmup_lr=0.1),
 )
 
-studies = [lenet, resnet18, vgg19]
+studies = [lenet, resnet20, vgg19]
 
 if __name__ == "__main__":
     main(studies)

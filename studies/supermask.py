@@ -22,19 +22,17 @@ UNTRAINED = [
     Perturb("constant", signs="init", at=steps(0), trained=False),
 ]
 VALUES = ["init", "signed_constant"]
-
-
 FC = {"fc*.weight": 0.2, "output.weight": 0.1}
 LEARNING_RATES = {"lenet": 100.0, "conv2": 100.0, "conv4": 50.0, "conv6": 20.0}
 
 
-def bernoulli(lr: float, variants: list[Any], **changes: Any) -> list[Supermask]:
+def bernoulli(lr: float, variants: list[tuple[bool, str]], **changes: Any) -> list[Supermask]:
     """Variants: (rescale, values). FC's recipe is the authors' example; the convolutional networks' are from memory."""
     train = {"length": epochs(2000), "optimizer": "sgd", "lr": lr, "momentum": 0.9, "evaluate_every": epochs(10)}
     return [Supermask("bernoulli", rescale=r, values=v, train=train | changes) for r, v in variants]
 
 
-def edge_popup(variants: list[Any], **changes: Any) -> list[Supermask]:
+def edge_popup(variants: list[tuple[float, str]], **changes: Any) -> list[Supermask]:
     """Variants: (keep, values). The recipe of Ramanujan et al.'s code on CIFAR-10."""
     recipe = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"}
     train = {"length": epochs(100), "evaluate_every": epochs(1), **recipe}
@@ -53,8 +51,8 @@ def arms(
     }
 
 
-BERNOULLI = [(rescale, values) for rescale in (False, True) for values in ("init", "signed_constant")]
-EDGE_POPUP = [(keep, values) for keep in (0.3, 0.5, 0.7) for values in ("init", "signed_constant")]
+BERNOULLI = [(rescale, values) for rescale in (False, True) for values in VALUES]
+EDGE_POPUP = [(keep, values) for keep in (0.3, 0.5, 0.7) for values in VALUES]
 
 
 def supermask(
@@ -76,7 +74,12 @@ def supermask(
 
 
 def shortened(
-    network: str, length: int, criteria: list[str], bernoullis: list[Any], popups: list[Any], learner: str = ""
+    network: str,
+    length: int,
+    criteria: list[str],
+    bernoullis: list[tuple[bool, str]],
+    popups: list[tuple[float, str]],
+    learner: str = "",
 ) -> dict[str, Any]:
     """--smoke: masks are learned in a wider network, `learner`; in deep ones, only those the papers end up with."""
     short = {"length": steps(length), "evaluate_every": steps(length)}

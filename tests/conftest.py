@@ -1,11 +1,19 @@
 """Fixtures that every layer's tests share."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +28,21 @@ def shared_data() -> Path:
 def one_thread() -> None:
     """Trials train with one thread; so do tests, that their figures and bits agree."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[str]:
+    """The URI of a bucket on a moto server of our own, with the environment set so that boto3 finds it."""
+    pytest.importorskip("boto3", reason="the s3 extra is not installed")
+    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    import boto3
+
+    server = server_module.ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**S3_ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+            environment.setenv(name, value)
+        boto3.session.Session().client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="lth")
+        yield "s3://lth"
+    server.stop()

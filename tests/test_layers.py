@@ -14,7 +14,7 @@ LAYERS = [
     {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
-ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}}
+ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -41,10 +41,15 @@ def test_imports_go_only_downwards(path: Path) -> None:
     for line, name in imports(path):
         first, _, rest = name.partition(".")
         where = f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}"
+        assert not own or name != "lth_ray", f"{where}: name the layer, from lth_ray import ..."
         assert own in ONLY_IN.get(first, {own}), f"{where}: only {ONLY_IN[first]} may"
         below = rest.partition(".")[0]
         if first == "lth_ray" and own and below in DEPTH and below != own:
             assert DEPTH[below] > DEPTH[own], where
+
+
+def test_the_layers_are_those_there_are() -> None:
+    assert {layer(path) for path in MODULES} - {""} == DEPTH.keys()
 
 
 def test_every_import_of_the_package_names_a_layer() -> None:
@@ -70,7 +75,7 @@ def test_importing_the_package_and_declaring_a_study_is_light() -> None:
 
 
 def test_the_science_imports_neither_ray_nor_mlflow() -> None:
-    below = ", ".join(f"lth_ray.{name}" for name in ("lottery", "training", "pruning", "models", "data", "store"))
+    below = ", ".join(f"lth_ray.{name}" for name in DEPTH if DEPTH[name] > DEPTH["record"])
     assert not loaded_by(f"import {below}") & {"ray", "mlflow"}
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
+from lth_ray.data import Batch
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 Passes = Callable[[], Iterator[Batch]]
 SIZE = 2000  # images of a tensor that go through the network at a time
 

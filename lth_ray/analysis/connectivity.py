@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from lth_ray.analysis.batch_norm import reestimate
-from lth_ray.analysis.batches import Batch, passes
+from lth_ray.analysis.batches import passes
 from lth_ray.analysis.states import Tensors, require_same
 from lth_ray.config import ConfigError, Train, nearest, steps
+from lth_ray.data import Batch
 from lth_ray.training import evaluate
 
 # Of a recipe, evaluation reads the precision and the loss alone: fp32 and the cross entropy.

@@ -31,6 +31,5 @@ PAIRWISE: frozenset[str | Callable[..., object]] = frozenset({
 MEANS: frozenset[str | Callable[..., object]] = frozenset({torch.mean, "mean"})
 FLATTENINGS: frozenset[str | Callable[..., object]] = frozenset({torch.flatten, "flatten"})
 VIEWS: frozenset[str | Callable[..., object]] = frozenset({"view", "reshape"})
-SIZES: frozenset[str | Callable[..., object]] = frozenset(
-    {"size", operator.getitem, getattr}
-)  # as in x.view(x.size(0), -1)
+# As in x.view(x.size(0), -1).
+SIZES: frozenset[str | Callable[..., object]] = frozenset({"size", operator.getitem, getattr})

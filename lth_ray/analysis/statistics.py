@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 CONFIDENCE = 0.95
 LEVEL = 0.05  # of every test
-MARGIN = 0.002  # within it a ticket matches the dense network (Frankle et al. 2020, linear mode connectivity)
+MARGIN = 0.002  # within it a ticket matches the dense network (Frankle et al. 2020a)
 LEAST = 3  # seeds under which nothing is concluded
 ROUNDING = 1e-12  # far under one image of any test set: a smaller difference is that of floating-point sums
 

@@ -79,7 +79,8 @@ class _Groups:
         sizes = {size for size in (self._sizes[first], self._sizes[second]) if size is not None}
         if len(sizes) > 1:
             raise ConfigError(
-                f"units of {self._sizes[first]} and {self._sizes[second]} meet where they must be the same"
+                f"units of {self._sizes[first]} and {self._sizes[second]} meet where they must be the same: "
+                "leave alignment out for this network"
             )
         self._parents[second] = first
         self._sizes[first] = sizes.pop() if sizes else None
@@ -187,7 +188,9 @@ class _Reader:
                     along.append(None)
                     continue
                 if length % size:
-                    raise ConfigError(f"{name!r}: an axis of {length} cannot be of {size} units in equal blocks")
+                    raise ConfigError(
+                        f"{name!r}: an axis of {length} cannot be of {size} units in equal blocks: leave alignment out"
+                    )
                 root = self._groups.root(group)
                 if root not in numbers:
                     numbers[root] = len(sizes)

@@ -15,7 +15,7 @@ from lth_ray.config.branches import (
     Transfer,
     Weights,
 )
-from lth_ray.config.declared import declaration, restore
+from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.keys import REVISIONS, digest, meaning, subseed, told
 from lth_ray.config.launch import Launch
 from lth_ray.config.perturbation import Perturbation
@@ -23,7 +23,7 @@ from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.units import Length, epochs, steps
-from lth_ray.config.variants import Variant, differences, launched, parse, set_field, set_fields, variants
+from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
 
 __all__ = [
     "REVISIONS",
@@ -67,5 +67,6 @@ __all__ = [
     "set_fields",
     "steps",
     "subseed",
-    "told", "variants",
-]  # fmt: skip
+    "told",
+    "variants",
+]

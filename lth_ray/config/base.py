@@ -4,10 +4,9 @@ import difflib
 import math
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, dataclass_transform
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from typing import Any, ClassVar, dataclass_transform
 
-C = TypeVar("C", bound="Config")
 Check = Callable[[Any], Any]  # returns the value as it is kept, or raises ValueError with the remedy
 
 
@@ -23,7 +22,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 class _Meta(ABCMeta):
-    """Turns Python's TypeError for an unknown keyword into an error that names the nearest fields."""
+    """Turns Python's TypeErrors for unknown, unnamed and missing fields into errors that name the fields there are."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         declared = {f.name: f for f in fields(cls)} if is_dataclass(cls) else {}
@@ -44,8 +43,10 @@ class _Meta(ABCMeta):
 class Config(metaclass=_Meta):
     """Subclasses are `@dataclass(frozen=True)`; fields made by `option` are checked at construction."""
 
+    __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]  # so that a Config is known to be a dataclass
+
     def __post_init__(self) -> None:
-        for f in fields(self):  # type: ignore[arg-type]
+        for f in fields(self):
             check = f.metadata.get("check")
             if check is None:
                 continue
@@ -170,7 +171,5 @@ def field_table(cls: type) -> dict[str, "Field[Any]"]:
     return {f.name: f for f in fields(cls)}
 
 
-__all__ = [
-    "Config", "ConfigError", "a", "dataclass", "field_table", "many", "mapping", "maybe", "nearest", "number",
-    "one_of", "option", "whole",
-]  # fmt: skip
+TEXT = a(str, "give a string")
+FLAG = a(bool, "give True or False")

@@ -2,10 +2,22 @@
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, nearest, one_of, option, whole
+from lth_ray.config.base import (
+    FLAG,
+    Config,
+    ConfigError,
+    field_table,
+    many,
+    mapping,
+    maybe,
+    nearest,
+    one_of,
+    option,
+    whole,
+)
 from lth_ray.config.keys import meaning
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.recipe import Data
@@ -91,12 +103,14 @@ class Barrier(Branch):
     spawn: Length | None = option(None, check=maybe(a_length()))
     batch_norm: str = option("stored", check=one_of("stored", "reestimate"))
     initialisations: str = option("shared", check=one_of("shared", "own"))
-    align: bool = option(False, check=a(bool, "give True or False"))
+    align: bool = option(False, check=FLAG)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.initialisations == "own" and self.spawn is not None:
-            raise ConfigError(f"Barrier.spawn = {self.spawn}: copies of their own initialisations have none")
+            raise ConfigError(
+                f"Barrier.spawn = {self.spawn}: copies of their own initialisations have none; leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,7 @@ class Perturb(Perturbation, Branch):
 
     _: KW_ONLY
     at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
-    trained: bool = option(True, check=a(bool, "give True or False"))
+    trained: bool = option(True, check=FLAG)
     copies: int = option(1, check=whole(1), means=False)
 
 
@@ -143,7 +157,7 @@ class Pretrain(Branch):
     _: KW_ONLY
     length: Length = option(check=a_length(positive=True))
     blur: int = option(1, check=whole(1))
-    sparse: bool = option(False, check=a(bool, "give True or False"))
+    sparse: bool = option(False, check=FLAG)
 
     def data(self, given: Data) -> Data:
         return replace(given, target=self.task, blur=self.blur)
@@ -164,8 +178,8 @@ class Transfer(Branch):
     start: str = option("rewound", check=one_of("rewound", "trained"))
 
     def data(self, given: Data) -> Data:
-        known = {f.name for f in fields(Data)}
-        for name in self.changes.keys() - known:
+        known = field_table(Data)
+        for name in self.changes.keys() - known.keys():
             raise ConfigError(f"Transfer.changes: Data has no field {name!r}: {nearest(name, known)}")
         return replace(given, **self.changes)
 

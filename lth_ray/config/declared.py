@@ -22,7 +22,7 @@ class NamedFunction:
 def declaration(value: Any) -> Any:
     """Every field of a config, also those that no key holds, as plain JSON data."""
     if isinstance(value, Config):
-        inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value)}  # type: ignore[arg-type]
+        inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value)}
         return {KIND: type(value).__name__, **inner}
     if isinstance(value, Mapping):
         return {str(key): declaration(item) for key, item in value.items()}
@@ -53,6 +53,16 @@ def restore(document: Any) -> Any:
     cls = classes[kind]
     positional = next(iter(fields(cls))).name
     return cls(inner.pop(positional), **inner) if not _keyword_only(cls, positional) else cls(**inner)
+
+
+def differences(before: Any, after: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """{dotted field: (before, after)} of two declarations, None standing for a field that one of them lacks."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: dict[str, tuple[Any, Any]] = {}
+        for key in sorted({*before, *after}):
+            found |= differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
+        return found
+    return {} if before == after else {path: (before, after)}
 
 
 def _keyword_only(cls: type, name: str) -> bool:

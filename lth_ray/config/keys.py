@@ -38,7 +38,7 @@ def meaning(value: Any) -> Any:
         return str(value)
     if isinstance(value, Config):
         kept: dict[str, Any] = {}
-        for f in fields(value):  # type: ignore[arg-type]
+        for f in fields(value):
             item = getattr(value, f.name)
             if not f.metadata.get("means", True):
                 continue
@@ -63,7 +63,7 @@ def told(config: Config) -> tuple[str, ...]:
     """What tells a config from others of its kind, in few words: its first field, and the others as name=value where
     they are not at their defaults."""
     found = []
-    for f in fields(config):  # type: ignore[arg-type]
+    for f in fields(config):
         value = getattr(config, f.name)
         if f.metadata.get("means", True) and not f.kw_only:
             found.append(_brief(meaning(value)))

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from lth_ray.config.base import Config, ConfigError, a, many, maybe, number, option, whole
+from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, option, whole
 from lth_ray.config.study import slug
-
-TEXT = a(str, "give a string")
-FLAG = a(bool, "give True or False")
 
 
 @dataclass(frozen=True)

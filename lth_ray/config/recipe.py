@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.units import Length, a_length, steps
 
@@ -46,7 +46,7 @@ class Model(Config):
     _: KW_ONLY
     init: str | float = option("default", check=_initialisation)
     options: Mapping[str, Any] = option({}, check=mapping())
-    version: str = option("1", check=a(str, "give a string"))
+    version: str = option("1", check=TEXT)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Train(Config):
     optimizer: str = option("sgd", check=one_of("sgd", "adam", "adamw", "rmsprop"))
     lr: float = option(check=number(0, open_low=True))
     momentum: float = option(0.0, check=number(0, 1, open_high=True))
-    nesterov: bool = option(False, check=a(bool, "give True or False"))
+    nesterov: bool = option(False, check=FLAG)
     weight_decay: float = option(0.0, check=number(0))
     betas: tuple[float, float] = option((0.9, 0.999), check=_betas)
     eps: float = option(1e-8, check=number(0, open_low=True))
@@ -145,15 +145,15 @@ class Train(Config):
     evaluate_every: Length = option(steps(100), check=a_length(positive=True))
     precision: str = option("fp32", check=one_of("fp32", "bf16"))
     batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
-    sync_batch_norm: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    sync_batch_norm: bool = option(False, check=FLAG, absent_means=False)
     ema_decay: float | None = option(None, check=maybe(number(0, 1, open_low=True, open_high=True)), absent_means=None)
     ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
-    channels_last: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
-    compile: bool = option(False, check=a(bool, "give True or False"), absent_means=False)
+    channels_last: bool = option(False, check=FLAG, absent_means=False)
+    compile: bool = option(False, check=FLAG, absent_means=False)
     backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
-    version: str = option("1", check=a(str, "give a string"))
+    version: str = option("1", check=TEXT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,7 +214,7 @@ class Prune(Config):
     rounds: int = option(check=whole(0), means=False)
     include: Sequence[str] = option((), check=many(a(str, "give globs")))
     exclude: Sequence[str] = option((), check=many(a(str, "give globs")))
-    one_shot: bool = option(False, check=a(bool, "give True or False"))
+    one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
 
     def __post_init__(self) -> None:
@@ -247,6 +247,10 @@ class Rewind(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.optimizer == "restored" and self.method != "weights":
-            raise ConfigError(f"Rewind.optimizer = 'restored': only method='weights' rewinds it, not {self.method!r}")
+            raise ConfigError(
+                f"Rewind.optimizer = 'restored': only method='weights' rewinds it, not {self.method!r}; leave it out"
+            )
         if self.perturbation is not None and self.method != "weights":
-            raise ConfigError(f"Rewind.perturbation: it is one of rewound weights; method={self.method!r} has none")
+            raise ConfigError(
+                f"Rewind.perturbation: it is one of rewound weights; method={self.method!r} has none; leave it out"
+            )

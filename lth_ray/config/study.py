@@ -25,6 +25,7 @@ def _key(value: Any) -> str:
 
 
 def slug(value: Any) -> str:
+    """A check for what becomes a part of paths and of MLflow's names. ValueError for anything else."""
     if not isinstance(value, str) or not value or not all(c.isalnum() or c in "-_." for c in value) or value[0] in "-.":
         raise ValueError("give a name of letters, digits, '-', '_' and '.'")
     return value
@@ -32,7 +33,7 @@ def slug(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Subseeds(Config):
-    """What a lineage's seed sets; each part may be given a seed of its own."""
+    """What a lineage's seed sets; each part may be given a seed of its own (None: the lineage's)."""
 
     _: KW_ONLY
     init: int | None = option(None, check=maybe(whole(0)))
@@ -85,7 +86,7 @@ class Study(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.arms:
-            _ = _checked_arm(name)
+            _check_arm(name)
         for name in self.may_fail:
             if name not in self.arms:
                 raise ConfigError(
@@ -93,8 +94,8 @@ class Study(Config):
                 )
 
 
-def _checked_arm(name: str) -> str:
+def _check_arm(name: str) -> None:
     try:
-        return slug(name)
+        slug(name)
     except ValueError as error:
         raise ConfigError(f"Study.arms = {name!r}: {error}") from None

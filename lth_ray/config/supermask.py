@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 
-from lth_ray.config.base import Config, ConfigError, a, number, one_of, option
+from lth_ray.config.base import FLAG, Config, ConfigError, number, one_of, option
 
 DEFAULT_KEEP = 0.5
 
@@ -21,7 +21,7 @@ class SupermaskRule(Config):
 
     method: str = option(check=one_of("bernoulli", "edge_popup"))
     _: KW_ONLY
-    rescale: bool = option(False, check=a(bool, "give True or False"))
+    rescale: bool = option(False, check=FLAG)
     values: str = option("init", check=one_of("init", "signed_constant"))
     keep: float = option(DEFAULT_KEEP, check=number(0, 1, open_low=True))
 

@@ -13,15 +13,7 @@ from lth_ray.config.recipe import Rewind
 from lth_ray.config.study import Study
 from lth_ray.config.units import Length, epochs, steps
 
-FIXED = (
-    "name",
-    "arms",
-    "sweep",
-    "smoke",
-    "smoke_shows",
-    "may_fail",
-    "against",
-)  # what no arm, sweep or --set of an arm may vary
+FIXED = ("name", "arms", "sweep", "smoke", "smoke_shows", "may_fail", "against")  # what no arm and no sweep may vary
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ def set_field(config: Any, path: str, value: Any, *, whole: str = "") -> Any:
     if head not in table:
         raise ConfigError(f"{whole!r}: {type(config).__name__} has no field {head!r}: {nearest(head, table)}")
     inner = set_field(getattr(config, head), rest, value, whole=whole) if rest else value
-    return replace(config, **{head: inner})  # type: ignore[type-var]
+    return replace(config, **{head: inner})
 
 
 def set_fields(study: Study, changes: Mapping[str, Any]) -> Study:
@@ -167,13 +159,3 @@ def _plain(value: Any) -> str:
     """A value as a part of a name."""
     text = f"{value.plain}{value.unit}" if isinstance(value, Length) else str(value)
     return "".join(c if c.isalnum() or c in "._" else "_" for c in text)[:40]
-
-
-def differences(before: Any, after: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """{dotted field: (before, after)} of two plain JSON documents."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: dict[str, tuple[Any, Any]] = {}
-        for key in sorted({*before, *after}):
-            found |= differences(before.get(key), after.get(key), f"{path}.{key}" if path else key)
-        return found
-    return {} if before == after else {path: (before, after)}

@@ -1,4 +1,4 @@
-"""Data sets as resident uint8 tensors, and batches as a pure function of (seeds, step)."""
+"""Data sets, in memory or packed in shards, and batches as a pure function of (seeds, step)."""
 
 from lth_ray.data.batches import Batch, Batches, Normalisation, TrainingBatches
 from lth_ray.data.catalogue import identify, load

@@ -24,7 +24,7 @@ from lth_ray.data.folder import folder_source
 from lth_ray.data.idx import IDX_SETS, idx_source
 from lth_ray.data.packed import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
 from lth_ray.data.parquet import parquet_source
-from lth_ray.data.rotation import TURNS, to_be_turned
+from lth_ray.data.rotation import QUARTERS, to_be_turned
 
 NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "folder:PATH", "packed:PATH")
 
@@ -130,7 +130,7 @@ def _as_asked(data: Data, stored: Identity) -> Identity:
         stored,
         n_train=data.train_images or stored.n_train - data.validation,
         n_validation=data.validation,
-        num_classes=TURNS if data.target == "rotation" else stored.num_classes,
+        num_classes=QUARTERS if data.target == "rotation" else stored.num_classes,
     )
 
 

@@ -1,13 +1,12 @@
 """CIFAR-10 and CIFAR-100, from Parquet files or from torchvision's folder."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lth_ray.data.dataset import Channels, Source, Split, array_split, combined_digest
+from lth_ray.data.dataset import Channels, Source, Split, array_split, combined_digest, file_digest
 from lth_ray.data.download import download, places
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.images import image_source
@@ -85,7 +84,7 @@ def _from_torchvision(cifar: CifarSet, place: Path) -> Source:
     dataset = getattr(datasets, cifar.dataset)
     names = [[name for name, _ in files] for files in (dataset.train_list, dataset.test_list)]
     try:
-        digests = [[_sha256(place / cifar.folder / name) for name in split] for split in names]
+        digests = [[file_digest(place / cifar.folder / name) for name in split] for split in names]
     except FileNotFoundError as error:
         raise DamagedDataset(place / cifar.folder, f"lacks {error.filename}") from None
 
@@ -101,7 +100,3 @@ def _from_torchvision(cifar: CifarSet, place: Path) -> Source:
     return Source(
         digest, N_TRAIN, N_TEST, shape, cifar.num_classes, lambda: (split(True), split(False)), cifar.statistics
     )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -102,4 +102,5 @@ def shortened(pixels: Tensor, short_side: int) -> Tensor:
 
 
 def mirrored(pixels: Tensor) -> Tensor:
+    """[..., H, W], left and right exchanged."""
     return pixels.flip(-1)

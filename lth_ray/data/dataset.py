@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -95,6 +96,12 @@ class Source:
     num_classes: int
     read: Callable[[], tuple[AnySplit, AnySplit]]
     statistics: tuple[Channels, Channels] | None = None
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes, which are read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def combined_digest(train: Iterable[str], test: Iterable[str]) -> str:

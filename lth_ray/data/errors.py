@@ -5,11 +5,11 @@ from pathlib import Path
 from lth_ray.config import ConfigError
 
 
-class MissingDataset(ConfigError):  # noqa: N818 - the field's words
+class MissingDataset(ConfigError):
     """A data set's files were not found: the message names them, where they were looked for and how to get them."""
 
 
-class DamagedDataset(ConfigError):  # noqa: N818
+class DamagedDataset(ConfigError):
     """A file is there, but not what it should be: truncated, foreign or incomplete."""
 
     def __init__(self, where: str | Path, why: str, remedy: str = "replace the file by a fresh copy") -> None:

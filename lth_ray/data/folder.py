@@ -1,12 +1,11 @@
 """Image sets as one folder per class: PATH/train/<class>/*.jpg and PATH/test/<class>/*.jpg."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from lth_ray.data.dataset import Source
+from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.images import Encoded, EncodedSplit, image_source
 
@@ -15,7 +14,10 @@ TEST_FOLDERS = ("test", "validation", "val")
 
 
 def folder_source(path: Path, image_size: int | None) -> Source:
-    """Classes are numbered in the order of their folders' names in train; test may lack some, but has no others."""
+    """Classes are numbered in the order of their folders' names in train; test may lack some, but has no others.
+
+    MissingDataset where a folder is not there; DamagedDataset where one has no images or unknown classes.
+    """
     tested = next((name for name in TEST_FOLDERS if (path / name).is_dir()), None)
     if not (path / "train").is_dir() or tested is None:
         raise MissingDataset(
@@ -44,5 +46,5 @@ def _encoded_split(folder: Path, classes: list[str]) -> EncodedSplit:
         for _, path in files:
             yield str(path), path.read_bytes()
 
-    digests = [f"{label} {hashlib.sha256(path.read_bytes()).hexdigest()}" for label, path in files]
+    digests = [f"{label} {file_digest(path)}" for label, path in files]
     return EncodedSplit(np.array([label for label, _ in files], dtype=np.int64), digests, encoded)

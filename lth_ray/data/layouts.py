@@ -29,7 +29,7 @@ CLASSES = "classes.txt"  # a name a line, in the order of the labels
 
 
 @dataclass(frozen=True)
-class Encoded:
+class FoundImage:
     """One image as it was found. data: None where there is none."""
 
     name: str
@@ -42,7 +42,8 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self) -> Iterator[Encoded]: ...
+    def read(self) -> Iterator[FoundImage]:
+        """Each image in turn, read as it is asked for."""
 
     def stamp(self) -> list[object]:
         """Plain data that changes when the images do, as far as their files' sizes and dates tell; no place."""
@@ -68,9 +69,9 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self) -> Iterator[Encoded]:
+    def read(self) -> Iterator[FoundImage]:
         for file in self.files:
-            yield Encoded(file.name, file.label, Path(self.source, file.name).read_bytes())
+            yield FoundImage(file.name, file.label, Path(self.source, file.name).read_bytes())
 
     def stamp(self) -> list[object]:
         return [[file.name, file.label, file.bytes, file.modified_ns] for file in self.files]
@@ -89,7 +90,7 @@ class ParquetRows:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def read(self) -> Iterator[Encoded]:
+    def read(self) -> Iterator[FoundImage]:
         path = Path(self.path)
         file, image, label = open_parquet(path), column_name(path, IMAGE_COLUMNS), column_name(path, LABEL_COLUMNS)
         first, groups = 0, []
@@ -108,7 +109,7 @@ class ParquetRows:
             for i in range(max(0, self.start - row), min(len(found), self.stop - row)):
                 value = found[i].as_py() or {}
                 name = value.get("path") or f"{path.name}, row {row + i}"
-                yield Encoded(name, labels[i].as_py(), value.get("bytes"))
+                yield FoundImage(name, labels[i].as_py(), value.get("bytes"))
             row += len(found)
 
     def stamp(self) -> list[object]:

@@ -53,9 +53,11 @@ class Manifest:
         return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
 
     def split(self, name: str) -> tuple[Shard, ...]:
+        """The shards of "train" or "test"."""
         return self.train if name == "train" else self.test
 
     def rows(self, split: str) -> int:
+        """Images of "train" or "test"."""
         return sum(shard.rows for shard in self.split(split))
 
     def encode(self) -> bytes:

@@ -164,13 +164,13 @@ def finish(packing: Packing, notes: dict[str, Note], files: Files, skip_corrupt:
     damaged = [line for note in train + test for line in note.damaged]
     if damaged and not skip_corrupt:
         raise ConfigError(
-            f"{len(damaged)} of {sum(len(piece.images) for piece in packing.pieces)} images cannot be read:\n"
+            f"{len(damaged)} of {total_images(packing.pieces)} images cannot be read:\n"
             + "\n".join(f"  {line}" for line in damaged)
             + "\nmend them and run the same command again, or leave them out by --skip-corrupt"
         )
     for name, found in (("training", train), ("test", test)):
         if not sum(note.shard.rows for note in found):
-            raise ConfigError(f"no {name} image is left: all are damaged")
+            raise ConfigError(f"no {name} image is left: all are damaged; mend some of them")
     sums = np.sum([note.sums for note in train], axis=0, dtype=object)
     mean, std = statistics_of_sums([(int(n), int(s), int(q)) for n, s, q in sums], WHITE)
     manifest = Manifest(
@@ -245,4 +245,5 @@ def _digest(meaning: object) -> str:
 
 
 def total_images(pieces: Iterable[Piece]) -> int:
+    """How many images the pieces have, damaged ones included."""
     return sum(len(piece.images) for piece in pieces)

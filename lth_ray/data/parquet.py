@@ -1,6 +1,5 @@
 """Image sets in the Hugging Face Parquet layout: a column of struct<bytes, path>, a column of whole-number labels."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lth_ray.data.dataset import Source
+from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.images import Encoded, EncodedSplit, image_source
 
@@ -58,10 +57,11 @@ def encoded_split(folder: Path, split: str) -> EncodedSplit:
         for path in paths:
             yield from _images(path)
 
-    return EncodedSplit(labels, [_sha256(path) for path in paths], encoded)
+    return EncodedSplit(labels, [file_digest(path) for path in paths], encoded)
 
 
 def stored_labels(path: Path) -> NDArray[np.int64]:
+    """A file's labels, int64 [rows]. DamagedDataset unless all are whole numbers from 0 up."""
     column = column_name(path, LABEL_COLUMNS)
     values = open_parquet(path).read(columns=[column]).column(column)
     if not pa.types.is_integer(values.type) or values.null_count:
@@ -85,6 +85,7 @@ def _images(path: Path) -> Iterator[Encoded]:
 
 
 def column_name(path: Path, names: tuple[str, ...]) -> str:
+    """The first of `names` (IMAGE_COLUMNS, LABEL_COLUMNS) that the file has. DamagedDataset where it has none."""
     schema = open_parquet(path).schema_arrow
     found = next((name for name in names if name in schema.names), None)
     if found is None:
@@ -98,6 +99,7 @@ def column_name(path: Path, names: tuple[str, ...]) -> str:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
+    """The file, of which its footer is read. DamagedDataset where it is no Parquet file."""
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -110,8 +112,3 @@ def named_classes(folder: Path) -> list[str]:
     metadata = (open_parquet(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
     return list(features.get(column_name(path, LABEL_COLUMNS), {}).get("names") or ())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lth_ray.data.dataset import Split
 
-TURNS = 4
+QUARTERS = 4  # of a turn, and so the classes of the task
 
 
 def turn_maps(side: int) -> Tensor:
@@ -18,7 +18,7 @@ def turn_maps(side: int) -> Tensor:
     Row k turns by k quarters, counterclockwise.
     """
     positions = torch.arange(side * side).view(side, side)
-    return torch.stack([positions.rot90(k).flatten() for k in range(TURNS)])
+    return torch.stack([positions.rot90(k).flatten() for k in range(QUARTERS)])
 
 
 def turn_codes(draws: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -28,5 +28,5 @@ def turn_codes(draws: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def to_be_turned(split: Split) -> Split:
     """`split` with quarters for labels: the i-th image is turned by i mod 4 where it is evaluated."""
-    quarters = torch.arange(len(split), device=split.labels.device) % TURNS
+    quarters = torch.arange(len(split), device=split.labels.device) % QUARTERS
     return replace(split, labels=quarters, turned=True)

@@ -57,6 +57,7 @@ class Decoder(Dataset[Made]):
             return error
 
     def batch(self, work: Work) -> tuple[Tensor, Tensor]:
+        """uint8 [B, 3, size, size] and int64 [B]; DamagedDataset."""
         images = torch.empty(len(work.rows), 3, work.size, work.size, dtype=torch.uint8)
         labels = torch.empty(len(work.rows), dtype=torch.int64)
         for i, position in enumerate(work.rows.tolist()):
@@ -66,6 +67,7 @@ class Decoder(Dataset[Made]):
         return images, labels if work.labels is None else torch.from_numpy(work.labels)
 
     def image(self, data: memoryview, where: str, work: Work, i: int) -> Tensor:
+        """The i-th of the batch, uint8 [3, size, size]. where: what an error calls it."""
         pixels = decode(data, where)
         if work.draws is None or work.augment == "none":
             return centred(pixels, work.size)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from lth_ray.config import SupermaskRule, digest, meaning
-from lth_ray.lottery.sources import Init, MaskSource, Pruned, Snapshot, StartSource, StateAt
+from lth_ray.lottery.sources import MaskSource, Pruned, Snapshot, StartSource, StateAt
 from lth_ray.training import Recipe, Seeds, backend_of
 
 
@@ -125,6 +125,3 @@ class Table:
         """The states it reads: (trajectory, step, with optimizer)."""
         starts = self.start.needs if self.start else ()
         return (*(need for state in self.states for need in state.needs), *starts)
-
-
-__all__ = ["Init", "Learned", "Segment", "Snapshot", "Table"]

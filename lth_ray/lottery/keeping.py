@@ -8,8 +8,6 @@ from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.stock import Stock
 from lth_ray.lottery.task import AnyTask, Discard, TableTask, Task
 
-StateAt = tuple[str, int]  # trajectory, step
-
 
 def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, AnyTask]:
     """{key: task} of every segment and table of a study, with what is kept of each segment.
@@ -18,7 +16,7 @@ def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[st
     what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
     """
     asked = list(asked)
-    readers: dict[StateAt, set[str]] = defaultdict(set)
+    readers: dict[tuple[str, int], set[str]] = defaultdict(set)  # by (trajectory, step)
     wanted: dict[str, set[int]] = defaultdict(set)
     for one in asked:
         for trajectory, step, _ in one.needs:

@@ -7,25 +7,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lth_ray import analysis, models, probes
+from lth_ray.analysis.states import OVERALL
 from lth_ray.config import ConfigError
-from lth_ray.data import AnySplit, Dataset, evaluation_batches
+from lth_ray.data import AnySplit, Batch, Dataset, evaluation_batches
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
 from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import TableTask
-from lth_ray.store import Store
+from lth_ray.store import Store, Tensors
 from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate
 from lth_ray.training.averages import averaged
 
-Tensors = dict[str, torch.Tensor]
-Batch = tuple[torch.Tensor, torch.Tensor]
+if TYPE_CHECKING:  # slow to import, and a training does without
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,10 @@ def weights(bench: Bench) -> Measured:
         raise MissingState("a dense network has no surviving weights to look at")
     initial, final = bench.start(None), bench.state(0)
     movement = analysis.movement(initial, final, mask, bench.mask(1))
-    overall = next(row for row in movement.to_dict("records") if row["layer"] == "*")
-    columns = analysis.surviving(initial, mask, (bench.table.options or {})["bins"]).to_dict("list")
+    densities = analysis.surviving(initial, mask, (bench.table.options or {})["bins"])
     counts = {"kept": "kept_weights", "pruned": "pruned_weights"}
-    values = {counts.get(str(name), str(name)): value for name, value in overall.items() if name != "layer"}
-    return Measured(values, {str(name): list(column) for name, column in columns.items()})
+    values = {counts.get(str(name), str(name)): value for name, value in _overall(movement).items() if name != "layer"}
+    return Measured(values, _columns(densities))
 
 
 def overlap(bench: Bench) -> Measured:
@@ -156,10 +156,18 @@ def overlap(bench: Bench) -> Measured:
     if first is None or second is None:
         raise MissingState("a dense network has no mask to compare")
     frame = analysis.overlap(first, second)
-    overall = next(row for row in frame.to_dict("records") if row["layer"] == "*")
-    columns = frame.to_dict("list")
+    overall = _overall(frame)
     values = {name: overall[name] for name in ("jaccard", "jaccard_by_chance", "shared", "shared_by_chance")}
-    return Measured(values, {str(name): list(column) for name, column in columns.items()})
+    return Measured(values, _columns(frame))
+
+
+def _overall(frame: "pd.DataFrame") -> dict[Any, Any]:
+    """The row over all layers."""
+    return next(row for row in frame.to_dict("records") if row["layer"] == OVERALL)
+
+
+def _columns(frame: "pd.DataFrame") -> dict[str, list[Any]]:
+    return {str(name): list(column) for name, column in frame.to_dict("list").items()}
 
 
 # kind of table: what measures it

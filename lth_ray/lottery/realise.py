@@ -19,7 +19,7 @@ IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020,
 Mask = dict[str, torch.Tensor]
 
 
-class MissingState(LookupError):  # noqa: N818
+class MissingState(LookupError):
     """Something a segment is derived from is not in the store."""
 
 
@@ -34,7 +34,7 @@ def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     return network
 
 
-def eligible(model: torch.nn.Module, rule: Any) -> Mask:
+def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
     """The all-ones mask over what a pruning rule ("include" and "exclude" globs) may prune."""
     names = pruning.select(
         models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
@@ -161,13 +161,17 @@ def recorded_mask(store: Store, key: str) -> Mask | None:
 
 
 def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
+    """`base` with as many weights elsewhere, by the source's scope and seed."""
     if source.scope == "random":
         return pruning.random_mask(base, source.seed)
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
 def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) -> Mask:
-    """Prunes the weights at the end of segment `source.of` by exactly the rule's count."""
+    """Prunes the weights at the end of segment `source.of` by exactly the rule's count.
+
+    Raises MissingState where that segment, its mask or its last state is not in the store, and where it diverged.
+    """
     model, rule = build(recipe), source.rule
     before = recorded_mask(store, source.of) or eligible(model, rule)
     record = stored_record(store, source.of)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lth_ray.config import Length
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.plan import Plan
@@ -47,7 +48,7 @@ def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
     return {
         "lineage": lineage.id,
         "arm": variant.arm,
-        **{path: str(value) if hasattr(value, "unit") else value for path, value in variant.varied.items()},
+        **{path: str(value) if isinstance(value, Length) else value for path, value in variant.varied.items()},
         "method": variant.rewind.method,
         "seed": variant.seed,
         "rewind_step": lineage.rewind_step,

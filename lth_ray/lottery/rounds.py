@@ -1,4 +1,4 @@
-"""Rounds: iterative magnitude pruning, one-shot pruning and the retraining methods, as chains of segments.
+"""Rounds: iterative and one-shot pruning and the retraining methods, as chains of segments.
 
 Every function here is pure: it says what a round is made from, and trains nothing.
 """
@@ -120,6 +120,7 @@ class Lineage:
         return self.initial(self._subseed(self.variant.study.subseeds, "init"))
 
     def initial(self, seed: int) -> Init:
+        """Weights newly drawn from `seed`, as the study initialises its network."""
         return Init(self.recipe.model, self.recipe.identity.digest, seed)
 
     @cached_property
@@ -213,7 +214,7 @@ def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) 
 
     Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
     """
-    needs = pruning.needs_of(rule.weights, rule.signs, rule.noise, rule.pruned)
+    needs = pruning.needs_of(rule)
     initial = lineage.origin if "initial" in needs else None
     final = None
     if "final" in needs:

@@ -23,6 +23,7 @@ class Stock:
     resumable: frozenset[tuple[str, int]] = frozenset()
 
     def diverged(self, key: str) -> bool:
+        """Whether it is finished and its training has diverged."""
         return key in self.records and self.records[key]["diverged_at"] is not None
 
 

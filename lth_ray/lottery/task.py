@@ -116,6 +116,7 @@ class Task:
         return self.segment.needs if self.measured else self.segment.start.needs
 
     def resumable_at(self, step: int) -> bool:
+        """Whether the state at `step` is kept with the optimizer's."""
         return self.resumable and self.segment.first < step < self.segment.recipe.total_steps
 
     def for_states(self, states: list[int], begins: int | None = None) -> "Task":

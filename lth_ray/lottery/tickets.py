@@ -4,12 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from lth_ray.lottery.realise import MissingState, masked
-from lth_ray.store import StorageError, Store
-
-Tensors = dict[str, torch.Tensor]
+from lth_ray.lottery.realise import masked
+from lth_ray.store import StorageError, Store, Tensors
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,3 @@ def _masked(store: Store, trajectory: str, step: int, mask: Tensors) -> Tensors 
     if store.find_state(trajectory, step) is None:
         return None
     return masked(store.load_state(trajectory, step).model, mask)
-
-
-__all__ = ["MissingState", "Ticket", "load_ticket"]

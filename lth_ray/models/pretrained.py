@@ -34,6 +34,6 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         if own[name].shape != given[name].shape:
             raise ConfigError(
                 f"pretrained weights {path}: {name!r} has shape {tuple(given[name].shape)}, "
-                f"the network needs {tuple(own[name].shape)}"
+                f"the network needs {tuple(own[name].shape)}: give this network's own"
             )
     model.load_state_dict(given)

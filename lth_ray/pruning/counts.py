@@ -14,7 +14,7 @@ Counts = int | dict[str, int]
 
 
 def prune_count(fraction: float, remaining: int) -> int:
-    """Weights to prune out of `remaining`."""
+    """Weights to prune out of `remaining`: round(fraction x remaining). ConfigError for a fraction outside [0, 1]."""
     if not (isfinite(fraction) and 0 <= fraction <= 1):
         raise ConfigError(f"Prune.fraction = {fraction!r}: give a share of the remaining weights, in [0, 1]")
     return round(fraction * remaining)
@@ -24,6 +24,7 @@ def one_shot_counts(mask: Mapping[str, torch.Tensor], fraction: Fraction, scope:
     """Weights that `rounds` rounds of iterative pruning prune altogether, rounding in each as those do.
 
     mask: before the first of these rounds. Returns an int in global scope, {parameter: int} in layer scope.
+    Errors: ConfigError for a fraction or scope that does not fit.
     """
     if scope == "global":
         if isinstance(fraction, Mapping):

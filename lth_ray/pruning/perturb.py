@@ -90,9 +90,9 @@ _REMEDIES = {
 }
 
 
-def needs_of(weights: str = "rewound", signs: str = "own", noise: float = 0.0, pruned: str = "zero") -> frozenset[str]:
-    """Those of "initial" and "final" that `perturb` needs with these options. Errors: ConfigError for unknown ones."""
-    return frozenset().union(*_needs(Perturbation(weights, signs=signs, noise=noise, pruned=pruned)).values())
+def needs_of(rule: Perturbation) -> frozenset[str]:
+    """Those of "initial" and "final" that `perturb` needs with the rule's options."""
+    return frozenset().union(*_needs(rule).values())
 
 
 def perturb(

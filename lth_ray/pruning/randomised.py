@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import torch
 
-from lth_ray.config import ConfigError
+from lth_ray.config import ConfigError, nearest
 from lth_ray.pruning.draws import uniform
 from lth_ray.pruning.masks import Mask
 from lth_ray.pruning.selection import prune_counts
+from lth_ray.pruning.shuffles import SCOPES
 
 
 def random_mask(mask: Mapping[str, torch.Tensor], seed: int) -> Mask:
@@ -22,8 +23,8 @@ def shuffled_mask(mask: Mapping[str, torch.Tensor], seed: int, scope: str = "glo
         "layer" within each parameter, which keeps them; "filter" within each output unit (first dimension),
         which keeps the number of its inputs (Frankle, Schwab & Morcos 2020).
     """
-    if scope not in ("global", "layer", "filter"):
-        raise ConfigError(f"ShuffledMask.scope = {scope!r}: give 'global', 'layer' or 'filter'")
+    if scope not in SCOPES:
+        raise ConfigError(f"ShuffledMask.scope = {scope!r}: {nearest(scope, SCOPES)}")
     places = {n: uniform(seed, f"{scope}/{n}", keeps.numel()).view(keeps.shape) for n, keeps in mask.items()}
     if scope == "filter":
         return {name: _shuffled_rows(keeps, places[name]) for name, keeps in mask.items()}

@@ -61,7 +61,7 @@ def _prune_together(
 ) -> Mask:
     remaining = [int(keeps.count_nonzero()) for keeps in mask.values()]
     if not 0 <= count <= sum(remaining):
-        raise ConfigError(f"{count} weights cannot be pruned of the {sum(remaining)} in {', '.join(mask)}")
+        raise ConfigError(f"{count} weights cannot be pruned of the {sum(remaining)} in {', '.join(mask)}; give fewer")
     if count == 0:
         return {name: keeps.clone() for name, keeps in mask.items()}
     ranked = [scores[name].detach().cpu().masked_select(keeps.cpu()) for name, keeps in mask.items()]

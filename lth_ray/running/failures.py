@@ -7,7 +7,7 @@ from lth_ray.config import ConfigError
 from lth_ray.store import StorageError
 
 
-class Failed(RuntimeError):  # noqa: N818
+class Failed(RuntimeError):
     """A task failed in a worker; the message is what `described` made of it."""
 
 

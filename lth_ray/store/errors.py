@@ -7,7 +7,7 @@ class StorageError(RuntimeError):
     """The storage cannot be used as asked: unwritable, full, unreachable, or not of a kind that is supported."""
 
 
-class MissingFile(StorageError):  # noqa: N818
+class MissingFile(StorageError):
     """A file that was asked for by its path is not in the store."""
 
     def __init__(self, path: str) -> None:
@@ -18,7 +18,7 @@ class MissingFile(StorageError):  # noqa: N818
         return f"the store has no file {self.path}"
 
 
-class DamagedFile(StorageError):  # noqa: N818
+class DamagedFile(StorageError):
     """A file is there but is not what was written: truncated, foreign, or with other bytes.
 
     path: relative to the store, as `Store.quarantine` takes it; why: one clause.

@@ -2,6 +2,10 @@
 
 A file of tensors whose bytes two writers could make differently has its content in its name. Nothing counts until a
 record (segments/, tables/) names it: records are the only points of commitment.
+
+segments/KEY.json, tables/KEY.json: records. states/TRAJECTORY/STEP-CONTENT[+optimizer].safetensors, STEP in 12 digits.
+masks/CONTENT.safetensors. checkpoints/KEY/STEP.safetensors: of unfinished segments. studies/STUDY/NAME: a study's own.
+damaged/PATH: what was set aside. Names that cannot be a path's raise StorageError.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ REMEDIES = {
     errno.EDQUOT: "the disk quota is used up: free some space or choose another --storage",
     errno.EROFS: "the file system is read-only: choose another --storage",
     errno.EACCES: "permission denied: choose a --storage that this user may write to",
-    errno.EPERM: "the file system has no hard links or forbids them, which publishing once needs: choose another",
+    errno.EPERM: "the file system lacks or forbids hard links, which publishing once needs: choose another --storage",
     errno.EOPNOTSUPP: "the file system has no hard links, which publishing once needs: choose another --storage",
     errno.ENOTDIR: "a part of this path is a file, not a folder: choose another --storage",
 }
@@ -119,7 +119,7 @@ class LocalFiles:
         try:
             yield
         except OSError as error:
-            remedy = REMEDIES.get(error.errno or 0, error.strerror or str(error))
+            remedy = REMEDIES.get(error.errno or 0) or f"{error.strerror or error}: mend it or choose another --storage"
             raise StorageError(f"cannot access {self._full(path)}: {remedy}") from error
 
 
@@ -144,7 +144,7 @@ def _make_folder(folder: Path) -> None:
 def _raise_unless_gone(error: OSError) -> None:
     """A folder that cannot be read must not pass for an empty one: what it names would be collected."""
     if not isinstance(error, FileNotFoundError):
-        raise StorageError(f"cannot list {error.filename}: {error.strerror}") from error
+        raise StorageError(f"cannot list {error.filename}: {error.strerror}; mend that first") from error
 
 
 def _sync_folder(folder: Path) -> None:

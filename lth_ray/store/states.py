@@ -18,7 +18,7 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 
 @dataclass(frozen=True)
 class State:
-    """A network at a step. content is that of `model` alone, with or without an optimizer's state beside it."""
+    """A network at a step. optimizer: its state_dict, if kept. content: of `model` alone, whatever is beside it."""
 
     model: Tensors
     optimizer: dict[str, Any] | None

@@ -10,13 +10,13 @@ from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicates import Replicates, replicate, train_together
-from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, State, masked_start, train_segment
+from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, masked_start, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
 
 __all__ = [
     "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
-    "Start", "State", "Supermask", "Team", "TeamBroken", "backend_of", "capture", "environment", "evaluate", "fuse",
+    "Start", "Supermask", "Team", "TeamBroken", "backend_of", "capture", "environment", "evaluate", "fuse",
     "masked_start", "replicate", "supermask_state", "train", "train_segment",
     "train_segments_together", "train_together",
 ]  # fmt: skip

@@ -85,7 +85,7 @@ class Captured:
         """What is captured."""
         inputs, labels = self.feed.batch()
         loss, _ = self.loss_of((inputs[0], labels[0]))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         update(self.run, self.optimizer)
         self.run.loss_sum += loss.detach()
 
@@ -114,7 +114,7 @@ def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.de
     if device.type != "cuda":
         return step
     with torch.cuda.device(device):
-        main, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        main, side = torch.cuda.current_stream(), torch.cuda.Stream()
         side.wait_stream(main)
         with torch.cuda.stream(side):
             rehearse(step, state)

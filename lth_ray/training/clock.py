@@ -38,6 +38,7 @@ class Clock:
         self.step: int | None = None  # where training is, for those who look on; None before it has begun
 
     def join(self, team: Team, device: torch.device) -> "Clock":
+        """Itself, from now on the clock of one of `team`, whose exchanges go through `device`."""
         self.team, self.device = team, device
         return self
 
@@ -53,6 +54,7 @@ class Clock:
         return sys.maxsize if self.every_steps is None else max(1, self.first + self.every_steps - step)
 
     def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be taken at `step`. In a team a collective: all ask at every step."""
         self.step = step
         if self.team.size == 1:
             return self._own(step)

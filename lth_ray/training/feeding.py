@@ -12,9 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lth_ray.data import Batches, Normalisation, Split, TrainingBatches
-
-Batch = tuple[Tensor, Tensor]
+from lth_ray.data import Batch, Batches, Normalisation, Split, TrainingBatches
 
 
 class Feed(Protocol):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lth_ray.data import Batch
 from lth_ray.training.team import Team
 
-Batch = tuple[Tensor, Tensor]
 Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its number in the batch) -> its mean loss
 
 
@@ -68,7 +68,7 @@ class Gradients:
         """
         if self.alone:
             loss, metrics = losses(share, 0)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss.detach(), metrics
         self.flat.zero_()
         for parameter, view in self.views:
@@ -81,7 +81,7 @@ class Gradients:
             _set(self.counters, counted)
             loss, metrics = losses(group, number)
             loss = loss * (self.group / self.batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             self.flat[-1] += loss.detach()
             for buffer, total in self.statistics:
                 total += buffer

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.data import Dataset, evaluation_batches
+from lth_ray.pruning import Mask
 from lth_ray.training.clock import Clock
-from lth_ray.training.loop import Mask
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicates import Replicates, replicate, train_together
 from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, measured_splits, note, stops

@@ -1,4 +1,4 @@
-"""The training loop. Every weight that lth_ray trains is trained here."""
+"""The training loop. Every weight of lth_ray's is trained here, or with others in lth_ray.training.replicates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from lth_ray import probes
-from lth_ray.data import TrainingBatches
+from lth_ray.data import Batch, TrainingBatches
+from lth_ray.pruning import Mask
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused
 from lth_ray.training.fused_graph import fused_graph
-from lth_ray.training.gradients import Batch, Gradients, Losses
+from lth_ray.training.gradients import Gradients, Losses
 from lth_ray.training.loss import precision_context, training_step
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -23,7 +24,6 @@ from lth_ray.training.team import ALONE, Team
 if TYPE_CHECKING:
     from lth_ray.training.captured import Captured
 
-Mask = dict[str, torch.Tensor]
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so that consecutive steps get distinct seeds
 GROUP_STRIDE = 0xD1B54A32D192ED03  # odd as well: the groups of a step
 

@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 
 from lth_ray.config import Train
+from lth_ray.data import Batch
 from lth_ray.training.averages import averaged
 from lth_ray.training.team import ALONE, Team
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 Step = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, dict[str, Any]]]
 
 
 def training_step(train: Train) -> Step:
     """fn(model, batch) -> (mean loss, metrics): the study's own, else the cross entropy with label smoothing."""
-    if train.step is not None or train.loss is not None:
-        own: Step = train.step or train.loss  # type: ignore[assignment]
+    own = train.loss if train.step is None else train.step
+    if own is not None:
         return own
 
     def cross_entropy(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:

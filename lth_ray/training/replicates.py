@@ -18,17 +18,17 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from lth_ray import probes
 from lth_ray.config import ConfigError
+from lth_ray.data import Batch
+from lth_ray.store import Tensors
 from lth_ray.training.backends import UPDATES
 from lth_ray.training.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.clock import Clock
-from lth_ray.training.feeding import Batch, Feed, feed
+from lth_ray.training.feeding import Feed, feed
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import Evaluation, precision_context
 from lth_ray.training.optimizers import begin_state, build_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
-
-State = dict[str, Tensor]
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Replicates:
     """
 
     runs: Sequence[Run]
-    parameters: State
-    buffers: State
+    parameters: Tensors
+    buffers: Tensors
     kept: list[tuple[Tensor, Tensor]]
     loss_sums: Tensor
     rate: Tensor
@@ -85,7 +85,7 @@ class Replicates:
     def take_step(self) -> None:
         """What is captured: a step of every run."""
         losses = vmap(self._loss)(self.parameters, self.buffers, *self.feed.batch())
-        losses.sum().backward()  # type: ignore[no-untyped-call]  # no run's loss depends on another's weights
+        losses.sum().backward()  # no run's loss depends on another's weights
         masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
         if masked:
             torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
@@ -116,12 +116,12 @@ class Replicates:
         found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
         return found
 
-    def _logits(self, parameters: State, buffers: State, inputs: Tensor) -> Tensor:
+    def _logits(self, parameters: Tensors, buffers: Tensors, inputs: Tensor) -> Tensor:
         with precision_context(self.recipe.train.precision, inputs.device):
             logits: Tensor = functional_call(self.runs[0].model, (parameters, buffers), (inputs,))
         return logits
 
-    def _loss(self, parameters: State, buffers: State, inputs: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, parameters: Tensors, buffers: Tensors, inputs: Tensor, labels: Tensor) -> Tensor:
         """Of one run. Running statistics of batch norm are changed in place."""
         with precision_context(self.recipe.train.precision, inputs.device):
             logits = self._logits(parameters, buffers, inputs)
@@ -251,5 +251,7 @@ def _stacked(name: str, values: list[Tensor]) -> Tensor:
     if name != "step":
         return torch.stack(values)
     if len({float(value) for value in values}) > 1:
-        raise ConfigError("runs whose optimizers have taken different numbers of steps are not trained together")
+        raise ConfigError(
+            "runs whose optimizers have taken different numbers of steps are not trained together; train each by itself"
+        )
     return values[0].clone()

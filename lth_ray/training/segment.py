@@ -10,11 +10,13 @@ import torch
 
 from lth_ray.config import subseed
 from lth_ray.data import AnySplit, Dataset, Normalisation, Split, evaluation_batches, training_batches
+from lth_ray.pruning import Mask
+from lth_ray.store import Tensors
 from lth_ray.training import averages
 from lth_ray.training.captured import capture
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused, fuse
-from lth_ray.training.loop import Mask, Run, seed_dropout, train
+from lth_ray.training.loop import Run, seed_dropout, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -22,7 +24,6 @@ from lth_ray.training.supermask import Supermask
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
-State = dict[str, torch.Tensor]
 Journal = dict[str, list[Any]]
 COLUMNS = (
     "step", "epoch", "lr", "train_loss", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy",
@@ -46,7 +47,7 @@ class Start:
     """
 
     step: int
-    model: State
+    model: Tensors
     optimizer: dict[str, Any] | None = None
     journal: Journal = field(default_factory=dict)
     loss_sum: float = 0.0
@@ -117,7 +118,7 @@ def train_segment(
 
 
 def stops(steps: Set[int], at: int, first: int, last: int) -> list[int]:
-    """Those of `steps` that a segment from `first` to `last` still comes to, being at step `at`."""
+    """Those of `steps` that a segment from `first` to `last` still comes to from step `at`; all, if it has no step."""
     return sorted(step for step in steps if at < step <= last or first == last)
 
 
@@ -147,7 +148,7 @@ def begin(
     return run
 
 
-def masked_start(model: torch.nn.Module, state: State, mask: Mask | None, frozen: bool = False) -> None:
+def masked_start(model: torch.nn.Module, state: Tensors, mask: Mask | None, frozen: bool = False) -> None:
     """Loads `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in `state`."""
     model.load_state_dict(state)
     if mask and not frozen:

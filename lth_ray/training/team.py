@@ -17,7 +17,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class TeamBroken(RuntimeError):  # noqa: N818
+class TeamBroken(RuntimeError):
     """An exchange failed: another process of the team, its host or the network between them is gone."""
 
 

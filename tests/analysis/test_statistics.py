@@ -1,3 +1,5 @@
+"""Intervals, paired tests and verdicts, against published values and scipy."""
+
 import math
 
 import pytest

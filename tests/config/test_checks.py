@@ -235,7 +235,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
-    declared = {(cls.__name__.lower(), f.name) for cls in ours if cls is not Length for f in fields(cls)}  # type: ignore[arg-type]
+    declared = {(cls.__name__.lower(), f.name) for cls in ours if cls is not Length for f in fields(cls)}
     assert declared - tried - alike == set()
 
 
@@ -287,7 +287,7 @@ def test_a_missing_field_is_named(make: Callable[[], Any], name: str) -> None:
     "config", [model(), data(), train(), prune(), rewind(), study(), Subseeds(), Launch(), steps(3)]
 )
 def test_configs_are_frozen(config: Config) -> None:
-    name = fields(config)[0].name  # type: ignore[arg-type]
+    name = fields(config)[0].name
     with pytest.raises(FrozenInstanceError):
         setattr(config, name, getattr(config, name))
 

@@ -1,4 +1,4 @@
-"""A study as JSON and back."""
+"""A study as JSON and back, and what two of them differ in."""
 
 import functools
 import json
@@ -20,6 +20,7 @@ from lth_ray.config import (
     Subseeds,
     Train,
     declaration,
+    differences,
     epochs,
     meaning,
     restore,
@@ -83,3 +84,15 @@ def test_what_cannot_be_recorded(value: Any) -> None:
 def test_an_unknown_kind() -> None:
     with pytest.raises(ConfigError, match="a Wormhole is recorded"):
         restore({"kind": "Wormhole"})
+
+
+def test_differences() -> None:
+    before = {"a": 1, "b": {"c": [1, 2], "d": None}, "only": 3}
+    after = {"a": 1, "b": {"c": [1, 3], "d": {"e": 1}}, "new": 4}
+    assert differences(before, after) == {
+        "b.c": ([1, 2], [1, 3]),
+        "b.d": (None, {"e": 1}),
+        "new": (None, 4),
+        "only": (3, None),
+    }
+    assert differences(before, before) == {}

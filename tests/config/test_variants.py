@@ -8,13 +8,11 @@ from lth_ray.config import (
     ConfigError,
     Data,
     Launch,
-    Length,
     Model,
     Prune,
     Rewind,
     Study,
     Train,
-    differences,
     epochs,
     launched,
     parse,
@@ -182,16 +180,3 @@ def test_an_assignment_without_a_field(text: str) -> None:
         launched(study(), Launch(set=[text]))
     with pytest.raises(ConfigError, match=r"--sweep .*write field=value"):
         launched(study(), Launch(sweep=[text]))
-
-
-def test_differences() -> None:
-    before = {"a": 1, "b": {"c": [1, 2], "d": None}, "only": 3}
-    after = {"a": 1, "b": {"c": [1, 3], "d": {"e": 1}}, "new": 4}
-    assert differences(before, after) == {
-        "b.c": ([1, 2], [1, 3]),
-        "b.d": (None, {"e": 1}),
-        "new": (None, 4),
-        "only": (3, None),
-    }
-    assert differences(before, before) == {}
-    assert isinstance(parse("steps(1)"), Length)

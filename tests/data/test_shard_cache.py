@@ -194,34 +194,21 @@ def test_a_set_is_read_through_the_cache(photo_folder, pack, tmp_path: Path, mon
     assert isinstance(found.files, LocalFiles)
 
 
-def test_a_set_on_s3(photo_folder, pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_on_s3(s3_bucket: str, photo_folder, pack, tmp_path: Path) -> None:
     """Packed straight into a bucket, and read through a cache nobody asked for."""
-    pytest.importorskip("boto3", reason="the s3 extra is not installed")
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    server = server_module.ThreadedMotoServer(port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, value)
-        import boto3
-
-        boto3.session.Session().client("s3").create_bucket(Bucket="sets")
-        source, uri = photo_folder(tmp_path / "source"), "s3://sets/small"
-        packing, files = plan_packing(source, Options()), open_files(uri)
-        finish(packing, {piece.name: pack_piece(piece, files) for piece in packing.pieces}, files, skip_corrupt=False)
-        assert sorted(entry.path for entry in files.entries("")) == [
-            "manifest.json", "test-00000.arrow", "train-00000.arrow",
-        ]  # fmt: skip
-        far, near = (Data(f"packed:{place}", batch_size=4, validation=0) for place in (uri, tmp_path / "near"))
-        pack(source, tmp_path / "near", shard_bytes=128 * 10**6)
-        assert identify(far) == identify(near)
-        batches = [training_batches(load(config), config, 1, 2).batch(1)[0] for config in (far, near)]
-        assert torch.equal(*batches)
-        with pytest.raises(MissingDataset, match=r"packed:s3://sets/none': no manifest.json in s3://sets/none; pack"):
-            identify(Data("packed:s3://sets/none", batch_size=4, validation=0))
-    finally:
-        server.stop()
+    source, uri = photo_folder(tmp_path / "source"), f"{s3_bucket}/sets/small"
+    packing, files = plan_packing(source, Options()), open_files(uri)
+    finish(packing, {piece.name: pack_piece(piece, files) for piece in packing.pieces}, files, skip_corrupt=False)
+    assert sorted(entry.path for entry in files.entries("")) == [
+        "manifest.json",
+        "test-00000.arrow",
+        "train-00000.arrow",
+    ]
+    far, near = (Data(f"packed:{place}", batch_size=4, validation=0) for place in (uri, tmp_path / "near"))
+    pack(source, tmp_path / "near", shard_bytes=128 * 10**6)
+    assert identify(far) == identify(near)
+    batches = [training_batches(load(config), config, 1, 2).batch(1)[0] for config in (far, near)]
+    assert torch.equal(*batches)
+    nothing = f"{s3_bucket}/sets/none"
+    with pytest.raises(MissingDataset, match=f"packed:{nothing}': no manifest.json in {nothing}; pack"):
+        identify(Data(f"packed:{nothing}", batch_size=4, validation=0))

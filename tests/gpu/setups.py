@@ -9,10 +9,10 @@ import torch
 from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Dataset, Identity, Split
+from lth_ray.pruning import Mask
 from lth_ray.training import Pause, Recipe, Run, Seeds, Start, train_segment
 from tests.doubled import InDouble
 
-Mask = dict[str, torch.Tensor]
 MEAN, STD = 0.5, 0.25
 TRAIN, TEST = 512, 256
 OPTIMIZERS: dict[str, dict[str, Any]] = {

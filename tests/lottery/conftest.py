@@ -27,7 +27,7 @@ BASE = Study(
 )
 
 
-class Interruption(Exception):  # noqa: N818
+class Interruption(Exception):
     """Stands for a kill."""
 
 

@@ -98,7 +98,7 @@ def test_what_another_run_published_meanwhile_is_not_trained_again(lab: Any) -> 
     assert lab.run(study).contents == lab.whole(study).contents
 
 
-def test_branch_is_an_abstract_base_with_an_entry_for_each_kind() -> None:
+def test_every_kind_of_branch_has_an_entry() -> None:
     from lth_ray.lottery.branches import BRANCHES
 
     assert set(BRANCHES) == {kind for kind in Branch.__subclasses__() if kind.__module__.startswith("lth_ray.")}

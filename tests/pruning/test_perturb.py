@@ -241,7 +241,7 @@ def test_weights_keep_their_type():
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_what_is_needed_is_asked_for_and_is_enough(weights, signs, pruned, noise):
     options = {"weights": weights, "signs": signs, "pruned": pruned, "noise": noise}
-    needed = pruning.needs_of(**options)
+    needed = pruning.needs_of(Perturbation(**options))
     states = {"initial": INITIAL, "final": FINAL}
     pruning.perturb(STATE, MASK, **options, **{name: states[name] for name in needed})
     for missing in needed:

@@ -4,20 +4,13 @@ import importlib
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lth_ray import probes
 from lth_ray.store import Store
-
-S3_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
 
 
 @pytest.fixture
@@ -38,24 +31,6 @@ def fork() -> Callable[..., int]:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     return run
-
-
-@pytest.fixture(scope="session")
-def s3_bucket() -> Iterator[str]:
-    """The URI of a bucket on a moto server of our own, with the environment set so that boto3 finds it."""
-    pytest.importorskip("boto3", reason="the s3 extra is not installed")
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    import boto3
-
-    server = server_module.ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {**S3_ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
-            environment.setenv(name, value)
-        boto3.session.Session().client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="lth")
-        yield "s3://lth"
-    server.stop()
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from lth_ray.store import LiveRun, Store, live, live_runs
+from lth_ray.store import StorageError, Store, live, live_runs
 
 RUNNER = """
 import sys, time
@@ -59,9 +60,7 @@ def test_a_reused_pid_is_not_the_run(local_store: Store) -> None:
         assert live_runs(local_store) == [run]
 
 
-def test_the_marker_is_renewed_and_a_failing_renewal_is_a_warning(
-    local_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_marker_is_renewed(local_store: Store) -> None:
     def heartbeat() -> float:
         (run,) = live_runs(local_store)
         return run.heartbeat
@@ -71,7 +70,21 @@ def test_the_marker_is_renewed_and_a_failing_renewal_is_a_warning(
         while heartbeat() == run.heartbeat and time.monotonic() < deadline:
             time.sleep(0.01)
         assert heartbeat() > run.heartbeat
-    assert isinstance(run, LiveRun)
+
+
+def test_a_failing_renewal_is_a_warning(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = threading.Semaphore(0)
+
+    def fails(*_: object) -> None:
+        tried.release()
+        raise StorageError("the disk is full")
+
+    expected = pytest.warns(UserWarning, match="the live marker was not renewed: the disk is full")
+    with expected, live(local_store, "s", "a", beat_s=0.01) as run:
+        monkeypatch.setattr(Store, "put_study", fails)
+        assert all(tried.acquire(timeout=10) for _ in range(2))  # it goes on trying
+        assert live_runs(local_store) == [run]
+    assert live_runs(local_store) == []
 
 
 def test_damaged_markers_are_passed_over(local_store: Store) -> None:

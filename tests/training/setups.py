@@ -10,10 +10,10 @@ from torch import nn
 
 from lth_ray import models
 from lth_ray.data import Dataset
+from lth_ray.pruning import Mask
 from lth_ray.training import Pause, Recipe, Seeds, Start, train_segment
 
 SEEDS = Seeds(order=11, augmentation=12, dropout=13)
-Mask = dict[str, torch.Tensor]
 
 
 class SmallNet(nn.Module):

@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from lth_ray.config import Train, steps
-from lth_ray.data import Split, evaluation_batches
+from lth_ray.data import Batch, Split, evaluation_batches
 from lth_ray.training import COLUMNS, Clock, Evaluation, Pause, evaluate
 from tests.training.setups import Setting, everything, restart
 
 Make = Callable[..., Setting]
 TRAIN = Train(steps(1), lr=0.1)
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def plain(model: torch.nn.Module, split: Split, mean: float, std: float) -> tuple[float, float]:

@@ -225,7 +225,7 @@ def test_recipes_that_cannot_be_stacked(message: str, given: dict[str, Any]) -> 
 
 def test_networks_that_draw_are_refused() -> None:
     runs = some(1, model="conv2_2")
-    runs[0].recipe = replace(recipe_of("conv2_2", {"dropout": 0.5}))
+    runs[0].recipe = recipe_of("conv2_2", {"dropout": 0.5})
     with pytest.raises(ConfigError, match=r"Model\.options\['dropout'\] = 0\.5"):
         replicate(runs)
 

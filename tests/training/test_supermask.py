@@ -10,6 +10,7 @@ from torch import nn
 
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, SupermaskRule
+from lth_ray.pruning import Mask
 from lth_ray.store.codec import decode, encode
 from lth_ray.training import Supermask, supermask_state
 from tests.training.setups import SmallNet, bits, half_mask
@@ -18,7 +19,6 @@ BERNOULLI = SupermaskRule("bernoulli")
 EDGE_POPUP = SupermaskRule("edge_popup")
 GOLDEN_SCORES = [0.0418866, -0.0902641, -0.1119719]  # moving one moves every edge-popup result
 RULES = {"bernoulli": BERNOULLI, "edge-popup": EDGE_POPUP}
-Mask = dict[str, torch.Tensor]
 
 
 class OneLayer(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 from lth_ray.config import Branch
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.sources import Copied
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Host:
     @property
     def id(self) -> str:
         return "/".join(part for part in (f"{self.lineage.id}/round{self.number}", self.above) if part)
+
+    @property
+    def mask(self) -> Copied | None:
+        """Its mask, as that of a training which takes it over; None where it is dense."""
+        return Copied(self.segment.key) if self.segment.mask is not None else None
 
 
 @dataclass(frozen=True)

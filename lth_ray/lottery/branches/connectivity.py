@@ -7,7 +7,7 @@ from itertools import combinations
 from lth_ray.config import Barrier, ConfigError, Length, Stability, subseed
 from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.derivation import Segment, Table
-from lth_ray.lottery.sources import Copied, MaskSource, Snapshot, StartSource
+from lth_ray.lottery.sources import Snapshot, StartSource
 from lth_ray.training import Seeds
 
 
@@ -66,7 +66,7 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
         start = lineage.rewound  # with the optimizer's state where tickets are restored with it
     # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
     return [
-        Child(f"copies{step}/{i}", replace(ticket, start=start, mask=_mask(ticket), seeds=_noise(host, i), first=step))
+        Child(f"copies{step}/{i}", replace(ticket, start=start, mask=host.mask, seeds=_noise(host, i), first=step))
         for i in range(count)
     ]
 
@@ -77,8 +77,8 @@ def _independent(host: Host, count: int) -> list[Child]:
         Child(
             f"own_copies/{i}",
             replace(
-                host.lineage.dense, recipe=host.segment.recipe, start=host.lineage.initial(_of(host, "init", i)),
-                mask=_mask(host.segment), seeds=_noise(host, i), last=host.segment.recipe.total_steps,
+                host.lineage.dense, recipe=host.segment.recipe, start=host.lineage.initial(_subseed(host, "init", i)),
+                mask=host.mask, seeds=_noise(host, i), last=host.segment.recipe.total_steps,
             ),
         )
         for i in range(count)
@@ -87,15 +87,12 @@ def _independent(host: Host, count: int) -> list[Child]:
 
 def _noise(host: Host, i: int) -> Seeds:
     """Of copy i; the same for every branch and round, so that what differs between tickets is not the noise."""
-    return Seeds(*(_of(host, name, i) for name in ("order", "augmentation", "dropout")))
+    return Seeds(*(_subseed(host, name, i) for name in ("order", "augmentation", "dropout")))
 
 
-def _of(host: Host, name: str, i: int) -> int:
+def _subseed(host: Host, name: str, i: int) -> int:
+    """Of copy i, for one use."""
     return subseed(host.lineage.variant.seed, "copy", name, i)
-
-
-def _mask(ticket: Segment) -> MaskSource | None:
-    return Copied(ticket.key) if ticket.mask is not None else None
 
 
 def _trainings(pair: Iterable[Child]) -> tuple[tuple[str, Segment], ...]:

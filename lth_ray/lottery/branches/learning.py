@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from lth_ray.config import ConfigError, Supermask, SupermaskRule, field_table, nearest, subseed
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Learned, Segment
-from lth_ray.lottery.sources import Copied, weights_of
+from lth_ray.lottery.sources import weights_of
 
 
 def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
@@ -20,9 +20,8 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     rule = SupermaskRule(**{f.name: getattr(branch, f.name) for f in fields(SupermaskRule)})
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
     start = lineage.rewound if ticket.key == lineage.dense.key else ticket.start
-    mask = Copied(ticket.key) if ticket.mask is not None else None
     seeds = replace(lineage.seeds, dropout=subseed(seed, "dropout"))  # which masks are drawn, too
     return replace(
-        lineage.dense, recipe=recipe, start=weights_of(start), mask=mask, seeds=seeds, last=recipe.total_steps,
+        lineage.dense, recipe=recipe, start=weights_of(start), mask=host.mask, seeds=seeds, last=recipe.total_steps,
         learned=Learned(rule, prunable, seed),
     )  # fmt: skip

@@ -25,7 +25,8 @@ def _from_dense(host: Host, point: Length) -> Segment:
     step = lineage.recipe.steps(point)
     if step > lineage.recipe.total_steps:
         raise ConfigError(
-            f"Perturb.at = {point}: step {step} lies beyond the end of training, step {lineage.recipe.total_steps}"
+            f"Perturb.at = {point}: step {step} lies beyond the end of training, step {lineage.recipe.total_steps}; "
+            "give an earlier one"
         )
     return replace(host.segment, start=Snapshot(lineage.dense.trajectory, step), first=step)
 
@@ -50,13 +51,14 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
         base = Snapshot(ticket.trajectory, 0)
     if recipe.identity.num_classes != host.lineage.recipe.identity.num_classes:
         base = Transplanted(base, replace(host.lineage.drawn, data_identity=recipe.identity.digest))
-    mask = Copied(ticket.key) if ticket.mask is not None else None
     return replace(
-        host.lineage.dense, recipe=recipe, start=base, mask=mask, last=recipe.total_steps, frozen=ticket.frozen
+        host.lineage.dense, recipe=recipe, start=base, mask=host.mask, last=recipe.total_steps, frozen=ticket.frozen
     )
 
 
 def _check_same_images(given: Recipe, other: Recipe) -> None:
     ours, theirs = given.identity.input_shape, other.identity.input_shape
     if ours != theirs:
-        raise ConfigError(f"Transfer.changes: images of shape {theirs} do not fit a network made for {ours}")
+        raise ConfigError(
+            f"Transfer.changes: images of shape {theirs} do not fit a network made for {ours}; give data of that shape"
+        )
