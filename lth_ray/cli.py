@@ -117,7 +117,7 @@ for command in COMMANDS:
 @STORAGE
 @click.option("--against", type=click.Choice(["paper"]), help="Print ours beside what the papers report.")
 def report(name: str, storage: str, against: str | None) -> None:
-    """Makes the tables and figures of study NAME again, complete or not."""
+    """Makes the page, tables and figures of study NAME again, complete or not."""
     from lth_ray.running import history, reporting
     from lth_ray.running.results import Results
 

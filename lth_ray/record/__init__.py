@@ -1,12 +1,14 @@
 """The record: MLflow runs, Parquet tables, figures and a report, all made from the store.
 
-Importing it imports neither MLflow nor matplotlib nor pandas.
+Importing it imports neither MLflow nor matplotlib nor pandas. The figures are in lth_ray.record.figures.
 """
 
 from lth_ray.record.comparisons import comparisons
 from lth_ray.record.destination import Destination, destination
-from lth_ray.record.figures import accuracy_figure
+from lth_ray.record.listing import Listing, in_latex, in_markdown
+from lth_ray.record.long_tables import curves, densities, paths, weights
 from lth_ray.record.paper import against_paper
+from lth_ray.record.paper_table import density_heading, paper_listings, rounds_shown
 from lth_ray.record.paper_words import paper_tables
 from lth_ray.record.report import Report, report
 from lth_ray.record.shipper import RecordError, Shipper, replay
@@ -14,10 +16,11 @@ from lth_ray.record.summary import summary
 from lth_ray.record.tables import write_tables
 from lth_ray.record.targets import groups, targets_of
 from lth_ray.record.verdicts import comparisons_table
-from lth_ray.record.wording import labels, render, to_markdown
+from lth_ray.record.wording import labels, render, summary_listing
 
 __all__ = [
-    "Destination", "RecordError", "Report", "Shipper", "accuracy_figure", "against_paper", "comparisons",
-    "comparisons_table", "destination", "groups", "labels", "paper_tables", "render", "replay", "report", "summary",
-    "targets_of", "to_markdown", "write_tables",
+    "Destination", "Listing", "RecordError", "Report", "Shipper", "against_paper", "comparisons", "comparisons_table",
+    "curves", "densities", "density_heading", "destination", "groups", "in_latex", "in_markdown", "labels",
+    "paper_listings", "paper_tables", "paths", "render", "replay", "report", "rounds_shown", "summary",
+    "summary_listing", "targets_of", "weights", "write_tables",
 ]  # fmt: skip

@@ -1,18 +1,31 @@
-"""Every figure that a study's results allow, written beside its tables."""
+"""Every figure that a study's results allow, written beside its tables; what has not changed is not drawn again."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Plan
-from lth_ray.record.connectivity_figures import instability_figure, paths_figure
-from lth_ray.record.figures import accuracy_figure
-from lth_ray.record.page import write_figure
-from lth_ray.record.retraining_figure import retraining_figure
-from lth_ray.record.stability_figure import stability_figure
+from lth_ray.record.figures import (
+    accuracy_figure,
+    curves_figure,
+    densities_figure,
+    heat_map_figure,
+    instability_figure,
+    movement_figure,
+    overlap_figure,
+    paths_figure,
+    retraining_figure,
+    stability_figure,
+    surviving_figure,
+)
+from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
+from lth_ray.record.long_tables import curves, densities, paths, weights
 from lth_ray.record.subnetworks import measures
 from lth_ray.record.targets import Target
-from lth_ray.record.weights_figures import densities_figure, movement_figure, overlap_figure, surviving_figure
 from lth_ray.store import Store
 
 if TYPE_CHECKING:
@@ -28,29 +41,27 @@ class Picture:
 
     name: str
     alt: str
-    paths: tuple[str, ...]
+    paths: tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a study's figures are drawn from. frame: the summary."""
+    """What a study's figures are drawn from. summary: of the rows."""
 
     plan: Plan
     store: Store
     tickets: Sequence[Row]
     branches: Sequence[Row]
-    frame: "pandas.DataFrame"
+    summary: "pandas.DataFrame"
     targets: Sequence[Target]
 
-    def curves(self, key: str) -> dict[str, list[Any]] | None:
-        """Columns of a measured table."""
-        record = self.store.table(key)
-        return record.get("columns") if record else None
+    @cached_property
+    def ticket_frame(self) -> "pandas.DataFrame":
+        return _frame(self.tickets)
 
-    def densities(self, key: str) -> dict[str, float] | None:
-        """{layer: density} of a ticket."""
-        record = self.store.segment(key)
-        return record.get("layer_densities") if record else None
+    @cached_property
+    def branch_frame(self) -> "pandas.DataFrame":
+        return _frame(self.branches)
 
     @property
     def has_own_densities(self) -> bool:
@@ -58,34 +69,111 @@ class Found:
         is_global = any(lineage.prune.scope == "global" for lineage in self.plan.lineages)
         return is_global or any(measures(row, "weights") for row in self.branches)
 
+    def digest(self, *words: str) -> str:
+        """Of all that a figure shows: rows, whose keys and contents stand for what was measured with them, the papers'
+        numbers, words, and the code that draws."""
+        return f"sha256:{hashlib.sha256(json.dumps([self._rows, words, drawing_code()]).encode()).hexdigest()}"
+
+    @cached_property
+    def _rows(self) -> str:
+        rows = [self.tickets, self.branches, [vars(target) for target in self.targets]]
+        return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+
+
+def _frame(rows: Sequence[Row]) -> "pandas.DataFrame":
+    import pandas
+
+    return pandas.DataFrame(list(rows))
+
+
+@cache
+def drawing_code() -> str:
+    """A digest of the figures' own source: a figure that is drawn otherwise is drawn again."""
+    folder = files("lth_ray.record.figures")
+    sources = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".py"))
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A figure of the gallery. draw: (found, title, caption) -> figure; what has to be read for it is read then."""
+
+    name: str
+    alt: str
+    title: str
+    draw: Callable[..., "Figure | None"]
+
+
+def _of_summary(found: Found, title: str, caption: str) -> "Figure | None":
+    return None if found.summary.empty else accuracy_figure(found.summary, title, caption, found.targets)
+
+
+def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
+    if not found.has_own_densities:
+        return None
+    return densities_figure(densities(found.ticket_frame, found.store), title, caption)
+
+
+KINDS = (
+    Kind(
+        "accuracy", "Test accuracy and early-stop step against remaining weights", "",
+        _of_summary,
+    ),
+    Kind(
+        "curves", "Test accuracy over training, by density", "training curves",
+        lambda found, *words: curves_figure(curves(found.ticket_frame, found.store), *words),
+    ),
+    Kind(
+        "retraining", "Test accuracy of retraining methods against compression and search cost", "retraining",
+        lambda found, *words: retraining_figure(found.ticket_frame, *words),
+    ),
+    Kind(
+        "heat_map", "Accuracy and error barriers over a swept field and the rewind step", "rewind points",
+        lambda found, *words: heat_map_figure(_frame([*found.tickets, *found.branches]), *words),
+    ),
+    Kind(
+        "instability", "Error barrier against the step at which copies part", "linear mode connectivity",
+        lambda found, *words: instability_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "paths", "Error along the line between copies", "the line between copies",
+        lambda found, *words: paths_figure(paths(found.branch_frame, found.store), *words),
+    ),
+    Kind(
+        "stability", "Distances between trained networks", "stability",
+        lambda found, *words: stability_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "surviving", "Initial weights that survive, by layer", "surviving weights",
+        lambda found, *words: surviving_figure(weights(found.branch_frame, found.store), *words),
+    ),
+    Kind(
+        "movement", "Movement of kept and pruned weights", "movement of weights",
+        lambda found, *words: movement_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "densities", "Densities of layers", "densities of layers",
+        _of_layers,
+    ),
+    Kind(
+        "overlap", "Overlap of masks between seeds", "overlap of masks between seeds",
+        lambda found, *words: overlap_figure(found.branch_frame, *words),
+    ),
+)  # fmt: skip
+
 
 def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
-    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured."""
-    return [
-        Picture(figure_name, alt, write_figure(found.store, name, figure_name, figure))
-        for figure_name, alt, figure in _figures(found, name, caption) if figure is not None
-    ]  # fmt: skip
+    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another."""
+    drawn = (_picture(found, kind, name, caption) for kind in KINDS)
+    return [picture for picture in drawn if picture is not None]
 
 
-def _figures(found: Found, name: str, caption: str) -> Iterator[tuple[str, str, "Figure | None"]]:
-    """One after another, so that few are held at a time."""
-    tickets, branches = found.tickets, found.branches
-    accuracy = None if found.frame.empty else accuracy_figure(found.frame, name, caption, found.targets)
-    yield "accuracy", "Test accuracy and early-stop step against remaining weights", accuracy
-    title = f"{name}: search cost"
-    yield "retraining", "Test accuracy against search cost", retraining_figure(tickets, title, caption)
-    title = f"{name}: linear mode connectivity"
-    yield "instability", "Error barrier against spawn step", instability_figure(branches, title, caption)
-    title = f"{name}: the line between copies"
-    yield "paths", "Error along the line between copies", paths_figure(branches, found.curves, title, caption)
-    title = f"{name}: stability"
-    yield "stability", "Distances between trained networks", stability_figure(branches, title, caption)
-    title = f"{name}: surviving weights"
-    yield "surviving", "Surviving initial weights", surviving_figure(branches, found.curves, title, caption)
-    title = f"{name}: movement of weights"
-    yield "movement", "Movement of kept and pruned weights", movement_figure(branches, title, caption)
-    if found.has_own_densities:
-        title = f"{name}: densities of layers"
-        yield "densities", "Densities of layers", densities_figure(tickets, found.densities, title, caption)
-    title = f"{name}: overlap of masks between seeds"
-    yield "overlap", "Overlap of masks between seeds", overlap_figure(branches, title, caption)
+def _picture(found: Found, kind: Kind, name: str, caption: str) -> Picture | None:
+    title = f"{name}: {kind.title}" if kind.title else name
+    drawn_from = found.digest(title, caption)
+    if not is_drawn(found.store, name, kind.name, drawn_from):
+        figure = kind.draw(found, title, caption)
+        if figure is None:
+            return None
+        write_figure(found.store, name, kind.name, figure, drawn_from)
+    return Picture(kind.name, kind.alt, paths_of(name, kind.name))

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.listing import Listing
 from lth_ray.record.summary import is_there
-from lth_ray.record.wording import markdown_table
 
 if TYPE_CHECKING:
     import pandas
@@ -29,12 +29,12 @@ NOTE = (
 )
 
 
-def paper_markdown(frame: "pandas.DataFrame") -> str:
-    """The comparison as a Markdown table with a note; "" where nothing is comparable."""
+def paper_listing(frame: "pandas.DataFrame") -> Listing | None:
+    """The comparison with a note; None where nothing is comparable."""
     if frame.empty:
-        return ""
+        return None
     lines = [paper_line(line) for line in frame.to_dict("records")]
-    return f"{markdown_table(HEADINGS, lines, left=('what', 'theirs lies', 'source'))}\n{NOTE}\n"
+    return Listing("Against the papers", HEADINGS, lines, ("what", "theirs lies", "source"), NOTE)
 
 
 def paper_tables(frame: "pandas.DataFrame") -> "Group":

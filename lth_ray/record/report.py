@@ -1,4 +1,4 @@
-"""A study's report, from what is finished so far: tables, comparisons, figures and a page of Markdown beside them."""
+"""A study's report, from what is finished so far: tables, comparisons, figures, and the pages that show them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,28 +6,40 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
 from lth_ray.record.comparisons import comparisons, write_comparisons
-from lth_ray.record.gallery import Found, Picture, write_gallery
+from lth_ray.record.configuration import configured
+from lth_ray.record.environments import Environment, environments, versions
+from lth_ray.record.gallery import Found, write_gallery
+from lth_ray.record.html_page import Content, html_page
+from lth_ray.record.listing import Listing, in_latex, in_markdown
 from lth_ray.record.paper import against_paper
-from lth_ray.record.paper_words import paper_markdown
+from lth_ray.record.paper_table import paper_listings
+from lth_ray.record.paper_words import paper_listing
 from lth_ray.record.runs import name_of
 from lth_ray.record.summary import summary
 from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
 from lth_ray.record.targets import group_of, targets_of
-from lth_ray.record.transfers import transfers, transfers_markdown
-from lth_ray.record.verdicts import comparisons_markdown
-from lth_ray.record.wording import to_markdown
+from lth_ray.record.transfers import transfers, transfers_listing
+from lth_ray.record.verdicts import comparisons_listing, verdicts_listing
+from lth_ray.record.wording import summary_listing
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
     import pandas
 
 Row = Mapping[str, Any]
+NOTHING = "Nothing is finished yet."
+LEDGER = {
+    "trained_steps": "steps trained in this run", "seconds": "seconds that it took",
+    "unique_steps": "steps of the study", "reused_steps": "of them found in the storage",
+    "naive_steps": "steps without sharing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Report:
     """summary, comparisons, against: see the functions of these names (`against_paper`). group: of the papers' targets,
-    "" for a study that none is known of. figures, tables, page: paths in the store. markdown: the page."""
+    "" for a study that none is known of. Paths in the store: figures; tables, Parquet; page, HTML; texts, the tables in
+    Markdown and LaTeX. markdown: the text of the former."""
 
     summary: "pandas.DataFrame"
     comparisons: "pandas.DataFrame"
@@ -36,13 +48,18 @@ class Report:
     figures: tuple[str, ...]
     tables: tuple[str, ...]
     page: str
+    texts: tuple[str, ...]
     markdown: str
 
 
-def report(plan: Plan, store: Store, name: str | None = None, question: str = "") -> Report:
-    """Writes tables, figures and report.md to studies/NAME/ (by default the study's name), also of a study at work.
+def report(
+    plan: Plan, store: Store, name: str | None = None, question: str = "", ledger: Mapping[str, Any] | None = None
+) -> Report:
+    """Writes tables, figures and report.html, .md and .tex to studies/NAME/ (by default the study's name), also of a
+    study at work.
 
-    question: what the study asks, such as its script's docstring.
+    question: what the study asks, such as its script's docstring. ledger: of the run that has just been, as
+    Results.ledger() has it; without one the page states the planned steps.
     """
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
@@ -52,21 +69,29 @@ def report(plan: Plan, store: Store, name: str | None = None, question: str = ""
     group = group_of(plan.study.name, plan.study.against)
     targets = targets_of(group)
     against = against_paper(tickets, branches, targets)
-    about = caption(plan, store, [*tickets, *branches])
+    places = environments(store, {str(row["key"]) for row in [*tickets, *branches]})
+    about = caption(plan, places)
     tables = (*write_tables(store, name, tickets, branches), write_comparisons(store, name, compared))
     pictures = write_gallery(Found(plan, store, tickets, branches, frame, targets), name, about)
-    planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
-    done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
-    sections = {
-        "Over seeds": comparisons_markdown(compared),
-        "On other data": transfers_markdown(transfers(branches)),
-        "Against the papers": paper_markdown(against),
-    }
-    markdown = page(name, question, done, about, pictures, frame, sections, tickets)
-    path = study_path(name, "report.md")
-    store.put(path, markdown.encode())
+    printed = paper_listings(frame)
+    listings = [
+        verdicts_listing(compared), transfers_listing(transfers(branches)), paper_listing(against),
+        comparisons_listing(compared), summary_listing(frame) if len(frame) else None,
+    ]  # fmt: skip
+    content = Content(
+        name=name, question=question.strip(), progress=progress(plan, tickets, branches), printed=printed,
+        pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures],
+        listings=[listing for listing in listings if listing is not None],
+        configuration=configured(plan.study), cost=cost(plan, ledger), environments=places,
+        files=[path.rpartition("/")[2] for path in tables],
+    )  # fmt: skip
+    markdown = in_words(content, about)
+    texts = {"report.html": html_page(content), "report.md": markdown, "report.tex": "\n".join(map(in_latex, printed))}
+    for file, text in texts.items():
+        store.put(study_path(name, file), text.encode())
+    page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
-    return Report(frame, compared, against, group, figures, tables, path, markdown)
+    return Report(frame, compared, against, group, figures, tables, page, tuple(others), markdown)
 
 
 def fields_of(plan: Plan) -> list[str]:
@@ -76,32 +101,40 @@ def fields_of(plan: Plan) -> list[str]:
     return [name for name in found if name not in BRANCH_COLUMNS]
 
 
-def page(
-    name: str, question: str, done: str, about: str, pictures: Iterable[Picture], frame: "pandas.DataFrame",
-    sections: Mapping[str, str], tickets: Sequence[Row],
-) -> str:  # fmt: skip
-    """The report as Markdown. sections: {heading: text}, those with a text."""
-    shown = "".join(f"![{picture.alt}]({picture.paths[0].rpartition('/')[2]})\n\n" for picture in pictures)
-    table = to_markdown(frame) if len(frame) else "Nothing is finished yet.\n"
-    notes = (
-        "Test accuracy is that of the last step: mean ± half the width of the 95 % t-interval over runs. "
-        "The early-stop step is that of the least validation loss. n counts runs, and seeds where they are fewer.\n"
-    )
+def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:
+    """How much is finished, and what has diverged."""
+    planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
+    done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
     diverged = [f"{row['lineage']} round {row['round']}" for row in tickets if row["diverged_at"] is not None]
-    if diverged:
-        notes += f"\nDiverged, and in no mean: {', '.join(diverged)}.\n"
-    asked = f"{question.strip()}\n\n" if question.strip() else ""
-    more = "".join(f"\n## {heading}\n\n{text}" for heading, text in sections.items() if text)
-    return f"# {name}\n\n{asked}{done}\n\n{shown}{about.replace(chr(10), ' ')}\n\n{table}\n{notes}{more}"
+    return f"{done} Diverged, and in no mean: {', '.join(diverged)}." if diverged else done
 
 
-def caption(plan: Plan, store: Store, rows: Sequence[Row]) -> str:
+def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
+    """The ledger in words, or without one the steps that are planned."""
+    if ledger:
+        return {said: f"{ledger[name]:,}" for name, said in LEDGER.items() if name in ledger}
+    return {
+        "steps of the study": f"{plan.unique_steps:,}", "of them branches": f"{plan.branch_steps:,}",
+        "steps without sharing": f"{plan.naive_steps:,}",
+    }  # fmt: skip
+
+
+def in_words(content: Content, about: str) -> str:
+    """The report's tables as Markdown, the ones ready for a paper first."""
+    listings: list[Listing] = [*content.printed, *content.listings]
+    shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
+    asked = f"{content.question}\n\n" if content.question else ""
+    described_ = f"\n{about.replace(chr(10), ' ')}\n" if about else ""
+    return f"# {content.name}\n\n{asked}{content.progress}\n{described_}{shown}"
+
+
+def caption(plan: Plan, places: Sequence[Environment]) -> str:
     """What is drawn, of what, and what made it."""
-    if not rows:
+    if not places:
         return ""
-    devices = ", ".join(sorted({str(row["device"]) for row in rows}))
-    versions = _versions(store, {str(row["key"]) for row in rows})
-    return f"Mean of n runs in a band from minimum to maximum. {described(plan.lineages)}.\n{versions}; {devices}"
+    devices = ", ".join(sorted({place.device for place in places}))
+    drawn = f"Mean of n runs, bars and bands from minimum to maximum. {described(plan.lineages)}."
+    return f"{drawn}\n{versions(places)}; {devices}"
 
 
 def described(lineages: Sequence[Lineage]) -> str:
@@ -116,14 +149,3 @@ def described(lineages: Sequence[Lineage]) -> str:
 
 def _several(values: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(values))
-
-
-def _versions(store: Store, keys: Iterable[str]) -> str:
-    """The library versions behind the results, as recorded with them."""
-    found: dict[str, set[str]] = {}
-    for key in keys:
-        record = store.segment(key) or store.table(key)
-        packages = record["environment"].get("packages", {}) if record else {}
-        for package in ("lth_ray", "torch"):
-            found.setdefault(package, set()).add(packages.get(package, "unknown"))
-    return ", ".join(f"{package} {' or '.join(sorted(versions))}" for package, versions in found.items())

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import differences, interval, within_seeds
+from lth_ray.record.listing import Listing
 from lth_ray.record.subnetworks import measures, subnetwork
 from lth_ray.record.summary import COMMON, SERIES, is_there, series_of
 from lth_ray.record.tables import plain
-from lth_ray.record.wording import markdown_table, percent, points
+from lth_ray.record.wording import percent, points
 
 if TYPE_CHECKING:
     import pandas
@@ -40,18 +41,18 @@ def transfers(branches: Sequence[Row]) -> "pandas.DataFrame":
     return pandas.DataFrame([_line(groups, name) for name in groups], columns=[SERIES, *COMMON, *FOUND])
 
 
-def transfers_markdown(frame: "pandas.DataFrame") -> str:
-    """The transfers as a Markdown table with a note; "" where there are none."""
+def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
+    """The transfers with a note; None where there are none."""
     if frame.empty:
-        return ""
+        return None
     told = [name for name in (SERIES, "changes") if frame[name].nunique() > 1]
     lines = [_text(line, told) for line in frame.to_dict("records")]
     note = (
         "Every subnetwork was found on the study's own data and then trained on other data, from its rewound or from "
         "its trained weights. To a fresh start: its test accuracy minus that of the dense network trained on these "
-        "data from its initial weights, paired by seed; n counts seeds.\n"
+        "data from its initial weights, paired by seed; n counts seeds."
     )
-    return f"{markdown_table(HEADINGS, lines, left=HEADINGS[:2])}\n{note}"
+    return Listing("On other data", HEADINGS, lines, HEADINGS[:2], note)
 
 
 def _line(groups: Mapping[Group, Sequence[Row]], name: Group) -> dict[str, Any]:

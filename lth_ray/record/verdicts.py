@@ -6,22 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import CONFIDENCE, LEAST, LEVEL
 from lth_ray.record.comparisons import DENSE
+from lth_ray.record.listing import Listing
 from lth_ray.record.summary import is_there
-from lth_ray.record.wording import labels, markdown_table, percent, points
+from lth_ray.record.wording import labels, percent, points
 
 if TYPE_CHECKING:
     import pandas
     from rich.table import Table
 
 HEADINGS = ("subnetwork", "round", "remaining", "against", "difference", "min", "max", "verdict", "p", "n")
+BRIEF = ("subnetwork", "against", "n", "verdict, at weights remaining")
 
 
-def comparisons_markdown(frame: "pandas.DataFrame") -> str:
-    """The comparisons as a Markdown table with a note on how they were made; "" where there are none."""
+def comparisons_listing(frame: "pandas.DataFrame") -> Listing | None:
+    """Every comparison; None where there are none. The note is with the verdicts."""
     if frame.empty:
-        return ""
+        return None
     lines = [_text(line, label) for line, label in zip(frame.to_dict("records"), _labels(frame), strict=True)]
-    return f"{markdown_table(HEADINGS, lines, left=('subnetwork', 'against', 'verdict'))}\n{_note(frame)}\n"
+    return Listing("Every comparison", HEADINGS, lines, ("subnetwork", "against", "verdict"))
+
+
+def verdicts_listing(frame: "pandas.DataFrame") -> Listing | None:
+    """At which densities each verdict holds; None where nothing was compared."""
+    if frame.empty:
+        return None
+    return Listing("Verdicts", BRIEF, _brief(frame), (BRIEF[0], BRIEF[1], BRIEF[3]), _note(frame))
 
 
 def comparisons_table(frame: "pandas.DataFrame") -> "Table":
@@ -29,15 +38,22 @@ def comparisons_table(frame: "pandas.DataFrame") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    headings = "subnetwork", "against", "n", "verdict, at weights remaining"
-    table = Table(*headings, title=_title(frame), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(*BRIEF, title=_title(frame), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for line in _brief(frame):
+        table.add_row(*line)
+    return table
+
+
+def _brief(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
+    """A line under BRIEF for each kind of ticket and what it is compared with."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for label, line in zip(_labels(frame), frame.to_dict("records"), strict=True):
         groups.setdefault((label, line["against"]), []).append(line)
-    for (label, against), lines in groups.items():
-        n = sorted({line["n"] for line in lines})
-        table.add_row(label, against, "-".join(map(str, dict.fromkeys((n[0], n[-1])))), _where(lines))
-    return table
+    ns = {name: sorted({line["n"] for line in lines}) for name, lines in groups.items()}
+    return [
+        (*name, "-".join(map(str, dict.fromkeys((ns[name][0], ns[name][-1])))), _where(lines))
+        for name, lines in groups.items()
+    ]
 
 
 def verdict_of(line: Mapping[str, Any]) -> str:
@@ -84,8 +100,8 @@ def _text(line: Mapping[str, Any], label: str) -> tuple[str, ...]:
 def _note(frame: "pandas.DataFrame") -> str:
     return (
         "Differences in test accuracy are paired by seed, copies of a seed averaged first: mean ± half the "
-        f"{100 * CONFIDENCE:g} % t-interval. *matching*: a one-sided paired t test at the {100 * LEVEL:g} % level "
-        f"shows that the ticket is less than {points(_margin(frame))} worse than the dense network. *better*: shown to "
-        "be above the control, p by Holm's correction over this table. *not shown* is no proof of the contrary; under "
+        f"{100 * CONFIDENCE:g} % t-interval. Matching: a one-sided paired t test at the {100 * LEVEL:g} % level shows "
+        f"that the ticket is less than {points(_margin(frame))} worse than the dense network. Better: shown to be "
+        "above the control, p by Holm's correction over this table. Not shown is no proof of the contrary; under "
         f"{LEAST} seeds there is no verdict."
     )

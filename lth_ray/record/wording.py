@@ -1,8 +1,11 @@
 """A summary in words: its table for a terminal or a page, and what each kind of subnetwork is called."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.analysis.statistics import CONFIDENCE
+from lth_ray.record.listing import Listing
 from lth_ray.record.summary import COMMON
 from lth_ray.record.tables import plain
 
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
     import pandas
     from rich.table import Table
 
+LENGTH = re.compile(r"^(steps|epochs)\(([\d.]+)\)$")  # a swept length, as tickets() has it
 HEADINGS = ("subnetwork", "round", "remaining", "test accuracy", "min", "max", "early stop", "at early stop", "n")
 
 
@@ -18,15 +22,14 @@ def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
     return [_text(line, label) for line, label in zip(frame.to_dict("records"), labels(frame), strict=True)]
 
 
-def to_markdown(frame: "pandas.DataFrame") -> str:
-    """The summary as a Markdown table."""
-    return markdown_table(HEADINGS, text_lines(frame), left=HEADINGS[:1])
-
-
-def markdown_table(headings: Sequence[str], lines: Iterable[Sequence[str]], left: Sequence[str] = ()) -> str:
-    """A Markdown table; left: the headings of the columns that are not numbers."""
-    rule = ["---" if heading in left else "---:" for heading in headings]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [headings, rule, *lines])
+def summary_listing(frame: "pandas.DataFrame") -> Listing:
+    """Every line of the summary."""
+    note = (
+        f"Test accuracy is that of the last step: mean ± half the {100 * CONFIDENCE:g} % t-interval over runs, minimum "
+        "and maximum. The early-stop step is that of the least validation loss. n counts runs, and seeds where they "
+        "are fewer."
+    )
+    return Listing("Every round", HEADINGS, text_lines(frame), HEADINGS[:1], note)
 
 
 def render(frame: "pandas.DataFrame") -> "Table":
@@ -144,4 +147,10 @@ def _told(name: str, value: Any) -> str:
     """ "noise 0.5", "trained", "not trained" """
     if isinstance(value, bool):
         return name if value else f"not {name}"
-    return f"{name} {f'{value:g}' if isinstance(value, float) else plain(value)}"
+    return f"{name} {f'{value:g}' if isinstance(value, float) else length_said(plain(value))}"
+
+
+def length_said(text: str) -> str:
+    """ "200" of "steps(200)", "5 epochs" of "epochs(5)"; others as they are."""
+    found = LENGTH.match(text)
+    return text if found is None else found[2] if found[1] == "steps" else f"{found[2]} epochs"

@@ -79,7 +79,7 @@ def compared(summary: "pandas.DataFrame") -> Table:
     A cell is the mean test accuracy, below it half its 95 % t-interval and the mean early-stop step.
     """
     frame = summary.assign(label=record.labels(summary))
-    picked = _picked(frame.groupby("round").size())
+    picked = record.rounds_shown(frame, SHOWN_ROUNDS)
     n = sorted(set(frame["runs"]))
     table = Table(
         "weights remaining", title="test accuracy, %, and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
@@ -87,35 +87,12 @@ def compared(summary: "pandas.DataFrame") -> Table:
         padding=(0, 1, 0, 0),
     )  # fmt: skip
     for number in picked:
-        table.add_column(_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
+        table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
     for label, rows in frame.groupby("label", sort=False):
         lines = rows.set_index("round")
         cells = [_cell(lines.loc[number]) if number in lines.index else "" for number in picked]
         table.add_row(str(label), *cells, end_section=True)
     return table
-
-
-def _picked(counts: "pandas.Series") -> list[int]:
-    """The rounds that a screen shows, of {round: kinds of subnetwork}: those that most kinds have, then others."""
-    common = [number for number, n in counts.items() if n == counts.max()]
-    picked = {*_evenly(common, SHOWN_ROUNDS - 1), *([0] if 0 in counts else [])}
-    others = [number for number in counts.index if number not in picked]
-    return sorted(picked | set(_evenly(others, SHOWN_ROUNDS - len(picked)) if len(common) < SHOWN_ROUNDS else []))
-
-
-def _evenly(rounds: list[int], most: int) -> list[int]:
-    """At most so many, the last among them."""
-    if len(rounds) <= most:
-        return rounds
-    return [rounds[(i + 1) * len(rounds) // most - 1] for i in range(most)]
-
-
-def _heading(lines: "pandas.DataFrame") -> str:
-    """The density of a round, or its number where subnetworks differ in density."""
-    weights = lines["remaining_weights"]
-    if weights.max() > 1.02 * weights.min():
-        return f"round {lines['round'].iloc[0]}"
-    return f"{100 * weights.mean():.3g} %"
 
 
 def _cell(line: Any) -> str:
@@ -163,7 +140,7 @@ def print_report(results: Results, console: Console, question: str, against_pape
     """The tables, and where the page and the figures are."""
     store, plan = results.store, results.plan
     try:
-        report = record.report(plan, store, question=question)
+        report = record.report(plan, store, question=question, ledger=results.ledger())
     finally:  # what failed is said even where the report cannot be written for the same reason
         print_endings(results, console)
     if not report.summary.empty:
@@ -172,7 +149,7 @@ def print_report(results: Results, console: Console, question: str, against_pape
         console.print(record.comparisons_table(report.comparisons))
     if against_paper:
         print_against_paper(report, plan.study, console)
-    for path in (report.page, *report.figures, *report.tables):
+    for path in (report.page, *report.texts, *report.figures, *report.tables):
         console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
 
 

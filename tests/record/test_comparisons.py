@@ -9,12 +9,19 @@ from rich.console import Console
 from lth_ray.analysis.statistics import holm, p_above
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.comparisons import comparisons, write_comparisons
-from lth_ray.record.verdicts import comparisons_markdown, comparisons_table
+from lth_ray.record.listing import Listing, in_markdown
+from lth_ray.record.verdicts import comparisons_listing, comparisons_table, verdicts_listing
 from lth_ray.store import Store
 
 DENSE = [0.970, 0.975, 0.972]
 TICKETS = [0.971, 0.976, 0.972]  # + .001, .001, 0
 MASKS = [0.951, 0.950, 0.949]
+
+
+def written(listing: Callable[[Any], Listing | None], frame: Any) -> str:
+    found = listing(frame)
+    assert found is not None
+    return in_markdown(found)
 
 
 def row(seed: int, number: int, accuracy: float | None, branch: str = "", **fields: Any) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def test_under_three_seeds_there_is_no_verdict_in_any_of_its_forms() -> None:
     assert frame["matching_p"].isna().all()
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(comparisons_table(frame))
-    for text in (comparisons_markdown(frame), console.export_text()):
+    for text in (written(comparisons_listing, frame), console.export_text()):
         assert text.count("no verdict (n = 2)") == 2
         assert "| matching |" not in text
 
@@ -89,9 +96,11 @@ def test_arms_and_other_branches_are_not_mixed_up() -> None:
 def test_the_page_says_what_was_tested_and_the_screen_where_it_holds() -> None:
     tickets = [*rows_of(0, DENSE), *(r for n in (1, 2, 3) for r in rows_of(n, TICKETS)), *rows_of(4, MASKS)]
     frame = comparisons(tickets, [])
-    page = comparisons_markdown(frame)
+    page = written(comparisons_listing, frame)
     assert "| ticket | 1 | 80.00 % | dense | +0.07 pp ± 0.14 | 0.00 pp | +0.10 pp | matching | 0.0076 | 3 |" in page
-    assert "less than 0.20 pp worse" in page
+    brief = written(verdicts_listing, frame)
+    assert "| ticket | dense | 3 | matching at 80-51.2 %; not shown at 41 % |" in brief
+    assert "less than 0.20 pp worse" in brief
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(comparisons_table(frame))
     assert "matching at 80-51.2 %; not shown at 41 %" in console.export_text()
@@ -111,4 +120,5 @@ def test_they_are_a_table_on_disk(plan: Plan, store: Store, fill: Callable[..., 
 
 
 def test_without_results_nothing_is_said() -> None:
-    assert comparisons_markdown(comparisons([], [])) == ""
+    assert comparisons_listing(comparisons([], [])) is None
+    assert verdicts_listing(comparisons([], [])) is None

@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lth_ray.record.listing import in_markdown
 from lth_ray.record.paper import against_paper
-from lth_ray.record.paper_words import paper_markdown, paper_tables
+from lth_ray.record.paper_words import paper_listing, paper_tables
 from lth_ray.record.targets import Target, group_of, groups, targets, targets_of
 
 RECIPES = Path(__file__).resolve().parents[3] / "shared" / "docs" / "RECIPES.md"
+
+
+def written(frame: Any) -> str:
+    listing = paper_listing(frame)
+    assert listing is not None
+    return in_markdown(listing)
 
 
 def row(seed: int, number: int, accuracy: float | None, branch: str = "", **fields: Any) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def test_an_unchecked_source_and_a_single_seed_get_no_verdict() -> None:
         against_paper(*lenet(), [replace(known, mark="N, R")]), against_paper(*lenet(seeds=1), [known]),
     ):  # fmt: skip
         assert frame["in_spread"].tolist() == [None]
-    assert "(unchecked)" in paper_markdown(against_paper(*lenet(), [replace(known, mark="N, R")]))
+    assert "(unchecked)" in written(against_paper(*lenet(), [replace(known, mark="N, R")]))
 
 
 def test_retraining_reaches_the_largest_compression_over_rewind_points() -> None:
@@ -172,10 +179,10 @@ def test_distances_to_data_order_are_those_of_copies() -> None:
 def test_ours_and_theirs_in_words() -> None:
     wanted = [target(quantity="early_stop_step", value=-38.0, unit="%"), target(quantity="unknown", value=1.0)]
     frame = against_paper(*lenet(), wanted)
-    page = paper_markdown(frame)
+    page = written(frame)
     what = "ticket (iterative/k0) at 21 %: early-stop step, change from dense (%)"
     assert f"| {what} | 3 | -40.00 ± 0.00 | -38.00 | -2.00 | outside | Frankle & Carbin 2019 [P] |" in page
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(paper_tables(frame))
     assert "against Frankle & Carbin 2019 [P]" in console.export_text()
-    assert paper_markdown(against_paper([], [], wanted)) == ""
+    assert paper_listing(against_paper([], [], wanted)) is None

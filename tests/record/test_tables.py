@@ -8,9 +8,10 @@ from scipy import stats
 
 from lth_ray.config import Study, steps
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
+from lth_ray.record.listing import in_markdown
 from lth_ray.record.summary import summary
 from lth_ray.record.tables import TICKET_COLUMNS, write_tables
-from lth_ray.record.wording import HEADINGS, labels, render, to_markdown
+from lth_ray.record.wording import HEADINGS, labels, render, summary_listing
 from lth_ray.store import Store
 
 Fill = Callable[..., None]
@@ -98,7 +99,7 @@ def test_copies_count_as_runs_of_fewer_seeds() -> None:
 def test_the_diverged_are_counted_and_in_no_mean() -> None:
     line = summary([row(0, 1, 0.9), row(1, 1, None)], []).iloc[0]
     assert (line.runs, line.diverged, line.test_accuracy) == (2, 1, 0.9)
-    assert "(1 diverged)" in to_markdown(summary([row(0, 1, 0.9), row(1, 1, None)], []))
+    assert "(1 diverged)" in in_markdown(summary_listing(summary([row(0, 1, 0.9), row(1, 1, None)], [])))
 
 
 def test_series_differ_by_arm_sweep_method_and_rewind_point(
@@ -114,7 +115,7 @@ def test_series_differ_by_arm_sweep_method_and_rewind_point(
     tickets = frame[frame.branch == ""]
     assert len(tickets) == 2 * 2 * 2 * 4
     assert set(tickets.runs) == {2}
-    assert labels(frame)[0] == "ticket, fast, k = 0, warmup steps(0)"
+    assert labels(frame)[0] == "ticket, fast, k = 0, warmup 0"
     assert len(set(labels(frame))) == 3 * 2 * 2 * 2
 
 
@@ -156,7 +157,7 @@ def test_a_supermask_s_method_is_its_own_and_what_was_not_trained_stops_nowhere(
 
 def test_the_summary_as_text() -> None:
     frame = summary([row(0, 0, 0.97), row(1, 0, 0.98)], [row(0, 1, 0.9, "random_mask", index=i) for i in range(2)])
-    lines = to_markdown(frame).splitlines()
+    lines = in_markdown(summary_listing(frame)).splitlines()
     assert lines[0] == f"| {' | '.join(HEADINGS)} |"
     assert lines[2].startswith("| ticket | 0 | 100.00 % | 97.50 % ± 6.35 | 97.00 % | 98.00 % | 100 |")
     assert lines[3].endswith("| 2 (1 seed) |")

@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from lth_ray.record.transfers import transfers, transfers_markdown
+from lth_ray.record.listing import in_markdown
+from lth_ray.record.transfers import transfers, transfers_listing
+
+
+def written(frame: Any) -> str:
+    listing = transfers_listing(frame)
+    assert listing is not None
+    return in_markdown(listing)
 
 
 def row(seed: int, branch: str, number: int, start: str, accuracy: float | None, **fields: Any) -> dict[str, Any]:
@@ -43,14 +50,14 @@ def test_the_gap_is_paired_by_seed_with_the_dense_network_s_fresh_start() -> Non
 
 
 def test_its_words() -> None:
-    text = transfers_markdown(transfers(ROWS))
+    text = written(transfers(ROWS))
     assert "| dense | trained | 0 | 100.00 % | 54.50 % | -6.00 pp ± 12.71 | -7.00 pp | -5.00 pp | 2 |" in text
     assert "| random mask | trained | 1 | 50.00 % | 51.00 % | -9.00 pp | -9.00 pp | -9.00 pp | 1 |" in text
-    assert transfers_markdown(transfers([])) == ""
+    assert transfers_listing(transfers([])) is None
 
 
 def test_series_and_data_are_told_where_they_differ_and_compared_apart() -> None:
     other = [{**line, "lineage": line["lineage"].replace("k0", "k500")} for line in ROWS if line["round"]]
     frame = transfers([*ROWS, *other])
     assert frame[frame["series"] == "k500"]["gap"].isna().all()  # nothing fresh was trained there
-    assert "| ticket, k500 | rewound | 1 | 50.00 % | 62.00 % |  |  |  | 2 |" in transfers_markdown(frame)
+    assert "| ticket, k500 | rewound | 1 | 50.00 % | 62.00 % |  |  |  | 2 |" in written(frame)

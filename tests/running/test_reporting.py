@@ -42,7 +42,7 @@ def study(**fields: Any) -> Study:
 
 def report(group: str, against: Any) -> record.Report:
     frame = record.summary(tickets(), [])
-    return record.Report(frame, record.comparisons(tickets(), []), against, group, (), (), "", "")
+    return record.Report(frame, record.comparisons(tickets(), []), against, group, (), (), "", (), "")
 
 
 def said(made: record.Report, of: Study) -> str:

@@ -5,16 +5,17 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lth_ray.record.panels import GREY
+from lth_ray.record.figures.looks import GREY
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+HEAD = 4000  # bytes of an SVG in which its metadata lie
 F = TypeVar("F", bound=Callable[..., Any])
 STYLE = {
     "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
@@ -38,7 +39,7 @@ class Page:
     head: float
     feet: tuple[float, ...]
     LEFT, RIGHT = 0.6, 0.18
-    TEXT_LINE, LEGEND_LINE, AXIS, TITLE, BETWEEN, CHARACTER = 0.145, 0.19, 0.5, 0.32, 0.2, 0.062
+    TEXT_LINE, LEGEND_LINE, AXIS, TITLE, BETWEEN, CHARACTER = 0.145, 0.168, 0.5, 0.32, 0.2, 0.062
 
     @classmethod
     def of(
@@ -69,21 +70,32 @@ class Page:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(self.width, self.height))
+        figure = Figure()
         FigureCanvasAgg(figure)
         panels = figure.subplots(self.rows, self.columns, squeeze=False, **options)
-        wide = (self.width - self.LEFT - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
-        top = self.height - self.head
-        for row, foot in zip(panels, self.feet, strict=True):
-            for i, panel in enumerate(row):
-                left, bottom = self.LEFT + i * (wide + self.gap), top - self.panel
-                size = wide / self.width, self.panel / self.height
-                panel.set_position((left / self.width, bottom / self.height, *size))
-            top -= self.panel + self.AXIS + foot + self.BETWEEN
+        self._place(figure)
         return figure, list(panels.flat)
 
+    def _place(self, figure: "Figure") -> None:
+        """Gives the figure its size and its panels, row by row, their places."""
+        figure.set_size_inches(self.width, self.height)
+        wide = (self.width - self.LEFT - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
+        size = wide / self.width, self.panel / self.height
+        top = self.height - self.head
+        for row, foot in enumerate(self.feet):
+            bottom = (top - self.panel) / self.height
+            for i, panel in enumerate(figure.axes[row * self.columns : (row + 1) * self.columns]):
+                panel.set_position(((self.LEFT + i * (wide + self.gap)) / self.width, bottom, *size))
+            top -= self.panel + self.AXIS + foot + self.BETWEEN
+
     def finish(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> "Figure":
-        """Puts the words around the panels."""
+        """Puts the words around the panels; the legend takes the room of what was drawn."""
+        page = replace(self, legend=self.LEGEND_LINE * math.ceil(len(entries[1]) / self.legend_columns))
+        page._place(figure)
+        page._write(figure, title, entries)
+        return figure
+
+    def _write(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> None:
         figure.text(0.1 / self.width, 1 - 0.08 / self.height, title, fontsize=10.5, fontweight="bold", va="top")
         figure.text(0.1 / self.width, 0.05 / self.height, self.caption, fontsize=7.5, color=GREY, va="bottom")
         place = (0.5, self.under / self.height)
@@ -91,7 +103,6 @@ class Page:
             *entries, loc="lower center", bbox_to_anchor=place, ncols=self.legend_columns, frameon=False,
             borderaxespad=0, borderpad=0, handlelength=3,
         )  # fmt: skip
-        return figure
 
 
 def styled(function: F) -> F:
@@ -108,12 +119,28 @@ def styled(function: F) -> F:
 
 
 @styled
-def write_figure(store: Store, study: str, name: str, figure: "Figure") -> tuple[str, str]:
-    """Writes studies/STUDY/NAME.svg and .png; their paths in the store. The same figure gives the same SVG."""
-    paths = study_path(study, f"{name}.svg"), study_path(study, f"{name}.png")
-    kinds: tuple[dict[str, Any], ...] = ({"format": "svg", "metadata": {"Date": None}}, {"format": "png", "dpi": 200})
-    for path, options in zip(paths, kinds, strict=True):
+def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_from: str = "") -> tuple[str, str]:
+    """Writes studies/STUDY/NAME.svg and .png; their paths in the store. The same figure gives the same SVG.
+
+    drawn_from: a digest of what the figure shows. The SVG carries it and is written last, so that one with the digest
+    tells that both files are there.
+    """
+    kinds: dict[str, dict[str, Any]] = {
+        "png": {"dpi": 200}, "svg": {"metadata": {"Date": None, "Identifier": drawn_from or None}},
+    }  # fmt: skip
+    for kind, options in kinds.items():
         file = io.BytesIO()
-        figure.savefig(file, **options)
-        store.put(path, file.getvalue())
-    return paths
+        figure.savefig(file, format=kind, **options)
+        store.put(study_path(study, f"{name}.{kind}"), file.getvalue())
+    return paths_of(study, name)
+
+
+def paths_of(study: str, name: str) -> tuple[str, str]:
+    """Where a figure's SVG and PNG lie in the store."""
+    return study_path(study, f"{name}.svg"), study_path(study, f"{name}.png")
+
+
+def is_drawn(store: Store, study: str, name: str, drawn_from: str) -> bool:
+    """Whether the figure is there, drawn from what has this digest."""
+    path, _ = paths_of(study, name)
+    return store.exists(path) and f">{drawn_from}<".encode() in store.get(path)[:HEAD]

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.measured import by_subnetwork, by_variant, few, joined, results_of
-from lth_ray.record.page import Page, styled
-from lth_ray.record.panels import DASHES, Look, by_label, draw, gather, grid, looks, name_panel, weights_axis
+from lth_ray.record.figures.lines import draw, gather
+from lth_ray.record.figures.looks import DASHES, Look, looks
+from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, results_of, rows_of
+from lth_ray.record.figures.page import Page, styled
+from lth_ray.record.figures.panels import by_label, from_zero, grid, name_panel, weights_axis
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
@@ -17,11 +20,11 @@ MOST_LINES, MOST_VARIANTS = 10, 6
 
 
 @styled
-def stability_figure(branches: Sequence[Row], title: str = "", caption: str = "") -> "Figure | None":
+def stability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
     """L2 distance, and the angle, against remaining weights: to pruning (solid), the trained ticket from the trained
     dense network; to data order (hollow), copies from each other. Where there are many lines, a row of panels for each
     arm and rewind point. None where nothing was measured."""
-    rows = results_of(branches, "stability", "l2_distance")
+    rows = results_of(rows_of(branches), "stability", "l2_distance")
     if not rows:
         return None
     variants = by_variant(rows, ("spawn_step",) if _spawns_later(rows) else ())
@@ -40,7 +43,7 @@ def stability_figure(branches: Sequence[Row], title: str = "", caption: str = ""
                 draw(panel, gather(name, own, "remaining_weights", column, x_scale=100.0), look)
             weights_axis(panel, [100 * row["remaining_weights"] for own in group.values() for row in own])
             panel.set_ylabel(said)
-            panel.set_ylim(bottom=0)
+            from_zero(panel)
             grid(panel)
             if is_split:
                 name_panel(panel, next(iter(group)))

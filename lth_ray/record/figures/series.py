@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.panels import GREY, Line, Look, counted, draw, grid, level, weights_axis
+from lth_ray.record.figures.lines import Line, counted, draw
+from lth_ray.record.figures.looks import GREY, Look, beside
+from lth_ray.record.figures.panels import grid, level, weights_axis
 from lth_ray.record.summary import is_there
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DENSE = "dense, minimum to maximum"
+MOST_LEVELS = 2
 LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
 
 
@@ -43,31 +47,33 @@ class Series:
 
 
 def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: float, most: int = 10) -> None:
-    """Every line of a column of the summary, with the dense networks' level. most: ticks."""
-    for dense in _dense_levels(series, column):
-        level(panel, scale * dense, "dense")
-    for i, line in enumerate(series):
-        draw(panel, line.line(column, scale), line.look, order=10 - i / 100)  # the first lie on top
+    """Every line of a column of the summary, with the dense networks' level and range. most: ticks."""
+    for mean, low, high in _dense_levels(series, column):
+        level(panel, scale * mean, DENSE, (scale * low, scale * high))
+    for i, (line, aside) in enumerate(zip(series, beside(len(series)), strict=True)):
+        draw(panel, line.line(column, scale), line.look, order=10 - i / 100, aside=aside)  # the first lie on top
     weights_axis(panel, [percent for line in series for percent in line.percents], most)
     grid(panel)
 
 
-def _dense_levels(series: Sequence[Series], column: str) -> list[float]:
-    """The dense networks' means, where there are so few that lines across the figure do not confuse."""
-    levels = {round(value, 6) for value in _dense(series, column)}
-    return sorted(levels) if len(levels) <= 2 else []
+def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[float, float, float]]:
+    """The dense networks' (mean, least, greatest), where there are so few that lines across the figure do not
+    confuse."""
+    rows = _dense(series, column)
+    levels = {round(row[column], 6): tuple(row[f"{column}{end}"] for end in ("", "_min", "_max")) for row in rows}
+    return [levels[mean] for mean in sorted(levels)] if len(levels) <= MOST_LEVELS else []
 
 
-def _dense(series: Sequence[Series], column: str) -> list[float]:
+def _dense(series: Sequence[Series], column: str) -> list[Mapping[str, Any]]:
     """Of round 0 the networks themselves: a branch that hangs on it, such as a supermask, is none."""
     rows = [row for line in series if not line.is_branch for row in line.rows if row["round"] == 0]
-    return [row[column] for row in rows if is_there(row[column])]
+    return [row for row in rows if is_there(row[column])]
 
 
 def lowest(series: Sequence[Series], shown: Sequence[Series]) -> float:
     """The accuracy under which a panel of the lines `shown` is cut: what a collapsed network reaches. 0 where none of
     them gets above it."""
-    dense = _dense(series, "test_accuracy")
+    dense = [row["test_accuracy"] for row in _dense(series, "test_accuracy")]
     floor = min(dense) - LOWEST if dense else 0.0
     return floor if _best(shown) > floor else 0.0
 

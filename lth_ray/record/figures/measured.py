@@ -3,15 +3,26 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.panels import evenly, short
+from lth_ray.record.figures.panels import short
 from lth_ray.record.subnetworks import measures, subnetwork
 from lth_ray.record.summary import is_there, series_of
 from lth_ray.record.tables import plain
 
+if TYPE_CHECKING:
+    import pandas
+
 Row = Mapping[str, Any]
 POINT = re.compile(r"^k\d+$")
+STEPS, EPOCHS = re.compile(r"=steps\((\d+)\)"), re.compile(r"=epochs\(([\d.]+)\)")
+
+
+def rows_of(frame: "pandas.DataFrame") -> list[dict[str, Any]]:
+    """A frame's rows, with None for what was not measured."""
+    return [
+        {name: value if is_there(value) else None for name, value in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def results_of(branches: Iterable[Row], name: str, column: str) -> list[Row]:
@@ -47,7 +58,7 @@ def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dic
 def stem_of(row: Row) -> str:
     """A lineage's name without seed and rewind point, in words."""
     parts = [part for part in series_of(row).split("/") if not POINT.match(part)]
-    return ", ".join(parts).replace("_", " ")
+    return EPOCHS.sub(r" \1 epochs", STEPS.sub(r" \1", ", ".join(parts))).replace("=", " ").replace("_", " ")
 
 
 def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -75,3 +86,10 @@ def percent(rows: Sequence[Row]) -> float:
 def joined(*parts: str) -> str:
     """Parts of a name that are there, with commas."""
     return ", ".join(part for part in parts if part)
+
+
+def evenly(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the values, first and last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

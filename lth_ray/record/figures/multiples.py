@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lth_ray.record.overlays import draw_targets, drawable, said
-from lth_ray.record.page import Page
-from lth_ray.record.panels import COLOURS, DASHES, GREY, Look, draw, looks, name_panel
-from lth_ray.record.series import Series, draw_series, leave_out_the_lowest, lowest
+from lth_ray.record.figures.lines import draw
+from lth_ray.record.figures.looks import COLOURS, DASHES, GREY, Look, looks
+from lth_ray.record.figures.overlays import draw_targets, drawable, said
+from lth_ray.record.figures.page import Page
+from lth_ray.record.figures.panels import name_panel
+from lth_ray.record.figures.series import Series, draw_series, leave_out_the_lowest, lowest
 from lth_ray.record.targets import Target
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ def multiples(series: Sequence[Series], title: str, caption: str, targets: Seque
     tickets = [line for line in series if not line.is_branch]
     shown = tickets if len(tickets) <= REFERENCES else []
     lines = {name: _within(name, own) for name, own in groups.items()}
-    sources = len({said(target) for target in drawable(targets)})
-    needed = [sum(line.label.count("\n") + 1 for line in own) + len(shown) + sources for own in lines.values()]
+    others = 1 + len({said(target) for target in drawable(targets)})  # the dense level and the papers
+    needed = [sum(line.label.count("\n") + 1 for line in own) + len(shown) + others for own in lines.values()]
     columns = min(3, len(groups))
     rows = -(-len(groups) // columns)
     floors = {name: lowest(series, own) for name, own in groups.items()}
@@ -41,7 +43,7 @@ def multiples(series: Sequence[Series], title: str, caption: str, targets: Seque
     for panel, (name, own) in zip(panels, lines.items(), strict=False):
         for i, line in enumerate(line for line in shown if line not in groups[name]):
             look = Look(GREY, "", DASHES[i % len(DASHES)])
-            draw(panel, line.line("test_accuracy", 100.0), look, has_band=False, width=1.0)
+            draw(panel, line.line("test_accuracy", 100.0), look, has_spread=False, width=1.0)
         draw_series(panel, own, "test_accuracy", 100.0, most=6)
     # Limits are set when all is drawn: panels that share an axis would have to do with those of the first.
     for panel, (name, own) in zip(panels, lines.items(), strict=False):

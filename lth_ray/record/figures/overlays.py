@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.panels import GREY, Look
+from lth_ray.record.figures.looks import GREY, Look
 from lth_ray.record.subnetworks import subnetwork
 from lth_ray.record.summary import is_there
 from lth_ray.record.targets import Target
@@ -46,7 +46,7 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
     panel.set_ylim(min(reached), max(reached))
     if left_out:
         said = f"{left_out} reported value{'s' if left_out > 1 else ''} out of range"
-        panel.text(0.98, 0.02, said, transform=panel.transAxes, fontsize=7.5, color=GREY, va="bottom", ha="right")
+        panel.text(0.98, 0.99, said, transform=panel.transAxes, fontsize=7, color=GREY, va="top", ha="right")
 
 
 def said(target: Target) -> str:

@@ -1,0 +1,50 @@
+"""What the masks of different seeds have in common."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.figures.lines import counted, draw, gather
+from lth_ray.record.figures.looks import DASHES, GREY, Look, looks
+from lth_ray.record.figures.measured import by_variant, few, joined, results_of, rows_of
+from lth_ray.record.figures.page import Page, styled
+from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+MOST_VARIANTS = 6
+
+
+@styled
+def overlap_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
+    """The Jaccard overlap of the masks of two seeds against remaining weights, and that of masks drawn at random with
+    the same layer densities (hollow). n counts pairs of seeds. None where none was measured."""
+    rows = results_of(rows_of(branches), "mask_overlap", "jaccard")
+    if not rows:
+        return None
+    variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)
+    lines = []
+    for look, (variant, own) in zip(looks(len(variants)), variants.items(), strict=True):
+        n = counted([(len(list(found)),) * 2 for _, found in groupby(sorted(own, key=_round), _round)])
+        for i, (column, what) in enumerate((("jaccard", "pairs of seeds"), ("jaccard_by_chance", "by chance"))):
+            line = gather("", own, "remaining_weights", column, x_scale=100.0, scale=100.0)
+            colour = GREY if i and len(variants) == 1 else look.colour
+            drawn = Look(colour, look.marker, DASHES[i], is_hollow=i > 0)
+            lines.append((replace(line, label=joined(variant, what) if i else f"{joined(variant, what)} ({n})"), drawn))
+    page = Page.of([line.label for line, _ in lines], caption)
+    figure, (panel,) = page.begin()
+    for line, look in lines:
+        draw(panel, line, look)
+    weights_axis(panel, [100 * row["remaining_weights"] for row in rows])
+    panel.set_ylabel("kept in both / in either (%)")
+    from_zero(panel)
+    grid(panel)
+    return page.finish(figure, title, by_label([panel]))
+
+
+def _round(row: Row) -> int:
+    return int(row["round"])

@@ -1,0 +1,76 @@
+"""The error along the line between trained copies (Frankle et al. 2020a, figures of section 3)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.figures.instability import barriers_by
+from lth_ray.record.figures.lines import Line, counted, draw
+from lth_ray.record.figures.looks import ramp
+from lth_ray.record.figures.measured import evenly, joined, rows_of
+from lth_ray.record.figures.page import Page, styled
+from lth_ray.record.figures.panels import by_label, compact, grid, name_panel
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+MOST_PANELS, MOST_SPAWNS = 6, 4
+PLACES = {0: "0", 0.25: ".25", 0.5: ".5", 0.75: ".75", 1: "1"}
+
+
+@styled
+def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
+    """Test error along the line between copies: a panel for each kind and density, a line for each spawn step.
+
+    paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say whose it
+    is, alpha in [0, 1] and test_error. Mean over seeds and pairs in a band from minimum to maximum. None where there
+    is no path.
+    """
+    rows = _results(rows_of(paths))
+    if not rows:
+        return None
+    groups = barriers_by(rows)
+    shown = evenly(list(groups), MOST_PANELS)
+    spawns = evenly(sorted({row["spawn_step"] for rows in groups.values() for row in rows}), MOST_SPAWNS)
+    columns = min(3, len(shown))
+    names = [f"copies part at step {compact(step)}" for step in spawns]
+    page = Page.of(names, caption, -(-len(shown) // columns), columns, panel=2.0, gap=0.3, are_titled=True)
+    figure, panels = page.begin(sharey=True)
+    for panel, key in zip(panels, shown, strict=False):
+        ns = []
+        for step, name, look in zip(spawns, names, ramp(len(spawns), is_dashed=True), strict=True):
+            line, n = _path(name, [row for row in groups[key] if row["spawn_step"] == step])
+            ns += [n] if line.x else []
+            draw(panel, line, look)
+        name_panel(panel, f"{joined(*key)} ({counted(ns)})")
+        panel.set_xlabel("place on the line, α")  # noqa: RUF001
+        panel.set_xlim(0, 1)
+        panel.set_xticks(list(PLACES), list(PLACES.values()))
+        grid(panel)
+    for panel in panels[len(shown) :]:
+        panel.set_axis_off()
+    for panel in panels[::columns]:
+        panel.set_ylabel("test error (%)")
+    return page.finish(figure, title, by_label(panels[: len(shown)]))
+
+
+def _results(points: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row for each result of each lineage, with its path as {alpha: test error}."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for point in points:
+        row = found.setdefault((point["lineage"], point["key"]), {**point, "path": {}})
+        row["path"][point["alpha"]] = point["test_error"]
+    return list(found.values())
+
+
+def _path(name: str, rows: Sequence[Row]) -> tuple[Line, tuple[int, int]]:
+    """Mean, least and greatest error at each place, of the paths that have the places of the first, and their (runs,
+    seeds)."""
+    paths = {row["key"]: row["path"] for row in rows}
+    alpha = tuple(next(iter(paths.values()))) if paths else ()
+    kept = {key: path for key, path in paths.items() if tuple(path) == alpha}
+    errors = [[100 * path[place] for path in kept.values()] for place in alpha]
+    mean, low, high = (tuple(f(at) for at in errors) for f in (lambda at: sum(at) / len(at), min, max))
+    seeds = {row["seed"] for row in rows if row["key"] in kept}
+    return Line(name if errors else "_", alpha, mean, low, high), (len(kept), len(seeds))

@@ -1,0 +1,96 @@
+"""Retraining methods on equal terms: accuracy against compression, and against what finding the ticket cost (Renda,
+Frankle & Carbin 2020, figures of sections 4 and 5)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.figures.lines import draw, gather
+from lth_ray.record.figures.looks import Look, beside, looks
+from lth_ray.record.figures.measured import evenly, joined, percent, rows_of
+from lth_ray.record.figures.page import Page, styled
+from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
+from lth_ray.record.summary import is_there, present
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Row = Mapping[str, Any]
+COST, DENSE = "search_epochs", "dense, minimum to maximum"
+MOST_ROUNDS = 2
+BEST = "Against compression: of each method the retraining time that is best at each density, by mean {} accuracy."
+
+
+@styled
+def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
+    """Test accuracy by retraining method, a row of panels for each arm: left, against compression, 1 / density, each
+    method at the retraining time that does it best; right, at up to two densities, against the epochs that a ticket
+    took with its search, a point for each retraining time.
+
+    tickets: as of Results.tickets(). Mean over seeds with error bars from minimum to maximum; the dotted line in its
+    band is the dense network. None unless tickets of several methods say what they cost.
+    """
+    rows = [row for row in rows_of(tickets) if is_there(row.get(COST)) and is_there(row["test_accuracy"])]
+    methods = list(dict.fromkeys(row["method"] for row in rows if row["round"] > 0))
+    if len(methods) < 2:
+        return None
+    arms = {row["arm"]: [other for other in rows if other["arm"] == row["arm"]] for row in rows}
+    rounds = evenly(sorted({row["round"] for row in rows} - {0}), MOST_ROUNDS + 1)[-MOST_ROUNDS:]  # not the densest
+    judged = "validation_accuracy" if all(is_there(row.get("validation_accuracy")) for row in rows) else "test_accuracy"
+    words = "\n".join(filter(None, [BEST.format(judged.partition("_")[0]), caption]))
+    names = [DENSE, *(f"{method.replace('_', ' ')} (n = 00)" for method in methods)]
+    page = Page.of(names, words, len(arms), 1 + len(rounds), panel=2.3, gap=0.3, are_titled=True)
+    figure, panels = page.begin(sharey=True)
+    chosen = dict(zip(methods, looks(len(methods)), strict=True))
+    for i, (arm, own) in enumerate(arms.items()):
+        first, *others = panels[i * page.columns : (i + 1) * page.columns]
+        _compression(first, arm, own, chosen, judged)
+        for panel, number in zip(others, rounds, strict=True):
+            _cost(panel, arm, own, number, chosen)
+        first.set_ylabel("test accuracy (%)")
+    return page.finish(figure, title, by_label(panels))
+
+
+def _compression(panel: "Axes", arm: str, rows: Sequence[Row], chosen: Mapping[str, Look], judged: str) -> None:
+    kept = [{**row, "compression": 1 / row["remaining_weights"]} for row in rows if row["round"] > 0]
+    lines = {method: best_points([row for row in kept if row["method"] == method], judged) for method in chosen}
+    _draw(panel, rows, lines, chosen, "compression")
+    compression_axis(panel, [row["compression"] for row in kept])
+    name_panel(panel, joined(arm.replace("_", " "), "each at its best"))
+
+
+def _cost(panel: "Axes", arm: str, rows: Sequence[Row], number: int, chosen: Mapping[str, Look]) -> None:
+    of_round = [row for row in rows if row["round"] == number]
+    lines = {method: [row for row in of_round if row["method"] == method] for method in chosen}
+    _draw(panel, rows, lines, chosen, COST)
+    if of_round:
+        name_panel(panel, joined(arm.replace("_", " "), f"{short(percent(of_round))} % of weights"))
+    panel.set_xlabel("search cost (epochs)")
+    panel.locator_params(axis="x", nbins=5)
+
+
+def _draw(
+    panel: "Axes", rows: Sequence[Row], lines: Mapping[str, Sequence[Row]], chosen: Mapping[str, Look], x: str
+) -> None:
+    dense = [100 * accuracy for accuracy in present([row for row in rows if row["round"] == 0], "test_accuracy")]
+    if dense:
+        level(panel, math.fsum(dense) / len(dense), DENSE, (min(dense), max(dense)))
+    for (method, own), aside in zip(lines.items(), beside(len(lines)), strict=True):
+        line = gather(method.replace("_", " "), own, x, "test_accuracy", scale=100.0)
+        if line.x:
+            draw(panel, line, chosen[method], aside=aside)
+    grid(panel)
+
+
+def best_points(rows: Sequence[Row], judged: str) -> list[Row]:
+    """At each round the rows of that rewind point whose mean of `judged` is the highest, the earliest of equals."""
+    found: dict[int, dict[int, list[Row]]] = {}
+    for row in sorted(rows, key=lambda row: (row["round"], row["rewind_step"])):
+        found.setdefault(row["round"], {}).setdefault(row["rewind_step"], []).append(row)
+    return [row for points in found.values() for row in max(points.values(), key=lambda own: _mean(own, judged))]
+
+
+def _mean(rows: Sequence[Row], column: str) -> float:
+    return math.fsum(row[column] for row in rows) / len(rows)

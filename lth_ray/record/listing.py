@@ -1,0 +1,46 @@
+"""A table in words, and how it is written in Markdown and in LaTeX; the report's page has it in HTML."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LATEX = {
+    "\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listing:
+    """title: what it holds, in a few words. headings: of the columns; left: those that hold no numbers. lines: as many
+    cells as headings. note: how the numbers were made, and n where it is the same for all."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: Sequence[tuple[str, ...]]
+    left: tuple[str, ...] = ()
+    note: str = ""
+
+
+def in_markdown(listing: Listing) -> str:
+    """The table, and its note under it."""
+    rule = tuple("---" if heading in listing.left else "---:" for heading in listing.headings)
+    lines = [tuple(cell.replace("|", "\\|") for cell in line) for line in (listing.headings, rule, *listing.lines)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{table}\n{listing.note}\n" if listing.note else table
+
+
+def in_latex(listing: Listing) -> str:
+    """A table environment for the package booktabs."""
+    columns = "".join("l" if heading in listing.left else "r" for heading in listing.headings)
+    rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (listing.headings, *listing.lines)]
+    caption = " ".join(filter(None, [f"{listing.title}.", listing.note]))
+    return "\n".join([
+        r"\begin{table}", r"  \centering", f"  \\caption{{{_escaped(caption)}}}", f"  \\begin{{tabular}}{{{columns}}}",
+        r"    \toprule", f"    {rows[0]}", r"    \midrule", *(f"    {row}" for row in rows[1:]), r"    \bottomrule",
+        r"  \end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], text)

@@ -1,0 +1,129 @@
+"""Accuracy and early-stop step against remaining weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.record.figures import accuracy_figure
+from lth_ray.record.figures.looks import Look
+from lth_ray.record.figures.multiples import facets
+from lth_ray.record.figures.panels import density_ticks
+from lth_ray.record.figures.series import Series
+from lth_ray.record.summary import summary
+from lth_ray.record.targets import targets_of
+from lth_ray.store import Store
+from tests.record.figures.setups import SEEDS, legend, names, overlaps, row
+
+Fill = Callable[..., None]
+
+
+@pytest.fixture
+def summarised(plan: Plan, store: Store, fill: Fill) -> Any:
+    fill(store, plan)
+    return summary(ticket_rows(plan, store), branch_rows(plan, store))
+
+
+def test_the_figure_has_the_papers_form(summarised: Any) -> None:
+    figure = accuracy_figure(summarised, "tickets", "of something")
+    accuracy, early_stop = figure.axes
+    for panel in (accuracy, early_stop):
+        assert panel.get_xscale() == "log"
+        assert panel.xaxis_inverted()
+        assert [label.get_text() for label in panel.get_xticklabels()] == ["100", "80", "64", "51.2"]
+    assert (accuracy.get_ylabel(), early_stop.get_ylabel()) == ("test accuracy (%)", "early-stop step")
+    assert legend(figure) == [
+        "dense, minimum to maximum",
+        "ticket (n = 2)",
+        "random reinit (n = 4 of 2 seeds)",
+        "random mask (n = 2)",
+    ]
+    assert {"tickets", "of something"} <= {text.get_text() for text in figure.texts}
+
+
+def test_without_validation_there_is_one_panel() -> None:
+    rows = [
+        {
+            "lineage": "k0/seed0", "arm": "", "method": "weights", "seed": 0, "rewind_step": 0, "round": number,
+            "remaining_weights": 0.8**number, "test_accuracy": 0.9, "early_stop_step": None,
+            "test_accuracy_at_early_stop": None,
+        }
+        for number in range(3)
+    ]  # fmt: skip
+    assert len(accuracy_figure(summary(rows, [])).axes) == 1
+
+
+def test_a_collapsed_network_does_not_flatten_the_others(summarised: Any) -> None:
+    summarised.loc[summarised.index[-1], ["test_accuracy", "test_accuracy_min"]] = 0.1
+    panel = accuracy_figure(summarised).axes[0]
+    assert panel.get_ylim()[0] > 80
+    assert "1 point below" in [text.get_text() for text in panel.texts]
+
+
+def test_the_dense_network_is_a_level_in_its_range(summarised: Any) -> None:
+    panel = accuracy_figure(summarised).axes[0]
+    dense = summarised[summarised["round"] == 0].iloc[0]
+    level = next(line for line in panel.lines if line.get_label() == "dense, minimum to maximum")
+    (band,) = panel.patches
+    assert level.get_ydata()[0] == pytest.approx(100 * dense["test_accuracy"])
+    low, high = 100 * dense["test_accuracy_min"], 100 * dense["test_accuracy_max"]
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
+
+
+def test_error_bars_reach_from_minimum_to_maximum(summarised: Any) -> None:
+    panel = accuracy_figure(summarised).axes[0]
+    bars = [segment[:, 1] for collection in panel.collections for segment in collection.get_segments()]
+    tickets = summarised[summarised["branch"] == ""]
+    expected = 100 * tickets[["test_accuracy_min", "test_accuracy_max"]].to_numpy()
+    assert [end for bar in bars[: len(tickets)] for end in bar] == pytest.approx(list(expected.flat))
+    low, high = panel.get_ylim()
+    assert low < expected.min()
+    assert high > expected.max()
+
+
+@pytest.mark.parametrize(
+    ("percents", "ticks"),
+    [([], []), ([100.0], [100.0]), ([100, 99.9, 80], [100, 80]), ([100, 10, 1], [100, 10, 1])],
+)
+def test_ticks_stand_at_densities_that_were_measured(percents: list[float], ticks: list[float]) -> None:
+    assert density_ticks(percents) == ticks
+
+
+def many_branches() -> Any:
+    tickets = [row(seed, number, test_accuracy=0.95 - 0.01 * number) for number in range(5) for seed in SEEDS]
+    branches = [
+        row(seed, 4, "perturb", test_accuracy=0.8, weights=values, noise=noise)
+        for values in ("rewound", "init", "shuffle_layer") for noise in (0.0, 1.0, 2.0, 3.0) for seed in SEEDS
+    ]  # fmt: skip
+    return summary(tickets, [*branches, *(row(seed, 4, "random_mask", test_accuracy=0.85) for seed in SEEDS)])
+
+
+def test_many_kinds_of_subnetworks_are_small_multiples() -> None:
+    figure = accuracy_figure(many_branches(), "early phase", "of something", targets_of("early-phase"))
+    found = names(figure)
+    assert found[0] == "ticket"
+    assert found[1:] == [
+        "perturb, weights rewound", "perturb, weights init", "perturb, weights shuffle_layer", "random mask",
+    ]  # fmt: skip
+    within = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert within == ["ticket (n = 3)", *(f"noise {noise} (n = 3)" for noise in (0, 1, 2, 3))]
+    assert not list(overlaps(figure))
+
+
+def test_what_no_word_divides_is_cut_into_equal_panels() -> None:
+    lines = [Series(f"ticket, arm{i}", ({"branch": "", "runs": 1, "seeds": 1},), Look("")) for i in range(15)]
+    assert {name: len(own) for name, own in facets(lines).items()} == {"ticket (1 of 2)": 8, "ticket (2 of 2)": 7}
+
+
+def test_papers_are_stars_hollow_where_unchecked_and_left_out_where_far() -> None:
+    rows = [row(seed, n, arm="high", test_accuracy=0.905 - 0.004 * n) for n in range(5) for seed in SEEDS]
+    targets = [*targets_of("resnet20-cifar10"), *targets_of("lmc-resnet20")]
+    figure = accuracy_figure(summary(rows, []), "resnet", "", targets)
+    assert "Frankle & Carbin 2019 [P]" in legend(figure)
+    far = accuracy_figure(summary([{**one, "test_accuracy": 0.5} for one in rows], []), "resnet", "", targets)
+    assert any("out of range" in text.get_text() for text in far.axes[0].texts)
+    lenet = [{**one, "arm": "", "test_accuracy": 0.98} for one in rows]
+    unchecked = accuracy_figure(summary(lenet, []), "lenet", "", targets_of("lmc-lenet"))
+    star = next(line for line in unchecked.axes[0].lines if line.get_marker() == "*")
+    assert (star.get_label(), star.get_markerfacecolor()) == ("Frankle et al. 2020a [N, R], unchecked", "white")

@@ -1,0 +1,80 @@
+"""What all figures share: names, numbers of runs, choices, looks, the page."""
+
+from itertools import pairwise
+
+import pytest
+
+from lth_ray.record.figures.lines import counted
+from lth_ray.record.figures.looks import beside, looks, ramp
+from lth_ray.record.figures.measured import evenly, stem_of
+from lth_ray.record.figures.page import Page
+from lth_ray.record.figures.panels import compact
+from lth_ray.record.subnetworks import subnetwork
+
+
+@pytest.mark.parametrize(
+    ("branch", "number", "kind"),
+    [
+        ("", 0, "dense"), ("", 3, "ticket"), ("barrier", 0, "dense"), ("barrier", 3, "ticket"),
+        ("random_mask", 3, "random_mask"), ("random_mask-0/barrier", 3, "random_mask"),
+        ("shuffled_mask-layer-1/stability", 3, "shuffled_mask"), ("random_reinit-0/random_mask", 1, "random_mask"),
+    ],
+)  # fmt: skip
+def test_what_a_measurement_is_of(branch: str, number: int, kind: str) -> None:
+    assert subnetwork({"branch": branch, "round": number}) == kind
+
+
+@pytest.mark.parametrize(("steps", "text"), [(0, "0"), (500, "500"), (2000, "2k"), (12_500, "12.5k"), (1e6, "1M")])
+def test_steps_are_short(steps: float, text: str) -> None:
+    assert compact(steps) == text
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        ([(3, 3)], "n = 3"), ([(9, 3)], "n = 9 of 3 seeds"), ([(2, 1)], "n = 2 of 1 seed"),
+        ([(3, 3), (5, 5)], "n = 3-5"), ([], "n = 0"),
+    ],
+)  # fmt: skip
+def test_n_is_runs_of_seeds(points: list[tuple[int, int]], text: str) -> None:
+    assert counted(points) == text
+
+
+def test_few_of_many_are_even_and_have_both_ends() -> None:
+    assert evenly(list(range(10)), 4) == [0, 3, 6, 9]
+    assert evenly([1, 2], 4) == [1, 2]
+    assert len({look.colour for look in ramp(5)}) == 5
+
+
+def test_a_page_makes_room_for_its_words() -> None:
+    few, many = (Page.of(["a label"] * n, "a caption") for n in (1, 40))
+    assert many.height > few.height
+
+
+@pytest.mark.parametrize(
+    ("lineage", "words"),
+    [
+        ("k0/seed1", ""), ("one_shot/k500/seed0", "one shot"), ("train.warmup=steps(100)/k0/seed0", "train.warmup 100"),
+        ("a/warmup=epochs(5)/k0/seed0", "a, warmup 5 epochs"),
+    ],
+)  # fmt: skip
+def test_an_arm_and_swept_values_in_words(lineage: str, words: str) -> None:
+    assert stem_of({"lineage": lineage}) == words
+
+
+def test_lines_can_be_told_apart_in_grey() -> None:
+    from matplotlib.colors import to_rgb
+
+    def grey(colour: str) -> float:
+        return sum(share * part for share, part in zip((0.3, 0.59, 0.11), to_rgb(colour), strict=True))
+
+    shades = [grey(look.colour) for look in ramp(5)]
+    assert all(darker + 0.08 < lighter for darker, lighter in pairwise(shades))
+    assert len({look.marker for look in looks(7)}) == 7
+    assert len({str(look.dashes) for look in ramp(4, is_dashed=True)}) == 4
+
+
+def test_error_bars_at_one_place_stand_beside_each_other() -> None:
+    assert beside(1) == [0]
+    assert beside(3) == pytest.approx([-1.3, 0, 1.3])
+    assert max(beside(40)) <= 5
