@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-cluster lint bench gpu chaos clean
+.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -16,10 +16,16 @@ demo: $(VENV)/.installed
 	$(BIN)/python studies/digits.py --storage $(DEMO_STORAGE)
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not gpu and not cluster'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not gpu and not cluster and not browser'
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'not gpu and not cluster'
+	$(BIN)/python -m pytest -m 'not gpu and not cluster and not browser'
+
+# MLflow's pages in a headless browser. For root, who is spared installing it; anybody else is told why it is skipped.
+test-browser: $(VENV)/.installed
+	command -v chromium > /dev/null || test "$$(id -u)" != 0 || ! command -v apt-get > /dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser tests/browser
 
 # Hosts in network namespaces: for root, who is spared installing `ip`; anybody else is told why they are skipped.
 test-cluster: $(VENV)/.installed

@@ -116,7 +116,8 @@ for command in COMMANDS:
 @click.argument("name")
 @STORAGE
 @click.option("--against", type=click.Choice(["paper"]), help="Print ours beside what the papers report.")
-def report(name: str, storage: str, against: str | None) -> None:
+@click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
+def report(name: str, storage: str, against: str | None, tracking_uri: str | None) -> None:
     """Makes the page, tables and figures of study NAME again, complete or not."""
     from lth_ray.running import history, reporting
     from lth_ray.running.results import Results
@@ -124,7 +125,8 @@ def report(name: str, storage: str, against: str | None) -> None:
     store = Store.open(storage, writable=False)
     results = Results(history.recorded_plan(store, name), store)
     question = history.entries_of(store, name)[-1]["question"] or ""
-    reporting.print_results(results, Launch(storage), Console(stderr=True), question, against == "paper")
+    launch = Launch(storage, tracking_uri=tracking_uri)
+    reporting.print_results(results, launch, Console(stderr=True), question, against == "paper")
 
 
 @lth_ray.command()
@@ -161,13 +163,15 @@ def cancel(lineage: str, name: str, storage: str) -> None:
 def replay(name: str, storage: str, tracking_uri: str | None) -> None:
     """Sends everything that study NAME has measured to MLflow; what is there already is not doubled."""
     from lth_ray import record
-    from lth_ray.running import history
+    from lth_ray.running import history, reporting
 
     store = Store.open(storage, writable=False)
     plan = history.recorded_plan(store, name)
     question = history.entries_of(store, name)[-1]["question"] or ""
     counts = record.replay(plan, store, tracking_uri, question=question)
+    done = record.report(plan, store, question=question)
     click.echo(f"{counts['shipped']} results sent, {counts['present']} were there already, {counts['failed']} failed")
+    reporting.print_mlflow(plan, store, tracking_uri, done, Console(stderr=True))
     sys.exit(1 if counts["failed"] else 0)
 
 

@@ -31,7 +31,7 @@ from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
-from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, environment, train_segment
+from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, Usage, environment, train_segment
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def execute(
         return work
     making = _making(task, work.rest)
     model = network(making.segment, work.mask)
-    last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
+    with Usage(device) as usage:
+        last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
+    work.progress.usage = usage.columns
     record = team.told(lambda: _finish(making, work, store, model, last))
     steps = last.step - work.progress.start.step
     return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
@@ -276,4 +278,5 @@ def _record(
         "seconds": round(progress.spent_s, 3),
         "environment": progress.environments[-1],
         "earlier_environments": progress.environments[:-1],
+        "usage": progress.usage,
     }

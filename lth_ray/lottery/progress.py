@@ -15,6 +15,7 @@ class Progress:
 
     seconds: spent on it before `began` (time.monotonic()). environments: in which it was trained, the present one last.
     contents: of the states kept so far, by step. training_s: spent here in training and evaluation.
+    usage: what that took of this machine, `Usage.columns`.
     """
 
     start: Start
@@ -24,6 +25,7 @@ class Progress:
     seconds: float = 0.0
     contents: dict[int, str] = field(default_factory=dict)
     training_s: float = 0.0
+    usage: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def spent_s(self) -> float:

@@ -12,6 +12,7 @@ from lth_ray.record.paper_table import density_heading, paper_listings, rounds_s
 from lth_ray.record.paper_words import paper_tables
 from lth_ray.record.report import Report, report
 from lth_ray.record.shipper import RecordError, Shipper, replay
+from lth_ray.record.showing import Shown, shown
 from lth_ray.record.summary import summary
 from lth_ray.record.tables import write_tables
 from lth_ray.record.targets import groups, targets_of
@@ -19,8 +20,8 @@ from lth_ray.record.verdicts import comparisons_table
 from lth_ray.record.wording import labels, render, summary_listing
 
 __all__ = [
-    "Destination", "Listing", "RecordError", "Report", "Shipper", "against_paper", "comparisons", "comparisons_table",
-    "curves", "densities", "density_heading", "destination", "groups", "in_latex", "in_markdown", "labels",
-    "paper_listings", "paper_tables", "paths", "render", "replay", "report", "rounds_shown", "summary",
-    "summary_listing", "targets_of", "weights", "write_tables",
+    "Destination", "Listing", "RecordError", "Report", "Shipper", "Shown", "against_paper", "comparisons",
+    "comparisons_table", "curves", "densities", "density_heading", "destination", "groups", "in_latex", "in_markdown",
+    "labels", "paper_listings", "paper_tables", "paths", "render", "replay", "report", "rounds_shown", "shown",
+    "summary", "summary_listing", "targets_of", "weights", "write_tables",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from lth_ray.record.runs import Metric, milliseconds
 
 Record = Mapping[str, Any]
 BRANCH, MEASURED = "barrier", ("lmc_error_barrier", "lmc_train_error_barrier")
+INSTABILITY = "instability"
 
 
 class Barriers:
@@ -18,8 +19,12 @@ class Barriers:
     def __init__(self, plan: Plan) -> None:
         self._pairs: dict[tuple[str, int, str], list[BranchResult]] = defaultdict(list)
         self._labels: dict[tuple[str, int], set[str]] = defaultdict(set)
+        self._spawned: dict[tuple[str, int, int], str] = {}
         for result in plan.branches:
             if result.path == BRANCH:
+                if result.parameters.get("initialisations", "shared") == "shared":
+                    place = result.lineage.id, result.round, result.parameters["spawn_step"]
+                    self._spawned.setdefault(place, result.label)
                 self._pairs[result.lineage.id, result.round, result.label].append(result)
                 self._labels[result.lineage.id, result.round].add(result.label)
 
@@ -42,3 +47,12 @@ class Barriers:
             (f"{name}{suffix}", sum(record["measurements"][name] for record in records) / len(records), step, moment)
             for name in MEASURED
         ]
+
+    def instability(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:
+        """The mean error barrier at the step where the copies parted, an optimizer step as a ticket's others; so that
+        it can be drawn against k. Of several barriers from one step the study's first gives it."""
+        step = result.parameters.get("spawn_step", 0)
+        if self._spawned.get((result.lineage.id, result.round, step)) != result.label:
+            return []
+        means = self.metrics(result, step, record_of)[:1]
+        return [(INSTABILITY, value, step, moment) for _, value, step, moment in means]

@@ -20,7 +20,7 @@ Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
 
 KIND, LINEAGE, DIGEST, CONTENT = "lth.kind", "lth.lineage", "lth.digest", "lth.content"
-ROUNDS, STORAGE, DIVERGED = "lth.rounds", "lth.storage", "lth.diverged_at"
+ROUNDS, STORAGE, DIVERGED, CONFIG = "lth.rounds", "lth.storage", "lth.diverged_at", "lth.config"
 PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"
 TEXT_LIMIT = 5000  # characters of a tag or param: MLflow's limits are 8000 and 6000
 FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "seconds", "first", "last", "content")
@@ -31,7 +31,7 @@ class Description:
     """A run that is to be there. identity: its lth.digest and lth.content; the same run is never made twice.
 
     started, ended: milliseconds since 1970. files: artifacts, {file name: JSON document}.
-    dataset: name, digest and profile of the data.
+    usage: system metrics, at steps that count samples as MLflow's own do. dataset: name, digest, profile of the data.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Description:
     ended: int | None = None
     metrics: list[Metric] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
+    usage: list[Metric] = field(default_factory=list)
     dataset: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,7 +59,7 @@ def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Descripti
     """The run of a lineage. Its content is that of its dense run, which every later round follows from."""
     tags = {
         KIND: "lineage", LINEAGE: lineage.id, DIGEST: lineage_digest(lineage), CONTENT: dense["content"],
-        STORAGE: storage,
+        STORAGE: storage, CONFIG: text(lineage.variant.study), **_environment(dense),
     }  # fmt: skip
     study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.rounds}
     identity = lineage.recipe.identity
@@ -90,6 +91,7 @@ def _described(
     return Description(
         name, tags, given, started, ended(record),
         curves(record.get("journal", {}), started) + point(record, last, cost), _files(record),
+        usage=usage(record.get("usage", {})),
     )  # fmt: skip
 
 
@@ -154,6 +156,15 @@ def point(record: Record, step: int, cost: Cost | None = None) -> list[Metric]:
     ]  # fmt: skip
 
 
+def usage(columns: Mapping[str, list[float]]) -> list[Metric]:
+    """What a training took of its machine, sample by sample at its own time, under MLflow's names."""
+    return [
+        (name, float(value), sample, int(moment))
+        for name, values in columns.items() if name != "moment"
+        for sample, (moment, value) in enumerate(zip(columns["moment"], values, strict=True))
+    ]  # fmt: skip
+
+
 def milliseconds(record: Record) -> int:
     """When a segment was begun, in milliseconds since 1970."""
     return int(datetime.fromisoformat(record["started_at"]).timestamp() * 1000)
@@ -164,16 +175,22 @@ def ended(record: Record) -> int:
     return milliseconds(record) + int(1000 * record["seconds"])
 
 
-def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
+def _environment(record: Record) -> dict[str, str]:
     environment = record["environment"]
-    tags = {
-        LINEAGE: lineage.id,
-        CONTENT: record["content"],
-        "lth.table" if "kind" in record else "lth.segment": record["key"],
+    return {
         **({"lth.backend": record["backend"]} if "backend" in record else {}),
         "lth.device": environment["device"],
         "lth.world_size": str(environment.get("world_size", 1)),
         "lth.versions": json.dumps(environment.get("packages", {}))[:TEXT_LIMIT],
+    }
+
+
+def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
+    tags = {
+        LINEAGE: lineage.id,
+        CONTENT: record["content"],
+        "lth.table" if "kind" in record else "lth.segment": record["key"],
+        **_environment(record),
     }
     if record["diverged_at"] is not None:
         tags[DIVERGED] = str(record["diverged_at"])

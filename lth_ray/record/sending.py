@@ -13,16 +13,26 @@ BATCH = 800  # metrics in a request: MLflow takes 1000 metrics, params and tags 
 
 
 def log_batch(
-    client: Any, run_id: str, metrics: list[Metric], params: Mapping[str, str], tags: Mapping[str, str]
-) -> None:
-    """Params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after all else."""
+    client: Any, run_id: str, metrics: list[Metric], params: Mapping[str, str], tags: Mapping[str, str],
+    model: str | None = None,
+) -> None:  # fmt: skip
+    """Params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after all else.
+
+    model: the id of a LoggedModel that was measured at the last step.
+    """
     from mlflow import entities
+
+    last = max((step for _, _, step, _ in metrics), default=0)
+
+    def entity(metric: Metric) -> Any:
+        name, value, step, moment = metric
+        return entities.Metric(name, value, moment, step, model_id=model if step == last else None)
 
     batches = [metrics[first : first + BATCH] for first in range(0, len(metrics), BATCH)] or [[]]
     for batch in batches:
         client.log_batch(
             run_id,
-            metrics=[entities.Metric(name, value, moment, step) for name, value, step, moment in batch],
+            metrics=[entity(metric) for metric in batch],
             params=[entities.Param(name, value) for name, value in params.items()] if batch is batches[0] else [],
             tags=[entities.RunTag(name, value) for name, value in tags.items()] if batch is batches[-1] else [],
             synchronous=True,
@@ -45,7 +55,7 @@ def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]
     """Writes {name: JSON document} to a run's artifacts; where they are local, without MLflow's 12 ms for each."""
     if not files:
         return
-    folder = _local_folder(artifacts)
+    folder = local_folder(artifacts)
     if folder is not None:
         _write(folder, files)
         return
@@ -54,7 +64,8 @@ def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]
         client.log_artifacts(run_id, temporary)
 
 
-def _local_folder(artifacts: str) -> Path | None:
+def local_folder(artifacts: str) -> Path | None:
+    """The folder of an artifact URI that lies on this machine, else None."""
     parts = urlsplit(artifacts)
     if parts.scheme == "file":
         return Path(unquote(parts.path))

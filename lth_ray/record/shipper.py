@@ -148,7 +148,7 @@ class Shipper:
 
     def _record(self, item: Item) -> None:
         if self._tracking is None:
-            self._tracking = opened(self._plan, self._store, self.destination, self._question)
+            self._tracking = opened(self._plan, self._store, self.destination, self._question, self._warn)
             self._flush_at = time.monotonic() + FLUSH_EVERY_S
         self._counts["shipped" if send(self._tracking, item) else "present"] += 1
 
@@ -196,8 +196,10 @@ def replay(plan: Plan, store: Store, tracking_uri: str | None = None, *, questio
     return dict(counts)
 
 
-def opened(plan: Plan, store: Store, where: Destination, question: str) -> Tracking:
-    return Tracking(plan, store, where, question, commit_of(script_folder()))
+def opened(
+    plan: Plan, store: Store, where: Destination, question: str, warn: Callable[[str], None] | None = None
+) -> Tracking:
+    return Tracking(plan, store, where, question, commit_of(script_folder()), warn)
 
 
 def send(tracking: Tracking, item: Item) -> bool:

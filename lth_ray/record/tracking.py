@@ -15,7 +15,9 @@ from lth_ray.record import runs
 from lth_ray.record.barriers import Barriers
 from lth_ray.record.destination import Destination, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
+from lth_ray.record.models import Models
 from lth_ray.record.runs import Description, Record
+from lth_ray.record.saved_views import NOTE, QUESTION, SavedViews, Warn
 from lth_ray.record.sending import log_batch, log_dataset, put_files
 from lth_ray.store import Store, live_runs
 
@@ -45,10 +47,13 @@ class Tracking:
     Opening it reads the experiment's runs once; from then on a run is found in a dict, by the tags that identify it and
     by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
 
-    question: what the study asks. commit: of the code that asks it.
+    question: what the study asks. commit: of the code that asks it. warn: is told once where views cannot be written.
     """
 
-    def __init__(self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "") -> None:
+    def __init__(
+        self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "",
+        warn: Warn | None = None,
+    ) -> None:  # fmt: skip
         prepare_environment()
         from mlflow.tracking import MlflowClient
 
@@ -56,6 +61,8 @@ class Tracking:
         self._cost = Costs(plan)
         self._client: Any = MlflowClient(tracking_uri=where.uri)
         self._experiment = self._find_experiment(where, question)
+        self._views = SavedViews(self._client, self._experiment, warn)
+        self._models = Models(self._client, self._experiment, store)
         self._runs: dict[Identity, Run] = {}
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
@@ -69,7 +76,8 @@ class Tracking:
         parent = self._lineage(lineage)
         parent.add(number, record)
         cost = self._cost.of_ticket(lineage, number, self._known)
-        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id)
+        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id, record)
+        self._views.ticket(lineage, number, record)
         self._tickets[lineage.id, number] = run_id
         return is_new
 
@@ -82,16 +90,22 @@ class Tracking:
         description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
         is_new = self._send(description, self._tickets[ticket])[1]
         last = result.lineage.rounds[result.round].segment.last
-        for run_id, step in ((self._tickets[ticket], last), (self._lineage(result.lineage).id, result.round)):
-            metrics = self._barriers.metrics(result, step, self._store.table)
+        means = self._barriers.metrics(result, last, self._store.table)
+        instability = self._barriers.instability(result, self._store.table)
+        by_round = self._barriers.metrics(result, result.round, self._store.table)
+        for run_id, metrics in (
+            (self._tickets[ticket], means + instability), (self._lineage(result.lineage).id, by_round)
+        ):  # fmt: skip
             if metrics:
                 log_batch(self._client, run_id, metrics, {}, {})
+        self._views.barrier(result.lineage, result.round, means + instability)
         return is_new
 
     def flush(self) -> None:
-        """Sends what the lineages' own runs have gained since the last time."""
+        """Sends what the lineages' own runs have gained since the last time, and what that gives to views."""
         for run in self._lineages.values():
             run.flush()
+        self._views.write()
 
     def close(self, running: bool = False) -> None:
         """Settles the status of every lineage: FINISHED where its last round is there, else KILLED.
@@ -107,12 +121,13 @@ class Tracking:
 
     def _find_experiment(self, where: Destination, question: str) -> str:
         name = self._plan.study.name
-        given = {"mlflow.note.content": question, runs.COMMIT: self._commit}
+        given = {QUESTION: question, NOTE: question.strip(), runs.COMMIT: self._commit}
         tags = {key: value for key, value in given.items() if value}
         found = self._client.get_experiment_by_name(name)
         if found is None:
             artifacts = (where.artifacts / name).as_uri() if where.artifacts else None
             return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
+        tags.pop(NOTE, None)  # which has grown since, by its views
         for key, value in tags.items():
             if found.tags.get(key) != value:
                 self._client.set_experiment_tag(found.experiment_id, key, value)
@@ -162,28 +177,35 @@ class Tracking:
             self._lineages[lineage.id] = LineageRun(self._client, run.id, lineage, run.status, run.rounds)
         return self._lineages[lineage.id]
 
-    def _send(self, description: Description, parent: str) -> tuple[str, bool]:
-        """The id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that is new."""
-        run, is_new = self._fill(description, parent)
+    def _send(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[str, bool]:
+        """The id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that is new.
+
+        ticket: the record of one, which has a model besides.
+        """
+        run, is_new = self._fill(description, parent, ticket)
         if is_new:
             self._client.set_terminated(run.id, "FINISHED", end_time=description.ended)
             self._runs[*description.identity, parent] = replace(run, whole=True, status="FINISHED")
         return run.id, is_new
 
-    def _fill(self, description: Description, parent: str) -> tuple[Run, bool]:
+    def _fill(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[Run, bool]:
         """The run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)
-        if run is not None and run.whole:
-            return run, False
+        is_made = run is None
         if run is None:
             run = self._runs[identity] = self._elsewhere(identity) or self._create(description, parent)
-            if run.whole:
-                return run, False
-        log_batch(self._client, run.id, description.metrics, description.params, {})
+        if run.whole:
+            return run, False
+        model = self._models.begun(description, run.id, is_made) if ticket else None
+        log_batch(self._client, run.id, description.metrics, description.params, {}, model.model_id if model else None)
+        if description.usage:
+            log_batch(self._client, run.id, description.usage, {}, {})
         put_files(self._client, run.id, run.artifacts, description.files)
         if description.dataset:
             log_dataset(self._client, run.id, description.dataset)
+        if ticket:
+            self._models.finish(model, ticket)
         return run, True
 
     def _elsewhere(self, identity: Identity) -> Run | None:

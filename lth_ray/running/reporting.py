@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lth_ray import record
 from lth_ray.config import Config, Launch, Length, Study, launched
-from lth_ray.lottery import make_plan
+from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running import history
 from lth_ray.running.results import Results
@@ -113,7 +113,7 @@ def print_results(
 
     against_paper: beside what the papers report.
     """
-    store, plan = results.store, results.plan
+    store, plan, report = results.store, results.plan, None
     if plan.study.smoke_shows == "pipeline":
         print_endings(results, console)
         rows, branches = len(results.tickets()), len(results.branches())
@@ -122,7 +122,7 @@ def print_results(
             "a network nothing, and no accuracy is shown", highlight=False, soft_wrap=True,
         )  # fmt: skip
     else:
-        print_report(results, console, question, against_paper)
+        report = print_report(results, console, question, against_paper)
     if results.counts:
         ledger = results.ledger()
         console.print(
@@ -131,13 +131,28 @@ def print_results(
             f"{ledger['naive_steps']:,} without sharing",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
-    tracking = record.destination(store.uri, launch.tracking_uri).uri
-    shown = f"mlflow ui --backend-store-uri {tracking}" if "://" in tracking and "http" not in tracking else tracking
-    console.print(f"MLflow: [bold]{_venv()}{escape(shown)}[/]", highlight=False, soft_wrap=True)
+    print_mlflow(plan, store, launch.tracking_uri, report, console)
 
 
-def print_report(results: Results, console: Console, question: str, against_paper: bool) -> None:
-    """The tables, and where the page and the figures are."""
+def print_mlflow(
+    plan: Plan, store: Store, tracking_uri: str | None, report: record.Report | None, console: Console
+) -> None:
+    """How to open the MLflow UI, and the views that it then has. report: one whose verdicts are to be registered."""
+    rows = None if report is None else report.comparisons.to_dict("records")
+    shown = record.shown(plan, store, tracking_uri, rows)
+    if shown.warning:
+        console.print(shown.warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if shown.registered:
+        said = f"MLflow's model registry has {shown.registered} tickets of matching verdicts under {plan.study.name}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    opens = f"{_venv()}{shown.command}" if shown.command else shown.where
+    console.print(f"MLflow: [bold]{escape(opens)}[/]", highlight=False, soft_wrap=True)
+    for name, link in shown.links.items():
+        console.print(f"  {escape(name)}: {escape(link)}", highlight=False, soft_wrap=True)
+
+
+def print_report(results: Results, console: Console, question: str, against_paper: bool) -> record.Report:
+    """The tables, and where the page and the figures are; the report."""
     store, plan = results.store, results.plan
     try:
         report = record.report(plan, store, question=question, ledger=results.ledger())
@@ -151,6 +166,7 @@ def print_report(results: Results, console: Console, question: str, against_pape
         print_against_paper(report, plan.study, console)
     for path in (report.page, *report.texts, *report.figures, *report.tables):
         console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+    return report
 
 
 def print_against_paper(report: record.Report, study: Study, console: Console) -> None:

@@ -13,10 +13,11 @@ from lth_ray.training.replicates import Replicates, replicate, train_together
 from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, masked_start, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
+from lth_ray.training.usage import Usage
 
 __all__ = [
     "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
-    "Start", "Supermask", "Team", "TeamBroken", "backend_of", "capture", "environment", "evaluate", "fuse",
-    "masked_start", "replicate", "supermask_state", "train", "train_segment",
+    "Start", "Supermask", "Team", "TeamBroken", "Usage", "backend_of", "capture", "environment", "evaluate",
+    "fuse", "masked_start", "replicate", "supermask_state", "train", "train_segment",
     "train_segments_together", "train_together",
 ]  # fmt: skip

@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from lth_ray.store import Store
+from tests.mlflow_server import Server, free_port
 from tests.ray.conftest import EVERY, Expected, complete
 from tests.ray.nodes import COMMANDS, SLOW_SCRIPT
 from tests.running.conftest import Runner
@@ -36,54 +33,9 @@ def begun(runner: Runner, steps: int = 100) -> None:
 # The tracking server ----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Server:
-    """An MLflow server of its own database."""
-
-    folder: Path
-    port: int
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "served.db"
-
-    def start(self) -> None:
-        """Without waiting: it takes ten seconds to be up."""
-        command = [
-            str(COMMANDS / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self.database}",
-            "--artifacts-destination", str(self.folder / "artifacts"),
-        ]  # fmt: skip
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.folder)
-
-    def answers(self) -> bool:
-        with suppress(OSError), closing(urllib.request.urlopen(f"{self.uri}/health", timeout=2)):
-            return True
-        return False
-
-    def end(self) -> None:
-        if self.process is not None:
-            first = psutil.Process(self.process.pid)
-            for process in [first, *first.children(recursive=True)]:
-                with suppress(psutil.Error):
-                    process.kill()
-            self.process.wait(20)
-        self.process = None
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Server(tmp_path, port)
+    server = Server(tmp_path, free_port())
     server.start()
     yield server
     server.end()

@@ -34,3 +34,20 @@ def test_it_is_told_once_all_pairs_are_measured(spawns: tuple[Length | None, ...
         (f"lmc_error_barrier{name}", 0.3, 1),
         (f"lmc_train_error_barrier{name}", 0.6, 1),
     ]
+
+
+def test_the_instability_stands_at_the_step_where_copies_part() -> None:
+    plan = make_plan(study(steps(10), steps(40)))
+    pairs = [result for result in plan.branches if "spawn" in result.parameters]
+    records = {
+        result.key: {
+            "started_at": "2026-01-02T03:04:05+00:00",
+            "measurements": {"lmc_error_barrier": value, "lmc_train_error_barrier": 0.0},
+        }
+        for result, value in zip(pairs, (0.3, 0.3, 0.3, 0.1, 0.1, 0.1), strict=True)
+    }
+    barriers = Barriers(plan)
+    found = [barriers.instability(pairs[i], records.get) for i in (0, 3)]
+    told = [[(name, round(value, 6), step) for name, value, step, _ in metrics] for metrics in found]
+    assert told == [[("instability", 0.3, 10)], [("instability", 0.1, 40)]]
+    assert barriers.instability(pairs[0], lambda _: None) == []

@@ -79,3 +79,19 @@ def test_more_rounds_are_the_same_lineage_and_another_rule_is_not(make_study: Ca
     assert digest(prune=prune) == digest(prune=replace(prune, rounds=9))
     assert digest(prune=prune) != digest(prune=replace(prune, one_shot=True))
     assert digest(prune=prune) != digest(train=Train(steps(400), lr=0.1), prune=prune)
+
+
+def test_what_a_training_took_is_told_at_its_own_times(plan: Plan, fake_record: FakeRecord) -> None:
+    columns = {"moment": [5000, 9000], "system/cpu_utilization_percentage": [10.0, 90.0]}
+    record = fake_record(plan.lineages[0].rounds[1].segment, 0.8, usage=columns)
+    described = runs.describe_ticket(plan.lineages[0], 1, record)
+    name = "system/cpu_utilization_percentage"
+    assert described.usage == [(name, 10.0, 0, 5000), (name, 90.0, 1, 9000)]
+    assert not [metric for metric in described.metrics if metric[0] == name]
+
+
+def test_a_lineage_says_what_it_is_made_by(plan: Plan, fake_record: FakeRecord) -> None:
+    tags = runs.describe_lineage(plan.lineages[0], fake_record(plan.lineages[0].dense, 1.0), "/s").tags
+    assert (tags["lth.device"], tags["lth.world_size"], tags["lth.backend"]) == ("a processor", "1", "eager-fp32")
+    assert '"torch": "2.14.1"' in tags["lth.versions"]
+    assert '"lenet_300_100"' in tags["lth.config"]

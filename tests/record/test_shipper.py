@@ -13,7 +13,7 @@ import pytest
 
 from lth_ray.config import Prune, Study
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record import RecordError, Shipper, replay, runs
+from lth_ray.record import RecordError, Shipper, replay, runs, shown
 from lth_ray.store import Store
 
 Fill = Callable[..., None]
@@ -30,7 +30,7 @@ def test_everything_finished_is_recorded_once(plan: Plan, recorded_store: Store,
     (dataset,) = (use.dataset for use in database.runs("lineage")[0].inputs.dataset_inputs)
     assert (dataset.name, json.loads(dataset.profile)["n_train"]) == ("digits", 1197)
     experiment = database.client.get_experiment_by_name("tickets")
-    assert experiment.tags["mlflow.note.content"] == "Do they win?"
+    assert experiment.tags["lth.question"] == "Do they win?"
 
 
 def test_runs_are_nested_and_keep_the_two_meanings_of_step_apart(
@@ -177,6 +177,24 @@ def test_a_server_that_is_down_costs_nothing_and_is_told_of_once(
 def test_replay_says_that_the_server_is_down(plan: Plan, store: Store, fill: Fill) -> None:
     with pytest.raises(RecordError, match="cannot be written to"):
         replay(plan, store, f"http://127.0.0.1:{free_port()}")
+
+
+def test_views_and_models_wait_for_a_server_as_runs_do(
+    plan: Plan, recorded_store: Store, fill: Fill, database: Any
+) -> None:
+    """What a server that is down has missed is there after a replay: runs, models, views, and links to these."""
+    fill(recorded_store, plan)
+    told: list[str] = []
+    shipper = Shipper(plan, recorded_store, f"http://127.0.0.1:{free_port()}", warn=told.append)
+    time.sleep(0.3)
+    assert shipper.close(timeout_s=5)["shipped"] == 0
+    assert not [text for text in told if "views" in text]  # one outage is told of once
+    replay(plan, recorded_store)
+    (experiment,) = [one for one in database.client.search_experiments() if one.name == "tickets"]
+    assert len(database.client.search_logged_models([experiment.experiment_id])) == 8
+    assert list(shown(plan, recorded_store).links) == [
+        "Accuracy against remaining weights", "Early-stop step against remaining weights",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

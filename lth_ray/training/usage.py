@@ -1,0 +1,79 @@
+"""What a training takes of its machine: CPU, memory and GPU, sampled beside it."""
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+EVERY_S, MOST = 5.0, 120  # between samples at first; so many are kept, and every other one goes where there are more
+MEGABYTE = 1e6
+
+
+class Usage:
+    """Samples from a thread while it is entered, every EVERY_S seconds at first, and once more at the end.
+
+    columns: {name: a value for each sample}, by MLflow's names for system metrics, which describe the machine; those
+    of this process begin with system/process. "moment": milliseconds since 1970.
+    A GPU's utilisation is there only where NVIDIA's management library is.
+    """
+
+    def __init__(self, device: str) -> None:
+        import psutil
+
+        self._machine, self._process, self._device = psutil, psutil.Process(), torch.device(device)
+        self._rows: list[dict[str, float]] = []
+        self._every_s = EVERY_S
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lth_ray-usage", daemon=True)
+
+    def __enter__(self) -> "Usage":
+        self._machine.cpu_percent()  # both measure since the last call, this one since the same thread's
+        self._process.cpu_percent()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._rows.append(self.sample())
+
+    @property
+    def columns(self) -> dict[str, list[float]]:
+        names = self._rows[-1] if self._rows else {}
+        return {name: [row[name] for row in self._rows] for name in names}
+
+    def _run(self) -> None:
+        self._machine.cpu_percent()
+        while not self._ended.wait(self._every_s):
+            self._rows.append(self.sample())
+            if len(self._rows) >= MOST:
+                self._rows, self._every_s = self._rows[1::2], 2 * self._every_s
+
+    def sample(self) -> dict[str, float]:
+        memory = self._machine.virtual_memory()
+        return {
+            "moment": int(time.time() * 1000),
+            "system/cpu_utilization_percentage": self._machine.cpu_percent(),
+            "system/system_memory_usage_megabytes": round(memory.used / MEGABYTE, 1),
+            "system/system_memory_usage_percentage": memory.percent,
+            "system/process_cpu_utilization_percentage": self._process.cpu_percent(),
+            "system/process_memory_usage_megabytes": round(self._process.memory_info().rss / MEGABYTE, 1),
+            **self._gpu(),
+        }
+
+    def _gpu(self) -> dict[str, float]:
+        if self._device.type != "cuda":
+            return {}
+        index: int | None = self._device.index  # None: whichever is current
+        number = torch.cuda.current_device() if index is None else index
+        free, total = torch.cuda.mem_get_info(number)
+        used = total - free
+        found = {
+            "memory_usage_megabytes": used / MEGABYTE,
+            "memory_usage_percentage": 100 * used / total,
+        }
+        with suppress(ModuleNotFoundError, RuntimeError):  # no management library, or it does not know this GPU
+            found["utilization_percentage"] = float(torch.cuda.utilization(number))
+        return {f"system/gpu_{number}_{name}": round(value, 1) for name, value in found.items()}
