@@ -83,7 +83,7 @@ def sweep(trials: int) -> Sequence[float]:
     priorities = {job.id: trials - n for n, job in enumerate(jobs)}
     scheduler = LineageScheduler(SLOTS, priorities, ahead=1)
     for job in reversed(jobs):  # producers after those that need them
-        scheduler.on_trial_add(controller, StandIn(job.id, {"trial": {"job": job}}))
+        scheduler.on_trial_add(controller, StandIn(job.id, {"trial": {"jobs": [job]}}))
     running: list[Any] = []
     decisions: list[float] = []
     while len(decisions) < trials:
@@ -96,9 +96,9 @@ def sweep(trials: int) -> Sequence[float]:
 
 def decide(scheduler: LineageScheduler, controller: Any, trial: Any) -> float:
     """The milliseconds of the hooks between a trial's last result and the next trial's start."""
-    for task in trial.config["trial"]["job"].tasks[:-1]:
+    for task in trial.config["trial"]["jobs"][0].tasks[:-1]:
         scheduler.on_trial_result(controller, trial, result(task))
-    last = result(trial.config["trial"]["job"].tasks[-1])
+    last = result(trial.config["trial"]["jobs"][0].tasks[-1])
     spent, _ = timed(lambda: scheduler.on_trial_result(controller, trial, last))
     trial.status = Trial.TERMINATED
     spent += timed(lambda: scheduler.on_trial_complete(controller, trial, last))[0]
@@ -161,7 +161,7 @@ def tuned(trials: int, cpus: int = 2) -> list[float]:
             )  # fmt: skip
             tune.Tuner(
                 tune.with_resources(report_all, tune.PlacementGroupFactory([{"CPU": 1}])),
-                param_space={"trial": tune.grid_search([{"job": job} for job in jobs])},
+                param_space={"trial": tune.grid_search([{"jobs": [job]} for job in jobs])},
                 tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
                 run_config=tune.RunConfig(name="run", storage_path=f"{folder}/tune", verbose=0),
             ).fit()
@@ -171,5 +171,5 @@ def tuned(trials: int, cpus: int = 2) -> list[float]:
 
 def report_all(config: dict[str, Any]) -> None:
     """A trial."""
-    for task in config["trial"]["job"].tasks:
+    for task in config["trial"]["jobs"][0].tasks:
         tune.report(result(task))

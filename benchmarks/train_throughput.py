@@ -238,10 +238,10 @@ def checkpoint(repeats: int = 8) -> Entry:
     run = a_run("fp32", 2, 64)
     train(run, 1)  # there is a momentum from here on
     copied, whole = [], []
-    with tempfile.TemporaryDirectory() as folder, Checkpoints(Store.open(folder), "benchmark") as checkpoints:
+    with tempfile.TemporaryDirectory() as folder, Checkpoints(Store.open(folder)) as checkpoints:
         for run.step in range(1, repeats + 1):
             began = time.monotonic()
-            checkpoints.save(run, {})
+            checkpoints.save(("benchmark", run, {}))
             copied.append(time.monotonic() - began)
             checkpoints.wait()
             whole.append(time.monotonic() - began)

@@ -120,6 +120,10 @@ class Train(Config):
     backend: "auto", the fastest that the network has: compiled steps for fully connected ones, sparse where few weights
         are left, compiled batch norm for CIFAR's deep ones in channels_last (lth_ray.training.backends); or "eager",
         autograd. What trained a segment is part of its key.
+    replicates: train so many segments of the study as one batch of networks (lth_ray.training.replicates): those that
+        differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A batch with
+        fewer is filled up with copies: results depend on this number, which is part of the key, and not on what else
+        there is to train.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
         `version` is part of the key: change it when the function changes.
@@ -151,6 +155,7 @@ class Train(Config):
     channels_last: bool = option(False, check=FLAG, absent_means=False)
     compile: bool = option(False, check=FLAG, absent_means=False)
     backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
+    replicates: int = option(1, check=whole(1), absent_means=1)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
     version: str = option("1", check=TEXT)
@@ -173,6 +178,11 @@ class Train(Config):
             raise ConfigError(
                 f"Train.batch_norm_group = {self.batch_norm_group}: with sync_batch_norm statistics are the whole "
                 "batch's; leave one of them out"
+            )
+        if self.replicates > 1 and self.backend == "eager":
+            raise ConfigError(
+                f"Train.replicates = {self.replicates}: they have a backend of their own, and backend = 'eager' asks "
+                "for another; leave one of them out"
             )
         if self.loss is not None and self.step is not None:
             raise ConfigError(

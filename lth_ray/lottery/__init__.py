@@ -1,6 +1,7 @@
 """What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
-from lth_ray.lottery.carrying import carry_out, stored
+from lth_ray.lottery.bundles import Bundle, bundles, in_lockstep, shape_of
+from lth_ray.lottery.carrying import carry_out, carry_out_all, stored
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execute import Outcome, execute
 from lth_ray.lottery.hanging import BranchResult
@@ -12,7 +13,8 @@ from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.tickets import Ticket, load_ticket
 
 __all__ = [
-    "AnyTask", "BranchResult", "Costs", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket",
-    "branch_row", "branch_rows", "carry_out", "early_stop", "execute", "load_ticket", "make_plan", "measurements",
+    "AnyTask", "BranchResult", "Bundle", "Costs", "Job", "Lineage", "Outcome", "Plan", "TableTask", "Task", "Ticket",
+    "branch_row", "branch_rows", "bundles", "carry_out", "carry_out_all", "early_stop", "execute", "in_lockstep",
+    "load_ticket", "make_plan", "measurements", "shape_of",
     "stops", "stored", "ticket_row", "ticket_rows",
 ]  # fmt: skip

@@ -1,10 +1,13 @@
 """Carries out whatever a plan asks for."""
 
+from collections.abc import Sequence
+
 from lth_ray.data import Dataset
 from lth_ray.lottery.execute import Outcome, execute, nothing_left
 from lth_ray.lottery.measure import measure
-from lth_ray.lottery.realise import MissingState, stored_record
-from lth_ray.lottery.task import AnyTask, TableTask
+from lth_ray.lottery.realise import once_more, stored_record
+from lth_ray.lottery.task import AnyTask, TableTask, Task
+from lth_ray.lottery.together import execute_together
 from lth_ray.store import Store, mask_path
 from lth_ray.training import ALONE, Clock, Team
 
@@ -16,19 +19,25 @@ def carry_out(
 
     Raises MissingState where something it needs is not there any more.
     """
-    try:
-        return _carry_out(task, store, dataset, device, clock, team)
-    except MissingState as missing:
-        try:  # a second run of the study may just have finished this, and removed what it started from
-            return _carry_out(task, store, dataset, device, clock, team)
-        except MissingState:
-            raise missing from None  # which says why
-
-
-def _carry_out(task: AnyTask, store: Store, dataset: Dataset, device: str, clock: Clock | None, team: Team) -> Outcome:
     if isinstance(task, TableTask):
-        return measure(task, store, dataset, device, team)
-    return execute(task, store, dataset, device, clock, team)
+        return once_more(lambda: measure(task, store, dataset, device, team))
+    if task.recipe.train.replicates == 1:
+        return once_more(lambda: execute(task, store, dataset, device, clock, team))
+    (outcome,) = execute_together([task], store, dataset, device, clock)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def carry_out_all(
+    tasks: Sequence[AnyTask], store: Store, dataset: Dataset, device: str, clock: Clock | None = None
+) -> list[Outcome | Exception]:
+    """What comes of tasks that a bundle's jobs come to at once: of one alone as by `carry_out`, or of several that are
+    trained together and each of which may fail by itself."""
+    trained = [task for task in tasks if isinstance(task, Task)]
+    if len(tasks) > 1 and len(trained) == len(tasks):
+        return execute_together(trained, store, dataset, device, clock)
+    return [carry_out(task, store, dataset, device, clock) for task in tasks]
 
 
 def stored(task: AnyTask, store: Store) -> Outcome | None:

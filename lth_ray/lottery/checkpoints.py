@@ -1,6 +1,6 @@
-"""Checkpoints of an unfinished segment, written behind the training's back."""
+"""Checkpoints of unfinished segments, written behind the training's back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -13,22 +13,26 @@ from lth_ray.training import Run
 
 
 class Checkpoints:
-    """Saves one checkpoint at a time: training goes on while its copy of a state is hashed and written.
+    """Saves one checkpoint of a training at a time: that goes on while the copy of its state is hashed and written.
 
     written: called when one is in storage. What a write raises is raised by the next `save`, or at the end of the
     block, within which it must be used.
     """
 
-    def __init__(self, store: Store, key: str, written: Callable[[], None] = lambda: None) -> None:
-        self.store, self.key, self.written = store, key, written
+    def __init__(self, store: Store, written: Callable[[], None] = lambda: None) -> None:
+        self.store, self.written = store, written
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="lth_ray-checkpoint")
         self._pending: Future[None] | None = None
 
-    def save(self, run: Run, journal: Mapping[str, Any]) -> None:
-        """Copies the run's state and has it written; waits for the checkpoint before where that is not done yet."""
+    def save(self, *kept: tuple[str, Run, Mapping[str, Any]]) -> None:
+        """Copies the states of (key, run, journal) and has them written, each a checkpoint of its own; waits for those
+        before where they are not done yet."""
         self.wait()
-        model, optimizer = on_host(run.model.state_dict()), on_host(run.optimizer.state_dict())
-        self._pending = self._pool.submit(self._write, run.step, model, optimizer, journal)
+        copies = [
+            (key, run.step, on_host(run.model.state_dict()), on_host(run.optimizer.state_dict()), journal)
+            for key, run, journal in kept
+        ]
+        self._pending = self._pool.submit(self._write, copies)
 
     def wait(self) -> None:
         """Until the last one is in storage."""
@@ -36,10 +40,11 @@ class Checkpoints:
             self._pending.result()
         self._pending = None
 
-    def _write(self, step: int, model: Any, optimizer: Any, journal: Mapping[str, Any]) -> None:
-        self.store.save_checkpoint(self.key, step, model, optimizer, journal)
+    def _write(self, copies: Sequence[tuple[str, int, Any, Any, Mapping[str, Any]]]) -> None:
+        for copied in copies:
+            self.store.save_checkpoint(*copied)
+            probes.point("checkpointed")
         self.written()
-        probes.point("checkpointed")
 
     def __enter__(self) -> "Checkpoints":
         return self

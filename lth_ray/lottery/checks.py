@@ -9,8 +9,10 @@ from lth_ray.config import ConfigError, meaning
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted
+from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.store import Store
 from lth_ray.training.averages import HOLDER
+from lth_ray.training.replicates import check_network_replicable, check_replicable
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:
@@ -27,6 +29,8 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
     for rules in networks.values():
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():
+            if lineage.recipe.train.replicates > 1:
+                check_network_replicable(network, lineage.recipe)
             mask = eligible(network, lineage.rule)
             pruning.one_shot_counts(mask, lineage.prune.fraction, lineage.prune.scope, rounds=1)
 
@@ -65,3 +69,19 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
         field = "include" if covered - may else "exclude"
         names = sorted(covered - may or may - covered)
         raise ConfigError(f"{wrong}: its mask covers other parameters than Prune; give Prune({field}={names})")
+
+
+def check_replicates(tasks: Iterable[AnyTask]) -> None:
+    """Raises ConfigError for what is to be trained in replicates (Train.replicates) and cannot be."""
+    trained = (task for task in tasks if isinstance(task, Task) and task.recipe.train.replicates > 1)
+    for segment in (task.segment for task in trained):
+        check_replicable(segment.recipe)
+        for what, is_so in {
+            "a Supermask": segment.learned,
+            "pruned weights frozen at other values": segment.frozen,
+        }.items():
+            if is_so:
+                raise ConfigError(
+                    f"Train.replicates = {segment.recipe.train.replicates}: {what} cannot be trained in replicates; "
+                    "leave that out, or train each by itself (Train.replicates = 1)"
+                )

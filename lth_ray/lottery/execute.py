@@ -57,6 +57,10 @@ class Work:
     mask: Mask | None
     progress: Progress
 
+    def of(self, task: Task) -> Task:
+        """What is left of `task`."""
+        return task if self.rest is None else task.for_states(self.rest)
+
 
 def execute(
     task: Task, store: Store, dataset: Dataset, device: str, clock: Clock | None = None, team: Team = ALONE
@@ -67,24 +71,20 @@ def execute(
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
     """
     began = time.monotonic()
-    work = team.told(lambda: _prepare(task, store, dataset, began, environment(device, team.size)))
+    work = team.told(lambda: prepare(task, store, dataset, began, environment(device, team.size)))
     if isinstance(work, Outcome):
         return work
-    making = _making(task, work.rest)
+    making = work.of(task)
     model = network(making.segment, work.mask)
     with Usage(device) as usage:
         last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
     work.progress.usage = usage.columns
-    record = team.told(lambda: _finish(making, work, store, model, last))
+    record = team.told(lambda: finish(making, work, store, model, last))
     steps = last.step - work.progress.start.step
     return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
 
 
-def _making(task: Task, rest: list[int] | None) -> Task:
-    return task if rest is None else task.for_states(rest)
-
-
-def _prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dict[str, Any]) -> Work | Outcome:
+def prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dict[str, Any]) -> Work | Outcome:
     """Where training sets out from; or the outcome, where nothing is left to be done."""
     record = _published(task, store, dataset)
     rest = None
@@ -94,7 +94,7 @@ def _prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dic
             return outcome
         if task.measured:  # another run was first, and did not keep all that this one's study needs
             rest = task.missing(store)
-    making = _making(task, rest)
+    making = task if rest is None else task.for_states(rest)
     mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
     return Work(rest, record, mask, _beginning(making, store, mask, began, here))
 
@@ -108,8 +108,8 @@ def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
     return Outcome(record if task.measured else None, 0, 0.0)
 
 
-def _finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
-    """The record that stands."""
+def finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+    """Publishes what was trained of a task; the record that stands."""
     record = work.record
     if task.measured:
         own = _record(task, store, model, work.mask, last, work.progress)
@@ -138,7 +138,7 @@ def _train(
     """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
     segment, last = task.segment, None
     applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
-    with Checkpoints(store, task.key, clock.written) as checkpoints:
+    with Checkpoints(store, clock.written) as checkpoints:
         pauses = train_segment(
             task.key, segment.recipe, model, dataset, applied, segment.seeds, work.progress.start, segment.last,
             first=segment.first, pauses=task.states, clock=clock, measured=task.measured, frozen=segment.frozen,
@@ -147,10 +147,9 @@ def _train(
         for last in work.progress.timed(pauses):
             if not (team.leads and last.finite):
                 continue
-            if last.step in task.states and not (segment.starts_anew and last.step == segment.first):
-                _keep(task, store, last, work.progress)
+            keep(task, store, last, work.progress)
             if last.due and last.step < segment.last:
-                checkpoints.save(last.run, _journal(last, work.progress))
+                checkpoints.save((task.key, last.run, journal(last, work.progress)))
     assert last is not None
     return last
 
@@ -199,14 +198,17 @@ def _nearest_snapshot(task: Task, store: Store, wanted: int) -> Start | None:
     return None
 
 
-def _keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
-    run = pause.run
+def keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
+    """Stores the state at a pause where it is one of the task's; the first of a new segment is stored already."""
+    run, segment = pause.run, task.segment
+    if pause.step not in task.states or (segment.starts_anew and pause.step == segment.first):
+        return
     optimizer = run.optimizer.state_dict() if task.resumable_at(pause.step) else None
-    digest = store.save_state(task.segment.trajectory, pause.step, run.model.state_dict(), optimizer)
+    digest = store.save_state(segment.trajectory, pause.step, run.model.state_dict(), optimizer)
     progress.contents[pause.step] = digest
 
 
-def _journal(pause: Pause, progress: Progress) -> dict[str, Any]:
+def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
     """What a checkpoint holds beside the state; a copy, as it is written while training goes on."""
     run = pause.run
     return copy.deepcopy({

@@ -8,7 +8,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError, Data, Study, variants
 from lth_ray.data import Identity, identify
-from lth_ray.lottery.checks import check_networks, check_tickets
+from lth_ray.lottery.checks import check_networks, check_replicates, check_tickets
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
@@ -99,6 +99,8 @@ def make_plan(
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
     trunks = frozenset(lineage.dense.key for lineage in lineages)
     tasks = make_tasks(_possible(asked.values(), lost), study.keep, trunks)
+    if identities is None:
+        check_replicates(tasks.values())
     unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
     jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
     return Plan(study, lineages, branches, tasks, jobs, known)

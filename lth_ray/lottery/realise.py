@@ -1,9 +1,9 @@
 """Makes what a derivation describes: a network, its starting weights and its mask, from what is stored."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,10 +17,23 @@ from lth_ray.training import Recipe, Supermask, averages, supermask_state
 
 IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020, appendix)
 Mask = dict[str, torch.Tensor]
+T = TypeVar("T")
 
 
 class MissingState(LookupError):
     """Something a segment is derived from is not in the store."""
+
+
+def once_more(attempt: Callable[[], T]) -> T:
+    """What `attempt` returns, tried again where something was missing: a second run of the study may just have finished
+    this, and removed what it started from. Raises the first MissingState, which says why."""
+    try:
+        return attempt()
+    except MissingState as missing:
+        try:
+            return attempt()
+        except MissingState:
+            raise missing from None
 
 
 def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:

@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from lth_ray.lottery import Job
 from lth_ray.running.results import Ending
 
 CONTINUE: str = TrialScheduler.CONTINUE
@@ -19,12 +20,13 @@ CANCEL_POLL_S = 2.0
 
 
 class LineageScheduler(TrialScheduler):
-    """Holds every trial back until what it needs is done, and runs at most `slots` at a time: a number, or what gives
-    it as a cluster grows and shrinks.
+    """Holds every trial back until what its jobs need is done, and runs at most `slots` at a time: a number, or what
+    gives it as a cluster grows and shrinks.
 
     A trial is added PAUSED, before Tune files it by its status, and so needs no actor until it is chosen: Tune
     itself starts every PENDING one. No hook looks at all trials, so that a decision costs the same among thousands.
-    What a failed, cancelled or diverged trial leaves undone ends its dependents, and theirs, with the reason.
+    What a failed, cancelled or diverged job leaves undone ends its dependents, and theirs, with the reason. A trial
+    that has others goes on without it: the job falls out of the trial's config, so that no process takes it up again.
 
     ahead: so many trials beyond `slots` are staged before there is room. Tune hands the process of a finished trial on
         only while another one is staged, and else starts a new one, which takes it seconds.
@@ -54,10 +56,11 @@ class LineageScheduler(TrialScheduler):
         self._first: list[Trial] = []
         self.active: dict[Trial, float] = {}  # trial -> when it got its slot; the first `slots` have one
         self.busy_s = 0.0  # slot-seconds of trials that have ended
-        self._missing: dict[str, set[str]] = {}
-        self._waiting: dict[str, list[Trial]] = {}
+        self.jobs: dict[str, Job] = {}  # by the keys of their tasks
+        self._missing: dict[str, set[str]] = {}  # job -> the keys that it waits for
+        self._waiting: dict[str, list[Job]] = {}
         self._heap: list[tuple[int, str, Trial]] = []
-        self._trials: dict[str, Trial] = {}
+        self._trials: dict[str, Trial] = {}  # of each job
         self._hopeless: deque[str] = deque()  # keys of `undone` whose dependents are still to be ended
         self._polled = 0.0
 
@@ -69,23 +72,24 @@ class LineageScheduler(TrialScheduler):
     # Tune's hooks -----------------------------------------------------------------------------------------------
 
     def on_trial_add(self, controller: Controller, trial: Trial) -> None:
-        if trial.trial_id in self._missing:  # requeued after a fault: it stays PENDING and keeps its slot
+        if any(job.id in self._trials for job in jobs_of(trial)):  # requeued after a fault: PENDING, it keeps its slot
             return
         trial.set_status(Trial.PAUSED)
         trial.init_local_path()  # else Tuner.fit raises in the end for a trial that never started
-        job = trial.config["trial"]["job"]
-        self._trials[job.id] = trial
-        self._missing[trial.trial_id] = {need for need in job.needs if not self._serves(need, trial)}
-        for need in self._missing[trial.trial_id]:
-            self._waiting.setdefault(need, []).append(trial)
-            if need in self.undone:  # its producer ended before this one was added
-                self._hopeless.append(need)
+        for job in jobs_of(trial):
+            self._trials[job.id] = trial
+            self.jobs |= {task.key: job for task in job.tasks}
+            self._missing[job.id] = {need for need in job.needs if not self._serves(need, job)}
+            for need in self._missing[job.id]:
+                self._waiting.setdefault(need, []).append(job)
+                if need in self.undone:  # its producer ended before this one was added
+                    self._hopeless.append(need)
         self._push_if_ready(trial)
 
     def choose_trial_to_run(self, controller: Controller) -> Trial | None:
         self._cancel(controller)
         for trial in [trial for trial in self.active if trial.is_finished()]:
-            self._give_up(trial, Ending("Tune ended it"))  # without a word to its scheduler: its slot must not leak
+            self._give_all_up(trial, Ending("Tune ended it"))  # without a word to its scheduler: no slot must leak
         self._end_hopeless(controller)
         while self._heap and self._heap[0][2].status != Trial.PAUSED:  # Tune has taken the one returned last
             trial = heapq.heappop(self._heap)[2]
@@ -102,7 +106,10 @@ class LineageScheduler(TrialScheduler):
             self._finish(result["key"], diverged=result["diverged_at"] is not None)
         if ending is None:
             return CONTINUE
-        self._give_up(trial, ending)
+        self._give_up(self.jobs[result["key"]], ending)
+        if any(self._goes_on(job) for job in jobs_of(trial)):
+            return CONTINUE
+        self._release(trial)
         return STOP
 
     def on_trial_complete(self, controller: Controller, trial: Trial, result: dict[str, Any]) -> None:
@@ -110,10 +117,10 @@ class LineageScheduler(TrialScheduler):
 
     def on_trial_error(self, controller: Controller, trial: Trial) -> None:
         if trial.status != Trial.ERROR:  # ERROR here means that Tune requeues it next; RUNNING, that it has given up
-            self._give_up(trial, Ending("its process died again and again"))
+            self._give_all_up(trial, Ending("its process died again and again"))
 
     def on_trial_remove(self, controller: Controller, trial: Trial) -> None:
-        self._give_up(trial, Ending("it was stopped"))
+        self._give_all_up(trial, Ending("it was stopped"))
 
     def debug_string(self) -> str:
         return f"{min(len(self.active), self.slots)} of {self.slots} slots in use, {len(self._heap)} trials ready"
@@ -139,26 +146,28 @@ class LineageScheduler(TrialScheduler):
         if diverged:
             self.diverged.add(key)
         waiting = self._waiting.pop(key, [])
-        for trial in waiting:
-            if self._serves(key, trial):
-                self._missing[trial.trial_id].discard(key)
-                self._push_if_ready(trial)
+        for job in (job for job in waiting if job.id not in self.endings):
+            if self._serves(key, job):
+                self._missing[job.id].discard(key)
+                self._push_if_ready(self._trials[job.id])
             else:
-                self._waiting.setdefault(key, []).append(trial)
+                self._waiting.setdefault(key, []).append(job)
 
-    def _serves(self, key: str, trial: Trial) -> bool:
-        """Whether a trial that needs `key` can have it: what diverged has a mask to branch from, but no weights."""
-        return key in self.done and (key not in self.diverged or key in trial.config["trial"]["job"].masks)
+    def _serves(self, key: str, job: Job) -> bool:
+        """Whether a job that needs `key` can have it: what diverged has a mask to branch from, but no weights."""
+        return key in self.done and (key not in self.diverged or key in job.masks)
+
+    def _goes_on(self, job: Job) -> bool:
+        return job.id not in self.endings and any(task.key not in self.done for task in job.tasks)
 
     def _push_if_ready(self, trial: Trial) -> None:
-        if not self._missing[trial.trial_id] and trial.status == Trial.PAUSED:
-            job = trial.config["trial"]["job"]
-            heapq.heappush(self._heap, (-self.priorities.get(job.id, 0), job.id, trial))
+        jobs = jobs_of(trial)
+        if trial.status == Trial.PAUSED and not any(self._missing[job.id] for job in jobs):
+            priority = max(self.priorities.get(job.id, 0) for job in jobs)
+            heapq.heappush(self._heap, (-priority, jobs[0].id, trial))
 
-    def _give_up(self, trial: Trial, ending: Ending, passed_on: Ending | None = None) -> None:
-        """`trial` ends here: what it has not done will not be done. passed_on: what its dependents are told."""
-        job = trial.config["trial"]["job"]
-        self._release(trial)
+    def _give_up(self, job: Job, ending: Ending, passed_on: Ending | None = None) -> None:
+        """`job` ends here: what it has not done will not be done. passed_on: what its dependents are told."""
         if job.id in self.endings:
             return
         self.endings[job.id] = ending
@@ -166,6 +175,17 @@ class LineageScheduler(TrialScheduler):
         for key in (task.key for task in job.tasks if task.key not in self.done or task.key in self.diverged):
             self.undone[key] = passed_on
             self._hopeless.append(key)
+        trial = self._trials[job.id]
+        jobs = jobs_of(trial)
+        if len(jobs) > 1:
+            jobs.remove(job)
+            if self._missing[job.id]:  # else the trial is ready by now, or still waits for the others' needs
+                self._push_if_ready(trial)
+
+    def _give_all_up(self, trial: Trial, ending: Ending) -> None:
+        self._release(trial)
+        for job in [job for job in jobs_of(trial) if self._goes_on(job)]:
+            self._give_up(job, ending)
 
     def _release(self, trial: Trial) -> None:
         had_a_slot, now = trial in [*self.active][: self.slots], time.monotonic()
@@ -183,20 +203,27 @@ class LineageScheduler(TrialScheduler):
         return pending[starting:]
 
     def _end_hopeless(self, controller: Controller) -> None:
-        """Ends the trials that wait for a key that will never be done, and so on: all are told the first cause."""
+        """Ends the jobs that wait for a key that will never be done, and so on: all are told the first cause."""
         while self._hopeless:
             key = self._hopeless.popleft()
-            for trial in self._waiting.pop(key, ()):
-                if not trial.is_finished():
-                    self._end(controller, trial, self.undone[key], self.undone[key])
+            for job in self._waiting.pop(key, ()):
+                if self._goes_on(job):
+                    self._end(controller, job, self.undone[key], self.undone[key])
 
-    def _end(self, controller: Controller, trial: Trial, ending: Ending, passed_on: Ending | None = None) -> None:
-        """Not by controller.stop_trial: that gives no reason, and keeps a process for reuse whose training goes on."""
+    def _end(self, controller: Controller, job: Job, ending: Ending, passed_on: Ending | None = None) -> None:
+        """Ends `job`, and its trial where none of the others goes on.
+
+        Not by controller.stop_trial: that gives no reason, and keeps a process for reuse whose training goes on.
+        """
+        trial = self._trials[job.id]
+        self._give_up(job, ending, passed_on)
+        if trial.is_finished() or any(self._goes_on(other) for other in jobs_of(trial)):
+            return
         error = tune.TuneError(ending.reason)
         trial.handle_error(error)
         controller._schedule_trial_stop(trial, exception=error)
         controller.search_alg.on_trial_complete(trial.trial_id, error=True)
-        self._give_up(trial, ending, passed_on)
+        self._release(trial)
 
     def _cancel(self, controller: Controller) -> None:
         now = time.monotonic()
@@ -206,5 +233,12 @@ class LineageScheduler(TrialScheduler):
         self.slots = self._room()
         for lineage in self.cancelled():
             trial = self._trials.get(lineage)
-            if trial is not None and not trial.is_finished() and lineage not in self.endings:
-                self._end(controller, trial, Ending("it was cancelled", failed=False))
+            job = next((job for job in jobs_of(trial) if job.id == lineage), None) if trial else None
+            if job is not None and self._goes_on(job):
+                self._end(controller, job, Ending("it was cancelled", failed=False))
+
+
+def jobs_of(trial: Trial) -> list[Job]:
+    """Those that a trial carries: of a bundle without those that have ended, while there are others."""
+    jobs: list[Job] = trial.config["trial"]["jobs"]
+    return jobs

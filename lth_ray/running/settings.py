@@ -1,4 +1,4 @@
-"""What every trial of a run is given beside its job."""
+"""What every trial of a run is given beside its jobs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lth_ray.lottery import stops
+from lth_ray.running import history
 from lth_ray.running.notices import Reader
 from lth_ray.running.workers import Workers
-from lth_ray.store import Store
+from lth_ray.store import StorageError, Store
 from lth_ray.training import Clock
 
 
 @dataclass(frozen=True)
 class Settings:
     """scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
-    stop_below: {key of a ticket's training: the accuracy under which its lineage ends there}.
+    stop_below: {key of a ticket's training: the accuracy under which its lineage ends there}. study: its name.
     """
 
     store: Store
@@ -26,6 +27,15 @@ class Settings:
     scratch: str = ""
     board: Any = None
     stop_below: Mapping[str, float] = field(default_factory=dict)
+    study: str = ""
+
+    def cancelled(self) -> set[str]:
+        """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not
+        end the run."""
+        try:
+            return history.cancelled(self.store, self.study)
+        except StorageError:
+            return set()
 
     def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
         """Whether a lineage ends with the task `key`: its loss diverged, or its accuracy is under Study.stop_below."""

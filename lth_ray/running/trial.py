@@ -1,14 +1,14 @@
-"""A trial: one job's tasks, one after another, each reported when its record is in the store."""
+"""A trial: the tasks of one job, or of a bundle of them, in turn; each is reported when its record is in the store."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from ray import tune
 
 from lth_ray import data, probes
-from lth_ray.lottery import AnyTask, Job, Outcome, carry_out, measurements
+from lth_ray.lottery import AnyTask, Job, Outcome, carry_out_all, in_lockstep, measurements
 from lth_ray.running.failures import described
 from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.settings import Settings
@@ -19,36 +19,46 @@ def trial(config: dict[str, Any]) -> None:
     """The Tune trainable. One that is started again after a fault reports again what is in the store, and goes on."""
     spare_dynamo()
     keep_memory()
-    job, settings = config["job"], config["settings"]
-    outcomes = _outcomes(job, settings)
-    for task in job.tasks:
+    jobs, settings = config["jobs"], config["settings"]
+    done = _by_workers(jobs[0], settings) if settings.workers.number else _here(settings)
+    left = {job.id for job in jobs}
+    for now in in_lockstep(jobs, lambda: left - (settings.cancelled() if len(jobs) > 1 else set())):
         began = time.monotonic()
+        outcomes: Sequence[Outcome | Exception]
         try:
-            outcome = next(outcomes, None)
+            outcomes = done([task for _, task in now])
         except Exception as error:  # reported, so that it is not mistaken for a lost process and tried again
-            tune.report({"failed": described(error), "key": task.key})
-            return
-        if outcome is None:
-            return
-        probes.point("unreported")
-        tune.report({**summary(job, task, outcome), "wall_s": time.monotonic() - began})
-        if settings.ends_after(task.key, outcome.record):
-            return
+            outcomes = [error] * len(now)
+        for (job, task), outcome in zip(now, outcomes, strict=True):
+            probes.point("unreported")
+            if isinstance(outcome, Exception):
+                tune.report({"failed": described(outcome), "key": task.key})
+                left.discard(job.id)
+                continue
+            tune.report({**summary(job, task, outcome), "wall_s": time.monotonic() - began})
+            if settings.ends_after(task.key, outcome.record):
+                left.discard(job.id)
 
 
-def _outcomes(job: Job, settings: Settings) -> Iterator[Outcome]:
-    """What comes of the job's tasks in turn: in this process, or by workers of its own."""
-    if settings.workers.number:
-        from lth_ray.running.worker import fit
-
-        yield from fit(job.tasks, settings, settings.workers.gpu_type(job))
-        return
+def _here(settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Exception]]:
+    """Does tasks of one shape in this process."""
     torch.set_num_threads(settings.workers.threads)
     device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
-    for task in job.tasks:
-        dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
-        with settings.clock(task.key) as clock:
-            yield carry_out(task, settings.store, dataset, device, clock)
+
+    def done(tasks: list[AnyTask]) -> list[Outcome | Exception]:
+        dataset = data.load(tasks[0].recipe.data, settings.data_root, device, settings.workers.loaders)
+        with settings.clock(tasks[0].key) as clock:
+            return carry_out_all(tasks, settings.store, dataset, device, clock)
+
+    return done
+
+
+def _by_workers(job: Job, settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Exception]]:
+    """Does the job's tasks in turn by workers of its own; no others are done beside it."""
+    from lth_ray.running.worker import fit
+
+    outcomes: Iterator[Outcome] = fit(job.tasks, settings, settings.workers.gpu_type(job))
+    return lambda _: [next(outcomes)]
 
 
 def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:

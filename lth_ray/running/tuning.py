@@ -13,8 +13,7 @@ import ray
 from ray import tune
 
 from lth_ray.config import ConfigError, Launch
-from lth_ray.lottery import Plan
-from lth_ray.running import history
+from lth_ray.lottery import Plan, bundles
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
@@ -24,7 +23,7 @@ from lth_ray.running.signals import signals
 from lth_ray.running.trial import trial
 from lth_ray.running.watch import Interrupted, Watch
 from lth_ray.running.workers import Workers
-from lth_ray.store import StorageError, Store
+from lth_ray.store import Store
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
@@ -44,16 +43,16 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
         board = a_board()
         settings = Settings(
             store, launch.data_root, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
-            str(scratch / "train"), board, _stop_below(plan),
+            str(scratch / "train"), board, _stop_below(plan), plan.study.name,
         )  # fmt: skip
         scheduler = LineageScheduler(
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
-            plan.priorities, _stop_below(plan), lambda: _cancelled(store, plan.study.name), ahead=1,
+            plan.priorities, _stop_below(plan), settings.cancelled, ahead=1,
         )  # fmt: skip
-        configs = [{"job": job, "settings": settings} for job in plan.jobs]
+        configs = [{"jobs": [*bundle], "settings": settings} for bundle in bundles(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(
             tune.with_resources(
-                lambda config: trial(config["trial"]), lambda config: workers.placement(config["trial"]["job"])
+                lambda config: trial(config["trial"]), lambda config: workers.placement(config["trial"]["jobs"][0])
             ),
             param_space={"trial": tune.grid_search(configs)},
             tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
@@ -137,14 +136,6 @@ def _stop_below(plan: Plan) -> dict[str, float]:
     return found
 
 
-def _cancelled(store: Store, name: str) -> set[str]:
-    """A request that cannot be read now is read in a moment: that must not end the run."""
-    try:
-        return history.cancelled(store, name)
-    except StorageError:
-        return set()
-
-
 class Listener(tune.Callback):
     """Passes Tune's results on to the driver's watch."""
 
@@ -160,7 +151,7 @@ class Listener(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if not result.get("failed"):
-            self.watch.on_task(trial.config["trial"]["job"], result)
+            self.watch.on_task(self.scheduler.jobs[result["key"]], result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         for job_id in islice(self.scheduler.endings, self.endings, None):

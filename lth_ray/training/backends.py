@@ -14,9 +14,12 @@ SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is traine
 def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -> str:
     """ "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is under
     SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks are compiled,
-    in channels_last. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
+    in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks for it. "eager":
+    autograd, for everything else and where `Train(backend="eager")` asks for it.
     """
     train, name = recipe.train, recipe.model.name
+    if train.replicates > 1:
+        return REPLICATED
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
     if train.backend != "auto" or learned or own or not alike or not isinstance(name, str):

@@ -1,7 +1,8 @@
 """Segments of one recipe trained together, pausing where each would pause by itself."""
 
+import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -38,19 +39,20 @@ def train_segments_together(
 ) -> Iterator[dict[str, Pause]]:
     """Trains segments that start at one step to step `last`; at each stop yields {key: its Pause}, as `train_segment`
     yields them one by one. One that diverges ends as it does by itself, at an evaluation, and the others go on: it
-    keeps its place among them, so that their bits do not depend on it.
+    keeps its place among them, so that their bits do not depend on it. Places of Train.replicates that are left over
+    are filled with copies, for the same reason.
 
     Errors: ConfigError for segments that cannot be trained together (lth_ray.training.replicates).
     """
-    runs = [begin(s.key, recipe, s.model, dataset, s.mask, s.seeds, s.start) for s in segments]
+    places = _filled_up(segments, recipe.train.replicates)
+    runs = [begin(s.key, recipe, s.model, dataset, s.mask, s.seeds, s.start) for s in places]
     replicates = replicate(runs)
-    journals: list[Journal] = [{name: list(column) for name, column in s.start.journal.items()} for s in segments]
+    journals: list[Journal] = [{name: list(column) for name, column in s.start.journal.items()} for s in places]
     at = replicates.step
     first = at if first is None else first
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(ALONE, runs[0].device)
     clock.begin(at)
-    ended: set[str] = set()
     for stop in stops(evaluations | pauses | {last}, at, first, last):
         while True:
             due = train_together(replicates, stop, clock)
@@ -60,17 +62,25 @@ def train_segments_together(
             found = {
                 run.key: Pause(run.step, run, journal, due, good)
                 for run, journal, good in zip(runs, journals, finite, strict=True)
-                if run.key not in ended and (good or measuring or not measured)
+                if run.key and (good or measuring or not measured)
             }
             if found:
                 yield found
-            ended |= {key for key, pause in found.items() if not pause.finite}
-            if len(ended) == len(runs):
+            for run in runs:
+                if run.key in found and not found[run.key].finite:
+                    run.key = ""  # what it does from now on does not count
+            if not any(run.key for run in runs):
                 return
             if due:
                 clock.begin(replicates.step)
             if replicates.step >= stop:
                 break
+
+
+def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
+    """`count` segments: the given ones and copies of the first, which have no key and go nowhere."""
+    first, free = segments[0], range(count - len(segments))
+    return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]
 
 
 def _measure(replicates: Replicates, dataset: Dataset, journals: list[Journal]) -> None:

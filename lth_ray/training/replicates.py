@@ -3,13 +3,15 @@
 Every parameter is stacked along a new first axis and the network is mapped over it (torch.func.vmap), so that a layer
 of all of them is one batched product. The optimizer is an ordinary one over the stacked parameters: it works element by
 element, so that each run's update is its own. A run's result is that of training it by itself up to rounding, and under
-a backend of its own, "replicated". It does not depend on what the others are, but its last bits may on their number.
+a backend of its own, "replicated". It does not depend on what the others are, nor on its place among them, but its last
+bits may on their number.
 
 On a GPU, where a small network's step is bound by its launches, the step of all is captured as one CUDA graph.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -36,13 +38,15 @@ class Replicates:
     """Runs in lockstep, made by `replicate`. From the first step on it is the stacked tensors that are trained; a run's
     own are written by `settle` and not read again.
 
-    parameters, buffers: {name: [R, ...]} of all runs. kept: (parameter, its masks as floats). loss_sums: float64 [R];
-    each run's `loss_sum` is a part of it. replay: takes a step of all; None before the first.
+    parameters, buffers: {name: [R, ...]} of all runs. parts: {name: parameters as the optimizer takes them, [n, ...]}.
+    kept: (parameter, its masks as floats). loss_sums: float64 [R]; each run's `loss_sum` is a part of it. replay: takes
+    a step of all; None before the first.
     """
 
     runs: Sequence[Run]
     parameters: Tensors
     buffers: Tensors
+    parts: dict[str, list[Tensor]]
     kept: list[tuple[Tensor, Tensor]]
     loss_sums: Tensor
     rate: Tensor
@@ -89,6 +93,12 @@ class Replicates:
         masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
         if masked:
             torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                parts = self.parts[name]
+                for part, gradient in zip(parts, torch.split(parameter.grad, len(parts[0])), strict=True):
+                    part.grad = gradient
+            parameter.grad = None
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.loss_sums += losses.detach()
@@ -135,13 +145,16 @@ class Replicates:
             self.pairs += zip(own, stacked.detach(), strict=True)
         for run in self.runs:
             begin_state(run.optimizer)
-        for name, parameter in self.parameters.items():
+        for name, parts in self.parts.items():
             states = [run.optimizer.state.get(run.model.get_parameter(name), {}) for run in self.runs]
-            for key in states[0]:
-                value = _laid_out(_stacked(key, [state[key] for state in states]))
-                self.optimizer.state[parameter][key] = value
-                parts = value.expand(len(states)) if key == "step" else value
-                self.pairs += zip((state[key] for state in states), parts, strict=True)
+            _check_steps(states)
+            for part in parts:
+                of_part, states = states[: len(part)], states[len(part) :]
+                for key in of_part[0]:
+                    values = [state[key] for state in of_part]
+                    value = values[0].clone() if key == "step" else _laid_out(torch.stack(values))
+                    self.optimizer.state[part][key] = value
+                    self.pairs += zip(values, value.expand(len(part)) if key == "step" else value, strict=True)
         self.feed = feed([run.batches for run in self.runs], self.step)
         return captured(self.take_step, self.changed(), self.loss_sums.device)
 
@@ -177,21 +190,22 @@ def replicate(runs: Sequence[Run]) -> Replicates:
     rate = rate_on(first.device)
     masked = sorted({name for run in runs for name in run.mask or {}})
     kept = [(parameters[name], _laid_out(_masks(runs, name))) for name in masked]
-    optimizer = build_optimizer(recipe.train, parameters.values(), rate)
-    return Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer)
+    parts = {name: _parts(parameter) for name, parameter in parameters.items()}
+    optimizer = build_optimizer(recipe.train, chain.from_iterable(parts.values()), rate)
+    return Replicates(runs, parameters, buffers, parts, kept, loss_sums, rate, optimizer)
 
 
 def train_together(replicates: Replicates, stop: int, clock: Clock | None = None) -> bool:
     """As lth_ray.training.train, of all runs at once: steps until each has taken `stop` or, after at least one,
     `clock` says that a checkpoint is due; whether it is due. Afterwards every run looks as if trained by itself.
     """
-    due = False
+    due, counted = False, [run.key for run in replicates.runs if run.key]
     while replicates.step < stop and not due:
         step = replicates.step
         limit = stop - step if clock is None else min(stop - step, clock.ahead(step))
-        replicates.advance(1 if probes.WATCHING else limit)
-        for run in replicates.runs:
-            probes.step(run.key, run.step)
+        for number in range(replicates.advance(1 if probes.WATCHING else limit)):
+            for key in counted:
+                probes.step(key, step + number + 1)
         due = clock is not None and clock.due(replicates.step)
     replicates.settle()
     return due
@@ -214,8 +228,27 @@ def check_replicable(recipe: Recipe) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigError(
-                f"{name} = {value!r}: replicates cannot be trained together with it; train each by itself"
+                f"{name} = {value!r}: networks cannot be trained together with it; leave it out, or train each by "
+                "itself (Train.replicates = 1)"
             )
+
+
+def check_network_replicable(network: torch.nn.Module, recipe: Recipe) -> None:
+    """As `check_replicable`; and for a network that cannot be mapped over: it draws, say, or asks a tensor's value."""
+    check_replicable(recipe)
+    parameters, buffers = stack_module_state([network])  # copies
+
+    def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor) -> object:
+        return functional_call(network, (parameters, buffers), (inputs,))
+
+    try:
+        vmap(forward)(parameters, buffers, torch.zeros(1, 2, *recipe.identity.input_shape))
+    except RuntimeError as error:
+        why = str(error).partition("\n")[0].partition(". ")[0]
+        raise ConfigError(
+            f"Model.name = {recipe.model.name!r}: several of it cannot be trained together ({why}); train each by "
+            "itself (Train.replicates = 1)"
+        ) from None
 
 
 def _check_alike(runs: Sequence[Run]) -> None:
@@ -246,12 +279,16 @@ def _masks(runs: Sequence[Run], name: str) -> Tensor:
     return torch.stack([torch.ones_like(p) if mask is None else mask.to(p) for p, mask in own])
 
 
-def _stacked(name: str, values: list[Tensor]) -> Tensor:
-    """A part of the optimizer's state of all runs; they have taken equally many steps."""
-    if name != "step":
-        return torch.stack(values)
-    if len({float(value) for value in values}) > 1:
+def _parts(parameter: Tensor) -> list[Tensor]:
+    """A stacked parameter [R, ...] as the optimizer takes it: whole on a GPU, which costs fewer launches; on a CPU each
+    run's by itself, [1, ...], since the kernels round the last few elements of a tensor otherwise than the rest.
+    """
+    size = len(parameter) if parameter.is_cuda else 1
+    return [part.requires_grad_(parameter.requires_grad) for part in torch.split(parameter.detach(), size)]
+
+
+def _check_steps(states: list[dict[str, Tensor]]) -> None:
+    if len({float(state["step"]) for state in states if "step" in state}) > 1:
         raise ConfigError(
             "runs whose optimizers have taken different numbers of steps are not trained together; train each by itself"
         )
-    return values[0].clone()

@@ -48,6 +48,20 @@ def test_each_is_near_its_single_run(device: torch.device, model: Any) -> None:
         assert measured.loss == pytest.approx(evaluate(ours.model, test, case.recipe.train).loss, rel=1e-4)
 
 
+@pytest.mark.parametrize("model", [LENET, ("lenet_37_11", (1, 28, 28)), ("cifar_resnet8_8", (3, 16, 16))])
+def test_neither_places_nor_the_others_change_a_bit(device: torch.device, model: Any) -> None:
+    case = a_case(device, *model, **OPTIMIZERS["adam"])
+    runs, turned = runs_of(case, 8), runs_of(case, 12)[::-1]
+    others = [*turned[:3], *turned[4:9]]  # 11, 10, 9, and 7 to 3
+    for group in (runs, others):
+        train_together(replicate(group), 20)
+    for number in range(3, 8):
+        ours, other = runs[number], turned[11 - number]
+        assert bits([ours.model.state_dict(), ours.optimizer.state_dict()]) == bits(
+            [other.model.state_dict(), other.optimizer.state_dict()]
+        )
+
+
 def test_resuming_changes_no_bit(device: torch.device) -> None:
     case = a_case(device, *LENET, **OPTIMIZERS["adam"])
     whole, begun, resumed = (runs_of(case, 16) for _ in range(3))

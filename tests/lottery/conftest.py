@@ -1,4 +1,4 @@
-"""Small studies on the real digits, run in this process: a plan's jobs one after another, as the scheduler would."""
+"""Small studies on the real digits, run in this process: a plan's bundles one after another, as the scheduler would."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 
 from lth_ray import data, probes
 from lth_ray.config import Data, Model, Prune, Study, Train, set_fields, steps
-from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, stops, ticket_rows
+from lth_ray.lottery import Plan, branch_rows, bundles, carry_out_all, in_lockstep, make_plan, stops, ticket_rows
 from lth_ray.lottery.realise import MissingState
 from lth_ray.store import Store
 from lth_ray.training import Clock
@@ -109,22 +109,25 @@ class Lab:
         failures: dict[str, str] = {}
         undone: set[str] = set()
         reported = 0
-        for job in plan.jobs:
-            for number, task in enumerate(job.tasks):
-                left = {later.key for later in job.tasks[number:]}
+        for bundle in bundles(plan.jobs):
+            for job in bundle:
                 if job.needs & undone:
-                    failures[job.id], undone = "what it needs will not be done", undone | left
-                    break
+                    failures[job.id] = "what it needs will not be done"
+                    undone |= {task.key for task in job.tasks}
+            for now in in_lockstep(bundle, lambda: {job.id for job in bundle} - failures.keys()):  # noqa: B023
+                dataset = data.load(now[0][1].recipe.data)
                 try:
-                    dataset = data.load(task.recipe.data)
-                    outcome = carry_out(task, opened, dataset, "cpu", Clock(every_s))
+                    outcomes = carry_out_all([task for _, task in now], opened, dataset, "cpu", Clock(every_s))
                 except MissingState as error:
-                    failures[job.id], undone = str(error), undone | left
-                    break
-                reported += outcome.trained_steps
-                if self._ends(study, job.kind, outcome.record):
-                    failures[job.id], undone = "ended", undone | (left - {task.key})
-                    break
+                    outcomes = [error]
+                for (job, task), outcome in zip(now, outcomes, strict=True):
+                    later = {one.key for one in job.tasks[job.tasks.index(task) :]}
+                    if isinstance(outcome, Exception):
+                        failures[job.id], undone = str(outcome), undone | later
+                        continue
+                    reported += outcome.trained_steps
+                    if self._ends(study, job.kind, outcome.record):
+                        failures[job.id], undone = "ended", undone | (later - {task.key})
         logged = self.log.read_text().count("\n")
         self.log.write_text("")
         counted = self.loop.take()

@@ -72,6 +72,7 @@ OTHER: dict[str, tuple[Any, int]] = {
     "model": (set_fields(STUDY, {"model.name": "lenet_20_11"}), 0),
     "init": (set_fields(STUDY, {"model.init": 0.1}), 0),
     "backend": (set_fields(STUDY, {"train.backend": "eager"}), 0),
+    "replicates": (set_fields(STUDY, {"train.replicates": 4}), 0),
     "version": (set_fields(STUDY, {"train.version": "2"}), 0),
     "seed": (replace(STUDY, seeds=[1]), 0),
     "rewind point": (replace(STUDY, rewind=[steps(11)]), 1),

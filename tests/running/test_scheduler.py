@@ -63,7 +63,7 @@ class FakeTune:
             self.add(each)
 
     def add(self, each: FakeJob) -> None:
-        trial = FakeTrial(f"trial-{each.id}", {"trial": {"job": each}})
+        trial = FakeTrial(f"trial-{each.id}", {"trial": {"jobs": [each]}})
         self.trials[each.id] = trial
         self.scheduler.on_trial_add(self, trial)
 
@@ -77,7 +77,7 @@ class FakeTune:
         if trial is None:
             return None
         trial.status = Trial.RUNNING
-        return str(trial.config["trial"]["job"].id)
+        return str(trial.config["trial"]["jobs"][0].id)
 
     def start_all(self) -> list[str]:
         return list(iter(self.start, None))
@@ -85,7 +85,7 @@ class FakeTune:
     def report(self, name: str, number: int = 1, **result: Any) -> str:
         trial = self.trials[name]
         decision = self.scheduler.on_trial_result(self, trial, {"key": f"{name}.{number}", **GOOD, **result})
-        if decision == STOP or number == len(trial.config["trial"]["job"].tasks):
+        if decision == STOP or number == len(trial.config["trial"]["jobs"][0].tasks):
             trial.status = Trial.TERMINATED
             self.scheduler.on_trial_complete(self, trial, {})
         return decision

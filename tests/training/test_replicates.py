@@ -137,6 +137,17 @@ def test_the_others_change_nothing() -> None:
     assert state(runs[0]) == state(others[0])
 
 
+@each(["momentum", "adam"])
+@pytest.mark.parametrize("model", ["lenet_37_11", "conv2_3", "cifar_resnet8_3"])
+def test_their_places_change_nothing(train: dict[str, Any], model: str) -> None:
+    """Of sizes that fill no vector of the processor's."""
+    given = {**train, "model": model, "dtype": torch.float32, "lr": 0.01}
+    runs, turned = some(3, **given), some(3, **given)
+    train_together(replicate(runs), 12)
+    train_together(replicate(turned[::-1]), 12)
+    assert [state(run) for run in runs] == [state(run) for run in turned]
+
+
 def test_steps_taken_at_a_time_change_no_bit() -> None:
     runs, often = some(augment="none", dtype=torch.float32), some(augment="none", dtype=torch.float32)
     train_together(replicate(runs), 130)
@@ -249,9 +260,12 @@ def test_only_runs_that_are_alike_are_trained_together() -> None:
 
 def test_it_is_one_optimizer_over_stacked_weights() -> None:
     replicates: Replicates = replicate(some(3))
-    shapes = {name: tuple(value.shape) for name, value in replicates.parameters.items()}
-    assert shapes["fc1.weight"] == (3, 16, 64)
-    assert len(replicates.optimizer.param_groups[0]["params"]) == len(shapes)
+    weight, parts = replicates.parameters["fc1.weight"], replicates.parts["fc1.weight"]
+    assert weight.shape == (3, 16, 64)
+    assert [part.data_ptr() for part in parts] == [weight[number].data_ptr() for number in range(3)]
+    stepped = replicates.optimizer.param_groups[0]["params"]
+    assert len(stepped) == 3 * len(replicates.parameters)
+    assert {id(part) for part in parts} <= {id(one) for one in stepped}
 
 
 def test_gradients_come_as_the_weights_lie() -> None:
