@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos clean
+.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference gallery clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -40,6 +40,16 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# docs/reference.md from the docstrings
+reference: $(VENV)/.installed
+	$(BIN)/python docs/scripts/reference.py
+
+# docs/gallery.md: its figures, captions and costs; an hour on two cores, or minutes where STORAGE has the runs
+STORAGE ?= build/gallery
+DATA_ROOT ?= data
+gallery: $(VENV)/.installed
+	$(BIN)/python docs/scripts/gallery.py $(STORAGE) --data-root $(DATA_ROOT)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks --json build/bench.json

@@ -88,6 +88,7 @@ class Barrier(Branch):
     """Linear mode connectivity (Frankle et al. 2020a): `children` copies trained from one state under different order
     and augmentation, and the error along the line between each two of them.
 
+    children: copies of a ticket; each pair of them is a result.
     points: evenly spaced on the line, both ends included.
     spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own training.
     batch_norm: running statistics on the line, "stored" (interpolated as the weights are) or "reestimate"d.
@@ -118,7 +119,7 @@ class Stability(Branch):
     """Distances and angles between trained networks (Frankle et al. 2019, section 4): the ticket from the dense network
     it was found in (to pruning), and `children` copies of the ticket from each other (to data order).
 
-    The copies are those of Barrier. spawn: as there.
+    children, spawn: the copies and where they part, as for Barrier.
     """
 
     of_dense: ClassVar[bool] = True

@@ -60,6 +60,7 @@ class Data(Config):
     augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed
         sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area, resized, and flip; Szegedy
         et al. 2015).
+    augment_padding: pixels on each side, for "crop_flip". split_seed: draws the validation set, for all lineages.
     evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
     image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped; of
         packed sets that of the crops, by default 224 (their short side is 256 / 224 of it where the centre is taken).
@@ -103,9 +104,15 @@ class Train(Config):
     """The training recipe of a round. No learning rate is ever rescaled for you.
 
     length: steps or epochs to the end of training, T.
+    optimizer: "sgd", "adam", "adamw" or "rmsprop". lr: its rate after the warm-up, before the schedule.
+    momentum, nesterov, weight_decay, betas, eps, alpha: those of torch.optim; momentum is for sgd and rmsprop, betas
+        are for adam and adamw, alpha is for rmsprop.
     schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are given);
         "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
+    milestones, gamma, final_lr: see schedule.
     warmup: the rate rises linearly from 0 over this length, by lr * (step + 1) / warmup.
+    label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7). clip_norm: the gradient is scaled down to
+        this norm where it is longer; None leaves it.
     evaluate_every: validation and test sets are measured at these steps and at the last.
     batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics; None for
         the whole batch. Workers share whole groups, and a worker with several takes them one after another (gradient
@@ -126,7 +133,7 @@ class Train(Config):
         there is to train.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
-        `version` is part of the key: change it when the function changes.
+    version: part of the key of one's own loss or step: change it when the function changes.
     """
 
     length: Length = option(check=a_length(positive=True))
@@ -208,6 +215,7 @@ class Prune(Config):
     """The pruning rule.
 
     criterion: one of CRITERIA, see lth_ray.pruning.criteria; "large_final" is "magnitude" under its other name.
+    scope: "global" ranks the weights of all layers together, "layer" each layer's apart.
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.
     rounds: rounds after the dense round 0.

@@ -33,7 +33,10 @@ def slug(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Subseeds(Config):
-    """What a lineage's seed sets; each part may be given a seed of its own (None: the lineage's)."""
+    """What a lineage's seed sets; each part may be given a seed of its own.
+
+    init, order, augmentation, dropout: None takes the lineage's seed.
+    """
 
     _: KW_ONLY
     init: int | None = option(None, check=maybe(whole(0)))
@@ -46,7 +49,9 @@ class Subseeds(Config):
 class Study(Config):
     """One question: what is trained, pruned and rewound, from which seeds, and what is asked of the tickets.
 
-    rewind, seeds: a lineage for each pair.
+    name: also that of its folder in the storage and of its MLflow experiment.
+    model, data, train, prune: the network, the images, the recipe of a round and the pruning rule.
+    rewind, seeds: a lineage for each pair. subseeds: for what the lineage's seed is not to set.
     arms: {name: {dotted_field: value}}: fields set jointly, a set of lineages for each arm; a whole part
         (such as "prune") may be replaced.
     sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.

@@ -7,7 +7,10 @@ from lth_ray.config.base import Check, Config, ConfigError, number, one_of, opti
 
 @dataclass(frozen=True)
 class Length(Config):
-    """A length of training or a point in it; make one with `steps` or `epochs`."""
+    """A length of training or a point in it; make one with `steps` or `epochs`.
+
+    value: how many. unit: "steps" or "epochs".
+    """
 
     value: float = option(check=number(0))
     unit: str = option("steps", check=one_of("steps", "epochs"))

@@ -247,3 +247,14 @@ def test_two_workers_take_real_images_through_the_pipeline(name: str, shared_dat
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert ended.stderr.count("pipeline only") == len(declared(script))
     assert not re.search(r"% test|accuracy, %", ended.stderr)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_gallery_says_what_it_costs(script: Path, shared_data: Path) -> None:
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    for number, study in enumerate(declared(script)):
+        told = re.search(rf"^\| `{script.stem}\.py` \| `{study.name}` \|(.*)\|$", page, re.MULTILINE)
+        assert told, f"docs/gallery.md lacks {study.name}: run `make gallery`"
+        lineages, _, steps, *_ = (cell.strip() for cell in told[1].split("|"))
+        found = number_of_lineages(study), total(script, number, shared_data, False)
+        assert (lineages, steps) == tuple(f"{value:,}" for value in found), f"{study.name}: run `make gallery`"

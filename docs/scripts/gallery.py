@@ -1,0 +1,163 @@
+"""Makes the figures and the numbers of docs/gallery.md again.
+
+`make gallery STORAGE=DIR DATA_ROOT=DIR` runs what is left of every study's --smoke in STORAGE, draws its figure into
+docs/gallery/, and writes the caption's numbers and the table of costs into the page. On two cores the runs take an
+hour in all; a finished one is only drawn. ImageNet's studies have no figure: minutes on a small machine show no more
+than that they run.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import click
+from PIL import Image
+
+from lth_ray import Launch, Results, Study, run
+from lth_ray.config import launched
+from lth_ray.data import Identity
+from lth_ray.lottery import make_plan
+from lth_ray.lottery.task import Task
+from lth_ray.record import report
+from lth_ray.running.estimate import estimate
+from lth_ray.running.reporting import duration, shortened
+from lth_ray.store import Store, study_path
+
+DOCS = Path(__file__).resolve().parents[1]
+PAGE = DOCS / "gallery.md"
+STUDIES = DOCS.parent / "studies"
+LARGEST_BYTES = 80_000
+SIZES = ((1200, 256), (1000, 256), (900, 256), (900, 64), (800, 64), (700, 64), (600, 64))  # pixels, colours
+IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
+# script: (which of its studies, which figure, whether --smoke shortens it)
+PICTURES = {
+    "digits": ("digits", "accuracy", False),
+    "lenet_mnist": ("lenet-mnist", "accuracy", True),
+    "conv_cifar10": ("conv2-cifar10", "accuracy", True),
+    "resnet20_cifar10": ("resnet20-cifar10", "accuracy", True),
+    "vgg19_cifar10": ("vgg19-cifar10", "accuracy", True),
+    "lenet_ablations": ("lenet-ablations-anatomy", "surviving", True),
+    "deconstructing": ("deconstructing-mnist", "accuracy", True),
+    "supermask": ("supermask-conv4", "accuracy", True),
+    "early_phase": ("early-phase", "accuracy", True),
+    "linear_mode_connectivity": ("lmc-lenet", "instability", True),
+    "stability": ("stability-lenet", "stability", True),
+    "retraining": ("retraining-resnet20", "retraining", True),
+    "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
+    "warm_start": ("warm-start", "accuracy", True),
+}
+
+
+def declared(script: str) -> list[Study]:
+    """The studies of a script."""
+    spec = spec_from_file_location(script, STUDIES / f"{script}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [module.study] if hasattr(module, "study") else list(module.studies)
+
+
+def small_png(image: Image.Image) -> bytes:
+    """At most LARGEST_BYTES, where that takes no more than the last of SIZES."""
+    for width, colours in SIZES:
+        size = width, round(image.height * width / image.width)
+        narrow = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        file = BytesIO()
+        # An octree keeps the few pixels of a thin line their own colour; cutting by the median lends them another.
+        few = narrow.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(file, "PNG", optimize=True)
+        if len(file.getvalue()) <= LARGEST_BYTES:
+            break
+    return file.getvalue()
+
+
+def put(page: str, name: str, text: str) -> str:
+    """The page with `text` between the comments that mark `name`."""
+    marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- / -->)", re.DOTALL)
+    assert marked.search(page), f"docs/gallery.md has no <!-- {name} -->"
+    return marked.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+
+
+def draw(script: str, launch: Launch) -> str:
+    """Runs what is left of a study and draws its figure; returns its caption."""
+    name, figure, smoke = PICTURES[script]
+    study = next(study for study in declared(script) if study.name == name)
+    launch = replace(launch, smoke=smoke)
+    done, store = launched(study, launch), Store.open(launch.storage)
+    plan = make_plan(done, launch.data_root, store)
+    results = run(study, launch) if plan.jobs else Results(plan, store)
+    report(results.plan, store)
+    image = Image.open(BytesIO(store.get(study_path(done.name, f"{figure}.png"))))
+    (DOCS / "gallery" / f"{script}.png").write_bytes(small_png(image))
+    return caption(study, done, results, smoke)
+
+
+def caption(study: Study, done: Study, results: Results, smoke: bool) -> str:
+    """What was run: n, how it was shortened, where and how long, from the record alone."""
+    tickets, branches = results.tickets(), results.branches()
+    trained = [frame for frame in (tickets, branches) if not frame.empty]
+    seconds = sum(float(frame.drop_duplicates("key")["seconds"].sum()) for frame in trained)
+    count = sum(int(frame.drop_duplicates("key")["train_steps"].gt(0).sum()) for frame in trained)
+    seeds = len(done.seeds)
+    how = f"`--smoke` shortens `{study.name}`: {shortened(study)}" if smoke else f"`{study.name}` in full"
+    n = f"n = {seeds} seed{'s' if seeds > 1 else ''}"
+    devices = ", ".join(sorted(set(tickets["device"])))
+    return f"*{how}. {n}; {count:,} trainings, {duration(seconds)} of one core in all, on {devices}.*"
+
+
+def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
+    """Of each study, unshortened and alone: what --plan says of one seed, times their number, as they share nothing.
+
+    Timed in processor time, whatever else is running.
+    """
+    clock = SimpleNamespace(monotonic=time.process_time)
+    for script in sorted(path.stem for path in STUDIES.glob("*.py")):
+        for study in declared(script):
+            large, seeds = study.data.name == "imagenet", len(study.seeds)
+            known = {study.data: IMAGENET} if large else None
+            plan = make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known)
+            trainings = {task.segment.key for job in plan.jobs for task in job.tasks if isinstance(task, Task)}
+            counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)
+            told = ["not timed", ""]
+            if not large:
+                with mock.patch("lth_ray.running.estimate.time", clock):
+                    cost = estimate(plan, data_root, slots=1)
+                told = [duration(seeds * cost.seconds / 2), f"{float(f'{seeds * cost.state_bytes / 1e9:.2g}'):g}"]
+            yield (f"`{script}.py`", f"`{study.name}`", *(f"{seeds * count:,}" for count in counts), *told)
+
+
+HEAD = (
+    "script", "study", "lineages", "trainings", "steps", "of which branches", "steps without sharing",
+    "on 2 cores", "GB",
+)  # fmt: skip
+
+
+@click.command(help=__doc__)
+@click.argument("storage")
+@click.argument("scripts", nargs=-1)
+@click.option("--data-root", help="Where MNIST and CIFAR-10 are, or are downloaded to.")
+@click.option("--cpus", type=int, help="Cores to run on; by default all.")
+@click.option("--no-costs", is_flag=True, help="Leave the table of costs as it is.")
+@click.option("--no-figures", is_flag=True, help="Leave the figures as they are.")
+def main(
+    storage: str, scripts: tuple[str, ...], data_root: str | None, cpus: int | None, no_costs: bool, no_figures: bool
+) -> None:
+    launch = Launch(storage, data_root=data_root, cpus=cpus)
+    for script in [] if no_figures else scripts or PICTURES:
+        told = draw(script, launch)
+        PAGE.write_text(put(PAGE.read_text(), f"run {script}", told))
+    if not no_costs:
+        lines = [HEAD, ("---",) * len(HEAD), *costs(data_root)]
+        rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        PAGE.write_text(put(PAGE.read_text(), "costs", rows))
+
+
+if __name__ == "__main__":
+    main()

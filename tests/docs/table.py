@@ -1,0 +1,130 @@
+"""Every fenced block of every document, and what is done with it. A block that is not here fails a test.
+
+A block stands by its first line. Shell blocks of all kinds are also checked for their form: programs, subcommands,
+flags and arguments, by the programs' own parsers.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is done with a block. by: the test function that runs it, somewhere in tests/. file: it is saved as this."""
+
+    name: str
+    by: str = ""
+    file: str = ""
+
+
+RUN = Kind("run")  # in the fast tier
+SLOW = Kind("slow")  # in the slow tier, after the document's earlier blocks and in the same folder
+FORM = Kind("form")  # needs a cluster, a network, a browser or hours: only its form is checked
+SHOWN = Kind("shown")  # a drawing or an excerpt, which nothing runs
+PRINTED = Kind("printed")  # what the block before it prints: compared in the slow tier, but for times
+
+
+def by(test: str) -> Kind:
+    return Kind("by", by=test)
+
+
+def saved(name: str) -> Kind:
+    return Kind("saved", file=name)
+
+
+README = (
+    ("make demo", by("test_make_demo")),
+    ('"""Do winning tickets learn faster than the network they were found in?"""', by("test_the_study_plans")),
+    ("from lth_ray import Launch, run", by("test_results_are_at_hand")),
+    ("import torch", by("test_ones_own_model_and_folder_plan")),
+    ("lth-ray data pack IMAGENET /shared/data/imagenet --short-side 256", FORM),
+    ("lth-ray status NAME", FORM),
+    ("lth-ray show k0/seed0/r3", FORM),
+)
+TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
+    "README.md": README,
+    "README.zh.md": README,
+    "CONTRIBUTING.md": (
+        ("make test", FORM),
+        (".venv/bin/python -m pytest tests/pruning -k magnitude", FORM),
+        ("cli > running > record", SHOWN),
+        ("import pandas", by("test_contents_of_two_runs_compare")),
+        ("make reference", FORM),
+    ),
+    "benchmarks/README.md": (),
+    "cluster/README.md": (
+        ("ray get-auth-token --generate", FORM),
+        ("cd cluster/mlflow", FORM),
+        ("export MLFLOW_HOST=10.0.0.20", FORM),
+        ("ray up cluster/ray-aws.yaml", FORM),
+        ("ssh -i ~/.ssh/KEY.pem", FORM),
+        ("ray monitor cluster/ray-aws.yaml", FORM),
+        ("ray up cluster/ray-onprem.yaml", FORM),
+        ("docker build --file cluster/Dockerfile", FORM),
+        ("kubectl apply --filename cluster/kuberay/base.yaml", FORM),
+        ("LTH_VENV=/shared/venv", by("test_a_study_runs_on_all_nodes_and_its_exit_code_is_the_job_s")),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray.cli doctor", FORM),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray.cli data pack", FORM),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python studies/resnet50_rewind.py", FORM),
+        ("ray job list --address http://HEAD:8265", FORM),
+        ("ray job submit --address http://HEAD:8265 --working-dir . \\", FORM),
+    ),
+    "cluster/storage.md": (("10.0.0.5:/export/lth", SHOWN), ("aws s3api put-object", FORM)),
+    "docs/concepts.md": (("flowchart LR", SHOWN), ("studies/      one script per question", SHOWN)),
+    "docs/data.md": (("lth-ray data pack SOURCE TARGET", FORM),),
+    "docs/extending.md": tuple(
+        (first, by("test_its_study_runs"))
+        for first in (
+            '"""A network whose first layer looks at patches."""',
+            '"""Magnitude that is comparable between layers',
+            "+++ lth_ray/pruning/criteria.py",
+            '"""A ticket, trained with another order of the data',
+            "+++ lth_ray/lottery/branches/__init__.py",
+            '"""Does a criterion that weighs layers find tickets',
+        )
+    ),
+    "docs/faults.md": (),
+    "docs/gallery.md": tuple(
+        (f"python studies/{script}.py", by("test_its_smoke_run_learns"))
+        for script in (
+            "digits", "lenet_mnist", "conv_cifar10", "resnet20_cifar10", "vgg19_cifar10", "lenet_ablations",
+            "deconstructing", "supermask", "early_phase", "linear_mode_connectivity", "stability",
+            "warmup_rewind_sweep",
+        )
+    )
+    + tuple(
+        (f"python studies/{script}.py", by("test_two_workers_take_real_images_through_the_pipeline"))
+        for script in ("resnet50_rewind", "imagenet_oneshot")
+    )
+    + tuple(
+        (f"python studies/{script}.py", by("test_its_smoke_run_learns")) for script in ("retraining", "warm_start")
+    ),
+    "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),
+    "docs/tickets.md": (
+        ("lth-ray show ", FORM),
+        ("lth-ray export ", FORM),
+        ("lth_ray.export_ticket(", SHOWN),
+        ("lth-ray import ", FORM),
+        ("prune.global_unstructured(", SHOWN),
+        ('Study("further", ticket=key', SHOWN),
+    ),
+    "docs/tutorial.md": (
+        ("make demo", by("test_make_demo")),
+        ("source .venv/bin/activate", FORM),
+        ('"""Do tickets need their initial values, or are their signs enough?"""', saved("signs.py")),
+        ("python signs.py --plan", RUN),
+        ("plan of signs", PRINTED),
+        ("python signs.py", SLOW),
+        ("test accuracy, %, and early-stop step", PRINTED),
+        ("python signs.py", SLOW),
+        ("trained 0 steps", PRINTED),
+        ("python signs.py --set", SLOW),
+        ("│ lineages            │ 5", PRINTED),
+        ("lth-ray status signs", SLOW),
+        ("from lth_ray import Launch, load_ticket, run", SLOW),
+        ("remaining_weights  test_accuracy", PRINTED),
+        ("lth-ray gc", SLOW),
+        ("python studies/lenet_mnist.py --smoke --data-root data", by("test_its_smoke_run_learns")),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python signs.py", FORM),
+        ("lth-ray data pack /shared/raw/imagenet", FORM),
+    ),
+}  # fmt: skip

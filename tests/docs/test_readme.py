@@ -1,0 +1,90 @@
+"""The blocks of README.md and CONTRIBUTING.md that no shell runs: studies, results, a comparison; and `make demo`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+import lth_ray
+from tests.docs.blocks import ROOT, blocks
+
+STUDY, RESULTS, OWN = (block.text for block in blocks("README.md") if block.language == "python")
+COMPARISON = next(block.text for block in blocks("CONTRIBUTING.md") if block.language == "python")
+
+
+def run_block(block: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+    """Executes a block as the script it shows; a study's main ends in SystemExit(0)."""
+    monkeypatch.setattr("sys.argv", ["readme.py", *flags])
+    with pytest.raises(SystemExit) as ended:
+        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    assert ended.value.code in (0, None)
+
+
+def test_the_study_plans(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_block(STUDY, monkeypatch, "--plan", "--data-root", str(shared_data))
+    assert re.search(r"lineages\W+10\b", capsys.readouterr().err)
+    assert not (tmp_path / "lth_storage").exists()
+
+
+def test_results_are_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = mock.create_autospec(lth_ray.Results, instance=True)
+    monkeypatch.setattr(lth_ray, "run", mock.create_autospec(lth_ray.run, return_value=results), raising=False)
+    exec(compile(RESULTS, "README.md", "exec"), {"study": None})
+    for name in ("tickets", "branches", "ledger"):
+        getattr(results, name).assert_called_once_with()
+
+
+def test_ones_own_model_and_folder_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = np.random.default_rng(0)
+    for split, n in (("train", 80), ("test", 10)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "photos" / split / label
+            folder.mkdir(parents=True)
+            for i in range(n):
+                Image.fromarray(draw.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    run_block(OWN, monkeypatch, "--plan")
+    assert re.search(r"lineages\W+6\b", capsys.readouterr().err)
+
+
+def test_contents_of_two_runs_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for storage, contents in {"before": ["a", "b"], "after": ["a", "b"]}.items():
+        folder = tmp_path / storage / "studies" / "digits"
+        folder.mkdir(parents=True)
+        pandas.DataFrame({"content": contents}).to_parquet(folder / "tickets.parquet")
+    namespace: dict[str, Any] = {}
+    exec(compile(COMPARISON, "CONTRIBUTING.md", "exec"), namespace)
+    pandas.DataFrame({"content": ["a", "c"]}).to_parquet(tmp_path / "after" / "studies" / "digits" / "tickets.parquet")
+    with pytest.raises(AssertionError):
+        exec(compile(COMPARISON, "CONTRIBUTING.md", "exec"), namespace)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_make_demo(tmp_path: Path) -> None:
+    """Into an environment that is there already: this one."""
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (programs / "python").chmod(0o755)
+    (tmp_path / "venv" / ".installed").touch()
+    command = ["make", "demo", f"VENV={tmp_path / 'venv'}", f"DEMO_STORAGE={tmp_path / 'storage'}"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert "trained 78,000 steps" in ran.stdout
+    assert (tmp_path / "storage" / "studies" / "digits" / "accuracy.png").exists()
