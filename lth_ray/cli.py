@@ -11,7 +11,6 @@ from rich.markup import escape
 from lth_ray import collector
 from lth_ray.cli_tickets import COMMANDS, STORAGE
 from lth_ray.config import ConfigError, Launch, Study
-from lth_ray.record import RecordError
 from lth_ray.store import StorageError, Store
 
 CHANCE_FACTOR = 3  # a smoke run's arm has learnt when its dense accuracy is at least so many times chance
@@ -75,16 +74,18 @@ def _run(study: Study, launch: Launch, question: str) -> int:
     """One study; the exit code: 1 where a job failed, 4 where a smoke run did not learn. A loss that diverged, a
     lineage that stop_below ended or that was cancelled: these are results."""
     from lth_ray.config import launched
+    from lth_ray.running import planning
+
+    console = Console(stderr=True)
+    if launch.smoke:
+        console.print(f"[bold]--smoke[/] shortens: {escape(planning.shortened(study))}", highlight=False)
+    if launch.plan:
+        planning.print_plan(study, launch, console)
+        return 0
     from lth_ray.running import reporting
     from lth_ray.running.driver import run
     from lth_ray.running.watch import Interrupted
 
-    console = Console(stderr=True)
-    if launch.smoke:
-        console.print(f"[bold]--smoke[/] shortens: {escape(reporting.shortened(study))}", highlight=False)
-    if launch.plan:
-        reporting.print_plan(study, launch, console)
-        return 0
     try:
         results = run(study, launch, question=question, console=console)
     except Interrupted:
@@ -168,7 +169,10 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
     store = Store.open(storage, writable=False)
     plan = history.recorded_plan(store, name)
     question = history.entries_of(store, name)[-1]["question"] or ""
-    counts = record.replay(plan, store, tracking_uri, question=question)
+    try:
+        counts = record.replay(plan, store, tracking_uri, question=question)
+    except record.RecordError as error:
+        raise ConfigError(str(error)) from None
     done = record.report(plan, store, question=question)
     click.echo(f"{counts['shipped']} results sent, {counts['present']} were there already, {counts['failed']} failed")
     reporting.print_mlflow(plan, store, tracking_uri, done, Console(stderr=True))
@@ -244,7 +248,7 @@ def _guarded(command: Callable[..., Any]) -> None:
     collector.relax()
     try:
         command()
-    except (ConfigError, StorageError, RecordError) as error:
+    except (ConfigError, StorageError) as error:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 

@@ -26,7 +26,8 @@ from lth_ray.lottery import make_plan
 from lth_ray.lottery.task import Task
 from lth_ray.record import report
 from lth_ray.running.estimate import estimate
-from lth_ray.running.reporting import duration, shortened
+from lth_ray.running.planning import shortened
+from lth_ray.running.snapshot import duration
 from lth_ray.store import Store, study_path
 
 DOCS = Path(__file__).resolve().parents[1]

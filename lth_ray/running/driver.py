@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from lth_ray.config import ConfigError, Launch, Study, launched
+from lth_ray.config import Launch, Study, launched
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
+from lth_ray.running.planning import check_workers
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
 from lth_ray.running.showing import shown, told
@@ -73,19 +74,6 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
     plan = make_plan(study, launch.data_root, store)
     check_workers(plan, launch)
     return plan, store
-
-
-def check_workers(plan: Plan, launch: Launch) -> None:
-    """Raises ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
-    recipes = {id(task.recipe): task.recipe for task in plan.tasks.values()}
-    for recipe in recipes.values():
-        if launch.workers and recipe.train.replicates > 1:
-            raise ConfigError(
-                f"--workers {launch.workers}: Train.replicates = {recipe.train.replicates} trains several networks in "
-                "one process; leave one of them out"
-            )
-        for size in (launch.workers, launch.later_workers):
-            recipe.check_workers(size or 1)
 
 
 def _counts(plan: Plan) -> dict[str, Any]:

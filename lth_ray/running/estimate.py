@@ -15,7 +15,7 @@ from lth_ray.running.imports import spare_dynamo
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
 from lth_ray.training.segment import measure
 
-TIMED_S, EVALUATED_S = 0.25, 0.1
+TIMED_S, EVALUATED_S = 0.15, 0.05
 TIMED_IMAGES = 256
 
 

@@ -8,7 +8,6 @@ from lth_ray import __version__
 from lth_ray.config import ConfigError, Study, declaration, differences, nearest, restore
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record.provenance import commit_of, script_folder
 from lth_ray.store import Store, live_runs
 
 HISTORY, CANCELLED = "history.json", "cancelled.json"
@@ -77,6 +76,8 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     ]
     if entries and {name: entries[-1].get(name) for name in entry} == entry:
         return
+    from lth_ray.record.provenance import commit_of, script_folder  # a plan does without the record
+
     commit = commit_of(script_folder())
     entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__, "commit": commit}
     store.put_study(plan.study.name, HISTORY, {"entries": [*entries, entry]})

@@ -6,7 +6,7 @@ import pytest
 
 from lth_ray.config import ConfigError, Data, Launch, Model, Prune, RandomReinit, Study, Train, set_fields, steps
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.running.driver import check_workers
+from lth_ray.running.planning import check_workers
 from lth_ray.running.workers import ON_THE_HEAD, Workers
 
 STUDY = Study(

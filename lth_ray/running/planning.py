@@ -1,0 +1,96 @@
+"""What there is to do, before anything runs: checked, and shown by --plan. Imports neither Ray nor the record."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lth_ray.config import Config, ConfigError, Launch, Length, Study, launched
+from lth_ray.lottery import Plan, bundles, make_plan, shape_of
+from lth_ray.running import history
+from lth_ray.running.snapshot import duration
+from lth_ray.store import Store
+
+SHORT = 60  # characters of a value that --smoke sets
+SHOWN_JOBS = 3  # of those that are trained together, or ended for one reason
+SHOWN_BATCHES = 8
+
+
+def check_workers(plan: Plan, launch: Launch) -> None:
+    """Raises ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
+    recipes = {id(task.recipe): task.recipe for task in plan.tasks.values()}
+    for recipe in recipes.values():
+        if launch.workers and recipe.train.replicates > 1:
+            raise ConfigError(
+                f"--workers {launch.workers}: Train.replicates = {recipe.train.replicates} trains several networks in "
+                "one process; leave one of them out"
+            )
+        for size in (launch.workers, launch.later_workers):
+            recipe.check_workers(size or 1)
+
+
+def shortened(study: Study) -> str:
+    """What --smoke changes in a study, in words."""
+    return ", ".join(f"{path} = {_brief(value)}" for path, value in study.smoke.items()) or "nothing"
+
+
+def _brief(value: Any) -> str:
+    """A value in few words: what is short itself, else how many there are of it."""
+    if isinstance(value, (Length, str, int, float)) or value is None:
+        return str(value)
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{name}: {_brief(item)}" for name, item in value.items() if not isinstance(item, Mapping))
+        return f"{{{inner}}}" if len(inner) in range(1, SHORT) else f"{len(value)} shortened"
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(_brief(item) for item in value)
+        return f"[{inner}]" if len(inner) < SHORT else f"[{len(value)} of them]"
+    return type(value).__name__ if isinstance(value, Config) else repr(value)
+
+
+def print_plan(study: Study, launch: Launch, console: Console) -> None:
+    """--plan: jobs, unique and naive steps, branches apart, time and storage. Runs nothing and writes nothing."""
+    from lth_ray.running.estimate import estimate
+
+    study = launched(study, launch)
+    exists = "://" in launch.storage or os.path.isdir(launch.storage)
+    store = Store.open(launch.storage, writable=False) if exists else None
+    if store is not None:
+        history.check_same_study(store, study)
+    plan = make_plan(study, launch.data_root, store)
+    check_workers(plan, launch)
+    cost = estimate(plan, launch.data_root, launch.cpus or os.cpu_count() or 1)
+    table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
+    kinds = ("dense", "lineage", "branch", "table", "state")
+    jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in kinds}
+    rows = {
+        "lineages": f"{len(plan.lineages)}",
+        "jobs left to do": ", ".join(f"{n} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
+        "unique steps": f"{plan.unique_steps:,}, of which branches {plan.branch_steps:,}",
+        "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
+        "steps left to train": f"{plan.remaining_steps:,}",
+        "trained together": trained_together(plan),
+        "estimated time": f"{duration(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
+        "storage to be added": f"about {cost.state_bytes / 1e9:.2g} GB",
+    }
+    for name, text in rows.items():
+        if text:
+            table.add_row(name, text)
+    console.print(table)
+
+
+def trained_together(plan: Plan) -> str:
+    """A line for each batch of replicates that is left to train; nothing where all is trained one by one."""
+    batches = [(shape.recipe.train.replicates, b) for b in bundles(plan.jobs) if (shape := shape_of(b[0])) is not None]
+    lines = [
+        f"{len(batch)} of {count}: {listed([job.id for job in batch])}" for count, batch in batches[:SHOWN_BATCHES]
+    ]
+    more = len(batches) - SHOWN_BATCHES
+    return "\n".join([*lines, *([f"and {more} more such batches"] if more > 0 else [])])
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many there are besides."""
+    more = len(names) - SHOWN_JOBS
+    return ", ".join(names[:SHOWN_JOBS]) + (f" and {more} more" if more > 0 else "")
