@@ -173,7 +173,7 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
         counts = record.replay(plan, store, tracking_uri, question=question)
     except record.RecordError as error:
         raise ConfigError(str(error)) from None
-    done = record.report(plan, store, question=question)
+    done = record.report(plan, store, question=question, commits=history.commits_of(store, name))
     click.echo(f"{counts['shipped']} results sent, {counts['present']} were there already, {counts['failed']} failed")
     reporting.print_mlflow(plan, store, tracking_uri, done, Console(stderr=True))
     sys.exit(1 if counts["failed"] else 0)

@@ -26,7 +26,8 @@ ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 @dataclass(frozen=True)
 class Content:
     """What a report says. printed: the tables ready for a paper; listings: the others. pictures: with their SVG.
-    configuration: of the study. cost: {what: number}. files: beside the page."""
+    configuration: of the study. cost: {what: number}. files: beside the page. commits: of the
+    scripts that declared it."""
 
     name: str
     question: str
@@ -38,6 +39,7 @@ class Content:
     cost: dict[str, str]
     environments: Sequence[Environment]
     files: Sequence[str]
+    commits: Sequence[str] = ()
 
 
 def html_page(content: Content) -> str:

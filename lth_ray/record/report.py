@@ -53,13 +53,14 @@ class Report:
 
 
 def report(
-    plan: Plan, store: Store, name: str | None = None, question: str = "", ledger: Mapping[str, Any] | None = None
-) -> Report:
+    plan: Plan, store: Store, name: str | None = None, question: str = "", ledger: Mapping[str, Any] | None = None,
+    commits: Sequence[str] = (),
+) -> Report:  # fmt: skip
     """Writes tables, figures and report.html, .md and .tex to studies/NAME/ (by default the study's name), also of a
     study at work.
 
     question: what the study asks, such as its script's docstring. ledger: of the run that has just been, as
-    Results.ledger() has it; without one the page states the planned steps.
+    Results.ledger() has it; without one the page states the planned steps. commits: of the scripts that declared it.
     """
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
@@ -83,7 +84,7 @@ def report(
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures],
         listings=[listing for listing in listings if listing is not None],
         configuration=configured(plan.study), cost=cost(plan, ledger), environments=places,
-        files=[path.rpartition("/")[2] for path in tables],
+        files=[path.rpartition("/")[2] for path in tables], commits=commits,
     )  # fmt: skip
     markdown = in_words(content, about)
     texts = {"report.html": html_page(content), "report.md": markdown, "report.tex": "\n".join(map(in_latex, printed))}

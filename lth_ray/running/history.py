@@ -89,6 +89,11 @@ def entries_of(store: Store, name: str) -> list[dict[str, Any]]:
     return list(record["entries"]) if record else []
 
 
+def commits_of(store: Store, name: str) -> list[str]:
+    """The git commits of the scripts that have declared a study, oldest first, as far as they are known."""
+    return list(dict.fromkeys(entry["commit"] for entry in entries_of(store, name) if entry.get("commit")))
+
+
 def studies(store: Store) -> list[str]:
     """The names of the studies that the store holds."""
     return sorted({path.split("/")[1] for path in store.list("studies") if path.endswith(HISTORY)})

@@ -109,7 +109,8 @@ def print_report(results: Results, console: Console, question: str, against_pape
     """The tables, and where the page and the figures are; the report."""
     store, plan = results.store, results.plan
     try:
-        report = record.report(plan, store, question=question, ledger=results.ledger())
+        commits = history.commits_of(store, plan.study.name)
+        report = record.report(plan, store, question=question, ledger=results.ledger(), commits=commits)
     finally:  # what failed is said even where the report cannot be written for the same reason
         print_endings(results, console)
     if not report.summary.empty:

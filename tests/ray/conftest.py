@@ -63,7 +63,11 @@ class Expected:
 
 
 def points(database: Path) -> Points:
-    query = "select runs.name, metrics.key, metrics.step from metrics join runs using (run_uuid)"
+    """All but those of the machine, of which there are as many as a training took time."""
+    query = (
+        "select runs.name, metrics.key, metrics.step from metrics join runs using (run_uuid) "
+        "where metrics.key not like 'system/%'"
+    )
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         return Counter(tuple(row) for row in connection.execute(query))
 

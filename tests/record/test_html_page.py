@@ -92,6 +92,12 @@ def test_a_ledger_takes_the_place_of_the_planned_steps(plan: Plan, store: Store,
     assert "of them branches" not in words
 
 
+def test_the_page_names_the_commits_that_declared_the_study(plan: Plan, store: Store) -> None:
+    words = Reader(store.get(report(plan, store, commits=["1a2b", "3c4d+changes"]).page).decode()).words
+    assert "declared by commit" in words
+    assert "1a2b, 3c4d+changes" in words
+
+
 def test_a_study_without_results_has_a_page(make_study: Callable[..., Study], store: Store) -> None:
     words = Reader(store.get(report(make_plan(make_study()), store).page).decode()).words
     assert "0 of 8 tickets" in words
