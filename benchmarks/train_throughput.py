@@ -58,7 +58,7 @@ class Stamped(Settings):
     folder: str = ""
 
     @contextmanager
-    def clock(self, reader: str | None) -> Iterator[Clock]:
+    def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:
         with super().clock(reader) as clock:
             given = clock.every_s, clock.every_steps, clock.notices, clock.written
             yield Stamping(self.folder if reader else None, *given)

@@ -5,6 +5,8 @@ when it is first used, so that `import lth_ray` stays quick and needs neither Ra
 """
 
 import importlib
+import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.collector import spared
@@ -64,6 +66,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'lth_ray' has no attribute {name!r}")
     module = _LAZY[name]
-    with spared():
-        found = importlib.import_module(module or f"lth_ray.{name}")
+    where = module or f"lth_ray.{name}"
+    with nullcontext() if where in sys.modules else spared():
+        found = importlib.import_module(where)
     return getattr(found, name) if module else found

@@ -44,6 +44,20 @@ def test_what_was_made_is_kept_from_it_and_what_comes_later_is_not() -> None:
     assert later() is None
 
 
+def test_a_name_that_is_there_already_keeps_nothing_from_it() -> None:
+    """A library that is asked for the same name again and again must not fill its user's memory."""
+    code = """
+import gc, lth_ray
+lth_ray.load_ticket
+frozen = gc.get_freeze_count()
+kept = [object() for _ in range(100_000)]
+lth_ray.load_ticket
+print(gc.get_freeze_count() - frozen)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout == "0\n", run.stderr
+
+
 def test_a_command_ends_without_a_last_search() -> None:
     """Of a cycle that nothing refers to any more: its finaliser would speak."""
     code = """

@@ -42,7 +42,9 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
     """
     seen = set()
     for lineage in lineages:
-        asked = json.dumps([lineage.recipe.meaning()["model"], lineage.rule, lineage.variant.study.ticket])
+        recipe, of = lineage.recipe, lineage.variant.study.ticket
+        shapes = [recipe.identity.input_shape, recipe.identity.num_classes]
+        asked = json.dumps([recipe.meaning()["model"], shapes, lineage.rule, of])
         if store is not None and isinstance(lineage.origin, Adopted) and asked not in seen:
             _check_ticket(lineage, lineage.origin, store)
         seen.add(asked)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lth_ray.config import ConfigError
@@ -80,7 +81,7 @@ def written(to: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
             made = os.path.join(folder, target.name)
             write(made)
             os.replace(made, target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ConfigError(f"--to {target}: cannot be written ({error})") from error
 
 

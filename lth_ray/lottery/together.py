@@ -22,9 +22,10 @@ from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segme
 
 @dataclass(frozen=True)
 class Member:
-    """A task that is trained with others. making: what is left of the task `key`."""
+    """A task that is trained with others. measured: whether it is to have a record. making: what is left of it."""
 
     key: str
+    measured: bool
     making: Task
     work: Work
     model: torch.nn.Module
@@ -56,11 +57,8 @@ def execute_together(
         with Usage(device) as usage:
             pauses = _train(members, store, dataset, clock or Clock())
         for member, last in zip(members, pauses, strict=True):
-            progress = member.work.progress
-            progress.usage = usage.columns
-            record = finish(member.making, member.work, store, member.model, last)
-            steps, seconds = last.step - progress.start.step, time.monotonic() - began
-            found[member.key] = Outcome(record, steps, seconds, progress.training_s)
+            member.work.progress.usage = usage.columns
+            found[member.key] = _ended(member, store, last, began)
     return [found[task.key] for task in tasks]
 
 
@@ -70,9 +68,19 @@ def _begun(task: Task, store: Store, dataset: Dataset, device: str, began: float
         if isinstance(work, Outcome):
             return work
         making = work.of(task)
-        return Member(task.key, making, work, network(making.segment, work.mask).to(device))
+        return Member(task.key, task.measured, making, work, network(making.segment, work.mask).to(device))
     except Exception as error:
         return error
+
+
+def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome | Exception:
+    progress = member.work.progress
+    try:
+        record = finish(member.making, member.work, store, member.model, last)
+    except Exception as error:
+        return error
+    steps, seconds = last.step - progress.start.step, time.monotonic() - began
+    return Outcome(record if member.measured else None, steps, seconds, progress.training_s)
 
 
 def _train(members: Sequence[Member], store: Store, dataset: Dataset, clock: Clock) -> list[Pause]:

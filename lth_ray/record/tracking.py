@@ -192,9 +192,11 @@ class Tracking:
         """The run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)
-        is_made = run is None
+        is_made = False
         if run is None:
-            run = self._runs[identity] = self._elsewhere(identity) or self._create(description, parent)
+            run = self._elsewhere(identity)
+            is_made = run is None
+            run = self._runs[identity] = run or self._create(description, parent)
         if run.whole:
             return run, False
         model = self._models.begun(description, run.id, is_made) if ticket else None

@@ -26,6 +26,7 @@ class Notices:
         self.count = 0
         self.asked: dict[str, float] = {}
         self.steps: dict[str, int | None] = {}
+        self.beside: dict[str, tuple[str, ...]] = {}
         self.answered: dict[str, int] = {}
         self.outcomes: dict[str, Any] = {}
         self.failures: dict[str, str] = {}
@@ -33,15 +34,16 @@ class Notices:
     def give(self) -> None:
         self.count += 1
 
-    def read(self, reader: str, step: int | None = None) -> int:
-        """How many notices were given so far. step: where the training that asks is."""
+    def read(self, reader: str, step: int | None = None, beside: tuple[str, ...] = ()) -> int:
+        """How many notices were given so far. step: where the training that asks is. beside: those that take their
+        steps with it."""
         self.asked[reader] = time.monotonic()
-        self.steps[reader] = step
+        self.steps[reader], self.beside[reader] = step, beside
         return self.count
 
     def at_work(self) -> dict[str, int | None]:
         """{training at work: its step, once it has begun}"""
-        return {reader: self.steps.get(reader) for reader in self._live()}
+        return {key: self.steps.get(reader) for reader in self._live() for key in (reader, *self.beside[reader])}
 
     def answer(self, reader: str, count: int) -> None:
         """A training has a checkpoint in storage that it took after it had read `count` notices."""
@@ -50,6 +52,7 @@ class Notices:
     def leave(self, reader: str) -> None:
         self.asked.pop(reader, None)
         self.steps.pop(reader, None)
+        self.beside.pop(reader, None)
 
     def post(self, key: str, outcome: Any) -> None:
         """Workers have done the task `key`."""
@@ -87,8 +90,8 @@ class Reader:
     step: gives the step that training is at, which the board is told with each question; None before it has begun.
     """
 
-    def __init__(self, board: Any, name: str) -> None:
-        self.board, self.name, self.count = board, name, 0
+    def __init__(self, board: Any, name: str, beside: tuple[str, ...] = ()) -> None:
+        self.board, self.name, self.beside, self.count = board, name, beside, 0
         self.step: Callable[[], int | None] = lambda: None
         self._done = threading.Event()
 
@@ -110,7 +113,7 @@ class Reader:
     def _read(self) -> None:
         while not self._done.is_set():
             with suppress(Exception):  # without a board there is nobody to be told anything: training goes on
-                self.count = ray.get(self.board.read.remote(self.name, self.step()), timeout=10 * POLL_S)
+                self.count = ray.get(self.board.read.remote(self.name, self.step(), self.beside), timeout=10 * POLL_S)
             self._done.wait(POLL_S)
 
 

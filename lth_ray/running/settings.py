@@ -45,13 +45,14 @@ class Settings:
         return record["diverged_at"] is not None or (below is not None and stops(record, below))
 
     @contextmanager
-    def clock(self, reader: str | None) -> Iterator[Clock]:
-        """When a training takes checkpoints. reader: its name on the board; None reads no notices."""
+    def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:
+        """When a training takes checkpoints. reader: its name on the board; None reads no notices. beside: what is
+        trained together with it."""
         every = self.checkpoint_every_s, self.checkpoint_every_steps
         if self.board is None or reader is None:
             yield Clock(*every)
             return
-        with Reader(self.board, reader).reading() as read:
+        with Reader(self.board, reader, beside).reading() as read:
             clock = Clock(*every, notices=lambda: read.count, written=read.answer)
             read.step = lambda: clock.step
             yield clock

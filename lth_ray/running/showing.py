@@ -86,10 +86,13 @@ def told(board: Board, store: Store) -> Iterator[None]:
             if done.wait(wait_s):
                 return
 
-    with _thread("lth_ray-progress", writing) as thread:
-        yield
-    if not thread.is_alive():  # else a storage hangs, and a late write would come after the last
-        write(over=True)
+    thread = None
+    try:
+        with _thread("lth_ray-progress", writing) as thread:
+            yield
+    finally:  # also of a run that was stopped
+        if thread is not None and not thread.is_alive():  # else a storage hangs, and a late write would be the last
+            write(over=True)
 
 
 @contextmanager

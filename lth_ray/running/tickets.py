@@ -74,6 +74,8 @@ def places(store: Store, key: str, name: str | None = None) -> list[Place]:
     found = []
     for study in history.studies(store) if name is None else [name]:
         entries = history.entries_of(store, study)
+        if not entries:
+            history.recorded_plan(store, study)  # says which studies there are
         entry = next((entry for entry in entries if key in entry["keys"]), None)
         if entry is not None:
             found += list(_places(history.recorded_plan(store, study), entry, key))

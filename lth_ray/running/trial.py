@@ -47,7 +47,7 @@ def _here(settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Except
 
     def done(tasks: list[AnyTask]) -> list[Outcome | Exception]:
         dataset = data.load(tasks[0].recipe.data, settings.data_root, device, settings.workers.loaders)
-        with settings.clock(tasks[0].key) as clock:
+        with settings.clock(*(task.key for task in tasks)) as clock:
             return carry_out_all(tasks, settings.store, dataset, device, clock)
 
     return done

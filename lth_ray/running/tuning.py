@@ -70,11 +70,14 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
             except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
                 last_checkpoints(board)
                 raise
+        cancelled = settings.cancelled()
         for job in plan.jobs:
             if job.id in scheduler.endings:
                 watch.on_end(job, scheduler.endings[job.id])
             elif any(task.key not in scheduler.done for task in job.tasks):
-                watch.on_end(job, Ending("Tune ended before it was done"))
+                is_asked = job.id in cancelled  # its trial ended before the scheduler looked
+                reason = "it was cancelled" if is_asked else "Tune ended before it was done"
+                watch.on_end(job, Ending(reason, failed=not is_asked))
 
 
 def _held(launch: Launch) -> float:

@@ -61,15 +61,15 @@ def train_segments_together(
                 _measure(replicates, dataset, journals)
             found = {
                 run.key: Pause(run.step, run, journal, due, good)
-                for run, journal, good in zip(runs, journals, finite, strict=True)
+                for run, journal, good in zip(replicates.runs, journals, finite, strict=True)
                 if run.key and (good or measuring or not measured)
             }
             if found:
                 yield found
-            for run in runs:
+            for run in replicates.runs:
                 if run.key in found and not found[run.key].finite:
-                    run.key = ""  # what it does from now on does not count
-            if not any(run.key for run in runs):
+                    replicates.leave(run)
+            if not any(run.key for run in replicates.runs):
                 return
             if due:
                 clock.begin(replicates.step)
@@ -84,10 +84,11 @@ def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
 
 
 def _measure(replicates: Replicates, dataset: Dataset, journals: list[Journal]) -> None:
-    """Appends a row to the journal of each."""
+    """Appends a row to the journal of each that has not ended."""
     found = {
         name: replicates.evaluate(evaluation_batches(split, dataset.mean, dataset.std))
         for name, split in measured_splits(replicates.recipe, dataset).items()
     }
     for number, (run, journal) in enumerate(zip(replicates.runs, journals, strict=True)):
-        note(run, {name: each[number] for name, each in found.items()}, journal)
+        if run.key:
+            note(run, {name: each[number] for name, each in found.items()}, journal)

@@ -9,6 +9,7 @@ bits may on their number.
 On a GPU, where a small network's step is bound by its launches, the step of all is captured as one CUDA graph.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -86,6 +87,16 @@ class Replicates:
         for run in self.runs:
             set_rate(run, run.step - 1)
 
+    def leave(self, run: Run) -> None:
+        """`run` has ended and stays as it is now; a stand-in without a key keeps its place among the others."""
+        state = (value for values in run.optimizer.state.values() for value in values.values())
+        own = {id(tensor) for tensor in (*run.model.state_dict(keep_vars=True).values(), *state)}
+        self.pairs = [pair for pair in self.pairs if id(pair[0]) not in own]
+        run.loss_sum = run.loss_sum.clone()
+        stand_in = copy.copy(run)
+        stand_in.key = ""
+        self.runs = [stand_in if one is run else one for one in self.runs]
+
     def take_step(self) -> None:
         """What is captured: a step of every run."""
         losses = vmap(self._loss)(self.parameters, self.buffers, *self.feed.batch())
@@ -122,7 +133,8 @@ class Replicates:
 
     def finite(self) -> list[bool]:
         """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
-        weights = [parameter.detach().flatten(1).isfinite().all(1) for parameter in self.parameters.values()]
+        values = [parameter.detach().reshape(len(parameter), -1) for parameter in self.parameters.values()]
+        weights = [value.isfinite().all(1) for value in values]
         found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
         return found
 

@@ -29,27 +29,33 @@ class Usage:
         self._thread = threading.Thread(target=self._run, name="lth_ray-usage", daemon=True)
 
     def __enter__(self) -> "Usage":
-        self._machine.cpu_percent()  # both measure since the last call, this one since the same thread's
-        self._process.cpu_percent()
+        with suppress(Exception):
+            self._machine.cpu_percent()  # both measure since the last call, this one since the same thread's
+            self._process.cpu_percent()
         self._thread.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._ended.set()
-        self._thread.join()
-        self._rows.append(self.sample())
+        self._thread.join(EVERY_S)  # a device that hangs holds up nobody
+        self._add()
 
     @property
     def columns(self) -> dict[str, list[float]]:
-        names = self._rows[-1] if self._rows else {}
+        names = [name for name in self._rows[-1] if all(name in row for row in self._rows)] if self._rows else []
         return {name: [row[name] for row in self._rows] for name in names}
 
     def _run(self) -> None:
-        self._machine.cpu_percent()
+        with suppress(Exception):
+            self._machine.cpu_percent()
         while not self._ended.wait(self._every_s):
-            self._rows.append(self.sample())
+            self._add()
             if len(self._rows) >= MOST:
                 self._rows, self._every_s = self._rows[1::2], 2 * self._every_s
+
+    def _add(self) -> None:
+        with suppress(Exception):  # of whatever library: no training is lost for want of a sample
+            self._rows.append(self.sample())
 
     def sample(self) -> dict[str, float]:
         memory = self._machine.virtual_memory()
@@ -74,6 +80,6 @@ class Usage:
             "memory_usage_megabytes": used / MEGABYTE,
             "memory_usage_percentage": 100 * used / total,
         }
-        with suppress(ModuleNotFoundError, RuntimeError):  # no management library, or it does not know this GPU
+        with suppress(Exception):  # there is no management library, or it cannot say that of this GPU: NVMLError
             found["utilization_percentage"] = float(torch.cuda.utilization(number))
         return {f"system/gpu_{number}_{name}": round(value, 1) for name, value in found.items()}

@@ -62,6 +62,15 @@ def test_the_board_hears_where_a_training_is(handle: Handle) -> None:
     assert handle.board.at_work() == {}
 
 
+def test_what_is_trained_together_is_heard_of_and_answers_once(handle: Handle) -> None:
+    with Settings(store=None, data_root=None, board=handle).clock("one", "two", "three") as clock:  # type: ignore[arg-type]
+        clock.begin(7)
+        until(lambda: handle.board.at_work() == {"one": 7, "two": 7, "three": 7})
+        handle.board.give()
+        assert handle.board.awaited() == 1
+    assert handle.board.at_work() == {}
+
+
 def test_a_training_that_ended_is_not_waited_for(handle: Handle) -> None:
     reader = Reader(handle, "gone")
     with reader.reading():

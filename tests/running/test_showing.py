@@ -101,6 +101,15 @@ def test_the_storage_holds_the_newest_picture_and_then_the_last(
     assert heard() == (1, True)
 
 
+def test_a_run_that_is_stopped_leaves_its_last_picture_too(plan: Plan, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), told(Board(plan, RUN), store):
+        raise KeyboardInterrupt
+    snapshot = from_record(store.study(plan.study.name, showing.PROGRESS) or {})
+    assert snapshot is not None
+    assert snapshot.over
+
+
 def test_a_storage_that_fails_is_one_warning(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, calls = Store.open(str(tmp_path)), []
 

@@ -101,6 +101,9 @@ def test_one_that_diverges_ends_and_changes_no_bit_of_the_others(setting: Make) 
     found = list(pauses_of(made, starts, 12, pauses=frozenset({2, 6})))
     assert [tuple(pauses) for pauses in found] == [("a", "c"), KEYS, ("a", "c"), ("a", "c"), ("a", "c")]
     assert (found[1]["b"].step, found[1]["b"].finite) == (4, False)
+    last = found[1]["b"]
+    assert last.journal["step"] == [4]  # whatever was trained beside it, its record ends with it
+    assert everything(last) == everything(ends_of(made, dict.fromkeys(KEYS, starts["b"]), 12)["b"])
     whole = ends_of(made, initial(made), 12)
     assert [everything(found[-1][key]) for key in ("a", "c")] == [everything(whole[key]) for key in ("a", "c")]
     alone = {key: starts[key] for key in KEYS} | dict.fromkeys(("a", "c"), starts["b"])

@@ -33,6 +33,27 @@ def test_a_long_training_is_sampled_ever_more_seldom(monkeypatch: pytest.MonkeyP
     assert moments[-1] - moments[0] > 200  # milliseconds: it is not the beginning alone that is kept
 
 
+def test_no_training_is_lost_for_want_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where NVIDIA's library cannot say what is asked of a part of a GPU, and where a device has failed."""
+
+    def refused(_: object) -> dict[str, float]:
+        raise RuntimeError("Not Supported")
+
+    monkeypatch.setattr(Usage, "_gpu", refused)
+    with Usage("cpu") as usage:
+        trained = True
+    assert trained
+    assert usage.columns == {}
+    with pytest.raises(KeyError, match="the cause"), Usage("cpu"):
+        raise KeyError("the cause")
+
+
+def test_what_some_samples_lack_is_left_out() -> None:
+    usage = Usage("cpu")
+    usage._rows = [{"moment": 1.0}, {"moment": 2.0, "system/gpu_0_utilization_percentage": 3.0}]
+    assert usage.columns == {"moment": [1.0, 2.0]}
+
+
 def test_what_a_process_does_is_seen() -> None:
     with Usage("cpu") as usage:
         until = time.process_time() + 0.2
