@@ -1,7 +1,9 @@
 """The command line: a study's own flags, and `lth-ray` for what is in a storage."""
 
+import runpy
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -111,6 +113,30 @@ def lth_ray() -> None:
 
 for command in COMMANDS:
     lth_ray.add_command(command)
+
+
+SCRIPT = click.argument("script", type=click.Path(exists=True, dir_okay=False))
+FLAGS = click.argument("flags", nargs=-1, type=click.UNPROCESSED)
+AS_THE_SCRIPT = {"ignore_unknown_options": True, "help_option_names": []}  # --help among the flags is the script's
+
+
+@lth_ray.command("run", context_settings=AS_THE_SCRIPT)
+@SCRIPT
+@FLAGS
+def run_script(script: str, flags: tuple[str, ...]) -> None:
+    """Runs the studies that SCRIPT declares, as `python SCRIPT FLAGS` does."""
+    sys.argv = [script, *flags]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    runpy.run_path(script, run_name="__main__")
+
+
+@lth_ray.command("plan", context_settings=AS_THE_SCRIPT)
+@SCRIPT
+@FLAGS
+@click.pass_context
+def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> None:
+    """Prints what SCRIPT's studies would run and what it would cost, as `python SCRIPT --plan FLAGS` does."""
+    context.invoke(run_script, script=script, flags=("--plan", *flags))
 
 
 @lth_ray.command()

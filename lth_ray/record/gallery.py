@@ -88,10 +88,13 @@ def _frame(rows: Sequence[Row]) -> "pandas.DataFrame":
 
 @cache
 def drawing_code() -> str:
-    """A digest of the figures' own source: a figure that is drawn otherwise is drawn again."""
-    folder = files("lth_ray.record.figures")
-    sources = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".py"))
-    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+    """A digest of the source that reckons and draws: a figure that either would change is drawn again."""
+    sources = [
+        (package, file.name, file.read_text())
+        for package in ("lth_ray.record.figures", "lth_ray.record", "lth_ray.analysis")
+        for file in files(package).iterdir() if file.name.endswith(".py")
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(sorted(sources)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

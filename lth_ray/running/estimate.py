@@ -17,13 +17,19 @@ from lth_ray.training.segment import measure
 
 TIMED_S, EVALUATED_S = 0.15, 0.05
 TIMED_IMAGES = 256
+PACE = (  # fields of Train that a step's time depends on
+    "optimizer", "precision", "batch_norm_group", "ema_decay", "clip_norm", "channels_last", "compile", "backend",
+    "replicates", "loss", "step",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: of training and evaluation for what is left, on `slots` trials at a time. state_bytes: of storage."""
+    """seconds: of training and evaluation for what is left, on `slots` trials at a time. core_hours: of the same, all
+    of it. state_bytes: of storage."""
 
     seconds: float
+    core_hours: float
     slots: int
     state_bytes: int
 
@@ -52,7 +58,7 @@ def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
             size += _kept_bytes(task, state_bytes)
         longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
         longest = min(1.0, longest * max(map(len, together), default=1))
-        return Estimate(seconds * max(1 / slots, longest), slots, size)
+        return Estimate(seconds * max(1 / slots, longest), seconds / 3600, slots, size)
     finally:
         torch.set_num_threads(threads)
 
@@ -63,7 +69,7 @@ _timings: dict[str, tuple[float, float, int]] = {}
 def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
     """(seconds a step, seconds an evaluation, bytes of a state); of replicates, of one of them"""
     count = recipe.train.replicates
-    name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {recipe.train.optimizer} {count}"
+    name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {[getattr(recipe.train, of) for of in PACE]}"
     if name not in _timings:
         dataset = load(recipe.data, data_root, "cpu")
         batches = training_batches(dataset, recipe.data, 0, 0)

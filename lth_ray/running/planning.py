@@ -72,12 +72,17 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         "steps left to train": f"{plan.remaining_steps:,}",
         "trained together": trained_together(plan),
         "estimated time": f"{duration(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
+        "core-hours": f"{cost.core_hours:.2g} of this machine, of training and evaluation" + _of_gpus(launch),
         "storage to be added": f"about {cost.state_bytes / 1e9:.2g} GB",
     }
     for name, text in rows.items():
         if text:
             table.add_row(name, text)
     console.print(table)
+
+
+def _of_gpus(launch: Launch) -> str:
+    return "; a GPU's are not timed here" if launch.gpus_per_worker else ""
 
 
 def trained_together(plan: Plan) -> str:
