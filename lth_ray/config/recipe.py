@@ -124,9 +124,9 @@ class Train(Config):
         own: with dropout results depend on the number of workers.
     precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. These three change rounding, and so are part of the key.
-    backend: "auto", the fastest that the network has: compiled steps for fully connected ones, sparse where few weights
-        are left, compiled batch norm for CIFAR's deep ones in channels_last (lth_ray.training.backends); or "eager",
-        autograd. What trained a segment is part of its key.
+    backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few weights
+        are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others and for one's
+        own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of its key.
     replicates: train so many segments of the study as one batch of networks (lth_ray.training.replicates): those that
         differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A batch with
         fewer is filled up with copies: results depend on this number, which is part of the key, and not on what else

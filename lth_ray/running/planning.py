@@ -71,8 +71,8 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
         "steps left to train": f"{plan.remaining_steps:,}",
         "trained together": trained_together(plan),
-        "estimated time": f"{duration(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
-        "core-hours": f"{cost.core_hours:.2g} of this machine, of training and evaluation" + _of_gpus(launch),
+        "estimated time": f"{_time(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
+        "core-hours": _core_hours(cost.core_hours, launch),
         "storage to be added": f"about {cost.state_bytes / 1e9:.2g} GB",
     }
     for name, text in rows.items():
@@ -81,8 +81,14 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     console.print(table)
 
 
-def _of_gpus(launch: Launch) -> str:
-    return "; a GPU's are not timed here" if launch.gpus_per_worker else ""
+def _time(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else "under 1 s"
+
+
+def _core_hours(hours: float, launch: Launch) -> str:
+    number = f"{hours:,.2g}" if hours < 10 else f"{hours:,.0f}"
+    of_gpus = "; a GPU's are not timed here" if launch.gpus_per_worker else ""
+    return f"{number if hours >= 0.01 else 'under 0.01'}, of this machine's, training and evaluation alone{of_gpus}"
 
 
 def trained_together(plan: Plan) -> str:

@@ -11,9 +11,9 @@ from tests.docs.table import TABLE
 
 WRITTEN = [document for document in DOCUMENTS if document != GENERATED]
 SHELL = ("", "bash", "sh")
-# Files that a reader makes, and those of an image set.
+# Files that a reader or a report makes, and those of an image set.
 MADE = {
-    "classes.txt", "extended.py", "my_model.py", "signs.py", "lth_ray/pruning/lamp.py",
+    "build/bench.json", "classes.txt", "extended.py", "my_model.py", "report.md", "signs.py", "lth_ray/pruning/lamp.py",
     "lth_ray/lottery/branches/other_order.py",
 }  # fmt: skip
 
