@@ -12,7 +12,7 @@ from typing import Any
 from lth_ray.lottery import Plan
 from lth_ray.record.comparisons import DENSE
 from lth_ray.record.models import ABOUT, Models, ticket_files
-from lth_ray.record.runs import CONTENT, DIGEST
+from lth_ray.record.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.summary import series_of
 from lth_ray.record.wording import percent, points
 from lth_ray.store import Store
@@ -63,13 +63,18 @@ def alias_of(series: str, number: int) -> str:
 def register(client: Any, experiment: str, plan: Plan, store: Store, matching: Iterable[Matching]) -> int:
     """Brings the registry to exactly these tickets, those that are in MLflow; how many are there. Again, it adds none.
 
-    A version is identified by its ticket's digest and content. One whose verdict no longer holds goes.
+    A version is identified by its ticket's digest and content, wherever its storage lay: a study whose storage was
+    moved or copied keeps its versions. One whose verdict no longer holds goes, unless another storage made it.
     """
-    name, matching = plan.study.name, list(matching)
-    there = {_identity(version.tags): version for version in _versions(client, name, store)}
+    name = plan.study.name
     wanted = {(one.digest, one.content): one for one in matching}
-    for identity in there.keys() - wanted.keys():
-        client.delete_model_version(name, there[identity].version)
+    there: dict[tuple[str, str], Any] = {}
+    for version in client.search_model_versions(f"name = '{name}'", max_results=10_000):
+        identity = _identity(version.tags)
+        if identity in wanted:
+            there.setdefault(identity, version)
+        elif version.tags.get(STORAGE) == store.uri:
+            client.delete_model_version(name, version.version)
     models = Models(client, experiment, store)
     count = 0
     for identity, one in wanted.items():
@@ -91,7 +96,7 @@ def _version(client: Any, models: Models, name: str, one: Matching, store: Store
         files = ticket_files(store, record, whatever_size=True)
         models.put(model, {file: data for file, data in files.items() if file != ABOUT})
     _make(client, name)
-    tags = {DIGEST: one.digest, CONTENT: one.content, "lth.storage": store.uri, **one.tags}
+    tags = {DIGEST: one.digest, CONTENT: one.content, STORAGE: store.uri, **one.tags}
     return client.create_model_version(
         name, model.artifact_location, run_id=model.source_run_id, tags=tags, description=one.description,
         model_id=model.model_id, await_creation_for=0,
@@ -106,11 +111,6 @@ def _make(client: Any, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _versions(client: Any, name: str, store: Store) -> list[Any]:
-    found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
-    return [version for version in found if version.tags.get("lth.storage") == store.uri]
 
 
 def _identity(tags: Mapping[str, str]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
+from lth_ray.lottery.stock import whole_records
 from lth_ray.record.comparisons import comparisons, write_comparisons
 from lth_ray.record.configuration import configured
 from lth_ray.record.environments import Environment, environments, versions
@@ -15,6 +16,7 @@ from lth_ray.record.paper import against_paper
 from lth_ray.record.paper_table import paper_listings
 from lth_ray.record.paper_words import paper_listing
 from lth_ray.record.runs import name_of
+from lth_ray.record.spending import spent
 from lth_ray.record.summary import summary
 from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
 from lth_ray.record.targets import group_of, targets_of
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 NOTHING = "Nothing is finished yet."
 LEDGER = {
-    "trained_steps": "steps trained in this run", "seconds": "seconds that it took",
+    "trained_steps": "steps trained in this run", "seconds": "seconds that this run took",
     "unique_steps": "steps of the study", "reused_steps": "of them found in the storage",
     "naive_steps": "steps without sharing",
 }  # fmt: skip
@@ -74,7 +76,7 @@ def report(
     about = caption(plan, places)
     tables = (*write_tables(store, name, tickets, branches), write_comparisons(store, name, compared))
     pictures = write_gallery(Found(plan, store, tickets, branches, frame, targets), name, about)
-    printed = paper_listings(frame)
+    printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
         verdicts_listing(compared), transfers_listing(transfers(branches)), paper_listing(against),
         comparisons_listing(compared), summary_listing(frame) if len(frame) else None,
@@ -83,7 +85,7 @@ def report(
         name=name, question=question.strip(), progress=progress(plan, tickets, branches), printed=printed,
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures],
         listings=[listing for listing in listings if listing is not None],
-        configuration=configured(plan.study), cost=cost(plan, ledger), environments=places,
+        configuration=configured(plan.study), cost=cost(plan, ledger) | spent(records), environments=places,
         files=[path.rpartition("/")[2] for path in tables], commits=commits,
     )  # fmt: skip
     markdown = in_words(content, about)
@@ -111,7 +113,7 @@ def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str
 
 
 def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
-    """The ledger in words, or without one the steps that are planned."""
+    """The ledger in words, which is of one run alone, or without one the steps that are planned."""
     if ledger:
         return {said: f"{ledger[name]:,}" for name, said in LEDGER.items() if name in ledger}
     return {

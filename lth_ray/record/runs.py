@@ -7,7 +7,7 @@ milliseconds, so that whatever is sent twice coincides.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -62,19 +62,24 @@ def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Descripti
         STORAGE: storage, CONFIG: text(lineage.variant.study), **_environment(dense),
     }  # fmt: skip
     study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.rounds}
+    files, data = {"study.json": study}, dataset(lineage)
+    return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=data)
+
+
+def dataset(lineage: Lineage) -> dict[str, Any]:
+    """What a lineage and its tickets are trained on: its name, digest and sizes."""
     identity = lineage.recipe.identity
     sizes = {
         name: getattr(identity, name) for name in ("n_train", "n_validation", "n_test", "input_shape", "num_classes")
     }
-    dataset = {"name": lineage.variant.study.data.name, "digest": identity.digest, "profile": sizes}
-    files = {"study.json": study}
-    return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=dataset)
+    return {"name": lineage.variant.study.data.name, "digest": identity.digest, "profile": sizes}
 
 
 def describe_ticket(lineage: Lineage, number: int, record: Record, cost: Cost | None = None) -> Description:
     tags = {KIND: "ticket", DIGEST: lineage.digest(number), "lth.round": str(number), **_tags(lineage, record)}
     given = {**params(lineage), "round": str(number)}
-    return _described(f"{lineage.id}/round{number}", tags, given, record, cost)
+    described = _described(f"{lineage.id}/round{number}", tags, given, record, cost)
+    return replace(described, dataset=dataset(lineage))
 
 
 def describe_branch(result: BranchResult, record: Record, cost: Cost | None = None) -> Description:

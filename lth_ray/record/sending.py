@@ -40,7 +40,7 @@ def log_batch(
 
 
 def log_dataset(client: Any, run_id: str, dataset: Mapping[str, Any]) -> None:
-    """Names a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that only lineages have one."""
+    """Names a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
     from mlflow import entities
 
     found = entities.Dataset(

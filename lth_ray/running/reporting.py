@@ -22,9 +22,7 @@ from lth_ray.store import Reached, Store, collect, plan_gc
 if TYPE_CHECKING:
     import pandas
 
-SHORT = 60  # characters of a value that --smoke sets
 SHOWN_ROUNDS = 6  # with the dense one
-SHOWN_BATCHES = 8
 
 
 def compared(summary: "pandas.DataFrame") -> Table:

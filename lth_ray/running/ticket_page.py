@@ -48,7 +48,8 @@ def description(store: Store, key: str, name: str | None = None) -> Row:
 def print_ticket(told: Row, console: Console) -> None:
     """The same for a person."""
     share = f"{told['remaining_weights']:.1%} of the weights"
-    console.print(f"[bold]{told['kind']}[/] {told['key']}: {share}", highlight=False)
+    console.print(f"[bold]{told['kind']}[/] {told['key']}: {share}", highlight=False, soft_wrap=True)
+    console.print(f"content {told['content']}", highlight=False, soft_wrap=True)  # whole, to be copied
     console.print(_layer_table(told))
     facts = Table(show_header=False)
     facts.add_column()
@@ -167,7 +168,6 @@ def _facts(told: Row) -> list[tuple[str, str]]:
         *(("before that", _environment(earlier)) for earlier in told["earlier_environments"]),
         *(("declared", f"{place['declared_at']}, lth_ray {place['lth_ray']}, commit {place['commit'] or 'unknown'}")
           for place in told["studies"][:1]),
-        ("content", told["content"]),
     ]  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def _environment(found: Mapping[str, Any]) -> str:
 def _ancestors(place: Row) -> Table:
     table = Table("round", title=f"before it, in {place['lineage']}", title_justify="left")
     table.add_column("key", overflow="fold")
-    for name in ("remaining weights", "test accuracy"):
+    for name in ("remaining", "test accuracy"):  # short, so that keys are whole in 80 columns
         table.add_column(name, justify="right")
     for row in place["ancestors"]:
         shares = [row["remaining_weights"], row["test_accuracy"]]

@@ -1,6 +1,7 @@
 """Tickets as LoggedModels, and those of a matching verdict in the registry."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,3 +166,22 @@ def test_a_verdict_that_no_longer_holds_takes_its_alias_back(verdicts: tuple[Pla
     assert len(database.client.search_model_versions("name = 'tickets'")) == 3
     aliases = database.client.get_registered_model("tickets").aliases
     assert sorted(aliases) == ["matching-k0-r2", *(f"matching-k0-r2-seed{seed}" for seed in range(3))]
+
+
+def test_a_storage_that_was_moved_keeps_its_versions(
+    verdicts: tuple[Plan, Store], database: Any, tmp_path: Path
+) -> None:
+    plan, store = verdicts
+    replay(plan, store)
+    rows = compared(plan, store)
+    assert shown(plan, store, f"sqlite:///{database.path}", rows).registered == 6
+    before = {version.version for version in database.client.search_model_versions("name = 'tickets'")}
+    shutil.copytree(tmp_path / "storage", tmp_path / "elsewhere")
+    copy = Store.open(str(tmp_path / "elsewhere"))
+    for verdicts_ in (rows, []):  # nor does the copy delete what is not its own
+        shown(plan, copy, f"sqlite:///{database.path}", verdicts_)
+        after = database.client.search_model_versions("name = 'tickets'")
+        assert {version.version for version in after} == before
+    assert len(database.client.get_registered_model("tickets").aliases) == 8
+    shown(plan, store, f"sqlite:///{database.path}", [])
+    assert not database.client.search_model_versions("name = 'tickets'")

@@ -27,8 +27,9 @@ def test_everything_finished_is_recorded_once(plan: Plan, recorded_store: Store,
     assert database.points() == points
     assert [len(database.runs(kind)) for kind in ("lineage", "ticket", "branch")] == [2, 8, 14]
     assert {run.info.status for run in database.runs()} == {"FINISHED"}
-    (dataset,) = (use.dataset for use in database.runs("lineage")[0].inputs.dataset_inputs)
-    assert (dataset.name, json.loads(dataset.profile)["n_train"]) == ("digits", 1197)
+    for run in (*database.runs("lineage"), *database.runs("ticket")):
+        (dataset,) = (use.dataset for use in run.inputs.dataset_inputs)
+        assert (dataset.name, json.loads(dataset.profile)["n_train"]) == ("digits", 1197)
     experiment = database.client.get_experiment_by_name("tickets")
     assert experiment.tags["lth.question"] == "Do they win?"
 

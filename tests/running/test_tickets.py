@@ -148,6 +148,16 @@ def test_show_for_a_person(call: Call, storage: str, plan: Plan, monkeypatch: py
         assert part in flat, part
 
 
+def test_keys_and_content_are_whole_in_80_columns(
+    call: Call, storage: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    keys = [r.segment.key for r in plan.lineages[1].rounds]
+    _, printed = call(None, "show", keys[2], "--storage", storage)
+    for whole in (*keys[:3], load_ticket(keys[2], storage).provenance["content"]):
+        assert whole in printed
+
+
 def test_what_lineages_share_is_shown_in_each_and_a_branch_beside_its_ticket(
     call: Call, storage: str, plan: Plan
 ) -> None:

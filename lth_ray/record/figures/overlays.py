@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.looks import GREY, Look
+from lth_ray.record.figures.panels import ALONE
 from lth_ray.record.subnetworks import subnetwork
 from lth_ray.record.summary import is_there
 from lth_ray.record.targets import Target
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 ROOM = 4.0  # percentage points by which the axis may grow to show what a paper reports
+SHARE = 0.5  # by which, of its length, the axis of densities may grow at either end: ours stay easy to read
 
 
 def drawable(targets: Iterable[Target]) -> list[Target]:
@@ -28,9 +30,9 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
     """Accuracies in per cent over remaining weights in per cent, in the colour of our line of the same kind.
 
     A difference from dense is drawn on our own dense network's level, and one that is only bounded with an arrow to
-    where the value may lie. What lies too far from ours is counted.
+    where the value may lie. What lies too far from ours, in accuracy or in density, is counted.
     """
-    low, high = panel.get_ylim()
+    (low, high), reach = panel.get_ylim(), _reach(panel)
     left_out, reached = 0, [low, high]
     for target in drawable(targets):
         ours = next(((rows, look) for rows, look in lines if _fits(rows, target)), None)
@@ -38,11 +40,12 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
         if ours is None or base is None:
             continue
         y = base + target.value
-        if not low - ROOM <= y <= high + ROOM:
+        x = _within(reach, target)
+        if not x or not low - ROOM <= y <= high + ROOM:
             left_out += 1
             continue
         reached += [y - 0.3, y + 0.3]
-        _star(panel, target, y, GREY if target.series == "dense" else ours[1].colour)
+        _star(panel, target, x, y, GREY if target.series == "dense" else ours[1].colour)
     panel.set_ylim(min(reached), max(reached))
     if left_out:
         said = f"{left_out} reported value{'s' if left_out > 1 else ''} out of range"
@@ -54,9 +57,22 @@ def said(target: Target) -> str:
     return target.source if target.is_checked else f"{target.source}, unchecked"
 
 
-def _star(panel: "Axes", target: Target, y: float, colour: str) -> None:
-    assert target.remaining_weights is not None
-    x = sorted({100 * end for end in target.remaining_weights})
+def _reach(panel: "Axes") -> tuple[float, float]:
+    """The least and the greatest density, in per cent, at which a panel with our lines may show another."""
+    least, greatest = panel.dataLim.minposx, panel.dataLim.x1
+    if least > greatest:  # nothing of ours is drawn
+        return 0.0, 100.0
+    room = max(ALONE, (greatest / least) ** SHARE)
+    return least / room, greatest * room
+
+
+def _within(reach: tuple[float, float], target: Target) -> list[float]:
+    """The target's density, or the ends of its range, in per cent, without what lies out of reach."""
+    ends = {100 * end for end in target.remaining_weights or ()}
+    return sorted(end for end in ends if reach[0] <= end <= reach[1])
+
+
+def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: str) -> None:
     edge, fill, dashes = ("black", colour, "-") if target.is_checked else (colour, "white", (0, (3, 2)))
     seen = panel.get_legend_handles_labels()[1]
     panel.plot(

@@ -1,5 +1,6 @@
 """Accuracy and early-stop step against remaining weights."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from lth_ray.record.figures.multiples import facets
 from lth_ray.record.figures.panels import density_ticks
 from lth_ray.record.figures.series import Series
 from lth_ray.record.summary import summary
-from lth_ray.record.targets import targets_of
+from lth_ray.record.targets import Target, targets_of
 from lth_ray.store import Store
 from tests.record.figures.setups import SEEDS, legend, names, overlaps, row
 
@@ -127,3 +128,37 @@ def test_papers_are_stars_hollow_where_unchecked_and_left_out_where_far() -> Non
     unchecked = accuracy_figure(summary(lenet, []), "lenet", "", targets_of("lmc-lenet"))
     star = next(line for line in unchecked.axes[0].lines if line.get_marker() == "*")
     assert (star.get_label(), star.get_markerfacecolor()) == ("Frankle et al. 2020a [N, R], unchecked", "white")
+
+
+def reported(density: str) -> Target:
+    fields = dict.fromkeys(Target.__dataclass_fields__, "")
+    low, high = (float(end) for end in density.split("-"))
+    numbers = {"parameters": {}, "value": 90.0, "low": 90.0, "high": 90.0, "spread": None}
+    kind = {"paper": "a paper", "series": "ticket", "quantity": "test_accuracy", "unit": "%", "mark": "P"}
+    return Target(**{**fields, **kind, **numbers, "remaining_weights": (low, high)})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("density", "rounds", "stars"),
+    [
+        ("0.41-0.41", 5, [41]), ("0.3-0.3", 5, [30]), ("0.02-0.02", 5, []), ("0.02-0.8", 5, [80]),
+        ("0.3-0.3", 2, []), ("0.02-0.02", 12, []), ("0.035-0.035", 12, [3.5]),
+    ],
+)  # fmt: skip
+def test_a_density_far_from_ours_is_counted_and_leaves_our_line_its_room(
+    density: str, rounds: int, stars: list[float]
+) -> None:
+    rows = [row(seed, n, test_accuracy=0.91 - 0.002 * n) for n in range(rounds) for seed in SEEDS]
+    panel = accuracy_figure(summary(rows, []), "", "", [reported(density)]).axes[0]
+    drawn = [x for line in panel.lines if line.get_marker() == "*" for x in line.get_xdata()]
+    assert drawn == pytest.approx(stars)
+    said = [text.get_text() for text in panel.texts]
+    assert ("1 reported value out of range" in said) == (not stars)
+    left, right = (math.log(end) for end in panel.get_xlim())
+    assert (left - right) * 0.55 < -math.log(0.8 ** (rounds - 1))
+
+
+def test_a_paper_is_drawn_where_none_of_ours_has_learnt() -> None:
+    rows = [row(seed, n) for n in range(3) for seed in SEEDS]
+    panel = accuracy_figure(summary(rows, []), "", "", [reported("0.5-0.5")]).axes[0]
+    assert [text.get_text() for text in panel.texts] == ["1 reported value out of range"]  # of an empty axis
