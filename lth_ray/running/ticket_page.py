@@ -11,6 +11,7 @@ from rich.table import Table
 from lth_ray.lottery import Ticket, load_ticket, measurements
 from lth_ray.lottery.exporting import plain
 from lth_ray.lottery.importing import IMPORTED
+from lth_ray.running.live_view import number
 from lth_ray.running.tickets import Place, places
 from lth_ray.store import Store, mask_path
 
@@ -196,16 +197,17 @@ def _recipe(recipe: Mapping[str, Any]) -> str:
     model, data, train = recipe["model"], recipe["data"], recipe["train"]
     options = "".join(f", {name}={value}" for name, value in model["options"].items())
     return (
-        f"{model['name']}{options}; batches of {data['batch_size']}, {data['validation']} held out, {data['augment']} "
-        f"augmentation; {train['optimizer']}, lr {train['lr']:g}, {train['schedule']}, {train['length']} steps"
+        f"{model['name']}{options}; batches of {data['batch_size']}, {data['validation']} held out, "
+        f"{'no' if data['augment'] == 'none' else data['augment']} augmentation; "
+        f"{train['optimizer']}, lr {train['lr']:g}, {train['schedule']}, {train['length']} steps"
     )
 
 
 def _environment(found: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     return (
-        f"{found['device']}, {found['instruction_set']}, {found['threads']} threads, {found['world_size']} workers, "
-        f"Python {found['python']}, {packages}"
+        f"{found['device']}, {found['instruction_set']}, {number(found['threads'], 'thread')}, "
+        f"{number(found['world_size'], 'process', 'es')}, Python {found['python']}, {packages}"
     )
 
 
