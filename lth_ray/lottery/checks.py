@@ -12,7 +12,7 @@ from lth_ray.lottery.sources import Adopted
 from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.store import Store
 from lth_ray.training.averages import HOLDER
-from lth_ray.training.replicates import check_network_replicable, check_replicable
+from lth_ray.training.replicable import check_network_replicable, check_replicable
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:

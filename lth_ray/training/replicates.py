@@ -20,10 +20,8 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from lth_ray import probes
-from lth_ray.config import ConfigError
 from lth_ray.data import Batch
 from lth_ray.store import Tensors
-from lth_ray.training.backends import UPDATES
 from lth_ray.training.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.clock import Clock
 from lth_ray.training.feeding import Feed, feed
@@ -31,7 +29,7 @@ from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import Evaluation, precision_context
 from lth_ray.training.optimizers import begin_state, build_optimizer
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.supermask import Supermask
+from lth_ray.training.replicable import check_alike, check_replicable, check_steps
 
 
 @dataclass
@@ -159,7 +157,7 @@ class Replicates:
             begin_state(run.optimizer)
         for name, parts in self.parts.items():
             states = [run.optimizer.state.get(run.model.get_parameter(name), {}) for run in self.runs]
-            _check_steps(states)
+            check_steps(states)
             for part in parts:
                 of_part, states = states[: len(part)], states[len(part) :]
                 for key in of_part[0]:
@@ -185,7 +183,7 @@ def replicate(runs: Sequence[Run]) -> Replicates:
     """
     first, recipe = runs[0], runs[0].recipe
     check_replicable(recipe)
-    _check_alike(runs)
+    check_alike(runs)
     for run in runs:
         if run.fused is not None:
             run.fused.settle()
@@ -223,61 +221,6 @@ def train_together(replicates: Replicates, stop: int, clock: Clock | None = None
     return due
 
 
-def check_replicable(recipe: Recipe) -> None:
-    """ConfigError for a recipe whose runs cannot be trained together."""
-    train = recipe.train
-    given = {
-        "Train.loss": train.loss,
-        "Train.step": train.step,
-        "Train.clip_norm": train.clip_norm,
-        "Train.ema_decay": train.ema_decay,
-        "Train.compile": train.compile or None,
-        "Train.sync_batch_norm": train.sync_batch_norm or None,
-        "Train.batch_norm_group": train.batch_norm_group if recipe.group != recipe.data.batch_size else None,
-        "Train.optimizer": None if train.optimizer in UPDATES else train.optimizer,
-        "Model.options['dropout']": recipe.model.options.get("dropout") or None,
-    }
-    for name, value in given.items():
-        if value is not None:
-            raise ConfigError(
-                f"{name} = {value!r}: networks cannot be trained together with it; leave it out, or train each by "
-                "itself (Train.replicates = 1)"
-            )
-
-
-def check_network_replicable(network: torch.nn.Module, recipe: Recipe) -> None:
-    """As `check_replicable`; and for a network that cannot be mapped over: it draws, say, or asks a tensor's value."""
-    check_replicable(recipe)
-    parameters, buffers = stack_module_state([network])  # copies
-
-    def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor) -> object:
-        return functional_call(network, (parameters, buffers), (inputs,))
-
-    try:
-        vmap(forward)(parameters, buffers, torch.zeros(1, 2, *recipe.identity.input_shape))
-    except RuntimeError as error:
-        why = str(error).partition("\n")[0].partition(". ")[0]
-        raise ConfigError(
-            f"Model.name = {recipe.model.name!r}: several of it cannot be trained together ({why}); train each by "
-            "itself (Train.replicates = 1)"
-        ) from None
-
-
-def _check_alike(runs: Sequence[Run]) -> None:
-    first = runs[0]
-    for run in runs:
-        if run.recipe != first.recipe or run.step != first.step or run.device != first.device:
-            raise ConfigError(
-                f"{run.key} is of another recipe, step or device than {first.key}: only runs that are alike in these "
-                "are trained together; put it with others, or train it by itself"
-            )
-        if run.frozen or run.team.size > 1 or isinstance(run.model, Supermask):
-            raise ConfigError(
-                f"{run.key}: frozen weights, learned masks and runs of several workers are not trained with others; "
-                "train it by itself"
-            )
-
-
 def _laid_out(stacked: Tensor) -> Tensor:
     """Matrices [R, outputs, inputs] with the outputs side by side in memory, as products of all give their gradients:
     the optimizer's kernels want both alike, and need no copy then.
@@ -297,10 +240,3 @@ def _parts(parameter: Tensor) -> list[Tensor]:
     """
     size = len(parameter) if parameter.is_cuda else 1
     return [part.requires_grad_(parameter.requires_grad) for part in torch.split(parameter.detach(), size)]
-
-
-def _check_steps(states: list[dict[str, Tensor]]) -> None:
-    if len({float(state["step"]) for state in states if "step" in state}) > 1:
-        raise ConfigError(
-            "runs whose optimizers have taken different numbers of steps are not trained together; train each by itself"
-        )

@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = "docs/reference.md"  # its blocks are signatures: test_reference.py compares the whole page
@@ -51,3 +53,13 @@ def blocks(document: str) -> list[Block]:
 def inline(document: str) -> list[str]:
     """What stands between backticks in its text."""
     return re.findall(r"`([^`]+)`", FENCED.sub("", read(document)).replace("\n", " "))
+
+
+def loaded(name: str) -> Any:
+    """The module of docs/scripts/NAME.py."""
+    spec = spec_from_file_location(name, ROOT / "docs" / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

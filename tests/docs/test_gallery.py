@@ -1,14 +1,13 @@
 """docs/gallery.md has of every study its question, its command, a figure with a caption or a reason, and its costs."""
 
 import re
-from importlib.util import module_from_spec, spec_from_file_location
 from io import BytesIO
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.docs.blocks import ROOT, read
+from tests.docs.blocks import ROOT, loaded, read
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "studies").glob("*.py"))
 PAGE = read("docs/gallery.md")
@@ -16,12 +15,7 @@ PAGE = read("docs/gallery.md")
 
 @pytest.fixture(scope="module")
 def gallery() -> Any:
-    spec = spec_from_file_location("gallery", ROOT / "docs" / "scripts" / "gallery.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("gallery")
 
 
 def section(script: str) -> str:

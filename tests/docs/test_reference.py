@@ -1,24 +1,18 @@
 """docs/reference.md is what the docstrings say now, and says something of everything that is public."""
 
 import dataclasses
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
 import pytest
 
 import lth_ray
 from lth_ray import config
-from tests.docs.blocks import GENERATED, ROOT, read
+from tests.docs.blocks import GENERATED, loaded, read
 
 
 @pytest.fixture(scope="module")
 def reference() -> Any:
-    spec = spec_from_file_location("reference", ROOT / "docs" / "scripts" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("reference")
 
 
 def test_the_page_is_up_to_date(reference: Any) -> None:

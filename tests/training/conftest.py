@@ -1,6 +1,6 @@
 """Small recipes on the embedded digits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Identity, identify, load
 from lth_ray.training import Recipe
+from lth_ray.training.kernels import library
 from tests.training.setups import Setting, SmallNet, clone, half_mask
 
 
@@ -48,3 +49,16 @@ def recipe() -> Callable[..., Recipe]:
         return Recipe(Model("lenet_8_4"), data, Train(**fields), Identity("0" * 64, n_train, 0, 10, (1, 8, 8), 10))
 
     return make
+
+
+@pytest.fixture
+def instruction_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Chooses one, or "off"."""
+
+    def choose(name: str) -> None:
+        monkeypatch.setenv(library.VARIABLE, name)
+        library.found.cache_clear()
+
+    yield choose
+    monkeypatch.undo()
+    library.found.cache_clear()

@@ -2,7 +2,7 @@
 
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,6 @@ def test_what_can_be_built_is_built() -> None:
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     wide = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags)
     assert ("avx512" if wide else "avx2" if {"avx2", "fma"} <= set(flags) else "portable") == CAN
-
-
-@pytest.fixture
-def instruction_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Chooses one, or "off"."""
-
-    def choose(name: str) -> None:
-        monkeypatch.setenv(library.VARIABLE, name)
-        library.found.cache_clear()
-
-    yield choose
-    monkeypatch.undo()
-    library.found.cache_clear()
 
 
 def masked(name: str, density: float) -> tuple[torch.nn.Module, Mask | None]:

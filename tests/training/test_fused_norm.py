@@ -1,7 +1,7 @@
 """Compiled batch norm: torch's values and gradients on every instruction set, and the eager trajectory."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,19 +22,6 @@ Make = Callable[..., Setting]
 RESNET, VGG = "cifar_resnet8_4", "cifar_vgg11_4"
 SHAPES = [(2, 1, 3, 5), (3, 3, 7, 5), (2, 5, 9, 9), (4, 8, 8, 8), (5, 16, 9, 11), (3, 20, 5, 5), (2, 96, 3, 1)]
 MORE: dict[str, dict[str, Any]] = {"plain": {}, "groups": {"batch_norm_group": 20}, "average": {"ema_decay": 0.9}}
-
-
-@pytest.fixture
-def instruction_set(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Chooses one, or "off"."""
-
-    def choose(name: str) -> None:
-        monkeypatch.setenv(library.VARIABLE, name)
-        library.found.cache_clear()
-
-    yield choose
-    monkeypatch.undo()
-    library.found.cache_clear()
 
 
 def drawn(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
