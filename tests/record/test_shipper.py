@@ -175,6 +175,22 @@ def test_a_server_that_is_down_costs_nothing_and_is_told_of_once(
     assert replay(plan, recorded_store)["shipped"] == 22
 
 
+def test_a_server_that_never_answers_keeps_nobody(plan: Plan, recorded_store: Store, fill: Fill, database: Any) -> None:
+    """It takes connections and says nothing: as slow as a server can be."""
+    fill(recorded_store, plan)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        shipper = Shipper(plan, recorded_store, f"http://127.0.0.1:{silent.getsockname()[1]}", warn=lambda _: None)
+        for result in plan.branches:
+            shipper.branch(result)
+        assert time.monotonic() - began < 0.1
+        counts = shipper.close(timeout_s=2)
+        assert time.monotonic() - began < 5
+    assert counts["shipped"] == 0
+    assert counts["left"] >= 22
+    assert replay(plan, recorded_store)["shipped"] == 22
+
+
 def test_replay_says_that_the_server_is_down(plan: Plan, store: Store, fill: Fill) -> None:
     with pytest.raises(RecordError, match="cannot be written to"):
         replay(plan, store, f"http://127.0.0.1:{free_port()}")
