@@ -47,7 +47,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("make test", FORM),
         (".venv/bin/python -m pytest tests/pruning -k magnitude", FORM),
         ("cli > running > record", SHOWN),
-        ("import pandas", by("test_contents_of_two_runs_compare")),
+        (".venv/bin/python -m tests.picture take", by("test_two_pictures_of_one_machine_are_equal")),
         ("make reference", FORM),
     ),
     "benchmarks/README.md": (),

@@ -5,11 +5,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
-import pandas
 import pytest
 from PIL import Image
 
@@ -17,7 +15,6 @@ import lth_ray
 from tests.docs.blocks import ROOT, blocks
 
 STUDY, RESULTS, OWN = (block.text for block in blocks("README.md") if block.language == "python")
-COMPARISON = next(block.text for block in blocks("CONTRIBUTING.md") if block.language == "python")
 
 
 def run_block(block: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
@@ -58,19 +55,6 @@ def test_ones_own_model_and_folder_plan(
     monkeypatch.chdir(tmp_path)
     run_block(OWN, monkeypatch, "--plan")
     assert re.search(r"lineages\W+6\b", capsys.readouterr().err)
-
-
-def test_contents_of_two_runs_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for storage, contents in {"before": ["a", "b"], "after": ["a", "b"]}.items():
-        folder = tmp_path / storage / "studies" / "digits"
-        folder.mkdir(parents=True)
-        pandas.DataFrame({"content": contents}).to_parquet(folder / "tickets.parquet")
-    namespace: dict[str, Any] = {}
-    exec(compile(COMPARISON, "CONTRIBUTING.md", "exec"), namespace)
-    pandas.DataFrame({"content": ["a", "c"]}).to_parquet(tmp_path / "after" / "studies" / "digits" / "tickets.parquet")
-    with pytest.raises(AssertionError):
-        exec(compile(COMPARISON, "CONTRIBUTING.md", "exec"), namespace)
 
 
 @pytest.mark.slow
