@@ -16,7 +16,7 @@ from lth_ray.config.branches import (
     Weights,
 )
 from lth_ray.config.declared import declaration, differences, restore
-from lth_ray.config.keys import REVISIONS, digest, meaning, subseed, told
+from lth_ray.config.keys import REVISIONS, digest, meaning, revised, subseed, told
 from lth_ray.config.launch import Launch
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
@@ -63,6 +63,7 @@ __all__ = [
     "nearest",
     "parse",
     "restore",
+    "revised",
     "set_field",
     "set_fields",
     "steps",

@@ -13,6 +13,7 @@ from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.units import Length
 
 # Bumped when the same meaning would give another result, so that what is stored is not mistaken for it.
+# The first are whole kinds of things that are digested; the others parts, which only what has them is revised by.
 REVISIONS = {
     "init": 1,
     "order": 1,
@@ -25,6 +26,7 @@ REVISIONS = {
     "perturbed": 1,
     "transplanted": 1,
     "imported": 1,
+    "warmup": 2,  # 2: the rate of step t is lr * min(1, t / warmup), and milestones within it count
 }
 
 
@@ -57,6 +59,11 @@ def meaning(value: Any) -> Any:
     raise ConfigError(
         f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and def functions"
     )
+
+
+def revised(part: str) -> dict[str, int]:
+    """What a part of REVISIONS adds to the meaning of what has it; at revision 1 nothing, as before there was one."""
+    return {f"{part}_revision": REVISIONS[part]} if REVISIONS[part] > 1 else {}
 
 
 def told(config: Config) -> tuple[str, ...]:

@@ -110,7 +110,8 @@ class Train(Config):
     schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are given);
         "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
     milestones, gamma, final_lr: see schedule.
-    warmup: the rate rises linearly from 0 over this length, by lr * (step + 1) / warmup.
+    warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's times
+        min(1, t / warmup), milestones within it included.
     label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7). clip_norm: the gradient is scaled down to
         this norm where it is longer; None leaves it.
     evaluate_every: validation and test sets are measured at these steps and at the last.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Length, Model, Train, meaning, steps
+from lth_ray.config import ConfigError, Data, Length, Model, Train, meaning, revised, steps
 from lth_ray.data import Identity
 
 
@@ -106,12 +106,15 @@ class Recipe:
 
     def lr(self, step: int) -> float:
         """The learning rate of optimizer step `step` (0 is the first)."""
+        warmup = self.warmup_steps
+        return self._scheduled(step) * step / warmup if step < warmup else self._scheduled(step)
+
+    def _scheduled(self, step: int) -> float:
+        """The learning rate without the warm-up's factor; "linear" and "cosine" begin to fall when it ends."""
         train = self.train
-        if step < self.warmup_steps:
-            return train.lr * (step + 1) / self.warmup_steps
         if train.schedule == "milestones":
             return train.lr * train.gamma ** sum(step >= milestone for milestone in self.milestone_steps)
-        share = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        share = max(0, step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
         if train.schedule == "linear":
             return train.lr + (train.final_lr - train.lr) * share
         if train.schedule == "cosine":
@@ -130,6 +133,8 @@ class Recipe:
         in_steps = {f.name: self._in_steps(getattr(self.train, f.name)) for f in fields(self.train)}
         # what the choice of a backend comes to is part of a segment's own meaning
         train = {name: in_steps[name] for name in meaning(self.train) if name != "backend"}
+        if self.warmup_steps:
+            train |= revised("warmup")
         return {"model": meaning(self.model), "data": data, "train": train}
 
     def _in_steps(self, value: Any) -> Any:

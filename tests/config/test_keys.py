@@ -1,7 +1,7 @@
 """Keys: what they hold, what they leave out, and golden values that only a bumped revision may change."""
 
 import functools
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import pytest
@@ -131,10 +131,15 @@ def test_a_digest_depends_on_kind_content_and_revision(monkeypatch: pytest.Monke
     [
         ("init", meaning(MODEL), "45b600fcfcc8cfca4c9bbb44feca429e"),
         ("mask", meaning(PRUNE), "1994d53b07cadb22997d1045c62e3c54"),
-        ("trajectory", RECIPE.meaning(), "06c7abab13f08129dbde8ed6f220a307"),
+        ("trajectory", RECIPE.meaning(), "0fd558a922e4123e7a83e496494359c4"),
+        (
+            "trajectory",
+            replace(RECIPE, train=replace(TRAIN, warmup=steps(0))).meaning(),
+            "a81b63080063a2eb5a75e8574b2b8db6",
+        ),
         ("branch", meaning(Rewind(epochs(1), optimizer="restored")), "9030a40f31509f7ba72f57ea234c2475"),
     ],
-    ids=["model", "prune", "recipe", "rewind"],
+    ids=["model", "prune", "recipe", "without a warm-up", "rewind"],
 )
 def test_golden_keys(kind: str, content: Any, golden: str) -> None:
     """A key that moves disowns what is stored under it: bump REVISIONS, or give a new field `absent_means`."""

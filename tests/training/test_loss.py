@@ -64,7 +64,7 @@ def test_the_journal(setting: Make) -> None:
     end = made.trained(made.begin(), 12)
     assert tuple(end.journal) == COLUMNS
     assert end.journal["step"] == [5, 10, 12]
-    assert end.journal["lr"] == pytest.approx([0.05 * 5 / 8, 0.05, 0.05])
+    assert end.journal["lr"] == pytest.approx([0.05 * 4 / 8, 0.05, 0.05])
     assert end.journal["epoch"] == pytest.approx([step / made.recipe.steps_per_epoch for step in (5, 10, 12)])
     data = made.dataset
     assert data.validation is not None

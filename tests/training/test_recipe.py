@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
-from lth_ray.config import ConfigError, Length, epochs, steps
+from lth_ray.config import REVISIONS, ConfigError, Length, digest, epochs, steps
 from lth_ray.training import Recipe
 
 Make = Callable[..., Recipe]
@@ -16,18 +17,21 @@ Make = Callable[..., Recipe]
     ("given", "expected"),
     [
         ({}, {0: 1.0, 50: 1.0, 99: 1.0}),
-        ({"warmup": steps(4)}, {0: 0.25, 1: 0.5, 2: 0.75, 3: 1.0, 4: 1.0, 99: 1.0}),
+        ({"warmup": steps(4)}, {0: 0.0, 1: 0.25, 2: 0.5, 3: 0.75, 4: 1.0, 99: 1.0}),
         ({"milestones": [steps(30), epochs(6)]}, {0: 1.0, 29: 1.0, 30: 0.1, 59: 0.1, 60: 0.01, 99: 0.01}),
-        ({"milestones": [steps(2)], "gamma": 0.5, "warmup": steps(4)}, {0: 0.25, 2: 0.75, 3: 1.0, 4: 0.5, 99: 0.5}),
+        (
+            {"milestones": [steps(2)], "gamma": 0.5, "warmup": steps(4)},
+            {0: 0.0, 1: 0.25, 2: 0.25, 3: 0.375, 4: 0.5, 99: 0.5},
+        ),
         ({"schedule": "linear"}, {0: 1.0, 25: 0.75, 50: 0.5, 99: 0.01}),
         (
             {"schedule": "linear", "final_lr": 0.5, "warmup": steps(20)},
-            {9: 0.5, 19: 1.0, 20: 1.0, 60: 0.75, 99: 0.50625},
+            {10: 0.5, 19: 0.95, 20: 1.0, 60: 0.75, 99: 0.50625},
         ),
         ({"schedule": "cosine"}, {0: 1.0, 25: (1 + math.sqrt(0.5)) / 2, 50: 0.5, 75: (1 - math.sqrt(0.5)) / 2}),
         (
             {"schedule": "cosine", "final_lr": 0.2, "warmup": steps(20)},
-            {19: 1.0, 20: 1.0, 60: 0.6, 40: 0.6 + 0.4 * math.sqrt(0.5)},
+            {19: 0.95, 20: 1.0, 60: 0.6, 40: 0.6 + 0.4 * math.sqrt(0.5)},
         ),
     ],
 )
@@ -37,9 +41,27 @@ def test_schedules(recipe: Make, given: dict[str, Any], expected: dict[int, floa
         assert made.lr(step) == pytest.approx(lr, rel=1e-12), step
 
 
+def test_warmup_and_milestones_are_those_of_torch(recipe: Make) -> None:
+    made = recipe(warmup=steps(40), milestones=[steps(30), steps(70)], lr=0.4)
+    sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
+    both = torch.optim.lr_scheduler.LambdaLR(sgd, lambda t: min(1, t / 40) * 0.1 ** ((t >= 30) + (t >= 70)))
+    for step in range(100):
+        assert made.lr(step) == pytest.approx(both.get_last_lr()[0], rel=1e-12), step
+        sgd.step()
+        both.step()
+
+
+def test_only_recipes_with_a_warmup_are_revised_by_it(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(warmup=steps(40)), recipe()
+    before = [digest("trajectory", one.meaning()) for one in made]
+    monkeypatch.setitem(REVISIONS, "warmup", 1)
+    after = [digest("trajectory", one.meaning()) for one in made]
+    assert [first == second for first, second in zip(before, after, strict=True)] == [False, True]
+
+
 def test_a_warmup_over_the_whole_of_training(recipe: Make) -> None:
     made = recipe(warmup=steps(100), schedule="cosine")
-    assert [made.lr(step) for step in (0, 49, 99)] == pytest.approx([0.01, 0.5, 1.0])
+    assert [made.lr(step) for step in (0, 50, 99)] == pytest.approx([0.0, 0.5, 0.99])
 
 
 def test_fine_tuning_keeps_the_last_rate(recipe: Make) -> None:
