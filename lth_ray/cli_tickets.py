@@ -43,10 +43,13 @@ def export(
 ) -> None:
     """Writes the network of TICKET (a key, the beginning of one, or LINEAGE/rROUND), pruned weights at zero, to a file
     that other tools read."""
+    from lth_ray.lottery.exporting import kind_of_weights
     from lth_ray.running.tickets import export_ticket
+    from lth_ray.store import Store
 
     key = export_ticket(ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root)
-    click.echo(f"wrote {state} weights of {key} to {to}")
+    record = Store.open(storage, writable=False).segment(key) or {"meaning": {}}
+    click.echo(f"wrote {kind_of_weights(record, state)} of {key} to {to}")
 
 
 @click.command("import")

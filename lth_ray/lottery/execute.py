@@ -28,6 +28,7 @@ from lth_ray.lottery.realise import (
 )
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
@@ -268,6 +269,7 @@ def _record(
         "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
         "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
+        "tied": tied(model),
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
         "files": [mask_path(mask_content)] if mask_content else [],
         "states": sorted(step for step in task.states - task.passing if last.finite or step < last.step),

@@ -12,19 +12,26 @@ from safetensors.torch import save_file
 from lth_ray.config import ConfigError
 from lth_ray.lottery.prune_naming import Tensors, to_prune_naming
 from lth_ray.lottery.tickets import Ticket
-from lth_ray.training.averages import HOLDER
+from lth_ray.models import retied
+from lth_ray.training import averages
 
 FORMATS, STATES = ("state_dict", "prune", "onnx"), ("trained", "rewind")
 
 
 def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
-    """Its trained or rewind weights, pruned ones at zero. ConfigError with the remedy where they were not kept."""
+    """Its trained or rewind weights under the network's own names, pruned ones at zero.
+
+    Trained weights are those that its accuracies were measured by: the moving averages of Train(ema_decay=...), where
+    it has them. Rewind weights are those that training set out from. ConfigError with the remedy where they were not
+    kept.
+    """
     key = ticket.provenance["key"]
     if state not in STATES:
         raise ConfigError(f"--state {state}: give one of {', '.join(STATES)}")
     found = ticket.trained_state if state == "trained" else ticket.rewind_state
     if found is not None:
-        return found
+        shown = averages.measured(found) if state == "trained" else averages.own(found)
+        return retied(shown, ticket.tied)
     other = STATES[state == "trained"]
     if state == "trained" and ticket.provenance["diverged_at"] is not None:
         why = f"its training diverged by step {ticket.provenance['diverged_at']}"
@@ -40,7 +47,7 @@ def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
 
 def save_state_dict(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
     """A safetensors file of the ticket's weights under the network's own names, pruned ones at zero."""
-    _save(plain(weights_of_ticket(ticket, state)), to, about)
+    _save(weights_of_ticket(ticket, state), to, about)
 
 
 def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
@@ -54,7 +61,7 @@ def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, ab
             "multiply them by zero; export it with --format state_dict"
         )
     check_not_learned(ticket, "prune")
-    _save(to_prune_naming(plain(weights_of_ticket(ticket, state)), ticket.mask), to, about)
+    _save(to_prune_naming(weights_of_ticket(ticket, state), retied(ticket.mask, ticket.tied)), to, about)
 
 
 def check_not_learned(ticket: Ticket, format_: str) -> None:
@@ -66,9 +73,12 @@ def check_not_learned(ticket: Ticket, format_: str) -> None:
         )
 
 
-def plain(state: Tensors) -> Tensors:
-    """Without the moving averages that a network of Train(ema_decay=...) carries."""
-    return {name: value for name, value in state.items() if not name.startswith(f"{HOLDER}.")}
+def kind_of_weights(record: Mapping[str, Any], state: str) -> str:
+    """What an exported file holds, in words: its metadata and the screen say so."""
+    decay = record["meaning"].get("recipe", {}).get("train", {}).get("ema_decay")
+    if state == "rewind" or decay is None:
+        return f"{state} weights"
+    return f"moving averages of the weights (ema_decay = {decay}), by which it was measured"
 
 
 def written(to: str | os.PathLike[str], write: Callable[[str], Any]) -> None:

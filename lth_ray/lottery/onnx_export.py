@@ -11,7 +11,6 @@ from torch import nn
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery.exporting import written
-from lth_ray.training.averages import averaged
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
@@ -21,7 +20,7 @@ TOLERANCE = 1e-4  # of the largest logit: other kernels add up in another order
 def save_onnx(
     network: nn.Module, input_shape: tuple[int, ...], to: str | os.PathLike[str], about: Mapping[str, str]
 ) -> None:
-    """Writes `network` as it is in evaluation, with its averages where it keeps some.
+    """Writes `network` as it is in evaluation.
 
     The input `images` is float32 [batch, C, H, W], input_shape = (C, H, W), normalised as in training; the output
     `logits` is float32 [batch, classes]; any number of images goes in. about: the file's metadata. Pruned weights are
@@ -36,7 +35,7 @@ def save_onnx(
         _export(network, images, path, about)
         _compare(network, images, path)
 
-    with averaged(network), torch.no_grad():
+    with torch.no_grad():
         written(to, write)
 
 

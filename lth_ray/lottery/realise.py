@@ -71,6 +71,7 @@ def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
         return state
     covered = mask or eligible(build(segment.recipe), segment.learned.prunable)
     wrapped = supermask_state(state.model, covered, segment.learned.rule, segment.learned.seed)
+    wrapped = models.retied(wrapped, models.tied(network(segment, mask)))
     return State(wrapped, None, content(wrapped))
 
 
@@ -98,8 +99,11 @@ def _adopted(source: Adopted, recipe: Recipe, store: Store) -> dict[str, torch.T
     """In the network's own precision; averages, which begin anew, need not be among the ticket's."""
     ((trajectory, step, _),) = source.needs
     given = stored_state(store, trajectory, step).model
-    own = build(recipe, seed=0).state_dict()
-    return {name: given[name].to(value.dtype) if name in given else value for name, value in own.items()}
+    network = build(recipe, seed=0)
+    ties = models.tied(network)
+    given = models.retied(given, ties)
+    own = network.state_dict().items()
+    return models.retied({n: given[n].to(value.dtype) if n in given else value for n, value in own}, ties)
 
 
 def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:
@@ -107,7 +111,8 @@ def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | Non
         raise MissingState("a dense network has no mask, and what is perturbed are the weights that a mask keeps")
     initial, final = (start_state(one, recipe, store).model if one else None for one in (source.initial, source.final))
     base = start_state(source.base, recipe, store, mask).model
-    return pruning.perturb(base, mask, **meaning(source.rule), initial=initial, final=final, seed=source.seed)
+    made = pruning.perturb(base, mask, **meaning(source.rule), initial=initial, final=final, seed=source.seed)
+    return models.retied(made, models.tied(build(recipe)))
 
 
 def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = False) -> State:

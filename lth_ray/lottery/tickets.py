@@ -1,10 +1,11 @@
 """Loading a ticket: the mask, the weights it is rewound to, the weights it was trained to."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lth_ray.lottery.realise import masked
+from lth_ray.models import retied
 from lth_ray.store import StorageError, Store, Tensors
 
 
@@ -13,14 +14,17 @@ class Ticket:
     """A sparse subnetwork and what training it gave.
 
     mask: {parameter: bool tensor}, True keeps; empty for the dense network.
-    rewind_state, trained_state: state dicts with pruned weights at zero; None where the study did not keep them.
+    rewind_state, trained_state: state dicts with pruned weights at zero; None where the study did not keep them. Those
+        of Train(ema_decay=...) hold the moving averages as well, as `averages.NAME` with / for the dots in it.
     provenance: the segment's record: its meaning, measurements and environment.
+    tied: {another name: its name in `mask`} of what layers share; the states have it under all of its names.
     """
 
     mask: Tensors
     rewind_state: Tensors | None
     trained_state: Tensors | None
     provenance: dict[str, Any]
+    tied: dict[str, str] = field(default_factory=dict)
 
 
 def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None) -> Ticket:
@@ -43,12 +47,12 @@ def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None)
     start = record["meaning"]["start"]
     trajectory, step = start.get("snapshot", record["trajectory"]), start.get("step", record["first"])
     zero = {} if record["meaning"].get("frozen") else mask  # pruned weights that are frozen keep their values
-    return Ticket(
-        mask, _masked(store, trajectory, step, zero), _masked(store, record["trajectory"], record["last"], zero), record
-    )
+    ties = record.get("tied", {})
+    states = [_masked(store, at, zero, ties) for at in ((trajectory, step), (record["trajectory"], record["last"]))]
+    return Ticket(mask, *states, record, ties)
 
 
-def _masked(store: Store, trajectory: str, step: int, mask: Tensors) -> Tensors | None:
-    if store.find_state(trajectory, step) is None:
+def _masked(store: Store, at: tuple[str, int], mask: Tensors, ties: dict[str, str]) -> Tensors | None:
+    if store.find_state(*at) is None:
         return None
-    return masked(store.load_state(trajectory, step).model, mask)
+    return retied(masked(store.load_state(*at).model, mask), ties)

@@ -4,5 +4,6 @@ from lth_ray.models.building import build, names
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import load_weights, read_weights
 from lth_ray.models.prunable import prunable
+from lth_ray.models.tied import functional, retied, tied
 
-__all__ = ["build", "initialise", "load_weights", "names", "prunable", "read_weights"]
+__all__ = ["build", "functional", "initialise", "load_weights", "names", "prunable", "read_weights", "retied", "tied"]

@@ -20,18 +20,15 @@ def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
     The rest (normalisations, activations) is left out, as is usual where sparse networks are compared.
     """
     found: dict[str, int] = {}
-    modules = dict(model.named_modules())
+    names = {id(weight): name for name, weight in prunable(model).items()}
     hooks = []
-    for name in prunable(model):
-        path, _, _ = name.rpartition(".")
-        parent = modules.get(path.rpartition(".")[0])
-        if isinstance(parent, nn.MultiheadAttention):  # which reads the weight of its output layer without calling it
-            path, _, _ = path.rpartition(".")
+    for module in model.modules():
+        for name in _read_by(module, names):
 
-        def count(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            found[name] = found.get(name, 0) + _places(module, output)
+            def count(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+                found[name] = found.get(name, 0) + _places(module, output)
 
-        hooks.append(modules[path].register_forward_hook(count))
+            hooks.append(module.register_forward_hook(count))
     was_training, first = model.training, next(model.parameters())
     try:
         model.eval()(torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype))
@@ -40,6 +37,16 @@ def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
+    """The prunable weights that a module multiplies by, which others may share: an embedding looks its up."""
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return []
+    own = list(module.parameters(recurse=False))
+    if isinstance(module, nn.MultiheadAttention):  # which reads the weight of its output layer without calling it
+        own.append(module.out_proj.weight)
+    return [names[id(weight)] for weight in own if id(weight) in names]
 
 
 def _places(module: nn.Module, output: Any) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import load_ticket
+from lth_ray.lottery.exporting import kind_of_weights, weights_of_ticket
 from lth_ray.record.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description, Record
 from lth_ray.record.sending import local_folder
 from lth_ray.store import StorageError, Store
@@ -82,10 +83,11 @@ def ticket_files(store: Store, record: Record, whatever_size: bool = False) -> d
 
     ticket.json: what it is made from, where and when, and where its states lie. mask.safetensors: {parameter: bool},
     True keeps; none of a dense network. rewind.safetensors, trained.safetensors: state dicts with pruned weights at
-    zero, where the study keeps them, and where the network is small unless whatever_size.
+    zero, where the study keeps them, and where the network is small unless whatever_size; trained are the weights that
+    were measured (lth_ray.lottery.exporting), and ticket.json says what these are.
     """
     about = {name: record[name] for name in FROM_RECORD if name in record}
-    about |= {"key": record["key"], "storage": store.uri}
+    about |= {"key": record["key"], "storage": store.uri, "weights": kind_of_weights(record, "trained")}
     files = {ABOUT: json.dumps(about, indent=1).encode()}
     with suppress(StorageError):  # what is damaged or was collected is missing here too: that costs no measurement
         mask = store.load_mask(record["mask"]) if record["mask"] else {}
@@ -93,9 +95,10 @@ def ticket_files(store: Store, record: Record, whatever_size: bool = False) -> d
             files[MASK] = _encoded(mask)
         if whatever_size or _bytes(mask) * FLOAT_BYTES <= FEW_BYTES:
             ticket = load_ticket(record["key"], store.uri)
-            for name, state in ((REWIND, ticket.rewind_state), (TRAINED, ticket.trained_state)):
+            states = {"rewind": (REWIND, ticket.rewind_state), "trained": (TRAINED, ticket.trained_state)}
+            for kind, (name, state) in states.items():
                 if state is not None and (whatever_size or _bytes(state) <= FEW_BYTES):
-                    files[name] = _encoded(state)
+                    files[name] = _encoded(weights_of_ticket(ticket, kind))
     return files
 
 

@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_ray.lottery import Ticket, load_ticket, measurements
-from lth_ray.lottery.exporting import plain
 from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running.live_view import number
 from lth_ray.running.tickets import Place, places
 from lth_ray.store import Store, mask_path
+from lth_ray.training import averages
 
 Row = dict[str, Any]
 
@@ -72,8 +72,10 @@ def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
 
 
 def _layers(ticket: Ticket) -> list[Row]:
-    """A row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers."""
-    state = plain(ticket.trained_state or ticket.rewind_state or {})
+    """A row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers. What layers share
+    is there once."""
+    kept = averages.own(ticket.trained_state or ticket.rewind_state or {})
+    state = {name: value for name, value in kept.items() if name not in ticket.tied}
     order = {name.rpartition(".")[0]: number for number, name in enumerate(ticket.mask)}  # that of the network
     found = []
     for name in sorted({*state, *ticket.mask}, key=lambda name: _place_of(name, order)):

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -151,7 +151,7 @@ def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
     record = ticket.provenance
     about = {
         "lth_ray": __version__, "ticket": record["key"], "content": record["content"], "state": state,
-        "remaining_weights": repr(record["remaining_weights"]),
+        "weights": formats.kind_of_weights(record, state), "remaining_weights": repr(record["remaining_weights"]),
     }  # fmt: skip
     if where:
         about |= {"study": where[0].study, "lineage": where[0].lineage.id, "round": str(where[0].round)}
@@ -175,15 +175,12 @@ def _network(
             f"ticket {key} is of the function {recipe.model.name.__qualname__}, which lives in the study's script: "
             "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
         )
-    return build(recipe, seed=0), shape
+    return build(replace(recipe, train=replace(recipe.train, ema_decay=None, ema_for="evaluation"))), shape
 
 
 def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:
-    weights = formats.weights_of_ticket(ticket, state)
-    own = network.state_dict()
-    weights = weights if own.keys() == weights.keys() else formats.plain(weights)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(formats.weights_of_ticket(ticket, state))
     except RuntimeError as error:
         raise ConfigError(f"ticket {ticket.provenance['key']} does not fit this network: {error}") from error
 

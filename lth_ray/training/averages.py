@@ -4,7 +4,7 @@ Polyak & Juditsky 1992 in the form that is usual now: after each step average <-
 As a part of the state it is kept, rewound and interpolated with the weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -58,6 +58,17 @@ def averaged(model: nn.Module) -> Iterator[None]:
     finally:
         for (parameter, _), data in zip(found, own, strict=True):
             parameter.data = data
+
+
+def measured(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict as the network is measured, under the network's own names: averages where it has them."""
+    found = own(state)
+    return found | {name: state[at] for name in found if (at := f"{HOLDER}.{_key(name)}") in state}
+
+
+def own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without averages."""
+    return {name: value for name, value in state.items() if not name.startswith(f"{HOLDER}.")}
 
 
 def _key(name: str) -> str:

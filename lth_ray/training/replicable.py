@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from lth_ray.config import ConfigError
+from lth_ray.models import functional
 from lth_ray.store import Tensors
 from lth_ray.training.backends import UPDATES
 from lth_ray.training.loop import Run
@@ -39,10 +40,11 @@ def check_replicable(recipe: Recipe) -> None:
 def check_network_replicable(network: torch.nn.Module, recipe: Recipe) -> None:
     """As `check_replicable`; and for a network that cannot be mapped over: it draws, say, or asks a tensor's value."""
     check_replicable(recipe)
-    parameters, buffers = stack_module_state([network])  # copies
+    call, (parameters, buffers) = functional(network), stack_module_state([network])  # copies
 
     def forward(parameters: Tensors, buffers: Tensors, inputs: Tensor) -> object:
-        return functional_call(network, (parameters, buffers), (inputs,))
+        called: object = call(parameters | buffers, (inputs,))
+        return called
 
     try:
         vmap(forward)(parameters, buffers, torch.zeros(1, 2, *recipe.identity.input_shape))

@@ -13,14 +13,16 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from lth_ray import probes
 from lth_ray.data import Batch
+from lth_ray.models import functional
 from lth_ray.store import Tensors
 from lth_ray.training.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.clock import Clock
@@ -52,7 +54,11 @@ class Replicates:
     optimizer: torch.optim.Optimizer
     pairs: list[tuple[Tensor, Tensor]] = field(init=False)  # (a run's own tensor, its part of a stacked one)
     feed: Feed = field(init=False)
+    call: Callable[[Tensors, tuple[Tensor, ...]], Any] = field(init=False)
     replay: Callable[[], object] | None = None
+
+    def __post_init__(self) -> None:
+        self.call = functional(self.runs[0].model)
 
     @property
     def recipe(self) -> Recipe:
@@ -138,7 +144,7 @@ class Replicates:
 
     def _logits(self, parameters: Tensors, buffers: Tensors, inputs: Tensor) -> Tensor:
         with precision_context(self.recipe.train.precision, inputs.device):
-            logits: Tensor = functional_call(self.runs[0].model, (parameters, buffers), (inputs,))
+            logits: Tensor = self.call(parameters | buffers, (inputs,))
         return logits
 
     def _loss(self, parameters: Tensors, buffers: Tensors, inputs: Tensor, labels: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from lth_ray.config import SupermaskRule
+from lth_ray.models import functional
 from lth_ray.pruning.draws import uniform
 from lth_ray.pruning.lowest import lowest
 from lth_ray.pruning.masks import Mask, named
@@ -32,7 +32,7 @@ class Supermask(nn.Module):
     def __init__(self, network: nn.Module, mask: Mapping[str, Tensor], rule: SupermaskRule) -> None:
         super().__init__()
         self.network = network.requires_grad_(False)
-        self.rule = rule
+        self.rule, self._call = rule, functional(network)
         parameters = dict(network.named_parameters())
         self.names = tuple(mask)
         self.scores = nn.ParameterDict({_key(name): torch.zeros_like(named(parameters, name)) for name in mask})
@@ -43,7 +43,7 @@ class Supermask(nn.Module):
 
     def forward(self, inputs: Tensor) -> Any:
         masked = {name: self._masked_weight(name) for name in self.names}
-        return functional_call(self.network, masked, (inputs,))
+        return self._call(masked, (inputs,))
 
     def density(self) -> float:
         """The share of all covered weights that takes part; for "bernoulli" its expectation."""
