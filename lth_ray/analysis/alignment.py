@@ -16,7 +16,6 @@ from lth_ray.analysis.states import Tensors, require_same
 from lth_ray.analysis.units import Units, hidden_units
 from lth_ray.config import ConfigError, subseed
 from lth_ray.data.order import permutation
-from lth_ray.models import tied
 
 
 def align(
@@ -36,13 +35,7 @@ def align(
     in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is held.
     Errors: ConfigError as in `hidden_units`, for states of different networks, and for NaN or infinite weights.
     """
-    units, ties = hidden_units(model), tied(model)
-    shared = sorted(name for name in {*ties, *ties.values()} if name in units.axes)
-    if shared:
-        raise ConfigError(
-            f"alignment: {', '.join(shared)} of this network {'is' if len(shared) == 1 else 'are'} used in several "
-            "places, whose units would have to keep one order; leave align=True out"
-        )
+    units = hidden_units(model)
     require_same(state_a, state_b)
     require_same(model.state_dict(), state_a, ("the model", "the states"))
     weights = [name for name, _ in model.named_parameters()]
