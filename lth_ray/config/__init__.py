@@ -16,7 +16,8 @@ from lth_ray.config.branches import (
     Weights,
 )
 from lth_ray.config.declared import declaration, differences, restore
-from lth_ray.config.keys import REVISIONS, digest, meaning, revised, subseed, told
+from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
+from lth_ray.config.keys import REVISIONS, digest, in_few_words, meaning, revised, subseed, told
 from lth_ray.config.launch import Launch
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
@@ -36,6 +37,7 @@ __all__ = [
     "Length",
     "MaskOverlap",
     "Model",
+    "OwnFunction",
     "Perturb",
     "Perturbation",
     "Pretrain",
@@ -53,11 +55,14 @@ __all__ = [
     "Transfer",
     "Variant",
     "Weights",
+    "called",
     "declaration",
     "differences",
     "digest",
     "epochs",
     "field_table",
+    "functions_of",
+    "in_few_words",
     "launched",
     "meaning",
     "nearest",
@@ -66,6 +71,8 @@ __all__ = [
     "revised",
     "set_field",
     "set_fields",
+    "settled",
+    "short_name",
     "steps",
     "subseed",
     "told",

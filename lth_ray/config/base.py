@@ -60,16 +60,18 @@ class Config(metaclass=_Meta):
 
 
 def option(
-    default: Any = MISSING, *, check: Check | None = None, means: bool = True, absent_means: Any = MISSING
-) -> Any:
+    default: Any = MISSING, *, check: Check | None = None, means: bool = True, absent_means: Any = MISSING,
+    none_means: Any = None,
+) -> Any:  # fmt: skip
     """A config field.
 
     check: normalises the value or raises ValueError saying what is valid.
     means: False for what does not change a result (it stays out of every key).
     absent_means: a field added after a release names the value that stands for its absence;
         at that value it is left out of the key, so that earlier keys do not move.
+    none_means: what stands in a key for None.
     """
-    metadata: dict[str, Any] = {"means": means}
+    metadata: dict[str, Any] = {"means": means, "none_means": none_means}
     if check is not None:
         metadata["check"] = check
     if absent_means is not MISSING:

@@ -1,22 +1,13 @@
 """A config as plain JSON data and back, for records: a study can be read again without its script."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from lth_ray.config.base import Config, ConfigError
+from lth_ray.config.functions import OwnFunction, is_function, own
 
-KIND = "kind"
-
-
-@dataclass(frozen=True)
-class NamedFunction:
-    """Stands for a function of a study's script where only its record is at hand: it has the key, not the code."""
-
-    __qualname__: str
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise ConfigError(f"{self.__qualname__} lives in the study's script: run that")
+KIND, FUNCTION = "kind", "function"
 
 
 def declaration(value: Any) -> Any:
@@ -30,9 +21,9 @@ def declaration(value: Any) -> Any:
         return [declaration(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if callable(value) and hasattr(value, "__qualname__"):
-        return {KIND: "function", "name": value.__qualname__}
-    raise ConfigError(f"{value!r} cannot be recorded: use numbers, strings, lists, dicts, configs and def functions")
+    if is_function(value):
+        return {KIND: FUNCTION, "name": own(value).name, "source": own(value).source}
+    raise ConfigError(f"{value!r} cannot be recorded: use numbers, strings, lists, dicts, configs and functions")
 
 
 def restore(document: Any) -> Any:
@@ -45,8 +36,8 @@ def restore(document: Any) -> Any:
     inner: dict[str, Any] = {key: restore(item) for key, item in document.items() if key != KIND}
     if kind is None:
         return inner
-    if kind == "function":
-        return NamedFunction(inner["name"])
+    if kind == FUNCTION:  # which earlier versions recorded by its qualified name alone
+        return OwnFunction(inner["name"], inner.get("source"), "only its record is at hand")
     classes = {cls.__name__: cls for cls in _subclasses(Config)}
     if kind not in classes:
         raise ConfigError(f"a {kind} is recorded, which this installation does not know: import what defines it")

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from lth_ray.config.base import Config, ConfigError
+from lth_ray.config.functions import is_function, own, short_name
 from lth_ray.config.units import Length
 
 # Bumped when the same meaning would give another result, so that what is stored is not mistaken for it.
@@ -34,31 +35,36 @@ def meaning(value: Any) -> Any:
     """`value` as plain JSON data that says what it means and nothing else.
 
     Fields marked means=False are left out, and so is a later field at the value that stands for its absence.
-    A function is named by its qualified name: its config's `version` says when it changes.
+    A function counts by its name and source, or by its name and what the config it is in states as `version`.
     """
+    return _meaning(value, "", False, None)
+
+
+def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
+    """`meaning`; version: that of the config in which `value` lies, at `path`."""
     if isinstance(value, Length):
         return str(value)
     if isinstance(value, Config):
         kept: dict[str, Any] = {}
+        stated = hasattr(value, "version"), getattr(value, "version", None)
         for f in fields(value):
             item = getattr(value, f.name)
             if not f.metadata.get("means", True):
                 continue
             if "absent_means" in f.metadata and item == f.metadata["absent_means"]:
                 continue
-            kept[f.name] = meaning(item)
+            none_means = f.metadata.get("none_means")
+            kept[f.name] = none_means if item is None else _meaning(item, f"{type(value).__name__}.{f.name}", *stated)
         return kept
     if isinstance(value, Mapping):
-        return {str(key): meaning(item) for key, item in value.items()}
+        return {str(key): _meaning(item, f"{path}[{key!r}]", has_version, version) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [meaning(item) for item in value]
+        return [_meaning(item, path, has_version, version) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"function {value.__qualname__}"
-    raise ConfigError(
-        f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and def functions"
-    )
+    if is_function(value):
+        return own(value).told(path or "a function", has_version, version)
+    raise ConfigError(f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and functions")
 
 
 def revised(part: str) -> dict[str, int]:
@@ -77,6 +83,16 @@ def told(config: Config) -> tuple[str, ...]:
         elif f.metadata.get("means", True) and value != f.default and value != {}:
             found.append(f"{f.name}={_brief(meaning(value))}")
     return tuple(found)
+
+
+def in_few_words(value: Any) -> str:
+    """A varied value as a part of a name: a function by its own, a config by what tells it from others."""
+    if is_function(value):
+        return short_name(value)
+    if isinstance(value, Config) and not isinstance(value, Length):
+        given = "-".join(in_few_words(getattr(value, f.name)) for f in fields(value) if not f.kw_only)
+        return "-".join([given, *told(value)[1:]]) if given else type(value).__name__
+    return str(value)
 
 
 def _brief(value: Any) -> str:

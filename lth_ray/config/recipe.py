@@ -39,14 +39,20 @@ class Model(Config):
         (called with those of num_classes, input_shape and `options` that it accepts).
     init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
     options: keyword arguments of the network, such as dropout=0.5.
-    version: part of the key of one's own function: change it when the function changes what it builds.
+    version: of one's own function, part of the key in its source's place: change it when the function changes what it
+        builds. None: its source counts, with what it closes over and refers to.
     """
 
     name: str | Callable[..., Any] = option(check=_named_or_callable)
     _: KW_ONLY
     init: str | float = option("default", check=_initialisation)
     options: Mapping[str, Any] = option({}, check=mapping())
-    version: str = option("1", check=TEXT)
+    version: str | None = option(None, check=maybe(TEXT), none_means="1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.name, str) and self.version == "1":  # as earlier versions recorded that there is none
+            object.__setattr__(self, "version", None)
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,8 @@ class Train(Config):
         there is to train.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
-    version: part of the key of one's own loss or step: change it when the function changes.
+    version: of one's own loss or step, part of the key in its source's place: change it when the function changes.
+        None: its source counts, with what it closes over and refers to.
     """
 
     length: Length = option(check=a_length(positive=True))
@@ -166,10 +173,12 @@ class Train(Config):
     replicates: int = option(1, check=whole(1), absent_means=1)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
-    version: str = option("1", check=TEXT)
+    version: str | None = option(None, check=maybe(TEXT), none_means="1")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.loss is None and self.step is None and self.version == "1":  # earlier versions recorded none so
+            object.__setattr__(self, "version", None)
         if self.milestones and self.schedule == "constant":
             object.__setattr__(self, "schedule", "milestones")
         if self.milestones and self.schedule != "milestones":

@@ -1,16 +1,19 @@
 """What can be known to be wrong with a lineage's network and pruning rule before anything is trained."""
 
 import json
+import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lth_ray import pruning
-from lth_ray.config import ConfigError, meaning
+from lth_ray.config import ConfigError, OwnFunction, meaning, short_name
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted
+from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.store import Store
+from lth_ray.training import Recipe
 from lth_ray.training.averages import HOLDER
 from lth_ray.training.replicable import check_network_replicable, check_replicable
 
@@ -33,6 +36,43 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
                 check_network_replicable(network, lineage.recipe)
             mask = eligible(network, lineage.rule)
             pruning.one_shot_counts(mask, lineage.prune.fraction, lineage.prune.scope, rounds=1)
+
+
+def check_functions(lineages: Iterable[Lineage]) -> None:
+    """Raises ConfigError where two functions of one name have one `version`, by which no key can tell them apart."""
+    known: dict[tuple[str, str], OwnFunction] = {}
+    for recipe in {id(lineage.recipe): lineage.recipe for lineage in lineages}.values():
+        for field, function, version in _versioned(recipe):
+            first = known.setdefault((function.name, version), function)
+            if first.source != function.source or (first.source is None and first.call is not function.call):
+                raise ConfigError(
+                    f"{field} = {short_name(function)}: the study has two functions of this name that differ, "
+                    f"both with version = {version!r}; give each a version of its own, or leave the version out"
+                )
+
+
+def tell_other_sources(lineages: Iterable[Lineage], records: Mapping[str, Record]) -> None:
+    """Warns where a result was made under a function's present `version` by another source, and counts all the same."""
+    told = set()
+    for lineage in lineages:
+        for segment in (r.segment for r in lineage.rounds if r.segment.key in records):
+            made_by = dict(records[segment.key].get("functions") or {})
+            for field, function, version in _versioned(segment.recipe):
+                source = (made_by.get(field) or [None, None])[1]
+                if None not in (source, function.source) and source != function.source and function.name not in told:
+                    told.add(function.name)
+                    warnings.warn(
+                        f"{field} = {short_name(function)} has changed since {lineage.id} was trained, and its version "
+                        f"= {version!r} has not: what is stored is taken; give another version to train anew",
+                        stacklevel=2,
+                    )
+
+
+def _versioned(recipe: Recipe) -> list[tuple[str, OwnFunction, str]]:
+    """(field, function, version) of the functions whose source a stated version stands for."""
+    versions = {"Model": recipe.model.version, "Train": recipe.train.version}
+    found = [(field, one, versions[field.partition(".")[0]]) for field, one in recipe.functions]
+    return [(field, one, version) for field, one, version in found if version is not None]
 
 
 def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:

@@ -262,6 +262,7 @@ def _record(
         "key": segment.key,
         "trajectory": segment.trajectory,
         "meaning": segment.meaning,
+        "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
         "first": segment.first,
         "last": segment.last,
         "backend": f"{last.run.backend}-{segment.recipe.train.precision}",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Study, variants
+from lth_ray.config import ConfigError, Data, Study, settled, variants
 from lth_ray.data import Identity, identify
-from lth_ray.lottery.checks import check_networks, check_replicates, check_tickets
+from lth_ray.lottery.checks import check_functions, check_networks, check_replicates, check_tickets, tell_other_sources
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
@@ -87,14 +87,17 @@ def make_plan(
 
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
-    known = dict(identities or {})
+    known, study = dict(identities or {}), settled(study)
     lineages = _lineages(study, data_root, known)
     branches = tuple(result for lineage in lineages for result in branch_results(lineage))
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
+        check_functions(lineages)
         check_networks(lineages)
         check_tickets(lineages, store)
     stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
+    if identities is None:
+        tell_other_sources(lineages, stock.records)
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
     trunks = frozenset(lineage.dense.key for lineage in lineages)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import meaning, subseed
+from lth_ray.config import called, meaning, subseed
 from lth_ray.data import Dataset, training_batches
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import Adopted, Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
@@ -40,7 +40,12 @@ def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     """The recipe's network, initialised under `seed` (None: whatever weights)."""
     model, data = recipe.model, recipe.identity
     network = models.build(
-        model.name, data.num_classes, input_shape=data.input_shape, init=model.init, seed=seed, **model.options
+        model.name,
+        data.num_classes,
+        input_shape=data.input_shape,
+        init=model.init,
+        seed=seed,
+        **called(model.options),
     )
     if recipe.train.ema_decay is not None:
         averages.attach(network)

@@ -18,6 +18,7 @@ from lth_ray.config import (
     Subseeds,
     Variant,
     digest,
+    in_few_words,
     meaning,
     subseed,
     told,
@@ -83,7 +84,7 @@ class Lineage:
     def id(self) -> str:
         """A readable name, unique in its study: arm, swept values, rewind step and seed."""
         parts = [self.variant.arm] if self.variant.arm else []
-        parts += [f"{path.split('.')[-1]}={value}" for path, value in self.variant.varied.items()]
+        parts += [f"{path.split('.')[-1]}={in_few_words(value)}" for path, value in self.variant.varied.items()]
         if self.rewind.method != "weights":
             parts.append(self.rewind.method)
         if self.rewind.optimizer != "fresh":

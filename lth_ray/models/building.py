@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lth_ray.config import ConfigError, nearest
+from lth_ray.config import ConfigError, nearest, short_name
 from lth_ray.models.families import FAMILIES
 from lth_ray.models.initial import initialise
 from lth_ray.models.zoo import build_classifier, classifiers
@@ -89,7 +89,7 @@ def _check_options(name: str, network: Factory, options: dict[str, Any], stated:
 
 
 def _from_function(function: Factory, offered: dict[str, Any], options: dict[str, Any]) -> nn.Module:
-    label = f"Model.name = {getattr(function, '__qualname__', function)}"
+    label = f"Model.name = {short_name(function)}"
     parameters = inspect.signature(function).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for option in options:

@@ -1,10 +1,10 @@
 """A study's declaration in words: every field that is set, with its dotted name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from lth_ray.config import Length, Study
+from lth_ray.config import Config, Length, Study, short_name
 
 LEFT_OUT = ("name", "smoke", "smoke_shows", "may_fail")  # the title, and what --smoke would change
 
@@ -26,7 +26,7 @@ def configured(study: Study) -> list[Setting]:
 def _fields(config: Any, prefix: str = "") -> Iterator[Setting]:
     for field in fields(config):
         value = getattr(config, field.name)
-        if is_dataclass(value) and not isinstance(value, Length):
+        if isinstance(value, Config) and not isinstance(value, Length):
             yield from _fields(value, f"{prefix}{field.name}.")
         elif value is not None and value not in ("", (), [], {}):
             yield Setting(f"{prefix}{field.name}", written(value), _is_default(field, value))
@@ -41,7 +41,7 @@ def written(value: Any) -> str:
 def _written(value: Any) -> str:
     if isinstance(value, Length):
         return str(value)
-    if is_dataclass(value):
+    if isinstance(value, Config):
         changed = [field for field in fields(value) if not _is_default(field, getattr(value, field.name))]
         return f"{type(value).__name__}({', '.join(_argument(value, field) for field in changed)})"
     if isinstance(value, Mapping):
@@ -49,7 +49,7 @@ def _written(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_written, value))}]"
     if callable(value):
-        return getattr(value, "__qualname__", type(value).__name__)
+        return short_name(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lth_ray.config import digest, meaning
+from lth_ray.config import digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage
 from lth_ray.lottery.results import measurements
 
@@ -128,7 +128,7 @@ def params(lineage: Lineage) -> dict[str, str]:
 def name_of(lineage: Lineage) -> str:
     """The model's name; of one's own function, the function's."""
     model = lineage.variant.study.model.name
-    return model if isinstance(model, str) else model.__qualname__
+    return model if isinstance(model, str) else short_name(model)
 
 
 def text(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lth_ray import __version__
 from lth_ray.config import ConfigError, Study, declaration, differences, nearest, restore
+from lth_ray.config.declared import FUNCTION, KIND
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.store import Store, live_runs
@@ -35,17 +36,48 @@ def check_same_study(store: Store, study: Study) -> None:
     if not entries:
         return
     recorded = declaration(restore(entries[-1]["declaration"]))  # with what fields that are newer than it stand at
-    changed = differences(_fixed(recorded), _fixed(declaration(study)))
+    declared = _as_recorded(declaration(study), recorded)
+    changed = differences(_fixed(recorded), _fixed(declared))
     shared = recorded["arms"]
-    for arm, fields in declaration(study)["arms"].items():
+    for arm, fields in declared["arms"].items():
         if arm in shared:
             changed |= differences(_arm(shared[arm]), _arm(fields), f"arms.{arm}")
     if changed:
-        shown = "\n".join(f"  {path}: {old!r} in the store, {new!r} now" for path, (old, new) in changed.items())
+        shown = "\n".join(_shown(path, old, new) for path, (old, new) in changed.items())
         raise ConfigError(
             f"the name {study.name!r} already holds a different study in {store.uri}:\n{shown}\n"
             "give this one a name of its own (--name, or Study's first field)"
         )
+
+
+def _shown(path: str, old: Any, new: Any) -> str:
+    field, _, last = path.rpartition(".")
+    if last == "source" and old is not None and new is not None:
+        return f"  {field}: the function, or what it refers to, has changed"
+    return f"  {path}: {old!r} in the store, {new!r} now"
+
+
+def _as_recorded(declared: Any, recorded: Any) -> Any:
+    """`declared` with its functions as `recorded` has them where these are no others: where a version is stated in the
+    source's place, and where an earlier lth_ray recorded a qualified name alone."""
+    if not isinstance(declared, dict) or not isinstance(recorded, dict):
+        return declared
+    found = {name: _as_recorded(value, recorded.get(name)) for name, value in declared.items()}
+    for name, value in declared.items():
+        before = recorded.get(name)
+        if not isinstance(before, dict) or not (_is_function(value) and _is_function(before)):
+            continue
+        version = name.rpartition(".")[0] + ".version" if "." in name else "version"
+        is_older = before["source"] is None and ":" not in before["name"]
+        if is_older and before["name"] == value["name"].partition(":")[2]:
+            found |= {name: before} | ({version: recorded[version]} if version in recorded else {})
+        elif declared.get(version) is not None and before["name"] == value["name"]:
+            found[name] = before
+    return found
+
+
+def _is_function(document: Any) -> bool:
+    return isinstance(document, dict) and document.get(KIND) == FUNCTION
 
 
 def _fixed(declared: dict[str, Any]) -> dict[str, Any]:

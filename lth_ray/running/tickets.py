@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, nearest
+from lth_ray.config import ConfigError, nearest, short_name
 from lth_ray.data import load
 from lth_ray.data.packed import PackedSplit
 from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
@@ -172,7 +172,7 @@ def _network(
     recipe = where[0].recipe
     if not isinstance(recipe.model.name, str):
         raise ConfigError(
-            f"ticket {key} is of the function {recipe.model.name.__qualname__}, which lives in the study's script: "
+            f"ticket {key} is of the function {short_name(recipe.model.name)}, which lives in the study's script: "
             "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
         )
     return build(replace(recipe, train=replace(recipe.train, ema_decay=None, ema_for="evaluation"))), shape

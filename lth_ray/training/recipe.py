@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Length, Model, Train, meaning, revised, steps
+from lth_ray.config import ConfigError, Data, Length, Model, OwnFunction, Train, functions_of, meaning, revised, steps
 from lth_ray.data import Identity
 
 
@@ -94,6 +94,11 @@ class Recipe:
             f"(Train.batch_norm_group = {self.train.batch_norm_group}), and workers share whole groups; {remedy}"
         )
 
+    @property
+    def functions(self) -> list[tuple[str, OwnFunction]]:
+        """(field, function) of the user's own functions."""
+        return [*functions_of(self.model, "Model"), *functions_of(self.train, "Train")]
+
     def steps(self, length: Length) -> int:
         """A length in optimizer steps."""
         return length.to_steps(self.steps_per_epoch)
@@ -130,19 +135,20 @@ class Recipe:
     def meaning(self) -> dict[str, Any]:
         """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
         data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest}
-        in_steps = {f.name: self._in_steps(getattr(self.train, f.name)) for f in fields(self.train)}
         # what the choice of a backend comes to is part of a segment's own meaning
-        train = {name: in_steps[name] for name in meaning(self.train) if name != "backend"}
+        train = {name: self._in_steps(name, told) for name, told in meaning(self.train).items() if name != "backend"}
         if self.warmup_steps:
             train |= revised("warmup")
         return {"model": meaning(self.model), "data": data, "train": train}
 
-    def _in_steps(self, value: Any) -> Any:
+    def _in_steps(self, name: str, told: Any) -> Any:
+        """A field of Train for a key: what it means, but lengths in steps."""
+        value = getattr(self.train, name)
         if isinstance(value, Length):
             return self.steps(value)
         if isinstance(value, tuple):
-            return [self._in_steps(item) for item in value]
-        return meaning(value)
+            return [self.steps(one) if isinstance(one, Length) else one for one in value]
+        return told
 
 
 def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:
