@@ -20,6 +20,7 @@ from lth_ray.config import (
     Perturb,
     Perturbation,
     Pretrain,
+    Pretraining,
     Prune,
     RandomMask,
     RandomReinit,
@@ -55,8 +56,8 @@ _LAZY = {
 }  # fmt: skip
 
 __all__ = [
-    "Barrier", "Branch", "Data", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain", "Prune",
-    "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study", "Subseeds",
+    "Barrier", "Branch", "Data", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain", "Pretraining",
+    "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study", "Subseeds",
     "Supermask", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "export_ticket",
     "import_ticket", "load_ticket", "main", "models", "pruning", "run", "steps",
 ]  # fmt: skip

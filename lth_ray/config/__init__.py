@@ -20,7 +20,7 @@ from lth_ray.config.functions import OwnFunction, called, functions_of, settled,
 from lth_ray.config.keys import REVISIONS, digest, in_few_words, meaning, revised, subseed, told
 from lth_ray.config.launch import Launch
 from lth_ray.config.perturbation import Perturbation
-from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
+from lth_ray.config.recipe import Data, Model, Pretraining, Prune, Rewind, Train
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.units import Length, epochs, steps
@@ -41,6 +41,7 @@ __all__ = [
     "Perturb",
     "Perturbation",
     "Pretrain",
+    "Pretraining",
     "Prune",
     "RandomMask",
     "RandomReinit",

@@ -20,7 +20,7 @@ from lth_ray.config.base import (
 )
 from lth_ray.config.keys import meaning
 from lth_ray.config.perturbation import Perturbation
-from lth_ray.config.recipe import Data
+from lth_ray.config.recipe import PRETRAINING, Data
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.units import Length, a_length
 
@@ -58,9 +58,15 @@ class Branch(Config, ABC):
 
 @dataclass(frozen=True)
 class RandomReinit(Branch):
-    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2). copies: draws a ticket."""
+    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2). copies: draws a ticket.
+
+    length: "ticket" trains it from the rewind point k to T, as long as the ticket and at its place in schedule and
+        data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
+    """
 
     copies: int = option(1, check=whole(1), means=False)
+    _: KW_ONLY
+    length: str = option("ticket", check=one_of("ticket", "whole"), absent_means="ticket")
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,9 @@ class Perturb(Perturbation, Branch):
 
 @dataclass(frozen=True)
 class Pretrain(Branch):
-    """The ticket trained from weights that another task gave (Frankle, Schwab & Morcos 2020, section 6).
+    """The ticket's mask, found without pretraining, on weights that another task gave: after Frankle, Schwab & Morcos
+    2020, section 6, whose own experiment, in which the mask is found from the pretrained weights, is
+    Rewind(pretraining=...).
 
     task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
         "random_labels". blur: images of the pretraining are reduced and enlarged by this factor.
@@ -154,7 +162,7 @@ class Pretrain(Branch):
     The training that follows is a whole one, from step 0; an output layer of other size is newly drawn.
     """
 
-    task: str = option(check=one_of("labels", "rotation", "random_labels"))
+    task: str = option(check=one_of(*PRETRAINING))
     _: KW_ONLY
     length: Length = option(check=a_length(positive=True))
     blur: int = option(1, check=whole(1))

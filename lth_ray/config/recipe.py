@@ -1,7 +1,7 @@
 """What is trained and how: the model, the data and the training recipe of a study."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
@@ -9,6 +9,7 @@ from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.units import Length, a_length, steps
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
+PRETRAINING = ("labels", "rotation", "random_labels")
 INITIALISATIONS = ("default", "glorot", "kaiming")
 
 _ENDS = (
@@ -252,6 +253,23 @@ class Prune(Config):
 
 
 @dataclass(frozen=True)
+class Pretraining(Config):
+    """Training on another task, which stands in for the first steps of the study's own.
+
+    task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
+        "random_labels". blur: its images are reduced and enlarged by this factor.
+    """
+
+    task: str = option(check=one_of(*PRETRAINING))
+    _: KW_ONLY
+    blur: int = option(1, check=whole(1))
+
+    def data(self, given: Data) -> Data:
+        """The data it trains on, `given` being the study's."""
+        return replace(given, target=self.task, blur=self.blur)
+
+
+@dataclass(frozen=True)
 class Rewind(Config):
     """Where a round starts from, and how the ticket is retrained.
 
@@ -262,6 +280,9 @@ class Rewind(Config):
         "scratch" (newly drawn weights every round, schedule and data position of k).
     optimizer: its state at the start, "fresh" or "restored" (that of step k).
     perturbation: of the weights that each round starts from; with frozen pruned weights, for all rounds to come.
+    pretraining: stands in for steps 0 to k, from initialisation and at the study's first learning rate. The dense
+        network is then trained from k to T, masks are found in it, and rounds rewind to the pretrained weights; an
+        output layer of other size is newly drawn (Frankle, Schwab & Morcos 2020, section 6, as their code does it).
     """
 
     point: Length = option(check=a_length())
@@ -271,6 +292,7 @@ class Rewind(Config):
     perturbation: Perturbation | None = option(
         None, check=maybe(a(Perturbation, "give a Perturbation")), absent_means=None
     )
+    pretraining: Pretraining | None = option(None, check=maybe(a(Pretraining, "give a Pretraining")), absent_means=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -281,4 +303,14 @@ class Rewind(Config):
         if self.perturbation is not None and self.method != "weights":
             raise ConfigError(
                 f"Rewind.perturbation: it is one of rewound weights; method={self.method!r} has none; leave it out"
+            )
+        if self.pretraining is not None and self.point.value == 0:
+            raise ConfigError(
+                f"Rewind.pretraining: it stands in for the steps before Rewind.point = {self.point}, and there are "
+                "none; give a later point"
+            )
+        if self.pretraining is not None and self.optimizer == "restored":
+            raise ConfigError(
+                "Rewind.optimizer = 'restored': the optimizer's state after a pretraining is one of another task; "
+                "leave it out"
             )

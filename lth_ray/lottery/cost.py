@@ -42,7 +42,8 @@ class Costs:
         return {} if result.table is not None else self._of(result.segment, result.lineage, record_of)
 
     def _of(self, own: Segment, lineage: Lineage, record_of: Lookup) -> dict[str, float | None]:
-        retrainings = [segment for segment in self.trainings(own) if segment.key != lineage.dense.key]
+        common = {segment.key for segment in (lineage.pretraining, lineage.dense) if segment}
+        retrainings = [segment for segment in self.trainings(own) if segment.key not in common]
         return _cost(own, retrainings, record_of)
 
     def trainings(self, own: Segment) -> list[Segment]:
@@ -73,7 +74,7 @@ class Costs:
 
 def _cost(own: Segment, retrainings: list[Segment], record_of: Lookup) -> dict[str, float | None]:
     """retrain_epochs: of its own training. search_epochs, search_flops: of all that led to it and itself, but not the
-    dense network's first training, which every method has in common; 0 for that network.
+    dense network's first training (and pretraining), which every method has in common; 0 for that network.
 
     A training step counts as three forward passes of its batch, of which only kept weights count; the floating-point
     operations are those that a sparse implementation would need. inference_flops: of one image.

@@ -65,6 +65,9 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
         if isinstance(task, Task) and not task.measured:
             groups.setdefault(("state", f"state/{task.segment.trajectory[:8]}"), []).append(key)
     for lineage in lineages:
+        before = lineage.pretraining
+        if before is not None:
+            claim("dense", f"pretraining/{before.trajectory[:8]}/seed{lineage.variant.seed}", [before])
         claim("dense", f"dense/{lineage.dense.trajectory[:8]}/seed{lineage.variant.seed}", [lineage.dense])
     for lineage in lineages:
         claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])

@@ -56,6 +56,7 @@ class Plan:
             (r.segment.num_steps + (r.search.num_steps if r.search else 0))
             for lineage in self.lineages for r in lineage.rounds
         )  # fmt: skip
+        rounds += sum(lineage.pretraining.num_steps for lineage in self.lineages if lineage.pretraining)
         trainings = {(job, segment.key): segment for b in self.branches for job, segment in b.trainings}
         return rounds + sum(segment.num_steps for segment in trainings.values())
 
@@ -113,7 +114,9 @@ def _lineages(study: Study, data_root: str | None, identities: dict[Data, Identi
     found = []
     for variant in variants(study):
         data = variant.study.data
-        for one in (data, *other_data(variant.study.branches, data)):
+        pretraining = variant.rewind.pretraining
+        others = [pretraining.data(data)] if pretraining else []
+        for one in (data, *others, *other_data(variant.study.branches, data)):
             if one not in identities:
                 identities[one] = identify(one, data_root)
         recipe = Recipe(variant.study.model, data, variant.study.train, identities[data])
@@ -172,6 +175,8 @@ def _asked(
     """Every segment and table by key, producers before consumers; what lies behind a lineage's end is left out."""
     found: dict[str, Segment | Table] = {}
     for lineage in lineages:
+        if lineage.pretraining is not None:
+            found.setdefault(lineage.pretraining.key, lineage.pretraining)
         last = ended.get(lineage.id, lineage.prune.rounds)
         for r in lineage.rounds[: last + 1]:
             for segment in (r.segment, r.search if r.number < last else None):

@@ -12,6 +12,7 @@ from lth_ray import pruning
 from lth_ray.config import (
     ConfigError,
     Data,
+    Length,
     Perturbation,
     Prune,
     Rewind,
@@ -20,6 +21,7 @@ from lth_ray.config import (
     digest,
     in_few_words,
     meaning,
+    steps,
     subseed,
     told,
 )
@@ -34,6 +36,7 @@ from lth_ray.lottery.sources import (
     Pruned,
     Snapshot,
     StartSource,
+    Transplanted,
     weights_of,
 )
 from lth_ray.training import Recipe, Seeds
@@ -91,6 +94,8 @@ class Lineage:
             parts.append(self.rewind.optimizer)
         if self.rewind.perturbation is not None:
             parts.append("-".join(told(self.rewind.perturbation)))
+        if self.rewind.pretraining is not None:
+            parts.append("-".join(["pretraining", *told(self.rewind.pretraining)]))
         return "/".join([*parts, f"k{self.rewind_step}", f"seed{self.variant.seed}"]).replace(" ", "")
 
     @cached_property
@@ -104,10 +109,27 @@ class Lineage:
 
     @cached_property
     def dense(self) -> Segment:
-        """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch."""
+        """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch; after a
+        pretraining, what is left of it."""
+        before = self.pretraining
+        if before is not None:
+            start = Transplanted(before.end, self.drawn)
+            return replace(before, recipe=self.recipe, start=start, first=before.last, last=self.recipe.total_steps)
+        return self.whole(self.origin, self._given_mask)
+
+    @cached_property
+    def pretraining(self) -> Segment | None:
+        """The training on another task that stands in for the steps before the rewind point."""
+        other = self.rewind.pretraining
+        if other is None:
+            return None
+        recipe = self.before(other.data(self.recipe.data), steps(self.rewind_step))
+        return self.whole(self.origin, self._given_mask, recipe)
+
+    @property
+    def _given_mask(self) -> Copied | None:
         ticket = self.variant.study.ticket
-        mask = Copied(ticket) if ticket else None
-        return Segment(self.recipe, self.origin, mask, self.seeds, 0, self.recipe.total_steps)
+        return Copied(ticket) if ticket else None
 
     @property
     def origin(self) -> Init | Adopted:
@@ -125,8 +147,10 @@ class Lineage:
         return Init(self.recipe.model, self.recipe.identity.digest, seed)
 
     @cached_property
-    def rewound(self) -> Snapshot:
+    def rewound(self) -> Snapshot | Transplanted:
         """The state of the rewind point. At its ends training has no optimizer state to restore."""
+        if isinstance(self.dense.start, Transplanted):
+            return self.dense.start
         restored = self.rewind.optimizer == "restored" and 0 < self.rewind_step < self.recipe.total_steps
         return Snapshot(self.dense.trajectory, self.rewind_step, restored)
 
@@ -160,6 +184,10 @@ class Lineage:
         recipe = self.recipe
         return Recipe(recipe.model, data, replace(recipe.train, **train), self.identities.get(data, recipe.identity))
 
+    def before(self, data: Data, length: Length) -> Recipe:
+        """Of a pretraining: the lineage's recipe on other data, at its first rate throughout."""
+        return self.on(data, length=length, schedule="constant", milestones=())
+
     def _round(self, number: int, before: Segment) -> Round:
         """The round that prunes the weights at the end of `before`."""
         mask, ended = self._mask(number, before), before.end
@@ -190,6 +218,11 @@ class Lineage:
         if "initial" in needs:
             mask = replace(mask, initial=self.origin)
         return replace(mask, order=self.seeds.order) if "batch" in needs else mask
+
+    def whole(self, start: StartSource, mask: MaskSource | None, recipe: Recipe | None = None) -> Segment:
+        """A training from its first step to its last, by the lineage's recipe or another."""
+        recipe = recipe or self.recipe
+        return Segment(recipe, start, mask, self.seeds, 0, recipe.total_steps)
 
     def piece(self, start: StartSource, mask: MaskSource) -> Segment:
         """Training from the rewind point's place in schedule and data to the end."""

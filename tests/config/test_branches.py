@@ -13,6 +13,7 @@ from lth_ray.config import (
     Perturb,
     Perturbation,
     Pretrain,
+    Pretraining,
     RandomReinit,
     Rewind,
     ShuffledMask,
@@ -59,6 +60,20 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
         {"point": steps(0), "method": "fine_tune", "perturbation": Perturbation("init")},
         "Rewind.perturbation: it is one of rewound weights; method='fine_tune' has none",
     ),
+    (RandomReinit, {"length": "half"}, "RandomReinit.length = 'half': "),
+    (Pretraining, {"task": "jigsaw"}, "Pretraining.task = 'jigsaw': "),
+    (Pretraining, {"task": "rotation", "blur": 0}, "Pretraining.blur = 0: give a whole number"),
+    (Rewind, {"point": steps(5), "pretraining": "rotation"}, "Rewind.pretraining = 'rotation': give a Pretraining"),
+    (
+        Rewind,
+        {"point": steps(0), "pretraining": Pretraining("rotation")},
+        "Rewind.pretraining: it stands in for the steps before Rewind.point = steps(0), and there are none",
+    ),
+    (
+        Rewind,
+        {"point": steps(5), "pretraining": Pretraining("rotation"), "optimizer": "restored"},
+        "Rewind.optimizer = 'restored': the optimizer's state after a pretraining is one of another task",
+    ),
 ]
 
 
@@ -71,6 +86,7 @@ def test_a_bad_value_is_named_with_its_remedy(make: type, given: dict[str, Any],
 
 NAMES: list[tuple[Branch, tuple[str, ...], dict[str, Any]]] = [
     (RandomReinit(3), (), {}),
+    (RandomReinit(length="whole"), ("length=whole",), {"length": "whole"}),
     (ShuffledMask(), ("global",), {"scope": "global"}),
     (Barrier(children=5), (), {"points": 30, "batch_norm": "stored", "initialisations": "shared", "align": False}),
     (

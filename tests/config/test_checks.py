@@ -236,6 +236,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("launch", name) for name in LAUNCH_NUMBERS}  # test_workers.py
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
+    alike |= {("pretraining", "task"), ("pretraining", "blur"), ("rewind", "pretraining")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
     declared = {(cls.__name__.lower(), f.name) for cls in ours if cls is not Length for f in fields(cls)}
     assert declared - tried - alike == set()
@@ -248,7 +249,7 @@ UNKNOWN_FIELDS: list[tuple[Callable[[], Any], str]] = [
     (lambda: prune(round=3), "Prune has no field 'round': did you mean rounds"),
     (lambda: study(seed=3), "Study has no field 'seed': did you mean seeds"),
     (lambda: Launch(data_rot="."), "Launch has no field 'data_rot': did you mean data_root"),  # type: ignore[call-arg]
-    (lambda: RandomReinit(zzz=1), "RandomReinit has no field 'zzz': valid: branches, copies, rounds"),  # type: ignore[call-arg]
+    (lambda: RandomReinit(zzz=1), "RandomReinit has no field 'zzz': valid: branches, copies, length, rounds"),  # type: ignore[call-arg]
 ]
 
 

@@ -23,25 +23,28 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_each_branch_changes_one_thing(lab: Any) -> None:
     shuffled_masks = [ShuffledMask(scope=scope) for scope in ("global", "layer", "filter")]
-    branches = [RandomReinit(copies=2), RandomMask(copies=2), *shuffled_masks]
+    branches = [RandomReinit(copies=2), RandomReinit(length="whole"), RandomMask(copies=2), *shuffled_masks]
     study = lab.study(rewind=[steps(10)])
     plain = lab.run(study)
     ran = lab.run(lab.study(rewind=[steps(10)], branches=branches))
-    assert ran.steps == ran.plan.branch_steps == 2 * (2 * 40 + 5 * 30)  # no ticket is trained again
+    assert ran.steps == ran.plan.branch_steps == 2 * (40 + 7 * 30)  # no ticket is trained again
     assert plain.contents.items() <= ran.contents.items()
     found = results(lab, ran)
     ticket = load_ticket(ran.key(2), lab.store().uri)
-    assert len({row["content"] for row in ran.branches}) == len(ran.branches) == 2 * 7
+    assert len({row["content"] for row in ran.branches}) == len(ran.branches) == 2 * 8
     for index in range(2):
         reinit, random = found[f"round2/random_reinit-{index}"], found[f"round2/random_mask-{index}"]
         assert same(reinit.mask, ticket.mask)
         assert not same(reinit.rewind_state, ticket.rewind_state)
-        assert reinit.provenance["first"] == 0
+        assert reinit.provenance["first"] == 10  # as long as the ticket, at its place in schedule and data
         assert counts(random.mask) == counts(ticket.mask)
         assert not same(random.mask, ticket.mask)
         both = {name: random.mask[name] & ticket.mask[name] for name in ticket.mask}
         for name, kept in both.items():
             assert torch.equal(random.rewind_state[name][kept], ticket.rewind_state[name][kept])
+    whole = found["round2/random_reinit-length=whole-0"]
+    assert (whole.provenance["first"], whole.provenance["last"]) == (0, 40)
+    assert same(whole.mask, ticket.mask)
     assert not same(found["round2/random_mask-0"].mask, found["round2/random_mask-1"].mask)
     reinits = [found[f"round2/random_reinit-{index}"].rewind_state for index in range(2)]
     assert not same(*reinits)

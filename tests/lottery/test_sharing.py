@@ -12,7 +12,7 @@ POINTS = [steps(0), steps(10), steps(20)]
 def test_the_dense_run_is_shared_and_every_step_is_as_planned(lab: Any) -> None:
     study = lab.study(rewind=POINTS, seeds=[0, 1], branches=[RandomReinit(copies=2, rounds=[2]), RandomMask()])
     ran = lab.run(study)
-    rounds, branches = sum(2 * (40 - k) for k in (0, 10, 20)), sum(2 * 40 + 2 * (40 - k) for k in (0, 10, 20))
+    rounds, branches = sum(2 * (40 - k) for k in (0, 10, 20)), sum(4 * (40 - k) for k in (0, 10, 20))
     assert ran.plan.unique_steps == ran.steps == 2 * (40 + rounds + branches)
     assert ran.plan.naive_steps == 2 * (3 * 40 + rounds + branches)
     assert ran.plan.branch_steps == 2 * branches

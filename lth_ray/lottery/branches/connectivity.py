@@ -77,8 +77,8 @@ def _independent(host: Host, count: int) -> list[Child]:
         Child(
             f"own_copies/{i}",
             replace(
-                host.lineage.dense, recipe=host.segment.recipe, start=host.lineage.initial(_subseed(host, "init", i)),
-                mask=host.mask, seeds=_noise(host, i), last=host.segment.recipe.total_steps,
+                host.lineage.whole(host.lineage.initial(_subseed(host, "init", i)), host.mask, host.segment.recipe),
+                seeds=_noise(host, i),
             ),
         )
         for i in range(count)

@@ -9,8 +9,10 @@ from lth_ray.lottery.sources import Copied, Redrawn
 
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
-    """The ticket's mask on newly drawn initial weights, trained from the first step (Frankle & Carbin 2019, s. 2)."""
-    return replace(host.lineage.dense, start=host.lineage.initial(seed), mask=Copied(host.segment.key))
+    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2)."""
+    lineage = host.lineage
+    train = lineage.piece if branch.length == "ticket" else lineage.whole
+    return train(lineage.initial(seed), Copied(host.segment.key))
 
 
 def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:

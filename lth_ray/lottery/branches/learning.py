@@ -21,7 +21,5 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
     start = lineage.rewound if ticket.key == lineage.dense.key else ticket.start
     seeds = replace(lineage.seeds, dropout=subseed(seed, "dropout"))  # which masks are drawn, too
-    return replace(
-        lineage.dense, recipe=recipe, start=weights_of(start), mask=host.mask, seeds=seeds, last=recipe.total_steps,
-        learned=Learned(rule, prunable, seed),
-    )  # fmt: skip
+    whole = lineage.whole(weights_of(start), host.mask, recipe)
+    return replace(whole, seeds=seeds, learned=Learned(rule, prunable, seed))

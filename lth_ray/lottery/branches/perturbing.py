@@ -23,11 +23,11 @@ def _from_dense(host: Host, point: Length) -> Segment:
     """The host's mask on the weights that the dense network has at `point`, trained from there."""
     lineage = host.lineage
     step = lineage.recipe.steps(point)
-    if step > lineage.recipe.total_steps:
-        raise ConfigError(
-            f"Perturb.at = {point}: step {step} lies beyond the end of training, step {lineage.recipe.total_steps}; "
-            "give an earlier one"
-        )
+    dense = lineage.dense
+    if not dense.first <= step <= dense.last:
+        where = f"beyond the end of training, step {dense.last}; give an earlier one"
+        where = where if step > dense.last else f"before the dense training, which begins at {dense.first}"
+        raise ConfigError(f"Perturb.at = {point}: step {step} lies {where}")
     return replace(host.segment, start=Snapshot(lineage.dense.trajectory, step), first=step)
 
 
@@ -35,9 +35,9 @@ def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
     """Another task first, then the ticket's own (Frankle, Schwab & Morcos 2020, section 6)."""
     lineage, mask = host.lineage, Copied(host.segment.key)
     given = lineage.recipe
-    before = lineage.on(branch.data(given.data), length=branch.length, schedule="constant", milestones=())
-    pretraining = replace(lineage.dense, recipe=before, mask=mask if branch.sparse else None, last=before.total_steps)
-    after = replace(lineage.dense, start=Transplanted(pretraining.end, lineage.drawn), mask=mask)
+    before = lineage.before(branch.data(given.data), branch.length)
+    pretraining = lineage.whole(lineage.origin, mask if branch.sparse else None, before)
+    after = lineage.whole(Transplanted(pretraining.end, lineage.drawn), mask)
     name = f"pretraining/{'-'.join(told(branch))}"
     yield Asked(((name, pretraining), ("", after)))
 
@@ -48,12 +48,10 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
     _check_same_images(host.lineage.recipe, recipe)
     base: StartSource = ticket.end if branch.start == "trained" else weights_of(ticket.start)
     if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
-        base = Snapshot(ticket.trajectory, 0)
+        base = Snapshot(ticket.trajectory, ticket.first)
     if recipe.identity.num_classes != host.lineage.recipe.identity.num_classes:
         base = Transplanted(base, replace(host.lineage.drawn, data_identity=recipe.identity.digest))
-    return replace(
-        host.lineage.dense, recipe=recipe, start=base, mask=host.mask, last=recipe.total_steps, frozen=ticket.frozen
-    )
+    return replace(host.lineage.whole(base, host.mask, recipe), frozen=ticket.frozen)
 
 
 def _check_same_images(given: Recipe, other: Recipe) -> None:
