@@ -28,6 +28,7 @@ REVISIONS = {
     "transplanted": 1,
     "imported": 1,
     "warmup": 2,  # 2: the rate of step t is lr * min(1, t / warmup), and milestones within it count
+    "replicated": 2,  # 2: a CPU takes the steps of several networks in turn
 }
 
 

@@ -138,7 +138,7 @@ class Train(Config):
     replicates: train so many segments of the study as one batch of networks (lth_ray.training.replicates): those that
         differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A batch with
         fewer is filled up with copies: results depend on this number, which is part of the key, and not on what else
-        there is to train.
+        there is to train. On a CPU they take their steps in turn, each as if by itself.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
     version: of one's own loss or step, part of the key in its source's place: change it when the function changes.

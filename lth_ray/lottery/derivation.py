@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import SupermaskRule, digest, meaning
+from lth_ray.config import SupermaskRule, digest, meaning, revised
 from lth_ray.lottery.sources import MaskSource, Pruned, Snapshot, StartSource, StateAt
 from lth_ray.training import Recipe, Seeds, backend_of
+from lth_ray.training.backends import REPLICATED
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Segment:
             "first": self.first,
             "backend": self.backend,
             **{name: value for name, value in later.items() if value is not None},
+            **(revised("replicated") if self.backend == REPLICATED else {}),
         }
 
     @cached_property

@@ -3,7 +3,6 @@
 import sys
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
@@ -12,7 +11,7 @@ from lth_ray.data import Dataset, load, training_batches
 from lth_ray.lottery import Plan, TableTask, Task, bundles
 from lth_ray.lottery.realise import build
 from lth_ray.running.imports import spare_dynamo
-from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
+from lth_ray.training import Clock, Recipe, Run, fuse, train
 from lth_ray.training.segment import measure
 
 TIMED_S, EVALUATED_S = 0.15, 0.05
@@ -43,7 +42,7 @@ def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
         measured: dict[int, tuple[float, float, int]] = {}
         seconds, size = 0.0, 0
         together = bundles(plan.jobs)
-        for beside, task in ((len(bundle), task) for bundle in together for job in bundle for task in job.tasks):
+        for task in (task for bundle in together for job in bundle for task in job.tasks):
             if isinstance(task, TableTask):
                 continue  # seconds against minutes
             recipe = task.recipe
@@ -53,8 +52,7 @@ def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
             step_s, evaluation_s, state_bytes = measured[id(recipe)]
             segment = task.segment
             evaluations = len(recipe.evaluation_steps(segment.first, segment.last)) if task.measured else 0
-            places = recipe.train.replicates / beside  # of a batch of them, those that copies fill included
-            seconds += (segment.num_steps * step_s + evaluations * evaluation_s) * places
+            seconds += segment.num_steps * step_s + evaluations * evaluation_s
             size += _kept_bytes(task, state_bytes)
         longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
         longest = min(1.0, longest * max(map(len, together), default=1))
@@ -67,20 +65,17 @@ _timings: dict[str, tuple[float, float, int]] = {}
 
 
 def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
-    """(seconds a step, seconds an evaluation, bytes of a state); of replicates, of one of them"""
-    count = recipe.train.replicates
+    """(seconds a step, seconds an evaluation, bytes of a state)"""
     name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {[getattr(recipe.train, of) for of in PACE]}"
     if name not in _timings:
         dataset = load(recipe.data, data_root, "cpu")
         batches = training_batches(dataset, recipe.data, 0, 0)
-        runs = [Run("timing", recipe, build(recipe, seed=0), batches, 0, None, 0) for _ in range(count)]
-        run = runs[0]
+        run = Run("timing", recipe, build(recipe, seed=0), batches, 0, None, 0)
         run.fused = fuse(run)
-        train_on = partial(train_together, replicate(runs)) if count > 1 else partial(train, run)
-        train_on(2)
+        train(run, 2)
         began, before = time.monotonic(), run.step
-        train_on(recipe.total_steps, Clock(TIMED_S))
-        step_s = (time.monotonic() - began) / max(1, run.step - before) / count
+        train(run, recipe.total_steps, Clock(TIMED_S))
+        step_s = (time.monotonic() - began) / max(1, run.step - before)
         size = sum(value.numel() * value.element_size() for value in run.model.state_dict().values())
         _timings[name] = step_s, _evaluation_s(run, dataset, recipe), size
     return _timings[name]

@@ -9,6 +9,7 @@ import torch
 from lth_ray.data import Dataset, evaluation_batches
 from lth_ray.pruning import Mask
 from lth_ray.training.clock import Clock
+from lth_ray.training.in_turn import InTurn
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicates import Replicates, replicate, train_together
 from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, measured_splits, note, stops
@@ -83,7 +84,7 @@ def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
     return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]
 
 
-def _measure(replicates: Replicates, dataset: Dataset, journals: list[Journal]) -> None:
+def _measure(replicates: Replicates | InTurn, dataset: Dataset, journals: list[Journal]) -> None:
     """Appends a row to the journal of each that has not ended."""
     found = {
         name: replicates.evaluate(evaluation_batches(split, dataset.mean, dataset.std))

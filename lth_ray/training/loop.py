@@ -1,5 +1,6 @@
-"""The training loop. Every weight of lth_ray's is trained here, or with others in lth_ray.training.replicates."""
+"""The training loop. Every weight of lth_ray's is trained here, or with others on a GPU (replicates)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,11 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
     if run.fused:
         run.fused.settle()
     return due
+
+
+def is_finite(run: Run) -> bool:
+    """Whether training can go on; the last step may have left finite losses and infinite weights."""
+    return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
 
 
 def eager_step(run: Run) -> int:

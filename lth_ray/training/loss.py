@@ -58,13 +58,18 @@ def evaluate(
     was_training = model.training
     model.eval()
     with averaged(model):
-        found = _measured(model if graph is None else graph, batches, train)
+        found = loss_sums(model if graph is None else graph, batches, train)
     model.train(was_training)
-    loss_sum, right, n = team.add(found).tolist()
+    return mean_of(team.add(found))
+
+
+def mean_of(sums: torch.Tensor) -> Evaluation:
+    """What `loss_sums` come to."""
+    loss_sum, right, n = sums.tolist()
     return Evaluation(loss_sum / n, right / n, int(n))
 
 
-def _measured(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> torch.Tensor:
+def loss_sums(model: torch.nn.Module, batches: Iterable[Batch], train: Train) -> torch.Tensor:
     """The sum of the losses, the number of images classified rightly and that of all, float64 [3]."""
     device = next(model.parameters()).device
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)

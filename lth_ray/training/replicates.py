@@ -6,13 +6,13 @@ element, so that each run's update is its own. A run's result is that of trainin
 a backend of its own, "replicated". It does not depend on what the others are, nor on its place among them, but its last
 bits may on their number.
 
-On a GPU, where a small network's step is bound by its launches, the step of all is captured as one CUDA graph.
+That is for GPUs, where a small network's step is bound by its launches and the step of all is captured as one CUDA
+graph. On a CPU the runs take their steps in turn (lth_ray.training.in_turn): there a stacked product's bits may depend
+on the place.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from lth_ray.store import Tensors
 from lth_ray.training.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.clock import Clock
 from lth_ray.training.feeding import Feed, feed
+from lth_ray.training.in_turn import InTurn, stand_in
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import Evaluation, precision_context
 from lth_ray.training.optimizers import begin_state, build_optimizer
@@ -39,15 +40,13 @@ class Replicates:
     """Runs in lockstep, made by `replicate`. From the first step on it is the stacked tensors that are trained; a run's
     own are written by `settle` and not read again.
 
-    parameters, buffers: {name: [R, ...]} of all runs. parts: {name: parameters as the optimizer takes them, [n, ...]}.
-    kept: (parameter, its masks as floats). loss_sums: float64 [R]; each run's `loss_sum` is a part of it. replay: takes
-    a step of all; None before the first.
+    parameters, buffers: {name: [R, ...]} of all runs. kept: (parameter, its masks as floats). loss_sums: float64 [R];
+    each run's `loss_sum` is a part of it. replay: takes a step of all; None before the first.
     """
 
     runs: Sequence[Run]
     parameters: Tensors
     buffers: Tensors
-    parts: dict[str, list[Tensor]]
     kept: list[tuple[Tensor, Tensor]]
     loss_sums: Tensor
     rate: Tensor
@@ -97,9 +96,7 @@ class Replicates:
         own = {id(tensor) for tensor in (*run.model.state_dict(keep_vars=True).values(), *state)}
         self.pairs = [pair for pair in self.pairs if id(pair[0]) not in own]
         run.loss_sum = run.loss_sum.clone()
-        stand_in = copy.copy(run)
-        stand_in.key = ""
-        self.runs = [stand_in if one is run else one for one in self.runs]
+        self.runs = [stand_in(one) if one is run else one for one in self.runs]
 
     def take_step(self) -> None:
         """What is captured: a step of every run."""
@@ -108,12 +105,6 @@ class Replicates:
         masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
         if masked:
             torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                parts = self.parts[name]
-                for part, gradient in zip(parts, torch.split(parameter.grad, len(parts[0])), strict=True):
-                    part.grad = gradient
-            parameter.grad = None
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.loss_sums += losses.detach()
@@ -161,16 +152,14 @@ class Replicates:
             self.pairs += zip(own, stacked.detach(), strict=True)
         for run in self.runs:
             begin_state(run.optimizer)
-        for name, parts in self.parts.items():
+        for name, parameter in self.parameters.items():
             states = [run.optimizer.state.get(run.model.get_parameter(name), {}) for run in self.runs]
             check_steps(states)
-            for part in parts:
-                of_part, states = states[: len(part)], states[len(part) :]
-                for key in of_part[0]:
-                    values = [state[key] for state in of_part]
-                    value = values[0].clone() if key == "step" else _laid_out(torch.stack(values))
-                    self.optimizer.state[part][key] = value
-                    self.pairs += zip(values, value.expand(len(part)) if key == "step" else value, strict=True)
+            for key in states[0]:
+                values = [state[key] for state in states]
+                value = values[0].clone() if key == "step" else _laid_out(torch.stack(values))
+                self.optimizer.state[parameter][key] = value
+                self.pairs += zip(values, value.expand(len(values)) if key == "step" else value, strict=True)
         self.feed = feed([run.batches for run in self.runs], self.step)
         return captured(self.take_step, self.changed(), self.loss_sums.device)
 
@@ -181,21 +170,25 @@ class Replicates:
         return [*weights, *self.buffers.values(), *moments, self.loss_sums]
 
 
-def replicate(runs: Sequence[Run]) -> Replicates:
-    """Runs of one recipe at one step, ready to be trained together.
+def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
+    """Runs of one recipe at one step, ready to be trained together in the way of their device.
 
     Errors: ConfigError where the runs differ in more than weights, masks, buffers and batches, or their recipe has
     what cannot be stacked.
     """
+    return stack(runs) if runs[0].device.type == "cuda" else in_turn(runs)
+
+
+def in_turn(runs: Sequence[Run]) -> InTurn:
+    """As `replicate`, whatever the device."""
+    _set_up(runs)
+    return InTurn(runs)
+
+
+def stack(runs: Sequence[Run]) -> Replicates:
+    """As `replicate`, whatever the device."""
+    _set_up(runs)
     first, recipe = runs[0], runs[0].recipe
-    check_replicable(recipe)
-    check_alike(runs)
-    for run in runs:
-        if run.fused is not None:
-            run.fused.settle()
-            run.fused = None
-        run.together = True
-        run.model.train()
     stacked, buffers = stack_module_state([run.model for run in runs])
     parameters = {
         name: _laid_out(value.detach()).requires_grad_(value.requires_grad) for name, value in stacked.items()
@@ -206,12 +199,23 @@ def replicate(runs: Sequence[Run]) -> Replicates:
     rate = rate_on(first.device)
     masked = sorted({name for run in runs for name in run.mask or {}})
     kept = [(parameters[name], _laid_out(_masks(runs, name))) for name in masked]
-    parts = {name: _parts(parameter) for name, parameter in parameters.items()}
-    optimizer = build_optimizer(recipe.train, chain.from_iterable(parts.values()), rate)
-    return Replicates(runs, parameters, buffers, parts, kept, loss_sums, rate, optimizer)
+    optimizer = build_optimizer(recipe.train, parameters.values(), rate)
+    return Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer)
 
 
-def train_together(replicates: Replicates, stop: int, clock: Clock | None = None) -> bool:
+def _set_up(runs: Sequence[Run]) -> None:
+    """Runs that may be trained together, about to be."""
+    check_replicable(runs[0].recipe)
+    check_alike(runs)
+    for run in runs:
+        if run.fused is not None:
+            run.fused.settle()
+            run.fused = None
+        run.together = True
+        run.model.train()
+
+
+def train_together(replicates: Replicates | InTurn, stop: int, clock: Clock | None = None) -> bool:
     """As lth_ray.training.train, of all runs at once: steps until each has taken `stop` or, after at least one,
     `clock` says that a checkpoint is due; whether it is due. Afterwards every run looks as if trained by itself.
     """
@@ -238,11 +242,3 @@ def _masks(runs: Sequence[Run], name: str) -> Tensor:
     """Of one parameter, [R, ...]; ones where a run has none."""
     own = [(run.model.get_parameter(name).detach(), (run.mask or {}).get(name)) for run in runs]
     return torch.stack([torch.ones_like(p) if mask is None else mask.to(p) for p, mask in own])
-
-
-def _parts(parameter: Tensor) -> list[Tensor]:
-    """A stacked parameter [R, ...] as the optimizer takes it: whole on a GPU, which costs fewer launches; on a CPU each
-    run's by itself, [1, ...], since the kernels round the last few elements of a tensor otherwise than the rest.
-    """
-    size = len(parameter) if parameter.is_cuda else 1
-    return [part.requires_grad_(parameter.requires_grad) for part in torch.split(parameter.detach(), size)]

@@ -16,7 +16,7 @@ from lth_ray.training import averages
 from lth_ray.training.captured import capture
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused, fuse
-from lth_ray.training.loop import Run, seed_dropout, train
+from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.loss import Evaluation, evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -103,7 +103,7 @@ def train_segment(
     for stop in stops(evaluations | pauses | {last}, start.step, first, last):
         while True:
             due = train(run, stop, clock)
-            finite = _is_finite(run)
+            finite = is_finite(run)
             if run.step in evaluations:
                 measure(run, dataset, journal)
             # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
@@ -211,11 +211,6 @@ def _measured(run: Run, split: AnySplit, dataset: Dataset) -> Evaluation:
 def _mean(value: float, run: Run) -> float:
     """Over the team."""
     return float(run.team.add(torch.tensor(value, dtype=torch.float64, device=run.device))) / run.team.size
-
-
-def _is_finite(run: Run) -> bool:
-    """Whether training can go on; the last step may have left finite losses and infinite weights."""
-    return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
 
 
 def _finite_or_none(value: Any) -> Any:

@@ -5,7 +5,19 @@ from typing import Any
 
 import pytest
 
-from lth_ray.config import Data, Model, Prune, RandomMask, Rewind, Study, Train, epochs, set_fields, steps
+from lth_ray.config import (
+    REVISIONS,
+    Data,
+    Model,
+    Prune,
+    RandomMask,
+    Rewind,
+    Study,
+    Train,
+    epochs,
+    set_fields,
+    steps,
+)
 from lth_ray.data import Identity
 from lth_ray.lottery import make_plan
 
@@ -87,6 +99,17 @@ OTHER: dict[str, tuple[Any, int]] = {
 def test_what_is_part_of_the_meaning_and_from_where_on(study: Study, shared: int) -> None:
     pairs = list(zip(segments(study), segments(STUDY), strict=True))
     assert [own.key == golden.key for own, golden in pairs] == [number < shared for number in range(len(pairs))]
+
+
+@pytest.mark.parametrize(("changes", "moved"), [({}, False), ({"train.replicates": 4}, True)])
+def test_the_revision_of_a_backend_moves_its_own_keys_alone(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], moved: bool
+) -> None:
+    study = set_fields(STUDY, changes)
+    before = {segment.key for segment in segments(study)}
+    monkeypatch.setitem(REVISIONS, "replicated", 99)
+    after = {segment.key for segment in segments(study)}
+    assert (before.isdisjoint(after), before == after) == (moved, not moved)
 
 
 def test_the_data_set_enters_by_its_content_alone() -> None:

@@ -1,5 +1,9 @@
-"""Runs trained together: each is what it would be by itself."""
+"""Runs trained together: each is what it would be by itself.
 
+A GPU stacks them and a CPU takes their steps in turn; both ways are tried here, on a CPU.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +18,8 @@ from lth_ray.training import Clock, Recipe, Run, evaluate, replicate, train_toge
 from lth_ray.training import train as train_alone
 from lth_ray.training.captured import rehearse
 from lth_ray.training.feeding import Copied, Gathered, feed
-from lth_ray.training.replicates import Replicates
+from lth_ray.training.in_turn import InTurn
+from lth_ray.training.replicates import Replicates, in_turn, stack
 from tests.doubled import InDouble
 from tests.training.setups import bits, clone
 from tests.training.test_captured import recipe_of
@@ -24,19 +29,26 @@ from tests.training.test_resume import OPTIMIZERS, each
 LENET = "lenet_16_12"
 DENSITIES = (None, 0.7, 0.2, 0.01)  # of each replicate's weights; None has no mask
 ALL = ["sgd", "momentum", "nesterov", "adam", "adamw", "weight decay", "label smoothing", "schedule"]
+Way = Callable[[Sequence[Run]], Replicates | InTurn]
+both = pytest.mark.parametrize("way", [stack, in_turn])
 
 
 def a_run(
-    number: int, model: str = LENET, dtype: torch.dtype = torch.float64, augment: str = "none", **given: Any
+    number: int,
+    model: str = LENET,
+    dtype: torch.dtype = torch.float64,
+    augment: str = "none",
+    batch_size: int = 32,
+    **given: Any,
 ) -> Run:
     """The number-th replicate: weights, mask, order and augmentation of its own."""
-    config = Data("digits", batch_size=32, validation=0, augment=augment, augment_padding=1)
+    config = Data("digits", batch_size=batch_size, validation=0, augment=augment, augment_padding=1)
     fields: dict[str, Any] = {"length": steps(200), "lr": 0.05, "backend": "eager", **given}
     recipe = Recipe(Model(model), config, Train(**fields), data.identify(config))
     dataset = data.load(config)
     network = models.build(model, 10, (1, 8, 8), seed=number).to(dtype)
     mask = random_mask(network, number)
-    batches = Batches(dataset.train, dataset.mean, dataset.std, 32, number, 100 + number, augment, 1)
+    batches = Batches(dataset.train, dataset.mean, dataset.std, batch_size, number, 100 + number, augment, 1)
     in_dtype = InDouble(batches) if dtype == torch.float64 else batches
     return Run(f"run {number}", recipe, network, in_dtype, 0, mask, 0)
 
@@ -80,9 +92,10 @@ def masks_hold(run: Run) -> bool:
 
 
 @each(ALL)
-def test_each_is_its_single_run_over_50_steps(train: dict[str, Any]) -> None:
+@both
+def test_each_is_its_single_run_over_50_steps(way: Way, train: dict[str, Any]) -> None:
     together, alone = some(**train), some(**train)
-    train_together(replicate(together), 50)
+    train_together(way(together), 50)
     for ours, single in zip(together, alone, strict=True):
         train_alone(single, 50)
         optimizers = [run.optimizer.state_dict() for run in (ours, single)]
@@ -99,7 +112,7 @@ def test_each_is_its_single_run_over_50_steps(train: dict[str, Any]) -> None:
 def test_convolutions_and_batch_norm(train: dict[str, Any], model: str) -> None:
     given = {**train, "model": model, "augment": "flip"}
     together, alone = some(3, **given), some(3, **given)
-    train_together(replicate(together), 20)
+    train_together(stack(together), 20)
     for ours, single in zip(together, alone, strict=True):
         train_alone(single, 20)
         assert farthest(ours, single) < 1e-9
@@ -108,20 +121,41 @@ def test_convolutions_and_batch_norm(train: dict[str, Any], model: str) -> None:
         assert masks_hold(ours)
 
 
+def test_a_cpu_takes_their_steps_in_turn() -> None:
+    assert isinstance(replicate(some(2)), InTurn)
+
+
+@each(["momentum", "adam"])
+@pytest.mark.parametrize("model", ["lenet_37_11", "conv2_3", "cifar_resnet8_3"])
+def test_in_turn_each_has_the_bits_of_its_single_run(train: dict[str, Any], model: str) -> None:
+    """Of sizes that fill no vector of the processor's, in batches that fill none: neither place, company nor number
+    changes a bit, since all are those of one that is alone.
+    """
+    given = {**train, "model": model, "dtype": torch.float32, "lr": 0.01, "augment": "flip", "batch_size": 27}
+    together, turned, alone = some(3, **given), some(5, **given), some(3, **given)
+    train_together(replicate(together), 12)
+    train_together(replicate(turned[::-1]), 12)
+    for ours, moved, single in zip(together, turned[:3], alone, strict=True):
+        train_alone(single, 12)
+        assert state(ours) == state(single) == state(moved)
+        assert masks_hold(ours)
+
+
 @each(["momentum", "adam"])
 @pytest.mark.parametrize("stop", [1, 37])
-def test_resuming_changes_no_bit(train: dict[str, Any], stop: int) -> None:
+@both
+def test_resuming_changes_no_bit(way: Way, train: dict[str, Any], stop: int) -> None:
     whole, begun, resumed = (some(**train) for _ in range(3))
-    train_together(replicate(whole), 60)
-    train_together(replicate(begun), stop)
+    train_together(way(whole), 60)
+    train_together(way(begun), stop)
     copied(resumed, begun)
-    train_together(replicate(resumed), 60)
+    train_together(way(resumed), 60)
     assert [state(run) for run in resumed] == [state(run) for run in whole]
 
 
 def test_one_goes_on_by_itself() -> None:
     together, alone, later = (some(2, optimizer="adam", lr=1e-2) for _ in range(3))
-    train_together(replicate(together), 20)
+    train_together(stack(together), 20)
     copied(later, together)
     for run, single in zip(later, alone, strict=True):
         train_alone(run, 40)
@@ -129,29 +163,37 @@ def test_one_goes_on_by_itself() -> None:
         assert farthest(run, single) < 1e-9
 
 
-def test_the_others_change_nothing() -> None:
+@both
+def test_the_others_change_nothing(way: Way) -> None:
     """Only how many there are may: a product of more is another product."""
     runs, others = some(4), [a_run(number) for number in (0, 5, 6, 7)]
     for group in (runs, others):
-        train_together(replicate(group), 30)
+        train_together(way(group), 30)
     assert state(runs[0]) == state(others[0])
 
 
-@each(["momentum", "adam"])
-@pytest.mark.parametrize("model", ["lenet_37_11", "conv2_3", "cifar_resnet8_3"])
-def test_their_places_change_nothing(train: dict[str, Any], model: str) -> None:
-    """Of sizes that fill no vector of the processor's."""
-    given = {**train, "model": model, "dtype": torch.float32, "lr": 0.01}
-    runs, turned = some(3, **given), some(3, **given)
-    train_together(replicate(runs), 12)
-    train_together(replicate(turned[::-1]), 12)
-    assert [state(run) for run in runs] == [state(run) for run in turned]
+@both
+def test_one_that_has_left_stays_as_it_is(way: Way) -> None:
+    runs, whole = some(3), some(3)
+    together = way(runs)
+    train_together(together, 5)
+    ended = runs[1]
+    together.leave(ended)
+    left = state(ended)
+    train_together(together, 9)
+    train_together(way(whole), 9)
+    assert state(ended) == left
+    assert [run.key for run in together.runs] == ["run 0", "", "run 2"]
+    assert [state(runs[number]) for number in (0, 2)] == [state(whole[number]) for number in (0, 2)]
+    assert together.step == 9
+    assert len(together.finite()) == 3
 
 
-def test_steps_taken_at_a_time_change_no_bit() -> None:
+@both
+def test_steps_taken_at_a_time_change_no_bit(way: Way) -> None:
     runs, often = some(augment="none", dtype=torch.float32), some(augment="none", dtype=torch.float32)
-    train_together(replicate(runs), 130)
-    replicates = replicate(often)
+    train_together(way(runs), 130)
+    replicates = way(often)
     due = 0
     while replicates.step < 130:
         clock = Clock(every_steps=7)
@@ -167,7 +209,7 @@ def test_images_by_position_give_the_same_bits() -> None:
         run.batches.positions = lambda step, number: None  # type: ignore[attr-defined]
     kinds = []
     for runs in (gathered, made):
-        replicates = replicate(runs)
+        replicates = stack(runs)
         train_together(replicates, 70)
         kinds.append(type(replicates.feed))
     assert kinds == [Gathered, Copied]
@@ -175,9 +217,10 @@ def test_images_by_position_give_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("model", [LENET, "cifar_resnet8_2"])
-def test_all_are_measured_at_once(model: str) -> None:
+@both
+def test_all_are_measured_at_once(way: Way, model: str) -> None:
     runs = some(3, model=model, dtype=torch.float32, lr=0.01)
-    replicates = replicate(runs)
+    replicates = way(runs)
     train_together(replicates, 10)
     test = data.load(runs[0].recipe.data).test
     batches = list(evaluation_batches(test, (0.3,), (0.4,), 100))
@@ -189,9 +232,10 @@ def test_all_are_measured_at_once(model: str) -> None:
         assert run.model.training
 
 
-def test_a_measurement_may_set_the_loss_back() -> None:
+@both
+def test_a_measurement_may_set_the_loss_back(way: Way) -> None:
     runs = some(2)
-    replicates = replicate(runs)
+    replicates = way(runs)
     train_together(replicates, 5)
     runs[0].loss_sum.zero_()
     before = float(runs[1].loss_sum)
@@ -202,18 +246,18 @@ def test_a_measurement_may_set_the_loss_back() -> None:
 
 def test_a_rehearsal_counts_for_nothing() -> None:
     runs, others = some(optimizer="adam", lr=1e-2), some(optimizer="adam", lr=1e-2)
-    replicates = replicate(others)
+    replicates = stack(others)
     replicates.advance(1)
     rehearse(replicates.take_step, replicates.changed())
     train_together(replicates, 20)
-    train_together(replicate(runs), 20)
+    train_together(stack(runs), 20)
     assert [state(run) for run in runs] == [state(run) for run in others]
 
 
 def test_bf16_is_near_its_single_run() -> None:
     given: dict[str, Any] = {"dtype": torch.float32, "precision": "bf16", "momentum": 0.9, "lr": 0.01}
     together, alone = some(2, **given), some(2, **given)
-    train_together(replicate(together), 10)
+    train_together(stack(together), 10)
     for ours, single in zip(together, alone, strict=True):
         train_alone(single, 10)
         assert float(ours.loss_sum) == pytest.approx(float(single.loss_sum), rel=1e-2)
@@ -255,22 +299,19 @@ def test_only_runs_that_are_alike_are_trained_together() -> None:
     train_alone(runs[1], 2)
     runs[1].step = 0
     with pytest.raises(ConfigError, match="different numbers of steps"):
-        replicate(runs).advance(1)
+        stack(runs).advance(1)
 
 
 def test_it_is_one_optimizer_over_stacked_weights() -> None:
-    replicates: Replicates = replicate(some(3))
-    weight, parts = replicates.parameters["fc1.weight"], replicates.parts["fc1.weight"]
-    assert weight.shape == (3, 16, 64)
-    assert [part.data_ptr() for part in parts] == [weight[number].data_ptr() for number in range(3)]
+    replicates = stack(some(3))
+    assert replicates.parameters["fc1.weight"].shape == (3, 16, 64)
     stepped = replicates.optimizer.param_groups[0]["params"]
-    assert len(stepped) == 3 * len(replicates.parameters)
-    assert {id(part) for part in parts} <= {id(one) for one in stepped}
+    assert [id(one) for one in stepped] == [id(one) for one in replicates.parameters.values()]
 
 
 def test_gradients_come_as_the_weights_lie() -> None:
     """So that no optimizer step has to copy them."""
-    replicates = replicate(some(3))
+    replicates = stack(some(3))
     replicates.advance(1)
     losses = vmap(replicates._loss)(replicates.parameters, replicates.buffers, *replicates.feed.batch())
     found = torch.autograd.grad(losses.sum(), [*replicates.parameters.values()])
