@@ -19,6 +19,7 @@ from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import REVISIONS, digest, in_few_words, meaning, revised, subseed, told
 from lth_ray.config.launch import Launch
+from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.recipe import Data, Model, Pretraining, Prune, Rewind, Train
 from lth_ray.config.study import Study, Subseeds
@@ -57,6 +58,7 @@ __all__ = [
     "Variant",
     "Weights",
     "called",
+    "check_no_password",
     "declaration",
     "differences",
     "digest",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, option, whole
+from lth_ray.config.passwords import check_no_password
 from lth_ray.config.study import slug
 
 
@@ -53,6 +54,7 @@ class Launch(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_no_password("--tracking-uri", self.tracking_uri or "")
         for name in ("later_workers", "min_workers"):
             value = getattr(self, name)
             if value is not None and value > self.workers:

@@ -88,8 +88,10 @@ def written(to: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
         raise ConfigError(f"--to {target}: there is no folder {target.parent}; make it first")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-            made = os.path.join(folder, target.name)
+            made, usual = os.path.join(folder, target.name), Path(folder, "usual")
             write(made)
+            usual.touch()
+            os.chmod(made, usual.stat().st_mode)  # whoever writes it: some make what only its owner may read
             os.replace(made, target)
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"--to {target}: cannot be written ({error})") from error

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from lth_ray.config import check_no_password
+
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 LOCAL = "./lth_storage"  # of a study whose own storage is remote
 ENVIRONMENT = {
@@ -29,7 +31,10 @@ def destination(storage: str, tracking_uri: str | None = None) -> Destination:
 
     That is mlflow.db in the storage folder, with the artifacts in mlruns/ beside it; both are in ./lth_storage
     where the storage is remote. Look at it with: mlflow ui --backend-store-uri URI
+    ConfigError where the address holds a password.
     """
+    check_no_password("--tracking-uri", tracking_uri or "")
+    check_no_password("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI", ""))
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
         return Destination(uri)

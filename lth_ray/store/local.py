@@ -16,6 +16,7 @@ from lth_ray.store.errors import MissingFile, StorageError
 from lth_ray.store.files import TEMPORARY, Entry
 
 ATTEMPTS = 8
+PRIVATE = 0o700
 T = TypeVar("T")
 
 REMEDIES = {
@@ -41,14 +42,14 @@ class LocalFiles:
 
     def put(self, path: str, data: bytes) -> None:
         with self._explained(path), self._written(data) as temporary:
-            _in_folder(self._full(path), lambda target: os.replace(temporary, target))
+            self._in_folder(self._full(path), lambda target: os.replace(temporary, target))
             _sync_folder(self._full(path).parent)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """A hard link fails if its target is there, on NFS too, where O_EXCL alone would expose a part of the file."""
         with self._explained(path), self._written(data) as temporary:
             try:
-                _in_folder(self._full(path), lambda target: os.link(temporary, target))
+                self._in_folder(self._full(path), lambda target: os.link(temporary, target))
             except FileExistsError:
                 # NFS may repeat a request whose answer was lost: the count of links then tells that it was ours.
                 return os.stat(temporary).st_nlink == 2
@@ -93,17 +94,34 @@ class LocalFiles:
     def move(self, path: str, to: str) -> None:
         with self._explained(path):
             if self.exists(path):
-                _in_folder(self._full(to), lambda target: os.replace(self._full(path), target))
+                self._in_folder(self._full(to), lambda target: os.replace(self._full(path), target))
 
     def _full(self, path: str) -> Path:
         return Path(self.root, path)
+
+    def _in_folder(self, target: Path, action: Callable[[Path], T]) -> T:
+        """Does the action, making the target's folder where it is missing; another process may be removing it."""
+        for _ in range(ATTEMPTS):
+            try:
+                return action(target)
+            except FileNotFoundError:
+                self._make_folder(target.parent)
+        return action(target)
+
+    def _make_folder(self, folder: Path) -> None:
+        """The store itself is its owner's alone; one that was made before keeps its mode."""
+        with suppress(FileNotFoundError):  # removed again by another process: the caller's next attempt sees to it
+            if not folder.is_dir():
+                self._make_folder(folder.parent)
+                folder.mkdir(PRIVATE if str(folder) == self.root else 0o777, exist_ok=True)
+                _sync_folder(folder.parent)
 
     @contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
         """A temporary file that holds the data durably; it is gone afterwards unless it was renamed."""
         temporary = self._full(f"{TEMPORARY}/{uuid.uuid4().hex}")
         try:
-            with _in_folder(temporary, lambda target: open(target, "xb")) as file:
+            with self._in_folder(temporary, lambda target: open(target, "xb")) as file:
                 half = len(data) // 2
                 file.write(memoryview(data)[:half])
                 probes.point("mid-write")
@@ -121,24 +139,6 @@ class LocalFiles:
         except OSError as error:
             remedy = REMEDIES.get(error.errno or 0) or f"{error.strerror or error}: mend it or choose another --storage"
             raise StorageError(f"cannot access {self._full(path)}: {remedy}") from error
-
-
-def _in_folder(target: Path, action: Callable[[Path], T]) -> T:
-    """Does the action, making the target's folder where it is missing; another process may be removing it."""
-    for _ in range(ATTEMPTS):
-        try:
-            return action(target)
-        except FileNotFoundError:
-            _make_folder(target.parent)
-    return action(target)
-
-
-def _make_folder(folder: Path) -> None:
-    with suppress(FileNotFoundError):  # removed again by another process: the caller's next attempt sees to it
-        if not folder.is_dir():
-            _make_folder(folder.parent)
-            folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
 
 
 def _raise_unless_gone(error: OSError) -> None:

@@ -201,6 +201,15 @@ def test_the_exported_network_is_as_accurate_as_the_record_says(storage: str, pl
     assert float(right.float().mean()) == pytest.approx(recorded_accuracy(key, storage))
 
 
+def test_exported_files_have_the_mode_of_any_new_file(storage: str, plan: Plan, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    key, usual = plan.lineages[0].rounds[2].segment.key, tmp_path / "usual"
+    usual.touch()
+    for format_ in ("state_dict", "prune", "onnx"):
+        export_ticket(key, tmp_path / format_, format=format_, storage=storage)
+        assert (tmp_path / format_).stat().st_mode == usual.stat().st_mode, format_
+
+
 def test_the_naming_of_the_pruning_library(storage: str, plan: Plan, tmp_path: Path) -> None:
     """A network that the library pruned by other masks takes the file, and then computes what the ticket does."""
     key, file = plan.lineages[0].rounds[2].segment.key, tmp_path / "ticket.safetensors"

@@ -157,3 +157,21 @@ def test_folders_that_empty_go_too(local_store: Store) -> None:
     local_store.put("masks/a", b"x")
     local_store.delete("checkpoints/key/1")
     assert {path.name for path in Path(local_store.uri).iterdir()} <= {"masks", TEMPORARY}
+
+
+def test_a_folder_that_the_store_makes_is_its_owner_s_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    for name, before, mode in (("new", None, 0o700), ("group", 0o770, 0o770)):
+        folder = tmp_path / "deep" / name
+        if before is not None:
+            folder.mkdir(parents=True)
+            folder.chmod(before)
+        store = Store.open(str(folder))
+        store.put("segments/a/b", b"x")
+        assert folder.stat().st_mode & 0o777 == mode
+        assert (folder / "segments").stat().st_mode & 0o777 == 0o777 & ~current_umask()
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
