@@ -69,6 +69,7 @@ COLUMNS = {
     "test_loss": "at the last step, a mean over images",
     "validation_accuracy": "at the last step; missing where `Data(validation=0)`",
     "early_stop_step": "the step of least validation loss; missing without a validation set",
+    "early_stop_at_end": "whether that is the last step, where the least loss may come later",
     "test_accuracy_at_early_stop": "test accuracy at that step",
     "train_steps": "of this ticket's own training",
     "diverged_at": "the step at which the loss was not finite any more; missing otherwise",

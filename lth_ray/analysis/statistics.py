@@ -30,7 +30,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a one-sided paired t test says. p is None where there is no verdict: under three seeds."""
+    """What a one-sided paired t test says, p corrected for its family. p is None where there is no verdict: under three
+    seeds."""
 
     n: int
     p: float | None
@@ -69,27 +70,37 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
     return interval(differences(a, b))
 
 
-def non_inferiority(differences: Sequence[float], margin: float = MARGIN) -> Verdict:
-    """Whether the mean difference from the dense network is shown to be above -margin.
+def resolvable(margin: float, n_test: int) -> float:
+    """The margin, or one image of the test set where that is more: a smaller difference cannot be measured."""
+    return max(margin, 1 / n_test) if n_test else margin
 
-    "matching" where a one-sided paired t test rejects "at least `margin` worse" at the 5 % level, else "not shown",
-    which is no proof of a difference; "no verdict (n = 2)" under three seeds.
+
+def non_inferiority(differences: Sequence[Sequence[float]], margin: float = MARGIN) -> list[Verdict]:
+    """For each comparison of one family, whether its mean difference from the dense network is shown to be above
+    -margin.
+
+    "matching" where a one-sided paired t test, by Holm's correction for the family, rejects "at least `margin` worse"
+    at the 5 % level, else "not shown", which is no proof of a difference; "no verdict (n = 2)" under three seeds.
     """
     if margin <= 0:
         raise ValueError(f"margin = {margin}: give the share that may be lost, such as .002 for .2 percentage points")
-    p = p_above(differences, -margin)
-    return Verdict(len(differences), p, _text(p, len(differences), "matching"))
+    return _verdicts(differences, -margin, "matching")
 
 
-def superiority(differences: Sequence[Sequence[float]]) -> list[Verdict]:
-    """For each comparison of one family, whether its mean difference is shown to be above 0.
+def superiority(differences: Sequence[Sequence[float]], shown: str = "better") -> list[Verdict]:
+    """For each comparison of one family, whether its mean difference is shown to be above 0, which is called `shown`.
 
-    p: of the one-sided paired t test, by Holm's correction for the comparisons that have three seeds or more.
+    Corrected, and without a verdict, as `non_inferiority` is.
     """
-    raw = [p_above(one, 0.0) for one in differences]
+    return _verdicts(differences, 0.0, shown)
+
+
+def _verdicts(differences: Sequence[Sequence[float]], bound: float, shown: str) -> list[Verdict]:
+    """One-sided paired t tests above `bound`, by Holm's correction for those of three seeds or more."""
+    raw = [p_above(one, bound) for one in differences]
     corrected = iter(holm([p for p in raw if p is not None]))
     adjusted = [None if p is None else next(corrected) for p in raw]
-    return [Verdict(len(one), p, _text(p, len(one), "better")) for one, p in zip(differences, adjusted, strict=True)]
+    return [Verdict(len(one), p, _text(p, len(one), shown)) for one, p in zip(differences, adjusted, strict=True)]
 
 
 def p_above(differences: Sequence[float], bound: float) -> float | None:

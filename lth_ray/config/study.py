@@ -63,6 +63,8 @@ class Study(Config):
     smoke: {dotted_field: value}: what --smoke shortens.
     smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no accuracy.
     may_fail: arms that need not learn for --smoke to succeed.
+    margin: a ticket matches its dense network where its test accuracy is shown to be less than this share worse; where
+        that is less than one image of the test set, one image is taken, and reports say so.
     against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
     """
 
@@ -86,6 +88,7 @@ class Study(Config):
     smoke: Mapping[str, Any] = option({}, check=mapping())
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(a(str, "give arm names")))
+    margin: float = option(0.002, check=number(0, 1, open_low=True, open_high=True), means=False)
     against: str = option("", check=a(str, "give the name of a group of targets"), means=False)
 
     def __post_init__(self) -> None:

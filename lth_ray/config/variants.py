@@ -13,7 +13,16 @@ from lth_ray.config.recipe import Rewind
 from lth_ray.config.study import Study
 from lth_ray.config.units import Length, epochs, steps
 
-FIXED = ("name", "arms", "sweep", "smoke", "smoke_shows", "may_fail", "against")  # what no arm and no sweep may vary
+FIXED = (
+    "name",
+    "arms",
+    "sweep",
+    "smoke",
+    "smoke_shows",
+    "may_fail",
+    "margin",
+    "against",
+)  # what no arm and no sweep may vary
 
 
 @dataclass(frozen=True)

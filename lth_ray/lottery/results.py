@@ -80,6 +80,7 @@ def measurements(record: Record) -> dict[str, Any]:
         "test_loss": last["test_loss"],
         "validation_accuracy": last["validation_accuracy"],
         "early_stop_step": None if early is None else journal["step"][early],
+        "early_stop_at_end": None if early is None else early == len(journal["step"]) - 1,
         "test_accuracy_at_early_stop": None if early is None else journal["test_accuracy"][early],
         "train_steps": record.get("train_steps", 0),
         "diverged_at": record["diverged_at"],

@@ -1,12 +1,22 @@
 """Tickets compared over seeds: with the dense network they were found in, and with random subnetworks as sparse.
 
-Made when a report is; nothing of it is stored with a ticket. What is compared is test accuracy at the last step.
+Made when a report is; nothing of it is stored with a ticket. What is compared is test accuracy at the last step,
+and the early-stop step, that of the least validation loss.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.analysis.statistics import MARGIN, differences, interval, non_inferiority, superiority, within_seeds
+from lth_ray.analysis.statistics import (
+    MARGIN,
+    Verdict,
+    differences,
+    interval,
+    non_inferiority,
+    resolvable,
+    superiority,
+    within_seeds,
+)
 from lth_ray.record.summary import COMMON, SERIES, described_by, grouped, has_trained, is_there, series_of
 from lth_ray.record.tables import REAL, TEXT, TICKET_COLUMNS, WHOLE, encode_table
 from lth_ray.record.wording import kind
@@ -18,24 +28,30 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 CONTROLS = ("random_mask", "random_reinit", "shuffled_mask")
 DENSE = "dense"
+OPEN = Verdict(0, None, "no verdict (still learning)")
 COMPARED = {
     "round": WHOLE, "remaining_weights": REAL, "against": TEXT, "n": WHOLE, "difference": REAL, "difference_min": REAL,
-    "difference_max": REAL, "difference_half_width": REAL, "margin": REAL, "matching_p": REAL, "matching": TEXT,
-    "superiority_p": REAL, "superiority": TEXT,
+    "difference_max": REAL, "difference_half_width": REAL, "margin": REAL, "margin_asked": REAL, "matching_p": REAL,
+    "matching": TEXT, "superiority_p": REAL, "superiority": TEXT, "steps_earlier": REAL,
+    "steps_earlier_half_width": REAL, "faster_p": REAL, "faster": TEXT,
 }  # fmt: skip
 
 
 def comparisons(
-    tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, margin: float = MARGIN
-) -> "pandas.DataFrame":
+    tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, margin: float = MARGIN,
+    n_test: int = 0,
+) -> "pandas.DataFrame":  # fmt: skip
     """A row for each (series, round from 1 on) and what its tickets are compared `against`.
 
     against: "dense", round 0 of the same series, or a control at the same round: a branch of CONTROLS with its
-    parameters. fields: as in `summary`.
+    parameters. fields: as in `summary`. n_test: images of the test set; margin: that asked for, see `resolvable`.
     n: seeds that have both; several copies of a seed are averaged first. difference: the tickets' accuracy minus the
     other's, paired by seed: mean, with _min, _max and _half_width, that of the 95 % t-interval.
-    matching, matching_p: against dense, non-inferiority by `margin`. superiority, superiority_p: against controls,
-    by Holm's correction over all of the study. Both say "no verdict" under three seeds, and are None elsewhere.
+    matching, matching_p: against dense, non-inferiority by the column `margin`. superiority, superiority_p: against
+    controls. steps_earlier: by how much the tickets' early-stop step is earlier, paired likewise; faster, faster_p:
+    whether it is. Each of the three is a family by itself, with Holm's correction over all of the study, says
+    "no verdict" under three seeds, and is None elsewhere. A ticket whose early-stop step is its last might have come
+    later still: then there is no verdict of `faster` either.
     """
     import pandas
 
@@ -47,12 +63,15 @@ def comparisons(
         {**_described(rows[0], swept), "against": against, **_spread(values)}
         for (rows, against, _), values in zip(pairs, found, strict=True)
     ]
+    dense = [i for i, line in enumerate(lines) if line["against"] == DENSE]
     controls = [i for i, line in enumerate(lines) if line["against"] != DENSE]
+    used = resolvable(margin, n_test)
+    for i, verdict in zip(dense, non_inferiority([found[i] for i in dense], used), strict=True):
+        lines[i] |= {"margin": used, "margin_asked": margin, "matching_p": verdict.p, "matching": verdict.text}
     for i, verdict in zip(controls, superiority([found[i] for i in controls]), strict=True):
         lines[i] |= {"superiority_p": verdict.p, "superiority": verdict.text}
-    for i in sorted(set(range(len(lines))) - set(controls)):
-        verdict = non_inferiority(found[i], margin)
-        lines[i] |= {"margin": margin, "matching_p": verdict.p, "matching": verdict.text}
+    for line, speed in zip(lines, _speeds(pairs), strict=True):
+        line |= speed
     return pandas.DataFrame(lines, columns=[SERIES, *COMMON, *swept, *COMPARED])
 
 
@@ -85,8 +104,30 @@ def _pairs(
     return found
 
 
+def _speeds(pairs: Sequence[tuple[Sequence[Row], str, Sequence[Row]]]) -> list[dict[str, Any]]:
+    """Of each pair, whether its tickets' early-stop step is shown to be the earlier one; {} where none was measured."""
+    earlier = [differences(_early_stops(others), _early_stops(rows)) for rows, _, others in pairs]
+    is_open = [any(row.get("early_stop_at_end") is True for row in rows) for rows, _, _ in pairs]
+    tested = [i for i, values in enumerate(earlier) if values and not is_open[i]]
+    verdicts = dict(zip(tested, superiority([earlier[i] for i in tested], "faster"), strict=True))
+    return [_speed(values, verdicts.get(i, OPEN)) if values else {} for i, values in enumerate(earlier)]
+
+
+def _speed(values: Sequence[float], verdict: Verdict) -> dict[str, Any]:
+    found = interval(values)
+    return {
+        "steps_earlier": found.mean, "steps_earlier_half_width": found.half_width, "faster_p": verdict.p,
+        "faster": verdict.text,
+    }  # fmt: skip
+
+
 def _accuracies(rows: Sequence[Row]) -> dict[int, float]:
     return within_seeds((row["seed"], row["test_accuracy"]) for row in rows if is_there(row["test_accuracy"]))
+
+
+def _early_stops(rows: Sequence[Row]) -> dict[int, float]:
+    trained = [row for row in rows if row.get("train_steps") != 0 and is_there(row.get("early_stop_step"))]
+    return within_seeds((row["seed"], row["early_stop_step"]) for row in trained)
 
 
 def _name(row: Row, own: Sequence[str]) -> str:

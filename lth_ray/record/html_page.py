@@ -25,13 +25,14 @@ ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 
 @dataclass(frozen=True)
 class Content:
-    """What a report says. printed: the tables ready for a paper; listings: the others. pictures: with their SVG.
-    configuration: of the study. cost: {what: number}. files: beside the page. commits: of the
+    """What a report says. found: in plain sentences. printed: the tables ready for a paper; listings: the others.
+    pictures: with their SVG. configuration: of the study. cost: {what: number}. files: beside the page. commits: of the
     scripts that declared it."""
 
     name: str
     question: str
     progress: str
+    found: Sequence[str]
     printed: Sequence[Listing]
     pictures: Sequence[tuple[Picture, str]]
     listings: Sequence[Listing]

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.analysis.statistics import CONFIDENCE
 from lth_ray.record.listing import Listing
 from lth_ray.record.summary import is_there
-from lth_ray.record.wording import labels, runs_and_seeds
+from lth_ray.record.wording import AT_END, SPREAD, counted, early_stop, labels
 
 if TYPE_CHECKING:
     import pandas
@@ -17,17 +16,14 @@ FIRST, LAST = "weights remaining", "n"
 
 
 def paper_listings(summary: "pandas.DataFrame") -> list[Listing]:
-    """Test accuracy, and the early-stop step where validation was measured: mean ± half the t-interval, and n."""
+    """Test accuracy, and the early-stop step where validation was measured: mean ± half the t-interval, n in seeds."""
     if summary.empty:
         return []
-    interval = f"half the {100 * CONFIDENCE:g} % t-interval"
-    accuracy = (
-        f"Mean test accuracy at the last step, ± {interval} over runs; n counts runs, and seeds where they are fewer."
-    )
+    accuracy = f"Test accuracy at the last step, {SPREAD}; runs of one seed are averaged first, and n counts seeds."
     found = [_pivot(summary, "Test accuracy (%)", accuracy, _accuracy)]
     if summary["early_stop_step"].notna().any():
-        step = "Mean step of the least validation loss, and its minimum to maximum over runs."
-        found.append(_pivot(summary, "Early-stop step", step, _early_stop))
+        step = f"Step of the least validation loss, {SPREAD}{AT_END}; n counts seeds."
+        found.append(_pivot(summary, "Early-stop step", step, early_stop))
     return found
 
 
@@ -69,8 +65,9 @@ def _pivot(summary: "pandas.DataFrame", title: str, note: str, cell: Callable[[M
 
 
 def _n(rows: list[dict[str, Any]]) -> str:
-    told = list(dict.fromkeys(runs_and_seeds(row["runs"], row["seeds"]) for row in rows))
-    return told[0] if len(told) == 1 else f"{min(row['runs'] for row in rows)}-{max(row['runs'] for row in rows)}"
+    told = list(dict.fromkeys(counted(row["seeds"], row["runs"]) for row in rows))
+    seeds = [row["seeds"] for row in rows]
+    return told[0] if len(told) == 1 else "-".join(dict.fromkeys((str(min(seeds)), str(max(seeds)))))
 
 
 def _accuracy(line: Mapping[str, Any]) -> str:
@@ -79,10 +76,3 @@ def _accuracy(line: Mapping[str, Any]) -> str:
     half_width = line["test_accuracy_half_width"]
     spread = f" ± {100 * half_width:.2f}" if is_there(half_width) else ""
     return f"{100 * line['test_accuracy']:.2f}{spread}"
-
-
-def _early_stop(line: Mapping[str, Any]) -> str:
-    if not is_there(line["early_stop_step"]):
-        return ""
-    low, high = line["early_stop_step_min"], line["early_stop_step_max"]
-    return f"{line['early_stop_step']:,.0f}" + (f" ({low:,.0f}-{high:,.0f})" if low < high else "")

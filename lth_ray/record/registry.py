@@ -1,15 +1,16 @@
 """Tickets of a matching verdict in MLflow's Model Registry.
 
-A verdict is made over seeds, when a report is: then its tickets, one of each seed, become versions of a model that is
-named like the study, under aliases such as `matching-k500-r7`. A verdict that no longer holds takes its alias back.
+A verdict is made over seeds, when a report is: once every lineage of the study is finished, its tickets, one of each
+seed, become versions of a model that is named like the study, under aliases such as `matching-k500-r7`. A verdict that
+no longer holds takes its alias back.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth_ray.lottery import Plan
+from lth_ray.lottery import Lineage, Plan
 from lth_ray.record.comparisons import DENSE
 from lth_ray.record.models import ABOUT, Models, ticket_files
 from lth_ray.record.runs import CONTENT, DIGEST, STORAGE
@@ -32,6 +33,25 @@ class Matching:
     aliases: tuple[str, ...]
     description: str
     tags: Mapping[str, str]
+
+
+def is_finished(plan: Plan, tickets: Iterable[Row]) -> bool:
+    """Whether every lineage has its last round, or one that ends it. Verdicts are corrected for their number in the
+    study, so that those of a study at work are not its last word."""
+    rows: dict[str, list[Row]] = {}
+    for row in tickets:
+        rows.setdefault(row["lineage"], []).append(row)
+    return all(_is_whole(lineage, rows.get(lineage.id, ())) for lineage in plan.lineages)
+
+
+def _is_whole(lineage: Lineage, rows: Sequence[Row]) -> bool:
+    if not rows:
+        return False
+    last, below = max(rows, key=lambda row: row["round"]), lineage.variant.study.stop_below
+    if last["round"] == lineage.prune.rounds or last["diverged_at"] is not None:
+        return True
+    accuracy = last["test_accuracy"] if last["validation_accuracy"] is None else last["validation_accuracy"]
+    return below is not None and last["round"] > 0 and accuracy is not None and accuracy < below
 
 
 def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[Row]) -> list[Matching]:
@@ -122,5 +142,6 @@ def _words(row: Row, verdict: Row) -> str:
         f"Round {row['round']} of {row['lineage']}: {percent(row['remaining_weights'])} of the weights, "
         f"{percent(row['test_accuracy'])} test accuracy. Over n = {verdict['n']} seeds less than "
         f"{points(verdict['margin'])} worse than the dense network (difference "
-        f"{points(verdict['difference'], sign=True)}, one-sided paired t test, p = {verdict['matching_p']:.2g})."
+        f"{points(verdict['difference'], sign=True)}, one-sided paired t test, p = {verdict['matching_p']:.2g} by "
+        "Holm's correction over the study)."
     )

@@ -9,6 +9,7 @@ from lth_ray.lottery.stock import whole_records
 from lth_ray.record.comparisons import comparisons, write_comparisons
 from lth_ray.record.configuration import configured
 from lth_ray.record.environments import Environment, environments, versions
+from lth_ray.record.findings import findings
 from lth_ray.record.gallery import Found, write_gallery
 from lth_ray.record.html_page import Content, html_page
 from lth_ray.record.listing import Listing, in_latex, in_markdown
@@ -22,7 +23,7 @@ from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
 from lth_ray.record.targets import group_of, targets_of
 from lth_ray.record.transfers import transfers, transfers_listing
 from lth_ray.record.verdicts import comparisons_listing, verdicts_listing
-from lth_ray.record.wording import summary_listing
+from lth_ray.record.wording import SPREAD, summary_listing
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ LEDGER = {
 
 @dataclass(frozen=True)
 class Report:
-    """summary, comparisons, against: see the functions of these names (`against_paper`). group: of the papers' targets,
-    "" for a study that none is known of. Paths in the store: figures; tables, Parquet; page, HTML; texts, the tables in
-    Markdown and LaTeX. markdown: the text of the former."""
+    """summary, comparisons, against: see the functions of these names (`against_paper`). found: `findings`. group: of
+    the papers' targets, "" for a study that none is known of. Paths in the store: figures; tables, Parquet; page, HTML;
+    texts, the tables in Markdown and LaTeX. markdown: the text of the former."""
 
     summary: "pandas.DataFrame"
     comparisons: "pandas.DataFrame"
+    found: Sequence[str]
     against: "pandas.DataFrame"
     group: str
     figures: tuple[str, ...]
@@ -68,7 +70,8 @@ def report(
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
     fields = fields_of(plan)
     frame = summary(tickets, branches, fields)
-    compared = comparisons(tickets, branches, fields)
+    compared = comparisons(tickets, branches, fields, plan.study.margin, smallest_test_set(plan))
+    found = findings(compared)
     group = group_of(plan.study.name, plan.study.against)
     targets = targets_of(group)
     against = against_paper(tickets, branches, targets)
@@ -82,7 +85,7 @@ def report(
         comparisons_listing(compared), summary_listing(frame) if len(frame) else None,
     ]  # fmt: skip
     content = Content(
-        name=name, question=question.strip(), progress=progress(plan, tickets, branches), printed=printed,
+        name=name, question=question.strip(), progress=progress(plan, tickets, branches), found=found, printed=printed,
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures],
         listings=[listing for listing in listings if listing is not None],
         configuration=configured(plan.study), cost=cost(plan, ledger) | spent(records), environments=places,
@@ -94,7 +97,7 @@ def report(
         store.put(study_path(name, file), text.encode())
     page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
-    return Report(frame, compared, against, group, figures, tables, page, tuple(others), markdown)
+    return Report(frame, compared, found, against, group, figures, tables, page, tuple(others), markdown)
 
 
 def fields_of(plan: Plan) -> list[str]:
@@ -102,6 +105,11 @@ def fields_of(plan: Plan) -> list[str]:
     swept = (name for lineage in plan.lineages for name in lineage.variant.varied)
     found = dict.fromkeys([*swept, *(name for result in plan.branches for name in result.parameters)])
     return [name for name in found if name not in BRANCH_COLUMNS]
+
+
+def smallest_test_set(plan: Plan) -> int:
+    """Images of the smallest test set that any lineage is measured on."""
+    return min((lineage.recipe.identity.n_test for lineage in plan.lineages), default=0)
 
 
 def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:
@@ -128,7 +136,8 @@ def in_words(content: Content, about: str) -> str:
     shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
     asked = f"{content.question}\n\n" if content.question else ""
     described_ = f"\n{about.replace(chr(10), ' ')}\n" if about else ""
-    return f"# {content.name}\n\n{asked}{content.progress}\n{described_}{shown}"
+    found = f"\n{' '.join(content.found)}\n" if content.found else ""
+    return f"# {content.name}\n\n{asked}{content.progress}\n{found}{described_}{shown}"
 
 
 def caption(plan: Plan, places: Sequence[Environment]) -> str:
@@ -136,7 +145,7 @@ def caption(plan: Plan, places: Sequence[Environment]) -> str:
     if not places:
         return ""
     devices = ", ".join(sorted({place.device for place in places}))
-    drawn = f"Mean of n runs, bars and bands from minimum to maximum. {described(plan.lineages)}."
+    drawn = f"{SPREAD[0].upper()}{SPREAD[1:]}; bars and bands show it. {described(plan.lineages)}."
     return f"{drawn}\n{versions(places)}; {devices}"
 
 

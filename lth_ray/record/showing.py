@@ -8,7 +8,7 @@ from typing import Any
 from lth_ray.lottery import Plan, ticket_rows
 from lth_ray.record.cards import decode, fragment
 from lth_ray.record.destination import Destination, destination, prepare_environment
-from lth_ray.record.registry import matching_tickets, register
+from lth_ray.record.registry import is_finished, matching_tickets, register
 from lth_ray.record.saved_views import first_line, our_tags
 from lth_ray.record.views import PREFIX, TITLES
 from lth_ray.store import Store
@@ -32,7 +32,8 @@ class Shown:
 
 
 def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons: Iterable[Row] | None = None) -> Shown:
-    """Where the record of a study is to be seen. With comparisons (rows of `comparisons`), registers the matching.
+    """Where the record of a study is to be seen. With comparisons (rows of `comparisons`), registers the
+    matching once every lineage is finished.
 
     Raises nothing: a server that is down is a warning.
     """
@@ -44,8 +45,9 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
             return Shown(where.uri, command, {})
         links = links_of(experiment.tags, experiment.experiment_id, address)
         count = 0
-        if comparisons is not None:
-            matching = matching_tickets(plan, ticket_rows(plan, store), comparisons)
+        tickets = [] if comparisons is None else ticket_rows(plan, store)
+        if comparisons is not None and is_finished(plan, tickets):
+            matching = matching_tickets(plan, tickets, comparisons)
             count = register(client, experiment.experiment_id, plan, store, matching)
     except Exception as error:  # nothing that was trained or reported may hang on it
         said = f"MLflow at {where.uri} was not asked ({type(error).__name__}: {first_line(error)})"

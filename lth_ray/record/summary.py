@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.analysis.statistics import interval
+from lth_ray.analysis.statistics import Interval, interval, within_seeds
 from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS, plain
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ def summary(tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[st
     fields: swept fields and branches' parameters; None: every column beyond the fixed ones.
     series: a lineage without its seed: arm, swept values, method and rewind point; the columns after it say the same
     one by one. branch: "" for tickets.
-    runs: results behind the line; seeds: how many different seeds they come from (a branch with `copies` has more runs
-    than seeds, and its runs are not averaged within a seed). diverged: those of them without an accuracy, which enter
-    no mean.
-    test_accuracy: mean, with _min, _max and _half_width, that of the 95 % t-interval over runs (None under 2).
-    early_stop_step: mean with _min and _max. test_accuracy_at_early_stop, remaining_weights: means.
+    seeds: n, the different seeds behind the line. runs: its results, more than seeds where a branch has `copies`; they
+    are averaged within a seed first. diverged: runs without an accuracy, which enter no mean.
+    test_accuracy, early_stop_step: mean over seeds, with _min, _max and _half_width, that of the 95 % t-interval over
+    seeds (None under 2). at_end: runs whose early-stop step is their last, where it might have come later.
+    test_accuracy_at_early_stop, remaining_weights: means over seeds.
     """
     import pandas
 
@@ -55,9 +55,9 @@ def is_there(value: Any) -> bool:
 
 COMMON = ("arm", "method", "rewind_step")
 MEASURED = (
-    "remaining_weights", "runs", "seeds", "diverged", "test_accuracy", "test_accuracy_min", "test_accuracy_max",
+    "remaining_weights", "seeds", "runs", "diverged", "test_accuracy", "test_accuracy_min", "test_accuracy_max",
     "test_accuracy_half_width", "early_stop_step", "early_stop_step_min", "early_stop_step_max",
-    "test_accuracy_at_early_stop",
+    "early_stop_step_half_width", "at_end", "test_accuracy_at_early_stop",
 )  # fmt: skip
 
 
@@ -73,28 +73,33 @@ def series_of(row: Row) -> str:
 
 
 def _line(rows: list[Row], fields: list[str]) -> dict[str, Any]:
-    first = rows[0]
-    accuracy = interval(present(rows, "test_accuracy"))
-    step = interval(present([row for row in rows if row.get("train_steps") != 0], "early_stop_step"))
+    first, trained = rows[0], [row for row in rows if row.get("train_steps") != 0]
     return {
         SERIES: series_of(first),
         **{name: first[name] for name in COMMON},
         **{name: first.get(name) for name in fields},
         "branch": first.get("branch", ""),
         "round": first["round"],
-        "remaining_weights": interval(present(rows, "remaining_weights")).mean,
-        "runs": len(rows),
+        "remaining_weights": over_seeds(rows, "remaining_weights").mean,
         "seeds": len({row["seed"] for row in rows}),
-        "diverged": len(rows) - accuracy.n,
-        "test_accuracy": accuracy.mean,
-        "test_accuracy_min": accuracy.min,
-        "test_accuracy_max": accuracy.max,
-        "test_accuracy_half_width": accuracy.half_width,
-        "early_stop_step": step.mean,
-        "early_stop_step_min": step.min,
-        "early_stop_step_max": step.max,
-        "test_accuracy_at_early_stop": interval(present(rows, "test_accuracy_at_early_stop")).mean,
+        "runs": len(rows),
+        "diverged": len(rows) - len(present(rows, "test_accuracy")),
+        **_spread("test_accuracy", rows),
+        **_spread("early_stop_step", trained),
+        "at_end": sum(row.get("early_stop_at_end") is True for row in trained),
+        "test_accuracy_at_early_stop": over_seeds(rows, "test_accuracy_at_early_stop").mean,
     }
+
+
+def _spread(name: str, rows: Sequence[Row]) -> dict[str, Any]:
+    found = over_seeds(rows, name)
+    ends = {f"{name}_min": found.min, f"{name}_max": found.max, f"{name}_half_width": found.half_width}
+    return {name: found.mean, **ends}
+
+
+def over_seeds(rows: Sequence[Row], name: str) -> Interval:
+    """A column's mean and spread over seeds, several results of one seed averaged first."""
+    return interval(within_seeds((row["seed"], row[name]) for row in rows if is_there(row.get(name))).values())
 
 
 def present(rows: Sequence[Row], name: str) -> list[float]:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-TEXT, WHOLE, REAL = "string", "int64", "double"
+TEXT, WHOLE, REAL, FLAG = "string", "int64", "double", "bool"
 IDENTITY = {"lineage": TEXT, "arm": TEXT}
 MEASUREMENTS = {
     "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "round": WHOLE, "remaining_weights": REAL, "sparsity": REAL,
     "test_accuracy": REAL, "test_error": REAL, "test_loss": REAL, "validation_accuracy": REAL,
-    "early_stop_step": WHOLE, "test_accuracy_at_early_stop": REAL, "train_steps": WHOLE, "diverged_at": WHOLE,
-    "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT, "retrain_epochs": REAL,
-    "search_epochs": REAL, "search_flops": REAL, "inference_flops": REAL,
+    "early_stop_step": WHOLE, "early_stop_at_end": FLAG, "test_accuracy_at_early_stop": REAL, "train_steps": WHOLE,
+    "diverged_at": WHOLE, "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,
+    "retrain_epochs": REAL, "search_epochs": REAL, "search_flops": REAL, "inference_flops": REAL,
 }  # fmt: skip
 OF_BRANCHES = {"branch": TEXT, "index": WHOLE}
 TICKET_COLUMNS = {**IDENTITY, **MEASUREMENTS}

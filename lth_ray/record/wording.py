@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LENGTH = re.compile(r"^(steps|epochs)\(([\d.]+)\)$")  # a swept length, as tickets() has it
+SPREAD = f"mean ± half the {100 * CONFIDENCE:g} % t-interval over seeds"
+AT_END = "; ≥ where it is the last step of some runs, and might have come later"
 HEADINGS = ("subnetwork", "round", "remaining", "test accuracy", "min", "max", "early stop", "at early stop", "n")
 
 
 def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
-    """The summary's lines under HEADINGS: shares in per cent, an interval as +-, n as runs (seeds)."""
+    """The summary's lines under HEADINGS: shares in per cent, an interval as +-, n as seeds (runs)."""
     return [_text(line, label) for line, label in zip(frame.to_dict("records"), labels(frame), strict=True)]
 
 
 def summary_listing(frame: "pandas.DataFrame") -> Listing:
     """Every line of the summary."""
     note = (
-        f"Test accuracy is that of the last step: mean ± half the {100 * CONFIDENCE:g} % t-interval over runs, minimum "
-        "and maximum. The early-stop step is that of the least validation loss. n counts runs, and seeds where they "
-        "are fewer."
+        f"Test accuracy is that of the last step: {SPREAD}, and the least and greatest seed. The early-stop step is "
+        f"that of the least validation loss{AT_END}. n counts seeds; where a seed has several runs, they are averaged "
+        "first."
     )
     return Listing("Every round", HEADINGS, text_lines(frame), HEADINGS[:1], note)
 
@@ -50,11 +52,10 @@ def _text(line: Mapping[str, Any], label: str) -> tuple[str, ...]:
         accuracy += f" ± {100 * line['test_accuracy_half_width']:.2f}"
     if line["diverged"]:
         accuracy += f" ({line['diverged']} diverged)"
-    step = line["early_stop_step"]
     return (
         label, str(line["round"]), percent(line["remaining_weights"]), accuracy, percent(line["test_accuracy_min"]),
-        percent(line["test_accuracy_max"]), "" if _missing(step) else f"{step:,.0f}",
-        percent(line["test_accuracy_at_early_stop"]), runs_and_seeds(line["runs"], line["seeds"]),
+        percent(line["test_accuracy_max"]), early_stop(line), percent(line["test_accuracy_at_early_stop"]),
+        counted(line["seeds"], line["runs"]),
     )  # fmt: skip
 
 
@@ -75,8 +76,18 @@ def _missing(value: Any) -> bool:
     return value is None or value != value
 
 
-def runs_and_seeds(runs: int, seeds: int) -> str:
-    return str(runs) if runs == seeds else f"{runs} ({seeds} seed{'s' if seeds != 1 else ''})"
+def counted(seeds: int, runs: int) -> str:
+    """n, with the runs where a seed has several: "5", "5 (15 runs)"."""
+    return str(seeds) if runs == seeds else f"{seeds} ({runs} runs)"
+
+
+def early_stop(line: Mapping[str, Any], has_spread: bool = True) -> str:
+    """A summary line's early-stop step, "≥ 1,490 ± 20" where it is the last step of some of its runs."""
+    if _missing(line["early_stop_step"]):
+        return ""
+    half_width = line["early_stop_step_half_width"]
+    spread = "" if _missing(half_width) or not has_spread else f" ± {half_width:,.0f}"
+    return f"{'≥ ' if line['at_end'] else ''}{line['early_stop_step']:,.0f}{spread}"
 
 
 def labels(frame: "pandas.DataFrame") -> list[str]:

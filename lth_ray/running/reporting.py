@@ -32,10 +32,11 @@ def compared(summary: "pandas.DataFrame") -> Table:
     """
     frame = summary.assign(label=record.labels(summary))
     picked = record.rounds_shown(frame, SHOWN_ROUNDS)
-    n = sorted(set(frame["runs"]))
+    n = sorted(set(frame["seeds"]))
     table = Table(
         "weights remaining", title="test accuracy, %, and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
-        caption=f"mean, ± half its 95 % t-interval; n = {' or '.join(map(str, n))} runs", caption_justify="left",
+        caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
+        caption_justify="left",
         padding=(0, 1, 0, 0),
     )  # fmt: skip
     for number in picked:
@@ -52,9 +53,9 @@ def _cell(line: Any) -> str:
 
     if pandas.isna(line["test_accuracy"]):
         return "diverged"
-    half_width, step = line["test_accuracy_half_width"], line["early_stop_step"]
+    half_width, step = line["test_accuracy_half_width"], record.early_stop(line, has_spread=False)
     below = [] if pandas.isna(half_width) else [f"± {100 * half_width:.2f}"]
-    below += [] if pandas.isna(step) else [f"[dim]{step:,.0f}[/]"]
+    below += [f"[dim]{step}[/]"] if step else []
     return "\n".join([f"{100 * line['test_accuracy']:.2f}", *below])
 
 
@@ -84,6 +85,8 @@ def print_results(
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     print_mlflow(plan, store, launch.tracking_uri, report, console)
+    for sentence in report.found if report else ():
+        console.print(sentence, style="bold", highlight=False, markup=False)
 
 
 def print_mlflow(

@@ -15,6 +15,7 @@ from lth_ray.analysis.statistics import (
     non_inferiority,
     p_above,
     paired,
+    resolvable,
     superiority,
     within_seeds,
 )
@@ -72,7 +73,7 @@ def test_pairs_are_of_shared_seeds_and_copies_are_averaged_first() -> None:
     ],
 )
 def test_matching_is_non_inferiority(values: list[float], margin: float, p: float | None, text: str) -> None:
-    verdict = non_inferiority(values, margin)
+    (verdict,) = non_inferiority([values], margin)
     assert verdict.text == text
     assert verdict.p == (None if p is None else pytest.approx(p))
 
@@ -80,7 +81,7 @@ def test_matching_is_non_inferiority(values: list[float], margin: float, p: floa
 @pytest.mark.parametrize("margin", [0.0, -0.002])
 def test_a_margin_is_positive(margin: float) -> None:
     with pytest.raises(ValueError, match=r"such as \.002"):
-        non_inferiority([0.0, 0.1, 0.2], margin)
+        non_inferiority([[0.0, 0.1, 0.2]], margin)
 
 
 @given(st.lists(shares, min_size=3, max_size=12), shares)
@@ -114,6 +115,24 @@ def test_holm_lies_between_nothing_and_bonferroni_and_keeps_the_order(raw: list[
     adjusted = holm(raw)
     assert all(p <= a <= min(1, len(raw) * p) + 1e-15 for p, a in zip(raw, adjusted, strict=True))
     assert [a for _, a in sorted(zip(raw, adjusted, strict=True))] == sorted(adjusted)
+
+
+def test_matching_is_corrected_for_the_number_of_claims() -> None:
+    """One comparison of p = .0279 is a claim; among 18 of its kind it is none."""
+    one = [0.0014, -0.0012, 0.0009, 0.0024, -0.0018]
+    (alone,) = non_inferiority([one], 0.002)
+    assert alone.p is not None
+    assert (alone.p < 0.05, alone.text) == (True, "matching")
+    family = non_inferiority([one, *([[-0.01, 0.01, 0.0, 0.02, -0.02]] * 17)], 0.002)
+    assert (family[0].p, family[0].text) == (pytest.approx(18 * alone.p), "not shown")
+
+
+@pytest.mark.parametrize(
+    ("margin", "n_test", "used"),
+    [(0.002, 10_000, 0.002), (0.002, 500, 0.002), (0.002, 400, 1 / 400), (0.005, 400, 0.005), (0.002, 0, 0.002)],
+)
+def test_a_margin_is_an_image_at_least(margin: float, n_test: int, used: float) -> None:
+    assert resolvable(margin, n_test) == used
 
 
 def test_superiority_is_corrected_for_the_comparisons_that_have_a_verdict() -> None:

@@ -44,7 +44,7 @@ def test_the_papers_table_has_a_column_for_each_density() -> None:
 def test_early_stop_steps_have_a_table_where_they_were_measured() -> None:
     rows = [one | {"early_stop_step": 100 * (one["seed"] + 1)} for one in accuracies(2)]
     listing = paper_listings(summary(rows, []))[1]
-    assert listing.lines == [("ticket", "200 (100-300)", "200 (100-300)", "3")]
+    assert listing.lines == [("ticket", "200 ± 248", "200 ± 248", "3")]  # t = 4.303, standard error 100 / sqrt(3)
 
 
 def test_a_wide_table_is_cut_to_what_a_page_holds() -> None:

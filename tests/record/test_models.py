@@ -15,7 +15,7 @@ from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
 from lth_ray.record import comparisons, replay, shown
 from lth_ray.record.models import Models, model_name, ticket_files
-from lth_ray.record.registry import alias_of
+from lth_ray.record.registry import alias_of, is_finished
 from lth_ray.store import Store
 from tests.running.conftest import train_here
 
@@ -155,6 +155,40 @@ def test_matching_tickets_are_in_the_registry_by_their_aliases(verdicts: tuple[P
     assert "n = 3 seeds less than 0.20 pp worse" in version.description
     shown(plan, store, None, compared(plan, store))
     assert len(database.client.search_model_versions("name = 'tickets'")) == 6
+
+
+def test_nothing_is_registered_before_every_lineage_is_finished(
+    make_study: Callable[..., Study], verdicts: tuple[Plan, Store], database: Any
+) -> None:
+    from lth_ray.lottery import make_plan
+
+    _, store = verdicts
+    grown = make_plan(make_study(seeds=[0, 1, 2, 3], branches=[]))  # a seed is still to come
+    replay(grown, store)
+    rows = compared(grown, store)
+    assert [row["matching"] for row in rows][:2] == ["matching", "matching"]
+    assert shown(grown, store, None, rows).registered == 0
+    assert not database.client.search_model_versions("name = 'tickets'")
+
+
+@pytest.mark.parametrize(
+    ("last", "finished"),
+    [
+        ({"round": 3}, True), ({"round": 2}, False), ({"round": 2, "diverged_at": 7}, True),
+        ({"round": 2, "validation_accuracy": 0.29}, True), ({"round": 2, "validation_accuracy": 0.31}, False),
+        ({"round": 1, "validation_accuracy": None, "test_accuracy": 0.29}, True),
+        ({"round": 0, "validation_accuracy": 0.29}, False),
+    ],
+)  # fmt: skip
+def test_a_lineage_ends_at_its_last_round_or_at_one_that_ends_it(
+    make_study: Callable[..., Study], last: dict[str, Any], finished: bool
+) -> None:
+    from lth_ray.lottery import make_plan
+
+    plan = make_plan(make_study(seeds=[0], branches=[], stop_below=0.3))
+    row = {"lineage": "k0/seed0", "diverged_at": None, "validation_accuracy": 0.9, "test_accuracy": 0.9, **last}
+    assert is_finished(plan, [row]) is finished
+    assert not is_finished(plan, [])
 
 
 def test_a_verdict_that_no_longer_holds_takes_its_alias_back(verdicts: tuple[Plan, Store], database: Any) -> None:

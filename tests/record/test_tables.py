@@ -90,6 +90,24 @@ def test_results_without_an_accuracy_are_left_to_their_own_figures() -> None:
     assert (frame.iloc[1].diverged, frame.iloc[1].runs) == (1, 1)
 
 
+def test_copies_of_a_seed_are_averaged_before_seeds_are() -> None:
+    """Of all four runs the mean would be .65."""
+    values = [(0, 0.5), (0, 0.6), (0, 0.7), (1, 0.8)]
+    line = summary([], [row(seed, 1, y, "random_reinit", index=i) for i, (seed, y) in enumerate(values)]).iloc[0]
+    assert (line.runs, line.seeds) == (4, 2)
+    assert (line.test_accuracy, line.test_accuracy_min, line.test_accuracy_max) == pytest.approx((0.7, 0.6, 0.8))
+    low, high = stats.t.interval(0.95, 1, loc=0.7, scale=0.1)
+    assert line.test_accuracy_half_width == pytest.approx((high - low) / 2)
+
+
+def test_early_stop_steps_at_the_end_of_training_are_told() -> None:
+    steps_ = [(0, 300, False), (1, 600, True)]
+    rows = [row(s, 0, 0.9, early_stop_step=step, early_stop_at_end=end, train_steps=600) for s, step, end in steps_]
+    frame = summary(rows, [])
+    assert (frame.iloc[0].at_end, frame.iloc[0].early_stop_step) == (1, 450)
+    assert "| ≥ 450 ± 1,906 |" in in_markdown(summary_listing(frame))
+
+
 def test_copies_count_as_runs_of_fewer_seeds() -> None:
     branches = [row(seed, 1, 0.9, "random_reinit", index=index) for seed in (0, 1) for index in range(3)]
     line = summary([], branches).iloc[0]
@@ -159,6 +177,7 @@ def test_the_summary_as_text() -> None:
     frame = summary([row(0, 0, 0.97), row(1, 0, 0.98)], [row(0, 1, 0.9, "random_mask", index=i) for i in range(2)])
     lines = in_markdown(summary_listing(frame)).splitlines()
     assert lines[0] == f"| {' | '.join(HEADINGS)} |"
-    assert lines[2].startswith("| ticket | 0 | 100.00 % | 97.50 % ± 6.35 | 97.00 % | 98.00 % | 100 |")
-    assert lines[3].endswith("| 2 (1 seed) |")
+    assert lines[2].startswith("| ticket | 0 | 100.00 % | 97.50 % ± 6.35 | 97.00 % | 98.00 % | 100 ± 0 |")
+    assert lines[3].endswith("| 1 (2 runs) |")
+    assert "±" not in lines[3]  # copies of one seed are one trial
     assert render(frame).row_count == 2

@@ -42,7 +42,7 @@ def study(**fields: Any) -> Study:
 
 def report(group: str, against: Any) -> record.Report:
     frame = record.summary(tickets(), [])
-    return record.Report(frame, record.comparisons(tickets(), []), against, group, (), (), "", (), "")
+    return record.Report(frame, record.comparisons(tickets(), []), [], against, group, (), (), "", (), "")
 
 
 def said(made: record.Report, of: Study) -> str:
@@ -61,7 +61,7 @@ def test_a_study_of_many_rounds_fits_a_screen() -> None:
     heading = next(line for line in text.splitlines() if "weights remaining" in line)
     densities = heading.replace(" %", "").split()[2:]
     assert (len(densities), densities[0], densities[-1]) == (6, "100", "0.472")  # the round that all of them have
-    assert "2 or 3 runs" in text
+    assert "2 or 3 seeds" in text
 
 
 def test_rounds_of_different_densities_are_named_by_number() -> None:

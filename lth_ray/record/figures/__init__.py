@@ -14,9 +14,9 @@
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
 
-All take a title and a caption, state n, draw the mean with its minimum and maximum, keep to colours for every kind of
-sight, and tell lines by markers or line styles too, so that they read in grey. All but the first return None where the
-frame holds nothing of theirs.
+All take a title and a caption, state n, draw the mean over seeds with its 95 % t-interval, keep to colours for every
+kind of sight, and tell lines by markers or line styles too, so that they read in grey. All but the first return None
+where the frame holds nothing of theirs.
 """
 
 from lth_ray.record.figures.accuracy import accuracy_figure

@@ -8,7 +8,7 @@ from lth_ray.record.figures.multiples import multiples
 from lth_ray.record.figures.overlays import draw_targets, drawable, said
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero
-from lth_ray.record.figures.series import DENSE, Series, draw_series, leave_out_the_lowest, lowest
+from lth_ray.record.figures.series import DENSE, OPEN, Series, draw_series, leave_out_the_lowest, lowest, mark_open
 from lth_ray.record.summary import is_there
 from lth_ray.record.targets import Target
 from lth_ray.record.wording import labels
@@ -24,18 +24,19 @@ MOST = 10  # lines that a panel can hold
 def accuracy_figure(
     frame: "pandas.DataFrame", title: str = "", caption: str = "", targets: Sequence[Target] = ()
 ) -> "Figure":
-    """The mean of each series at each density, with error bars from its minimum to its maximum.
+    """The mean of each series at each density, with error bars of its 95 % t-interval over seeds.
 
     frame: as `summary` makes it. Left, test accuracy at the last step; right, the early-stop step, where validation was
-    measured. Remaining weights fall from left to right on a log scale; the dotted line in its band is the dense
-    network, round 0. Tickets are solid, branches hollow. n is in the legend. Where there are more lines than a panel
-    can hold, there is a panel for each kind of them instead, of accuracy alone. targets: what papers report, as stars.
+    measured, with an arrow up where it is the last step of some runs. Remaining weights fall from left to right on a
+    log scale; the dotted line in its band is the dense network, round 0. Tickets are solid, branches hollow. n is in
+    the legend. Where there are more lines than a panel can hold, there is a panel for each kind of them instead, of
+    accuracy alone. targets: what papers report, as stars.
     """
     series = lines_of(frame)
     if len(series) > MOST:
         return multiples(series, title, caption, targets)
     has_steps = any(is_there(row["early_stop_step"]) for line in series for row in line.rows)
-    names = [DENSE, *(line.label for line in series), *dict.fromkeys(map(said, drawable(targets)))]
+    names = [DENSE, *(line.label for line in series), *dict.fromkeys(map(said, drawable(targets))), OPEN]
     page = Page.of(names, caption, 1, 2 if has_steps else 1)
     figure, panels = page.begin()
     draw_series(panels[0], series, "test_accuracy", 100.0)
@@ -46,7 +47,8 @@ def accuracy_figure(
         draw_series(panels[1], series, "early_stop_step", 1.0)
         panels[1].set_ylabel("early-stop step")
         from_zero(panels[1])
-    return page.finish(figure, title, by_label(panels[:1]))
+        mark_open(panels[1], series)
+    return page.finish(figure, title, by_label(panels))
 
 
 def lines_of(frame: "pandas.DataFrame") -> list[Series]:

@@ -1,11 +1,10 @@
 """Training curves by density (Frankle & Carbin 2019, figure 3)."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.lines import Line, counted, draw
+from lth_ray.record.figures.lines import Line, counted, draw, line_of
 from lth_ray.record.figures.looks import Look, ramp
 from lth_ray.record.figures.measured import by_variant, evenly, few, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
@@ -31,7 +30,7 @@ def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = ""
     panel for each arm and rewind point; where there is one only, the validation loss beside it.
 
     curves: a row for each evaluation (`record.curves`): the columns of Results.tickets() that say whose it is, step,
-    test_accuracy and validation_loss. Mean over seeds in a band from minimum to maximum. What lies low in the first
+    test_accuracy and validation_loss. Mean over seeds in a band, its 95 % t-interval. What lies low in the first
     quarter of training is cut. None where no ticket was evaluated three times.
     """
     rows = [row for row in rows_of(curves) if is_there(row[ACCURACY])]
@@ -71,15 +70,13 @@ def _density(number: int, rows: Sequence[Row]) -> str:
 
 
 def _line(rows: Sequence[Row], number: int, column: str, scale: float, name: str) -> Line:
-    """Mean, least and greatest at each step that all runs of the round have in common."""
-    runs: dict[str, dict[int, float]] = {}
+    """Mean and interval at each step that all runs of the round have in common."""
+    runs: dict[tuple[str, int], dict[int, float]] = {}
     for row in rows:
         if row["round"] == number and is_there(row.get(column)):
-            runs.setdefault(row["key"], {})[row["step"]] = scale * row[column]
+            runs.setdefault((row["key"], row["seed"]), {})[row["step"]] = scale * row[column]
     shared = sorted(set.intersection(*map(set, runs.values()))) if runs else []
-    values = [[run[step] for run in runs.values()] for step in shared]
-    mean = tuple(math.fsum(at) / len(at) for at in values)
-    return Line(name, tuple(shared), mean, tuple(map(min, values)), tuple(map(max, values)))
+    return line_of(name, {step: [(seed, run[step]) for (_, seed), run in runs.items()] for step in shared})
 
 
 def _draw(panel: "Axes", lines: Sequence[tuple[Line, Look]]) -> None:

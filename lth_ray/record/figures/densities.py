@@ -25,7 +25,7 @@ def densities_figure(densities: "pandas.DataFrame", title: str = "", caption: st
     alike.
 
     densities: a row for each layer of each ticket (`record.densities`): the columns of Results.tickets() that say whose
-    it is, layer and density, in [0, 1]. Mean over seeds with error bars from minimum to maximum. None where no round
+    it is, layer and density, in [0, 1]. Mean over seeds with error bars of its 95 % t-interval. None where no round
     was pruned.
     """
     found = [row for row in rows_of(densities) if row["round"] > 0]

@@ -30,11 +30,11 @@ WORDS = ("stable: under 2 %", "test set", "training set")
 def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
     """Error barrier against the step at which the copies parted: a line for each kind of subnetwork and density.
 
-    branches: as of Results.branches(). Mean over seeds and pairs with error bars from minimum to maximum; solid on the
-    test set, dashed on the training set. Copies under the dotted line, 2 %, are called stable. Where there are few
-    lines, right: the distance between the copies' ends, as a share of what they travelled. Where there are many, a
-    panel for each arm, or for each kind where an arm has many densities. Where all copies part at one step, remaining
-    weights take its place. None where no barrier was measured.
+    branches: as of Results.branches(). Mean over seeds, a seed's pairs averaged first, with error bars of its 95 %
+    t-interval; solid on the test set, dashed on the training set. Copies under the dotted line, 2 %, are called stable.
+    Where there are few lines, right: the distance between the copies' ends, as a share of what they travelled. Where
+    there are many, a panel for each arm, or for each kind where an arm has many densities. Where all copies part at one
+    step, remaining weights take its place. None where no barrier was measured.
     """
     rows = results_of(rows_of(branches), "barrier", "lmc_error_barrier")
     if not rows:

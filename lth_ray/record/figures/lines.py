@@ -1,10 +1,10 @@
 """Lines with their spread: gathered from rows, and drawn."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
 from lth_ray.record.figures.looks import Look
 from lth_ray.record.summary import is_there
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 BAND = 0.13  # opacity
 CAP = 3.6  # the width of an error bar's ends, points
+SPREAD = f"{100 * CONFIDENCE:g} % t-interval"
 
 
 @dataclass(frozen=True)
 class Line:
-    """y over x: mean, least and greatest of the runs at each x."""
+    """y over x: the mean over seeds at each x, and the ends of its 95 % t-interval."""
 
     label: str
     x: tuple[float, ...]
@@ -28,7 +29,8 @@ class Line:
 
 
 def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 1.0, scale: float = 1.0) -> Line:
-    """The line of the rows that have both columns. A result that several rows show counts once; n joins the label."""
+    """The line of the rows that have both columns. A result that several rows show counts once; n, in seeds, joins the
+    label."""
     kept = {
         (row.get("key"), row["seed"], i if row.get("key") is None else 0): row
         for i, row in enumerate(rows) if is_there(row.get(x)) and is_there(row.get(y))
@@ -36,19 +38,30 @@ def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 
     found: dict[float, list[Row]] = {}
     for row in kept.values():
         found.setdefault(round(x_scale * row[x], 9), []).append(row)
-    ordered = [(at, [scale * row[y] for row in found[at]]) for at in sorted(found)]
+    ordered = {at: [(row["seed"], scale * row[y]) for row in found[at]] for at in sorted(found)}
     n = counted([(len(same), len({row["seed"] for row in same})) for same in found.values()])
-    return Line(
-        f"{label} ({n})", tuple(at for at, _ in ordered),
-        tuple(math.fsum(values) / len(values) for _, values in ordered),
-        tuple(min(values) for _, values in ordered), tuple(max(values) for _, values in ordered),
-    )  # fmt: skip
+    return line_of(f"{label} ({n})", ordered)
+
+
+def line_of(label: str, points: Mapping[float, Iterable[tuple[int, float]]]) -> Line:
+    """The line of {x: (seed, value) of every result}."""
+    found = [mean_and_ends(values) for values in points.values()]
+    mean, low, high = (tuple(point[i] for point in found) for i in range(3))
+    return Line(label, tuple(points), mean, low, high)
+
+
+def mean_and_ends(values: Iterable[tuple[int, float]]) -> tuple[float, float, float]:
+    """Of (seed, value) of every result: the mean over seeds, a seed's results averaged first, and the ends of its 95 %
+    t-interval, which are the mean itself under two seeds."""
+    found = interval(within_seeds(values).values())
+    mean, half = found.mean or 0.0, found.half_width or 0.0
+    return mean, mean - half, mean + half
 
 
 def counted(points: Sequence[tuple[int, int]]) -> str:
-    """ "n = 3", of the (runs, seeds) of every point, with the seeds where several runs share one."""
+    """ "n = 3", seeds, of the (runs, seeds) of every point; "n = 3 (9 runs)" where several runs share a seed."""
     runs, seeds = _span([runs for runs, _ in points]), _span([seeds for _, seeds in points])
-    return f"n = {runs}" if runs == seeds else f"n = {runs} of {seeds} seed{'' if seeds == '1' else 's'}"
+    return f"n = {seeds}" if runs == seeds else f"n = {seeds} ({runs} runs)"
 
 
 def _span(values: Sequence[int]) -> str:
@@ -61,7 +74,7 @@ def draw(
     panel: "Axes", line: Line, look: Look, *, label: bool = True, has_spread: bool = True, width: float = 1.4,
     order: float = 5.0, aside: float = 0.0,
 ) -> None:  # fmt: skip
-    """A line from least to greatest: error bars at its markers, or a band where it has none.
+    """A line with its intervals: error bars at its markers, or a band where it has none.
 
     label: put it into the legend. order: the highest is on top. aside: points by which it is moved to the right.
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.instability import barriers_by
-from lth_ray.record.figures.lines import Line, counted, draw
+from lth_ray.record.figures.lines import Line, counted, draw, line_of
 from lth_ray.record.figures.looks import ramp
 from lth_ray.record.figures.measured import evenly, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
@@ -24,8 +24,8 @@ def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") 
     """Test error along the line between copies: a panel for each kind and density, a line for each spawn step.
 
     paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say whose it
-    is, alpha in [0, 1] and test_error. Mean over seeds and pairs in a band from minimum to maximum. None where there
-    is no path.
+    is, alpha in [0, 1] and test_error. Mean over seeds, pairs of one averaged first, in a band, its 95 % t-interval.
+    None where there is no path.
     """
     rows = _results(rows_of(paths))
     if not rows:
@@ -65,12 +65,11 @@ def _results(points: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _path(name: str, rows: Sequence[Row]) -> tuple[Line, tuple[int, int]]:
-    """Mean, least and greatest error at each place, of the paths that have the places of the first, and their (runs,
+    """Mean error and its interval at each place, of the paths that have the places of the first, and their (runs,
     seeds)."""
     paths = {row["key"]: row["path"] for row in rows}
     alpha = tuple(next(iter(paths.values()))) if paths else ()
     kept = {key: path for key, path in paths.items() if tuple(path) == alpha}
-    errors = [[100 * path[place] for path in kept.values()] for place in alpha]
-    mean, low, high = (tuple(f(at) for at in errors) for f in (lambda at: sum(at) / len(at), min, max))
-    seeds = {row["seed"] for row in rows if row["key"] in kept}
-    return Line(name if errors else "_", alpha, mean, low, high), (len(kept), len(seeds))
+    seeds = {row["key"]: row["seed"] for row in rows if row["key"] in kept}
+    errors = {place: [(seeds[key], 100 * path[place]) for key, path in kept.items()] for place in alpha}
+    return line_of(name if errors else "_", errors), (len(kept), len(set(seeds.values())))

@@ -5,12 +5,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.lines import draw, gather
+from lth_ray.record.figures.lines import draw, gather, mean_and_ends
 from lth_ray.record.figures.looks import Look, beside, looks
 from lth_ray.record.figures.measured import evenly, joined, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
-from lth_ray.record.summary import is_there, present
+from lth_ray.record.figures.series import DENSE
+from lth_ray.record.summary import is_there
 
 if TYPE_CHECKING:
     import pandas
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
-COST, DENSE = "search_epochs", "dense, minimum to maximum"
+COST = "search_epochs"
 MOST_ROUNDS = 2
 BEST = "Against compression: of each method the retraining time that is best at each density, by mean {} accuracy."
 
@@ -29,7 +30,7 @@ def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str
     method at the retraining time that does it best; right, at up to two densities, against the epochs that a ticket
     took with its search, a point for each retraining time.
 
-    tickets: as of Results.tickets(). Mean over seeds with error bars from minimum to maximum; the dotted line in its
+    tickets: as of Results.tickets(). Mean over seeds with error bars of its 95 % t-interval; the dotted line in its
     band is the dense network. None unless tickets of several methods say what they cost.
     """
     rows = [row for row in rows_of(tickets) if is_there(row.get(COST)) and is_there(row["test_accuracy"])]
@@ -74,9 +75,10 @@ def _cost(panel: "Axes", arm: str, rows: Sequence[Row], number: int, chosen: Map
 def _draw(
     panel: "Axes", rows: Sequence[Row], lines: Mapping[str, Sequence[Row]], chosen: Mapping[str, Look], x: str
 ) -> None:
-    dense = [100 * accuracy for accuracy in present([row for row in rows if row["round"] == 0], "test_accuracy")]
+    dense = [(row["seed"], 100 * row["test_accuracy"]) for row in rows if row["round"] == 0]
     if dense:
-        level(panel, math.fsum(dense) / len(dense), DENSE, (min(dense), max(dense)))
+        mean, *ends = mean_and_ends(dense)
+        level(panel, mean, DENSE, (ends[0], ends[1]))
     for (method, own), aside in zip(lines.items(), beside(len(lines)), strict=True):
         line = gather(method.replace("_", " "), own, x, "test_accuracy", scale=100.0)
         if line.x:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.lines import Line, counted, draw
+from lth_ray.record.figures.lines import SPREAD, Line, counted, draw
 from lth_ray.record.figures.looks import GREY, Look, beside
 from lth_ray.record.figures.panels import grid, level, weights_axis
 from lth_ray.record.summary import is_there
@@ -12,7 +12,9 @@ from lth_ray.record.summary import is_there
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DENSE = "dense, minimum to maximum"
+DENSE = f"dense, {SPREAD}"
+OPEN = "the last step of some runs, or later"
+UP = r"$\uparrow$"
 MOST_LEVELS = 2
 LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
 
@@ -38,16 +40,14 @@ class Series:
         return [100 * row["remaining_weights"] for row in self.rows]
 
     def line(self, column: str, scale: float = 1.0) -> Line:
-        """The column's means over per cent of weights, in their range from minimum to maximum."""
+        """The column's means over per cent of weights, and their intervals."""
         rows = [row for row in self.rows if is_there(row[column])]
-        mean, low, high = (
-            tuple(scale * row[f"{column}{end}"] for row in rows) for end in ("", "_min", "_max")
-        )  # fmt: skip
+        mean, low, high = (tuple(scale * _ends(row, column)[i] for row in rows) for i in range(3))
         return Line(self.label, tuple(100 * row["remaining_weights"] for row in rows), mean, low, high)
 
 
 def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: float, most: int = 10) -> None:
-    """Every line of a column of the summary, with the dense networks' level and range. most: ticks."""
+    """Every line of a column of the summary, with the dense networks' level and its interval. most: ticks."""
     for mean, low, high in _dense_levels(series, column):
         level(panel, scale * mean, DENSE, (scale * low, scale * high))
     for i, (line, aside) in enumerate(zip(series, beside(len(series)), strict=True)):
@@ -57,11 +57,31 @@ def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: flo
 
 
 def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[float, float, float]]:
-    """The dense networks' (mean, least, greatest), where there are so few that lines across the figure do not
+    """The dense networks' (mean, its interval's ends), where there are so few that lines across the figure do not
     confuse."""
     rows = _dense(series, column)
-    levels = {round(row[column], 6): tuple(row[f"{column}{end}"] for end in ("", "_min", "_max")) for row in rows}
+    levels = {round(row[column], 6): _ends(row, column) for row in rows}
     return [levels[mean] for mean in sorted(levels)] if len(levels) <= MOST_LEVELS else []
+
+
+def _ends(row: Mapping[str, Any], column: str) -> tuple[float, float, float]:
+    """A column's mean and the ends of its interval."""
+    mean, half = row[column], row[f"{column}_half_width"]
+    half = half if is_there(half) else 0.0
+    return mean, mean - half, mean + half
+
+
+def mark_open(panel: "Axes", series: Sequence[Series]) -> None:
+    """Marks early-stop steps that are the last one of some runs: they might have come later."""
+    for line in series:
+        rows = [row for row in line.rows if row["at_end"] and is_there(row["early_stop_step"])]
+        x, y = [100 * row["remaining_weights"] for row in rows], [row["early_stop_step"] for row in rows]
+        seen = panel.get_legend_handles_labels()[1]
+        if rows:
+            panel.plot(
+                x, y, linestyle="", marker=UP, markersize=11, color=line.look.colour, markeredgewidth=0.9, zorder=12,
+                label="_" if OPEN in seen else OPEN,
+            )  # fmt: skip
 
 
 def _dense(series: Sequence[Series], column: str) -> list[Mapping[str, Any]]:

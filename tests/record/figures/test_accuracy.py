@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
@@ -11,7 +12,7 @@ from lth_ray.record.figures import accuracy_figure
 from lth_ray.record.figures.looks import Look
 from lth_ray.record.figures.multiples import facets
 from lth_ray.record.figures.panels import density_ticks
-from lth_ray.record.figures.series import Series
+from lth_ray.record.figures.series import UP, Series
 from lth_ray.record.summary import summary
 from lth_ray.record.targets import Target, targets_of
 from lth_ray.store import Store
@@ -35,12 +36,24 @@ def test_the_figure_has_the_papers_form(summarised: Any) -> None:
         assert [label.get_text() for label in panel.get_xticklabels()] == ["100", "80", "64", "51.2"]
     assert (accuracy.get_ylabel(), early_stop.get_ylabel()) == ("test accuracy (%)", "early-stop step")
     assert legend(figure) == [
-        "dense, minimum to maximum",
+        "dense, 95 % t-interval",
         "ticket (n = 2)",
-        "random reinit (n = 4 of 2 seeds)",
+        "random reinit (n = 2 (4 runs))",
         "random mask (n = 2)",
     ]
     assert {"tickets", "of something"} <= {text.get_text() for text in figure.texts}
+
+
+def test_steps_at_which_some_still_learn_are_marked() -> None:
+    ends = {0: 300, 1: 300, 2: 600}  # of 600 steps, at each of two rounds; only the last one's may come later
+    rows = [
+        row(seed, number, early_stop_step=step, early_stop_at_end=step == 600 and number > 0, train_steps=600)
+        for number in range(2) for seed, step in ends.items()
+    ]  # fmt: skip
+    figure = accuracy_figure(summary(rows, []))
+    (marked,) = [line for line in figure.axes[1].lines if line.get_marker() == UP]
+    assert (list(marked.get_xdata()), list(marked.get_ydata())) == ([pytest.approx(100 * 0.8)], [400])
+    assert "the last step of some runs, or later" in legend(figure)
 
 
 def test_without_validation_there_is_one_panel() -> None:
@@ -56,7 +69,7 @@ def test_without_validation_there_is_one_panel() -> None:
 
 
 def test_a_collapsed_network_does_not_flatten_the_others(summarised: Any) -> None:
-    summarised.loc[summarised.index[-1], ["test_accuracy", "test_accuracy_min"]] = 0.1
+    summarised.loc[summarised.index[-1], "test_accuracy"] = 0.1
     panel = accuracy_figure(summarised).axes[0]
     assert panel.get_ylim()[0] > 80
     assert "1 point below" in [text.get_text() for text in panel.texts]
@@ -65,18 +78,20 @@ def test_a_collapsed_network_does_not_flatten_the_others(summarised: Any) -> Non
 def test_the_dense_network_is_a_level_in_its_range(summarised: Any) -> None:
     panel = accuracy_figure(summarised).axes[0]
     dense = summarised[summarised["round"] == 0].iloc[0]
-    level = next(line for line in panel.lines if line.get_label() == "dense, minimum to maximum")
+    level = next(line for line in panel.lines if line.get_label() == "dense, 95 % t-interval")
     (band,) = panel.patches
     assert level.get_ydata()[0] == pytest.approx(100 * dense["test_accuracy"])
-    low, high = 100 * dense["test_accuracy_min"], 100 * dense["test_accuracy_max"]
+    half = dense["test_accuracy_half_width"]
+    low, high = 100 * (dense["test_accuracy"] - half), 100 * (dense["test_accuracy"] + half)
     assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
 
 
-def test_error_bars_reach_from_minimum_to_maximum(summarised: Any) -> None:
+def test_error_bars_are_the_interval_that_tables_have(summarised: Any) -> None:
     panel = accuracy_figure(summarised).axes[0]
     bars = [segment[:, 1] for collection in panel.collections for segment in collection.get_segments()]
     tickets = summarised[summarised["branch"] == ""]
-    expected = 100 * tickets[["test_accuracy_min", "test_accuracy_max"]].to_numpy()
+    mean, half = tickets["test_accuracy"], tickets["test_accuracy_half_width"]
+    expected = 100 * np.stack([mean - half, mean + half], axis=1)
     assert [end for bar in bars[: len(tickets)] for end in bar] == pytest.approx(list(expected.flat))
     low, high = panel.get_ylim()
     assert low < expected.min()

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from lth_ray.record.figures.lines import counted
+from lth_ray.record.figures.lines import counted, gather
 from lth_ray.record.figures.looks import beside, looks, ramp
 from lth_ray.record.figures.measured import evenly, stem_of
 from lth_ray.record.figures.page import Page
@@ -32,12 +32,28 @@ def test_steps_are_short(steps: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("points", "text"),
     [
-        ([(3, 3)], "n = 3"), ([(9, 3)], "n = 9 of 3 seeds"), ([(2, 1)], "n = 2 of 1 seed"),
+        ([(3, 3)], "n = 3"), ([(9, 3)], "n = 3 (9 runs)"), ([(2, 1)], "n = 1 (2 runs)"),
         ([(3, 3), (5, 5)], "n = 3-5"), ([], "n = 0"),
     ],
 )  # fmt: skip
-def test_n_is_runs_of_seeds(points: list[tuple[int, int]], text: str) -> None:
+def test_n_counts_seeds(points: list[tuple[int, int]], text: str) -> None:
     assert counted(points) == text
+
+
+def test_copies_of_a_seed_are_averaged_before_seeds_are() -> None:
+    """Means of the seeds: .6 and .8; of all runs it would be .65, in an interval as narrow as of four trials."""
+    values = [(0, 0.5), (0, 0.6), (0, 0.7), (1, 0.8)]
+    rows = [{"key": f"{seed}/{y}", "seed": seed, "x": 2, "y": y} for seed, y in values]
+    line = gather("copies", rows, "x", "y")
+    half = 12.706 * (0.2 / 2**0.5) / 2**0.5  # t of one degree of freedom x standard error
+    assert (line.label, line.mean) == ("copies (n = 2 (4 runs))", (pytest.approx(0.7),))
+    assert (line.low[0], line.high[0]) == pytest.approx((0.7 - half, 0.7 + half), rel=1e-4)
+
+
+def test_one_seed_has_no_interval_however_many_copies() -> None:
+    rows = [{"key": str(y), "seed": 0, "x": 2, "y": y} for y in (0.4, 0.5, 0.6)]
+    line = gather("copies", rows, "x", "y")
+    assert line.low == line.mean == line.high == (pytest.approx(0.5),)
 
 
 def test_few_of_many_are_even_and_have_both_ends() -> None:

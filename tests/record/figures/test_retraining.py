@@ -15,7 +15,7 @@ def test_retraining_methods_are_compared_at_their_cost() -> None:
     figure = retraining_figure(frame(tickets), "retraining")
     assert figure is not None
     assert names(figure) == ["each at its best", "51.2 % of weights", "41 % of weights"]
-    assert legend(figure) == ["dense, minimum to maximum", "weights (n = 3)", "fine tune (n = 3)"]
+    assert legend(figure) == ["dense, 95 % t-interval", "weights (n = 3)", "fine tune (n = 3)"]
     assert retraining_figure(frame([one for one in tickets if one["method"] == "weights"])) is None
     assert not list(overlaps(figure))
 
