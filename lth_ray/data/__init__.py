@@ -1,7 +1,7 @@
 """Data sets, in memory or packed in shards, and batches as a pure function of (seeds, step)."""
 
 from lth_ray.data.batches import Batch, Batches, Normalisation, TrainingBatches
-from lth_ray.data.catalogue import identify, load
+from lth_ray.data.catalogue import absolute, identify, load
 from lth_ray.data.dataset import AnySplit, Dataset, Identity, Split
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.feed import evaluation_batches, training_batches
@@ -9,5 +9,5 @@ from lth_ray.data.order import draws, permutation
 
 __all__ = [
     "AnySplit", "Batch", "Batches", "DamagedDataset", "Dataset", "Identity", "MissingDataset", "Normalisation", "Split",
-    "TrainingBatches", "draws", "evaluation_batches", "identify", "load", "permutation", "training_batches",
+    "TrainingBatches", "absolute", "draws", "evaluation_batches", "identify", "load", "permutation", "training_batches",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from lth_ray.data.idx import IDX_SETS, idx_source
 from lth_ray.data.packed import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
 from lth_ray.data.parquet import parquet_source
 from lth_ray.data.rotation import QUARTERS, to_be_turned
+from lth_ray.store.uri import SCHEME
 
 NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "folder:PATH", "packed:PATH")
 
@@ -55,6 +56,18 @@ def load(
     _check_kind(data)
     images_alone = replace(data, batch_size=1, augment="none", augment_padding=1, evaluation_images=None)
     return _load(images_alone, _root(data_root), str(device), loaders if is_packed(data.name) else 0)
+
+
+def absolute(name: str, data_root: str | None) -> tuple[str, str | None]:
+    """A data set's name and data root with absolute paths, for processes that have another working directory.
+
+    A name without a PATH, s3:// and no data root stay as they are.
+    """
+    root = None if data_root is None else str(Path(data_root).expanduser().absolute())
+    kind, colon, path = name.partition(":")
+    if not colon or not path or SCHEME.match(path):
+        return name, root
+    return f"{kind}:{(Path(root or '') / Path(path).expanduser()).absolute()}", root
 
 
 def _check_kind(data: Data) -> None:

@@ -104,11 +104,17 @@ def shard_cache(remote: bool) -> ShardCache | None:
     given = os.environ.get(CAP, str(DEFAULT_GB))
     try:
         cap = int(float(given) * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):
         cap = 0
     if cap <= 0:
         raise ConfigError(f"{CAP} = {given!r}: give a positive number of gigabytes")
     return ShardCache(Path(folder).expanduser() if folder else cache_dir() / "shards", cap)
+
+
+def settle_cache() -> None:
+    """Makes the folder that the environment names absolute, for the processes that will inherit it."""
+    if os.environ.get(FOLDER):
+        os.environ[FOLDER] = str(Path(os.environ[FOLDER]).expanduser().absolute())
 
 
 def check(data: bytes | memoryview, shard: Shard, where: str) -> None:

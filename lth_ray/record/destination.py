@@ -37,10 +37,17 @@ def destination(storage: str, tracking_uri: str | None = None) -> Destination:
     check_no_password("MLFLOW_TRACKING_URI", os.environ.get("MLFLOW_TRACKING_URI", ""))
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
-        return Destination(uri)
+        return Destination(_absolute(uri))
     local = storage.removeprefix("file://")
     folder = Path(LOCAL if "://" in local else local).expanduser().absolute()
     return Destination(f"sqlite:///{folder / DATABASE}", folder / ARTIFACTS)
+
+
+def _absolute(uri: str) -> str:
+    """A relative path of a database or a folder is one from this working directory, whoever uses it later."""
+    if uri.startswith("sqlite:///") and uri != "sqlite:///:memory:":
+        return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
+    return uri if ":" in uri or uri == "databricks" else str(Path(uri).expanduser().absolute())
 
 
 def prepare_environment() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from lth_ray.config import Launch, Study, launched
+from lth_ray.data.shard_cache import settle_cache
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
@@ -29,6 +30,7 @@ ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a model's own function may read a file that lies where the study was started
     "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
 }
 
@@ -88,6 +90,7 @@ def _counts(plan: Plan) -> dict[str, Any]:
 def _tune(results: Results, launch: Launch, watch: Watch) -> None:
     """Runs the plan's jobs as trials of one Tuner."""
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
+    settle_cache()
     from lth_ray.running.tuning import fit
 
     # Ray's own processes may still be writing their logs as it is removed

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lth_ray.config import Data
+from lth_ray.data import Dataset, load
 from lth_ray.lottery import stops
 from lth_ray.running import history
 from lth_ray.running.notices import Reader
@@ -15,12 +17,13 @@ from lth_ray.training import Clock
 
 @dataclass(frozen=True)
 class Settings:
-    """scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
+    """places: {name of a data set of the study: where the driver has found it}, as `absolute` gives them.
+    scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
     stop_below: {key of a ticket's training: the accuracy under which its lineage ends there}. study: its name.
     """
 
     store: Store
-    data_root: str | None
+    places: Mapping[str, tuple[str, str | None]]
     workers: Workers = Workers()
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int | None = None
@@ -28,6 +31,11 @@ class Settings:
     board: Any = None
     stop_below: Mapping[str, float] = field(default_factory=dict)
     study: str = ""
+
+    def dataset(self, data: Data, device: str) -> Dataset:
+        """The images where the driver has found them, whatever this process's working directory is."""
+        name, root = self.places[data.name]
+        return load(replace(data, name=name), root, device, self.workers.loaders)
 
     def cancelled(self) -> set[str]:
         """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from lth_ray import data, probes
+from lth_ray import probes
 from lth_ray.lottery import AnyTask, Job, Outcome, carry_out_all, in_lockstep, measurements
 from lth_ray.running.failures import described
 from lth_ray.running.imports import spare_dynamo
@@ -46,7 +46,7 @@ def _here(settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Except
     device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
 
     def done(tasks: list[AnyTask]) -> list[Outcome | Exception]:
-        dataset = data.load(tasks[0].recipe.data, settings.data_root, device, settings.workers.loaders)
+        dataset = settings.dataset(tasks[0].recipe.data, device)
         with settings.clock(*(task.key for task in tasks)) as clock:
             return carry_out_all(tasks, settings.store, dataset, device, clock)
 

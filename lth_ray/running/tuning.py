@@ -13,6 +13,7 @@ import ray
 from ray import tune
 
 from lth_ray.config import ConfigError, Launch
+from lth_ray.data import absolute
 from lth_ray.lottery import Plan, bundles
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
@@ -37,12 +38,13 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
     workers = Workers.asked(launch)
+    places = {data.name: absolute(data.name, launch.data_root) for data in plan.identities}
     with connected(launch, scratch):
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
         board = a_board()
         settings = Settings(
-            store, launch.data_root, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
+            store, places, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
             str(scratch / "train"), board, _stop_below(plan), plan.study.name,
         )  # fmt: skip
         scheduler = LineageScheduler(

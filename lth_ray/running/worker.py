@@ -15,7 +15,6 @@ from ray.exceptions import RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
-from lth_ray import data
 from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
 from lth_ray.running.failures import Failed, described
 from lth_ray.running.settings import Settings
@@ -64,7 +63,7 @@ def share(config: dict[str, Any]) -> None:
 
 
 def _do(task: AnyTask, settings: Settings, device: str, team: Team) -> Outcome:
-    dataset = data.load(task.recipe.data, settings.data_root, device, settings.workers.loaders)
+    dataset = settings.dataset(task.recipe.data, device)
     with settings.clock(task.key if team.leads else None) as clock:
         return carry_out(task, settings.store, dataset, device, clock, team)
 

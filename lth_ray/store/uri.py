@@ -24,6 +24,10 @@ def open_files(uri: str) -> Files:
         return LocalFiles(str(Path(uri).expanduser().absolute()))
     parts = urlsplit(uri)
     if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise StorageError(
+                f"storage {uri!r} names the host {parts.netloc!r}: write file:///PATH, or the path alone"
+            )
         return LocalFiles(str(Path(parts.path).absolute()))
     if parts.scheme != "s3":
         raise StorageError(

@@ -1,9 +1,11 @@
 """Names that are refused."""
 
+from pathlib import Path
+
 import pytest
 
 from lth_ray.config import ConfigError, Data
-from lth_ray.data import identify, load
+from lth_ray.data import absolute, identify, load
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,23 @@ from lth_ray.data import identify, load
 def test_one_clear_error(ask, name: str, fields: dict[str, int], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         ask(Data(name, **{"batch_size": 10, "validation": 0, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "expected"),
+    [
+        ("folder:photos", None, ("folder:{here}/photos", None)),
+        ("folder:photos", "data", ("folder:{here}/data/photos", "{here}/data")),
+        ("parquet:~/photos", "data", ("parquet:/home/me/photos", "{here}/data")),
+        ("packed:/photos", "~/data", ("packed:/photos", "/home/me/data")),
+        ("packed:s3://photos", "data", ("packed:s3://photos", "{here}/data")),
+        ("cifar10", "data", ("cifar10", "{here}/data")),
+        ("cifar10", None, ("cifar10", None)),  # which is looked for in the cache, and not here
+    ],
+)
+def test_paths_are_told_to_other_processes_whole(
+    name: str, root: str | None, expected: tuple[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert absolute(name, root) == tuple(part and part.format(here=tmp_path) for part in expected)

@@ -17,7 +17,7 @@ from lth_ray.data import DamagedDataset, MissingDataset, identify, load, trainin
 from lth_ray.data.manifest import Shard
 from lth_ray.data.packed import open_packed
 from lth_ray.data.packing import Options, finish, pack_piece, plan_packing
-from lth_ray.data.shard_cache import CAP, FOLDER, ShardCache, shard_cache
+from lth_ray.data.shard_cache import CAP, FOLDER, ShardCache, settle_cache, shard_cache
 from lth_ray.data.shards import Shards, encode_shard
 from lth_ray.store.local import LocalFiles
 from lth_ray.store.uri import open_files
@@ -171,7 +171,12 @@ def test_the_environment_says_where_and_how_much(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.setenv(CAP, "1.5")
     assert shard_cache(remote=False) == ShardCache(tmp_path, 1_500_000_000)
-    for wrong in ("0", "much"):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FOLDER, "cache")
+    settle_cache()  # as a driver does, whose processes have other working directories
+    monkeypatch.chdir("/")
+    assert shard_cache(remote=False) == ShardCache(tmp_path / "cache", 1_500_000_000)
+    for wrong in ("0", "much", "inf"):
         monkeypatch.setenv(CAP, wrong)
         with pytest.raises(ConfigError, match=f"{CAP} = '{wrong}': give a positive number"):
             shard_cache(remote=True)

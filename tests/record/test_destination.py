@@ -28,6 +28,20 @@ def test_a_remote_storage_has_its_record_in_a_local_folder(tmp_path: Path, monke
     assert destination("s3://bucket/prefix").uri == f"sqlite:///{tmp_path}/lth_storage/mlflow.db"
 
 
+@pytest.mark.parametrize(
+    ("given", "uri"),
+    [
+        ("sqlite:///own.db", "sqlite:///{}/own.db"), ("sqlite:////own.db", "sqlite:////own.db"),
+        ("mlruns", "{}/mlruns"), ("sqlite:///:memory:", "sqlite:///:memory:"), ("databricks", "databricks"),
+    ],
+)  # fmt: skip
+def test_a_relative_place_is_one_from_here(
+    given: str, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert destination("/s", given).uri == uri.format(tmp_path)
+
+
 def test_the_environment_stands_behind_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other:5000")
     assert destination("/s").uri == "http://other:5000"

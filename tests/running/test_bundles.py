@@ -159,7 +159,7 @@ def tried(
     """(call(what to do at a report) -> all reports of the study's trials in turn, the plan, the store)"""
     store = Store.open(str(tmp_path / "store"))
     plan = make_plan(study, None, store)
-    settings = Settings(store, None, study=study.name)
+    settings = Settings(store, {"digits": ("digits", None)}, study=study.name)
 
     def call(on_report: Callable[[dict[str, Any]], None]) -> Told:
         told: Told = []
@@ -218,7 +218,7 @@ def test_requests_that_cannot_be_read_now_cancel_nothing(tmp_path: Any, monkeypa
         raise StorageError("no answer")
 
     monkeypatch.setattr(history, "cancelled", unreadable)
-    assert Settings(Store.open(str(tmp_path)), None, study="small").cancelled() == set()
+    assert Settings(Store.open(str(tmp_path)), {}, study="small").cancelled() == set()
 
 
 # What is said before --------------------------------------------------------------------------------------------------

@@ -58,8 +58,8 @@ def write_parquet(place: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows), place / "beans" / f"{name}-00000-of-00001.parquet")
 
 
-def flags(place: Path) -> list[str]:
-    """A seed, a rewind point, a round and some epochs of a study."""
+def flags() -> list[str]:
+    """A seed, a rewind point, a round and some epochs of a study, in the folder that one works in."""
     shorter = [
         "seeds=[0]",
         "rewind=[epochs(0)]",
@@ -67,7 +67,7 @@ def flags(place: Path) -> list[str]:
         f"train.length=epochs({EPOCHS})",
         "data.image_size=8",
     ]
-    where = ["--cpus=2", "--storage", str(place / "storage"), "--data-root", str(place / "data")]
+    where = ["--cpus=2", "--storage", "storage", "--data-root", "data"]
     return ["--name=mine", *(f"--set={one}" for one in shorter), *where]
 
 
@@ -83,13 +83,19 @@ def check(place: Path, branch: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_ones_own_network_learns_from_folders(tmp_path: Path) -> None:
-    """From its script to its tables, by Ray, which has to bring the script's class to its workers."""
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_ones_own_network_learns_from_folders(workers: int, tmp_path: Path) -> None:
+    """From its script to its tables, by Ray, which has to bring the script's class to its workers. All paths are
+    relative to the folder that one works in."""
     write_folders(tmp_path / "data")
-    command = [sys.executable, str(EXAMPLES / "own_folder.py"), *flags(tmp_path)]
+    shared = [f"--workers={workers}", "--set=train.batch_norm_group=16"] if workers else []
+    given = [*flags(), *shared, "--tracking-uri=sqlite:///own.db"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True)
+    command = [sys.executable, str(EXAMPLES / "own_folder.py"), *given]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "not in MLflow" not in ended.stderr
+    assert {"cache", "data", "mlruns", "own.db", "storage"} == {path.name for path in tmp_path.iterdir()}
     check(tmp_path, "random_reinit")
 
 
@@ -97,7 +103,8 @@ def test_a_network_learns_from_parquet(tmp_path: Path, without_ray: list[str], m
     """The same, its trainings in this process: another Ray would show nothing that the first has not."""
     write_parquet(tmp_path / "data")
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
-    monkeypatch.setattr(sys, "argv", ["own_parquet.py", *flags(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["own_parquet.py", *flags()])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(EXAMPLES / "own_parquet.py"), run_name="__main__")
     assert ended.value.code == 0

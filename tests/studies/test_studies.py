@@ -42,10 +42,11 @@ def declared(script: Path) -> list[Study]:
     return [module.study] if hasattr(module, "study") else module.studies
 
 
-def start(script: Path, *flags: object) -> "subprocess.CompletedProcess[str]":
+def start(script: Path, folder: Path, *flags: object) -> "subprocess.CompletedProcess[str]":
+    """Runs a study as a reader does who works in `folder`."""
     command = [sys.executable, str(script), *map(str, flags), "--cpus", "2"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=env, capture_output=True, text=True)
+    return subprocess.run(command, env=env, capture_output=True, text=True, cwd=folder)
 
 
 def number_of_lineages(study: Study) -> int:
@@ -205,9 +206,9 @@ def test_each_warm_up_has_a_dense_run_that_its_rewind_points_share(name: str, sh
 def test_digits_runs(tmp_path: Path) -> None:
     """A seed, three rounds and 60 steps of the real study, from its script to its tables, by Ray."""
     shorter = [f"--set={setting}" for setting in ("seeds=[0]", "prune.rounds=3", "train.length=steps(60)")]
-    ended = start(ROOT / "studies" / "digits.py", "--storage", tmp_path, *shorter)
+    ended = start(ROOT / "studies" / "digits.py", tmp_path, "--storage", "storage", *shorter)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    folder = next((tmp_path / "studies").iterdir())
+    folder = next((tmp_path / "storage" / "studies").iterdir())
     tickets, branches = (pd.read_parquet(folder / name) for name in ("tickets.parquet", "branches.parquet"))
     assert list(zip(tickets["arm"], tickets["round"], strict=True)) == [
         (arm, number) for arm in ("iterative", "one_shot") for number in range(4)
@@ -220,8 +221,8 @@ def test_digits_runs(tmp_path: Path) -> None:
     assert tickets["test_accuracy"].min() > 0.3
     trained = 60 * (1 + 3 + 2 + 2)
     assert f"trained {trained} steps" in ended.stderr
-    assert (tmp_path / "mlflow.db").stat().st_size > 0
-    [entry] = entries_of(Store.open(str(tmp_path)), folder.name)
+    assert (tmp_path / "storage" / "mlflow.db").stat().st_size > 0
+    [entry] = entries_of(Store.open(str(tmp_path / "storage")), folder.name)
     assert entry["question"].startswith("Do winning tickets exist")
 
 
@@ -231,7 +232,8 @@ def test_digits_runs(tmp_path: Path) -> None:
     "script", [one for one in SCRIPTS if one.stem not in PIPELINES], ids=lambda script: script.stem
 )
 def test_its_smoke_run_learns(script: Path, shared_data: Path, tmp_path: Path) -> None:
-    ended = start(script, "--smoke", "--storage", tmp_path, "--data-root", shared_data)
+    (tmp_path / "data").symlink_to(shared_data)
+    ended = start(script, tmp_path, "--smoke", "--data-root", "data")  # as the gallery has it
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert len(re.findall(r"--smoke shortens: (?!nothing)", ended.stderr)) == len(declared(script))
 
@@ -243,7 +245,7 @@ def test_two_workers_take_real_images_through_the_pipeline(name: str, shared_dat
     images = tmp_path / "data" / "imagenet"
     pack(str(shared_data / "imagenet_sample"), str(images), Options(short_side=160), False, None, 2, Console())
     script = ROOT / "studies" / f"{name}.py"
-    ended = start(script, "--smoke", "--workers=2", "--storage", tmp_path / "s", "--data-root", tmp_path / "data")
+    ended = start(script, tmp_path, "--smoke", "--workers=2", "--data-root", "data")
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert ended.stderr.count("pipeline only") == len(declared(script))
     assert not re.search(r"% test|accuracy, %", ended.stderr)

@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from lth_ray.config import ConfigError
+from lth_ray.data import absolute
 from lth_ray.record.destination import destination
 from lth_ray.record.reachable import reachable
 from lth_ray.running.doctor import asking, checks, joining, network, shared
@@ -182,8 +183,8 @@ class Examination:
     def _shared(self, handles: dict[str, Any], store: Store | None) -> None:
         data = {}
         if self.asked.data:
-            name, root = self.asked.data, self.asked.data_root
-            data = {node: handle.data.remote(name, root) for node, handle in handles.items()}
+            name_and_root = absolute(self.asked.data, self.asked.data_root)
+            data = {node: handle.data.remote(*name_and_root) for node, handle in handles.items()}
         if store is not None:
             self._add(*self._same_storage(handles, store))
         if self.asked.data:
