@@ -61,7 +61,8 @@ class Data(Config):
     """The images.
 
     name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH, which are kept in memory; or
-        imagenet or packed:PATH, which `lth-ray data pack` has made and which are read as they are needed.
+        imagenet or packed:PATH, which `lth-ray data pack` has made and which are read as they are needed. A relative
+        PATH is one inside --data-root, or the working directory. EXIF's orientation is not applied.
     batch_size: images in a global batch, whatever the number of workers.
     validation: images taken out of the training set (by the constant `split_seed`); 0 for none.
     augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed

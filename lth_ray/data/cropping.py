@@ -9,18 +9,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, decode_jpeg
+from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as v2
 
 from lth_ray.data.errors import DamagedDataset
+from lth_ray.data.images import converted, opened
 
 AREA = (0.08, 1.0)  # of the image
 RATIO = (3 / 4, 4 / 3)  # width / height, uniform in its logarithm
 TRIES = 10
 CROP_WORDS = 2 * TRIES + 3  # 64-bit draws for an image: area and ratio of each try, then row, column, flip
 JPEG = b"\xff\xd8"
+ELONGATED = 256  # no photograph is; what is shorter is resized whole, so that its pixels stay what they were
 EVALUATED_PART = 224 / 256  # of the short side, as in He et al. 2016 (arXiv:1512.03385, section 3.4)
 
 
@@ -64,18 +67,18 @@ def below(n: int, word: int) -> int:
 
 
 def decode(data: bytes | memoryview, where: str) -> Tensor:
-    """uint8 [3, H, W]. DamagedDataset if the bytes are no JPEG, PNG, GIF or WebP of 8 bits a channel, or cut short."""
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8) if len(data) else torch.empty(0, dtype=torch.uint8)
+    """uint8 [3, H, W]. DamagedDataset if the bytes are no image of 8 bits a channel, or cut short.
+
+    JPEG by torchvision, the rest by Pillow: a flipped bit in a PNG may end a process in which torchvision reads it.
+    """
+    if bytes(data[:2]) != JPEG:
+        image = opened(where, bytes(data))
+        return torch.from_numpy(np.array(converted(where, image, "RGB"))).permute(2, 0, 1).contiguous()
     try:
-        if bytes(data[:2]) == JPEG:
-            pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-        else:
-            pixels = decode_image(encoded, mode=ImageReadMode.RGB)
+        pixels: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB)
     except (RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0].rpartition(", ")[2]  # without the place in torchvision's sources
         raise DamagedDataset(where, f"is not an image that can be read ({why})") from None
-    if pixels.dtype != torch.uint8 or pixels.dim() != 3:
-        raise DamagedDataset(where, f"has {pixels.dim() - 1} axes of {pixels.dtype}", "convert it to 8 bits a channel")
     return pixels
 
 
@@ -88,9 +91,20 @@ def cropped(pixels: Tensor, crop: Crop, size: int) -> Tensor:
 
 def centred(pixels: Tensor, size: int, flip: bool = False) -> Tensor:
     """The centre, size x size, of the image with its short side at size / EVALUATED_PART pixels."""
-    resized = shortened(pixels, round(size / EVALUATED_PART))
+    resized = shortened(middle(pixels), round(size / EVALUATED_PART))
     centre: Tensor = v2.center_crop(resized, [size, size])
     return mirrored(centre) if flip else centre
+
+
+def middle(pixels: Tensor) -> Tensor:
+    """The image, a strip of it cut to ELONGATED times its width: all of it would be resized for a crop of its centre,
+    and a line of 60,000 pixels is then 12 GB."""
+    height, width = pixels.shape[1:]
+    longest = ELONGATED * min(height, width)
+    if max(height, width) <= longest:
+        return pixels
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return pixels[:, top : top + longest, left : left + longest]
 
 
 def shortened(pixels: Tensor, short_side: int) -> Tensor:

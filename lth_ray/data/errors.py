@@ -1,8 +1,13 @@
 """What can be wrong with stored images; both are ConfigErrors, so that planning reports them alike."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lth_ray.config import ConfigError
+
+REMEDY = "replace the file by a fresh copy"
 
 
 class MissingDataset(ConfigError):
@@ -12,10 +17,30 @@ class MissingDataset(ConfigError):
 class DamagedDataset(ConfigError):
     """A file is there, but not what it should be: truncated, foreign or incomplete."""
 
-    def __init__(self, where: str | Path, why: str, remedy: str = "replace the file by a fresh copy") -> None:
+    def __init__(self, where: str | Path, why: str, remedy: str = REMEDY) -> None:
         super().__init__(f"{where}: {why}; {remedy}")
         self._parts = str(where), why, remedy
 
     def __reduce__(self) -> tuple[type["DamagedDataset"], tuple[str, str, str]]:
         """Exceptions pickle by their message, which is not what this one is made from."""
         return type(self), self._parts
+
+
+@contextmanager
+def readable(
+    path: Path, what: str = "cannot be read", remedy: str = REMEDY, kinds: tuple[type[Exception], ...] = (OSError,)
+) -> Iterator[None]:
+    """DamagedDataset, naming `path`, for what is raised within of these kinds."""
+    try:
+        yield
+    except DamagedDataset:
+        raise
+    except kinds as error:
+        raise DamagedDataset(path, f"{what} ({reason(error)})", remedy) from None
+
+
+def reason(error: BaseException) -> str:
+    """An error's first line in words that are the same in every process: no object's address."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    first = (text.splitlines() or [""])[0]
+    return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", first) or type(error).__name__

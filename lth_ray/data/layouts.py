@@ -1,6 +1,5 @@
 """What can be packed: image files in one folder per class, torchvision's ImageNet, Hugging Face Parquet files."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from lth_ray.config import ConfigError
-from lth_ray.data.errors import DamagedDataset, MissingDataset
-from lth_ray.data.folder import SUFFIXES, TEST_FOLDERS
+from lth_ray.data.class_folders import TEST_FOLDERS, ImageFile, find_class_folders
+from lth_ray.data.errors import DamagedDataset, MissingDataset, readable, reason
 from lth_ray.data.parquet import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -50,20 +49,9 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """name: its path below the source."""
-
-    name: str
-    label: int
-    bytes: int
-    modified_ns: int
-
-
-@dataclass(frozen=True)
 class ImageFiles:
-    """Files below the folder `source`."""
+    """Files of a set of class folders."""
 
-    source: str
     files: tuple[ImageFile, ...]
 
     def __len__(self) -> int:
@@ -71,7 +59,9 @@ class ImageFiles:
 
     def read(self) -> Iterator[FoundImage]:
         for file in self.files:
-            yield FoundImage(file.name, file.label, Path(self.source, file.name).read_bytes())
+            with readable(file.path):
+                data = file.path.read_bytes()
+            yield FoundImage(file.name, file.label, data)
 
     def stamp(self) -> list[object]:
         return [[file.name, file.label, file.bytes, file.modified_ns] for file in self.files]
@@ -148,45 +138,25 @@ def find_layout(source: Path, shard_mb: int) -> Layout:
 
 
 def _folder_layout(source: Path, shard_bytes: int) -> Layout:
-    """Classes are numbered in the order of their folders' names, as torchvision numbers them."""
-    classes = _subfolders(source / "train")
-    tested = next((name for name in TEST_FOLDERS if _subfolders(source / name)), None)
-    if tested is None:
-        looked = ", ".join(str(source / name) for name in TEST_FOLDERS)
-        raise MissingDataset(f"{source}: none of {looked} has one folder per class; a set needs images to test on")
-    unknown = sorted(set(_subfolders(source / tested)) - set(classes))
-    if unknown:
-        raise DamagedDataset(source / tested, f"classes not in train: {', '.join(unknown)}", "name them as in train")
-    train, test = (_files(source, split, classes, shard_bytes) for split in ("train", tested))
+    found = find_class_folders(source, f"{source}: nothing to pack")
+    train, test = (_pieces(files, shard_bytes) for files in (found.train, found.test))
     names = _wordnet_names(source)
     kind = "torchvision ImageNet" if names else "folder per class"
-    return Layout(kind, tuple(names.get(name, name) for name in classes), train, test)
+    return Layout(kind, tuple(names.get(name, name) for name in found.classes), train, test)
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()) if folder.is_dir() else []
-
-
-def _files(source: Path, split: str, classes: Sequence[str], shard_bytes: int) -> tuple[ImageFiles, ...]:
-    pieces: list[tuple[ImageFile, ...]] = []
+def _pieces(files: Sequence[ImageFile], shard_bytes: int) -> tuple[ImageFiles, ...]:
+    """The files in their order, cut where so many bytes are together."""
+    pieces: list[ImageFiles] = []
     piece: list[ImageFile] = []
     size = 0
-    for label, folder in enumerate(classes):
-        place = source / split / folder
-        for entry in sorted(os.scandir(place), key=lambda e: e.name) if place.is_dir() else ():
-            if Path(entry.name).suffix.lower() not in SUFFIXES:
-                continue
-            status = entry.stat()
-            piece.append(ImageFile(f"{split}/{folder}/{entry.name}", label, status.st_size, status.st_mtime_ns))
-            size += status.st_size
-            if size >= shard_bytes:
-                pieces.append(tuple(piece))
-                piece, size = [], 0
-    if piece:
-        pieces.append(tuple(piece))
-    if not pieces:
-        raise DamagedDataset(source / split, "holds no images", "put them in one folder per class")
-    return tuple(ImageFiles(str(source), files) for files in pieces)
+    for file in files:
+        piece.append(file)
+        size += file.bytes
+        if size >= shard_bytes:
+            pieces.append(ImageFiles(tuple(piece)))
+            piece, size = [], 0
+    return (*pieces, ImageFiles(tuple(piece))) if piece else tuple(pieces)
 
 
 def _wordnet_names(source: Path) -> dict[str, str]:
@@ -200,7 +170,7 @@ def _wordnet_names(source: Path) -> dict[str, str]:
         return {wnid: ", ".join(words) for wnid, words in names.items()}
     except Exception as error:  # of many kinds, where the file is damaged
         remedy = "remove it, to have classes called by their folders"
-        raise DamagedDataset(source / imagenet.META_FILE, f"cannot be read ({error})", remedy) from None
+        raise DamagedDataset(source / imagenet.META_FILE, f"cannot be read ({reason(error)})", remedy) from None
 
 
 def _parquet_layout(folder: Path, shard_bytes: int) -> Layout:

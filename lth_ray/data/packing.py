@@ -5,7 +5,6 @@ whenever; a piece whose shard and note are there is done. The manifest, written 
 """
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.io import encode_jpeg
 
@@ -23,6 +21,7 @@ from lth_ray.config import ConfigError
 from lth_ray.data.cropping import decode, shortened
 from lth_ray.data.dataset import statistics_of_sums
 from lth_ray.data.errors import DamagedDataset
+from lth_ray.data.images import opened
 from lth_ray.data.layouts import Images, find_layout
 from lth_ray.data.manifest import MANIFEST, Manifest, Shard
 from lth_ray.data.manifest import decode as decode_manifest
@@ -34,6 +33,7 @@ NOTES = ".packing"  # a folder in the target, until the manifest is written
 KEPT_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG")  # how JPEG and PNG begin: what is decoded in training
 OURS = re.compile(rf"{re.escape(NOTES)}/.*|(train|test)-\d{{5,}}\.arrow")
 WHITE = 255
+LARGEST_JPEG = 65_500  # pixels on a side
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
-            ("short-side", self.short_side, 1, 65_500), ("quality", self.quality, 1, 100),
+            ("short-side", self.short_side, 1, LARGEST_JPEG), ("quality", self.quality, 1, 100),
             ("shard-mb", self.shard_mb, 1, 10_000),
         ):  # fmt: skip
             if value is not None and not low <= value <= high:
@@ -194,23 +194,18 @@ def clean(files: Files, manifest: Manifest) -> None:
 def stored(data: bytes, name: str, options: Options) -> tuple[bytes, Tensor]:
     """An image's bytes as they are stored, and its pixels, uint8 [3, H, W]. DamagedDataset if it cannot be read.
 
-    JPEG and PNG that need no resizing keep their bytes; the rest becomes JPEG.
+    JPEG and PNG that need no resizing keep their bytes; the rest becomes JPEG. What images in memory are refused for
+    is refused here too, and EXIF's orientation is not applied here either.
     """
-    known = data.startswith(KEPT_AS_THEY_ARE)
-    pixels = decode(data, name) if known else _by_pillow(data, name)
+    opened(name, data)
+    known, pixels = data.startswith(KEPT_AS_THEY_ARE), decode(data, name)
     if options.short_side is not None and min(pixels.shape[1:]) > options.short_side:
         pixels, known = shortened(pixels, options.short_side), False
-    return data if known else encode_jpeg(pixels, quality=options.quality).numpy().tobytes(), pixels
-
-
-def _by_pillow(data: bytes, name: str) -> Tensor:
-    """Formats that are not decoded in training: BMP, TIFF, GIF (its first picture), WebP ..."""
-    try:
-        pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        why = "is empty" if not data else f"is not an image that can be read ({error})"
-        raise DamagedDataset(name, why) from None
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    if known:
+        return data, pixels
+    if max(pixels.shape[1:]) > LARGEST_JPEG:
+        raise DamagedDataset(name, f"has {max(pixels.shape[1:])} pixels on a side, too many for JPEG", "cut it smaller")
+    return encode_jpeg(pixels, quality=options.quality).numpy().tobytes(), pixels
 
 
 def _sums(pixels: Tensor) -> np.ndarray:

@@ -108,6 +108,27 @@ def test_pixels_are_torchvisions() -> None:
     assert shortened(image, 60) is image
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 60_000), (60_000, 1), (3, 900)])
+def test_the_centre_of_a_line_takes_no_more_than_it_needs(height: int, width: int, monkeypatch) -> None:
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    image[:, height // 2 if width == 1 else 0 :, width // 2 if height < width else 0 :] = 255  # the end half is white
+    sizes: list[int] = []
+    resize = v2.functional.resize
+
+    def watched(pixels, *given, **named):
+        resized = resize(pixels, *given, **named)
+        sizes.append(resized.numel())
+        return resized
+
+    monkeypatch.setattr("lth_ray.data.cropping.v2.resize", watched)
+    found = centred(image, 28)
+    assert sizes == [3 * 32 * 32 * 256]
+    assert found.shape == (3, 28, 28)
+    assert found.float().mean() == pytest.approx(127.5, abs=1)
+    along = found[0, 14] if width > height else found[0, :, 14]
+    assert (along.int().diff() >= 0).all()
+
+
 def test_grey_and_png_images_become_three_channels(encode, random_images) -> None:
     grey = random_images(1)[0, :, :, 0]
     pixels = decode(encode(grey), "here")
@@ -120,7 +141,7 @@ def test_grey_and_png_images_become_three_channels(encode, random_images) -> Non
     [
         (lambda data: data[: len(data) // 2], "train-0.arrow, row 7: is not .* incomplete or truncated"),
         (lambda data: data[:-2], "incomplete or truncated"),
-        (lambda data: b"", "row 7: is not an image that can be read"),
+        (lambda data: b"", "row 7: is an empty file"),
         (lambda data: b"GIF is what this is not", "row 7: is not an image that can be read"),
     ],
 )

@@ -22,7 +22,9 @@ def test_what_is_no_layout_is_said(photo_folder, photo, write_parquet, tmp_path:
     with pytest.raises(DamagedDataset, match="val: classes not in train: wolf"):
         plan_packing(source, Options())
     (source / "val").rename(source / "held_out")
-    with pytest.raises(MissingDataset, match=r"none of .*val has one folder per class"):
+    with pytest.raises(
+        MissingDataset, match=r"nothing to pack: looked for .*train and one of .*val, each with one folder"
+    ):
         plan_packing(source, Options())
     write_parquet(tmp_path / "p" / "train-0.parquet", [photo(0)], [0])
     with pytest.raises(MissingDataset, match=r"neither test-\*.parquet nor validation-\*.parquet"):
