@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.cluster_files.files import CLUSTER, ROOT
+from tests.repository import files, has
 
 PAGE = (CLUSTER / "README.md").read_text()
 
@@ -50,15 +51,14 @@ def test_the_flags_of_a_study_exist(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_every_file_that_is_named_exists() -> None:
     """Studies may still be missing; the cluster's own files may not."""
     for name in re.findall(r"cluster/[\w./-]+\w", PAGE + (CLUSTER / "slurm.sbatch").read_text()):
-        assert (ROOT / name).exists(), name
+        assert has(ROOT / name), name
     for name in re.findall(r"`((?:kuberay|mlflow)/[\w.-]*|[\w-]+\.(?:yaml|md|sbatch)|Dockerfile)`", PAGE):
-        assert (CLUSTER / name).exists() or name in ("raycluster.yaml", "rayjob.yaml"), name
+        assert has(CLUSTER / name) or name in ("raycluster.yaml", "rayjob.yaml"), name
 
 
 def test_no_address_but_private_and_local_ones_and_no_account() -> None:
-    for path in CLUSTER.rglob("*"):
-        if path.is_file():
-            text = path.read_text()
-            for address in re.findall(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", text):
-                assert address.startswith(("10.", "127.")) or address == "0.0.0.0", f"{path.name}: {address}"
-            assert not re.search(r"(?<!\d)\d{12}(?!\d)|AKIA[A-Z0-9]{16}|fs-[0-9a-f]{8,}", text), path.name
+    for path in files("cluster/**"):
+        text = path.read_text()
+        for address in re.findall(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", text):
+            assert address.startswith(("10.", "127.")) or address == "0.0.0.0", f"{path.name}: {address}"
+        assert not re.search(r"(?<!\d)\d{12}(?!\d)|AKIA[A-Z0-9]{16}|fs-[0-9a-f]{8,}", text), path.name

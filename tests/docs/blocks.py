@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.repository import ROOT, files
+
 GENERATED = "docs/reference.md"  # its blocks are signatures: test_reference.py compares the whole page
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("*.md", "docs/*.md", "cluster/*.md", "benchmarks/*.md", "examples/*.md")
-    for path in ROOT.glob(pattern)
+    for folder in (".", "docs", "cluster", "benchmarks", "examples")
+    for path in files(folder, "*.md")
 )
 FENCED = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```\s*$", re.DOTALL | re.MULTILINE)
 

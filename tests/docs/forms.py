@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tests.docs.blocks import ROOT
+from tests.repository import has
 
 # Programs whose words are not checked here; what the cluster's files give them is, by tests/cluster_files.
 OTHERS = {
@@ -119,10 +120,10 @@ def python(words: list[str]) -> None:
         return lth_ray(words[2:])
     if words[0] == "-m":
         module = ROOT / words[1].replace(".", "/")
-        if words[1] not in ("pytest", "venv", "pip") and not (module.is_dir() or module.with_suffix(".py").exists()):
+        if words[1] not in ("pytest", "venv", "pip") and not (has(module) or has(module.with_suffix(".py"))):
             raise MalformedError(f"python -m {words[1]}: no such module")
         return None
-    if words[0].startswith(("docs/", "studies/")) and not (ROOT / words[0]).exists():
+    if words[0].startswith(("docs/", "studies/")) and not has(ROOT / words[0]):
         raise MalformedError(f"{words[0]}: no such script")
     if not words[0].startswith("docs/"):
         parse(study_command(), words[1:])
@@ -132,7 +133,7 @@ def python(words: list[str]) -> None:
 def sbatch(words: list[str]) -> None:
     """Our batch script, which takes a study's script and its flags."""
     ours = [word for word in words if word.endswith(".sbatch")]
-    if not ours or not (ROOT / ours[0]).exists():
+    if not ours or not has(ROOT / ours[0]):
         raise MalformedError(f"sbatch {' '.join(words)}: no such batch script")
     python(words[words.index(ours[0]) + 1 :])
 

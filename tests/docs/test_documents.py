@@ -8,6 +8,7 @@ import pytest
 from tests.docs import forms
 from tests.docs.blocks import DOCUMENTS, GENERATED, ROOT, blocks, inline, read
 from tests.docs.table import TABLE
+from tests.repository import files, has
 
 WRITTEN = [document for document in DOCUMENTS if document != GENERATED]
 SHELL = ("", "bash", "sh")
@@ -42,7 +43,7 @@ def test_every_block_is_in_the_table(document: str) -> None:
 
 def test_the_tests_that_run_blocks_are_there() -> None:
     named = {kind.by for rows in TABLE.values() for _, kind in rows if kind.name == "by"}
-    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    written = "\n".join(path.read_text() for path in files("tests/**", "test_*.py"))
     assert {test for test in named if f"def {test}(" not in written} == set()
 
 
@@ -93,7 +94,7 @@ def test_links_lead_somewhere(document: str) -> None:
             continue
         name, _, anchor = target.partition("#")
         path = (here / name) if name else ROOT / document
-        assert path.exists(), f"{document} links {target}"
+        assert has(path), f"{document} links {target}"
         assert not anchor or anchor in anchors(path), f"{document} links {target}: no such heading"
 
 
@@ -101,18 +102,18 @@ def test_links_lead_somewhere(document: str) -> None:
 def test_paths_in_the_text_exist(document: str) -> None:
     """`file.py` is somewhere in the repository, and `folder/file.py`, where the folder is ours, is there."""
     folders = ("benchmarks", "cluster", "lth_ray", "studies")
-    files = {path.name for folder in folders for path in (ROOT / folder).rglob("*")}
+    names = {path.name for folder in folders for path in files(f"{folder}/**")}
     roots = (ROOT, (ROOT / document).parent, ROOT / "lth_ray")
     for word in set(inline(document)) - MADE:
         first, slash, _ = word.partition("/")
         if re.fullmatch(r"[\w-]+\.(?:py|md|yaml|sbatch|toml|txt|sh)", word):
-            assert word in files or (ROOT / word).exists(), f"{document}: there is no {word}"
-        elif slash and re.fullmatch(r"\w[\w./-]*", word) and any((root / first).is_dir() for root in roots):
-            assert any((root / word).exists() for root in roots), f"{document}: there is no {word}"
+            assert word in names or has(ROOT / word), f"{document}: there is no {word}"
+        elif slash and re.fullmatch(r"\w[\w./-]*", word) and any(has(root / first) for root in roots):
+            assert any(has(root / word) for root in roots), f"{document}: there is no {word}"
 
 
 def test_pictures_are_small() -> None:
-    for path in (ROOT / "docs" / "gallery").glob("*.png"):
+    for path in files("docs/gallery", "*.png"):
         assert path.stat().st_size < 80_000, path.name
 
 

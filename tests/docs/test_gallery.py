@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.docs.blocks import ROOT, loaded, read
+from tests.docs.blocks import loaded, read
+from tests.repository import files
 
-SCRIPTS = sorted(path.stem for path in (ROOT / "studies").glob("*.py"))
+SCRIPTS = sorted(path.stem for path in files("studies", "*.py"))
 PAGE = read("docs/gallery.md")
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from lth_ray import Data, data
 from lth_ray.data import Split
+from tests.repository import files
 from tests.running.conftest import without_ray
 
 __all__ = ["without_ray"]  # a fixture
@@ -113,7 +114,7 @@ def test_a_network_learns_from_parquet(tmp_path: Path, without_ray: list[str], m
     check(tmp_path, "random_mask")
 
 
-@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", files("studies/examples", "*.py"), ids=lambda script: script.stem)
 def test_a_study_is_ten_lines(script: Path) -> None:
     lines = script.read_text().splitlines()
     begins = lines.index("study = Study(")

@@ -24,9 +24,9 @@ from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.history import entries_of
 from lth_ray.running.packing import pack
 from lth_ray.store import Store
+from tests.repository import ROOT, files
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = sorted((ROOT / "studies").glob("*.py"))
+SCRIPTS = files("studies", "*.py")
 
 
 IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
