@@ -27,6 +27,7 @@ REVISIONS = {
     "perturbed": 1,
     "transplanted": 1,
     "imported": 1,
+    "kept_alike": 2,  # 2: kept weights that are "grown" or "shrunk" go on from the round before
     "warmup": 2,  # 2: the rate of step t is lr * min(1, t / warmup), and milestones within it count
     "replicated": 2,  # 2: a CPU takes the steps of several networks in turn
 }

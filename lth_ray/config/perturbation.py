@@ -17,8 +17,8 @@ class Perturbation(Config):
 
     weights: of the kept ones: "rewound" (as they are), "init" (at initialisation), "redrawn" (normal, with the standard
         deviation s of the layer's initial weights), "shuffle_global", "shuffle_layer" or "shuffle_filter" (kept values
-        permuted), "constant" (+-s), "grown" (the initial value where |w| grew in the training that the mask was found
-        by, else 0), "shrunk" (the converse).
+        permuted), "constant" (+-s), "grown" (what the training that the mask was found by set out from, and 0 where
+        |w| became smaller in it), "shrunk" (0 where |w| became larger). What became 0 stays 0 in later rounds.
     signs: "own" come with these values; "rewound" or "init" take those that the weights have there.
     noise: adds normal noise of so many s.
     pruned: what pruned weights are frozen at: "zero", "init", or the initial value only where the weight had "grown" or
@@ -32,6 +32,11 @@ class Perturbation(Config):
     signs: str = option("own", check=one_of(*SIGNS))
     noise: float = option(0.0, check=number(0))
     pruned: str = option("zero", check=one_of(*PRUNED))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether kept weights are what the round before set out from, changed further."""
+        return self.weights in ("grown", "shrunk")
 
     @property
     def draws(self) -> bool:

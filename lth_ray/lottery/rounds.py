@@ -196,7 +196,11 @@ class Lineage:
             ticket = self.piece(self.rewound, mask)
             rule = self.rewind.perturbation
             seed = subseed(self.variant.seed, "perturbation", number)
-            return Round(number, perturbed(self, ticket, rule, seed) if rule else ticket)
+            if rule is None:
+                return Round(number, ticket)
+            if rule.goes_on and before.key != self.dense.key:
+                ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
+            return Round(number, perturbed(self, ticket, rule, seed))
         if method == "scratch":
             return Round(number, self.piece(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
         if method == "learning_rate":

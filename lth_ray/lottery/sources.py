@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Model, Perturbation, digest, meaning
+from lth_ray.config import Model, Perturbation, digest, meaning, revised
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
 
@@ -79,7 +79,10 @@ class Perturbed:
     @cached_property
     def meaning(self) -> dict[str, Any]:
         sources = [source.meaning if source else None for source in (self.base, self.initial, self.final)]
-        return {"perturbed": digest("perturbed", {"rule": meaning(self.rule), "sources": sources, "seed": self.seed})}
+        content = {"rule": meaning(self.rule), "sources": sources, "seed": self.seed}
+        if self.rule.goes_on:
+            content |= revised("kept_alike")
+        return {"perturbed": digest("perturbed", content)}
 
     @property
     def needs(self) -> tuple[StateAt, ...]:

@@ -2,7 +2,7 @@
 Morcos 2020, section 5)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,6 +24,7 @@ class Given:
     initial: State
     final: State
     seed: int
+    before: State  # what the training that the mask was found by set out from
 
     def scale(self, name: str) -> torch.Tensor:
         """The standard deviation of a parameter's initial weights, pruned ones included: float64 []."""
@@ -61,17 +62,13 @@ def _constant(given: Given) -> dict[str, torch.Tensor]:
 
 
 def _grown(given: Given) -> dict[str, torch.Tensor]:
-    """The initial value of what moved away from zero in training, zero for the rest."""
-    return {name: weight.where(_moved_away(given, name), 0.0) for name, weight in _init(given).items()}
+    """What training set out from, zero where it moved towards zero."""
+    return {name: start.where(start.abs() <= given.final[name].abs(), 0.0) for name, start in given.before.items()}
 
 
 def _shrunk(given: Given) -> dict[str, torch.Tensor]:
-    """The reversal: zero for what moved away from zero, the initial value of the rest."""
-    return {name: weight.where(~_moved_away(given, name), 0.0) for name, weight in _init(given).items()}
-
-
-def _moved_away(given: Given, name: str) -> torch.Tensor:
-    return given.final[name].abs() > given.initial[name].abs()
+    """The reversal: zero where it moved away from zero. What did not move stays in both."""
+    return {name: start.where(start.abs() >= given.final[name].abs(), 0.0) for name, start in given.before.items()}
 
 
 def _shuffled(scope: str) -> Values:
@@ -112,19 +109,22 @@ def perturb(
     weights: of kept weights, s being the standard deviation of the layer's initial weights: "rewound", those of
         `state`; "init", of `initial`; "redrawn", normal with standard deviation s; "shuffle_global", "shuffle_layer"
         and "shuffle_filter", those of `state` permuted over all, within each parameter or output unit; "constant",
-        +s or -s; "grown", of `initial` where |final| > |initial|, else 0; "shrunk", the other way round.
+        +s or -s; "grown", of `state`, and 0 where |final| < |state|; "shrunk", 0 where |final| > |state|.
     signs: "own" come with these values (a constant's are random); "rewound" and "init" are those at the same place
         of `state` and `initial` (of a zero: plus).
     noise: adds N(0, (noise s)^2) to kept weights, after the signs, which it may flip.
-    pruned: what pruned weights hold: "zero", "init", "grown" or "shrunk", as above; under the last two, what ended
-        exactly at its initial value or at zero, as a weight frozen in an earlier round, stays there.
+    pruned: what pruned weights hold: "zero", "init", "grown" or "shrunk", as above, and of `initial` where kept
+        weights are not "grown" or "shrunk"; under the last two, what ended exactly at that value or at zero, as a
+        weight frozen in an earlier round, stays there.
     initial, final: the state dicts at initialisation, and at the end of the training that the mask was found by.
     seed: of all draws; each parameter has its own, by name, whatever the order of parameters.
     Zeros are +0.0. Errors: ConfigError for an unknown option, a state dict that it needs and that is missing or of
     another network, a mask of another network.
     """
-    needed = _needs(Perturbation(weights, signs=signs, noise=noise, pruned=pruned))
+    chosen = Perturbation(weights, signs=signs, noise=noise, pruned=pruned)
+    needed = _needs(chosen)
     given = _given(state, mask, {"initial": initial, "final": final}, needed, seed)
+    given = replace(given, before=given.rewound) if chosen.goes_on else given
     kept, frozen = VALUES[weights](given), _frozen(given, pruned)
     signed = kept if signs == "own" else VALUES[signs](given)
     kept = {name: value.abs().copysign(signed[name] + 0.0) for name, value in kept.items()}
@@ -143,7 +143,7 @@ def _frozen(given: Given, pruned: str) -> dict[str, torch.Tensor]:
 
 
 def _stayed(given: Given, name: str) -> torch.Tensor:
-    return (given.final[name] == given.initial[name]) | (given.final[name] == 0)
+    return (given.final[name] == given.before[name]) | (given.final[name] == 0)
 
 
 def _needs(chosen: Perturbation) -> dict[str, frozenset[str]]:
@@ -165,4 +165,4 @@ def _given(
                 raise ConfigError(f"{option}: {argument} = None, give {_REMEDIES[argument]}")
             found[argument] = {name: alike(argument, values, name, keeps) for name, keeps in mask.items()}
     rewound = {name: alike("state", state, name, keeps) for name, keeps in mask.items()}
-    return Given(rewound, mask, found["initial"], found["final"], seed)
+    return Given(rewound, mask, found["initial"], found["final"], seed, found["initial"])

@@ -1,6 +1,7 @@
 """Tickets with perturbed, pretrained and transferred weights, learned masks, and what tickets are made of."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -110,6 +111,25 @@ def test_what_one_round_freezes_stays_in_the_next(lab: Any, pruned: str) -> None
         frozen = first.trained_state[name][~kept]
         assert 0 < frozen.count_nonzero() < frozen.numel()
         assert torch.equal(frozen, second.trained_state[name][~kept])
+
+
+@pytest.mark.parametrize("rule", ["grown", "shrunk"])
+def test_kept_and_pruned_alike_go_on_from_the_round_before(lab: Any, rule: str) -> None:
+    """Each round's start, pruned weights too, is the one before's, with zeros where weights moved the wrong way."""
+    ran = lab.run(
+        lab.study({"prune.rounds": 3}, rewind=[Rewind(steps(0), perturbation=Perturbation(rule, pruned=rule))])
+    )
+    plain = lab.whole(lab.study({"prune.rounds": 3}, rewind=[Rewind(steps(0), perturbation=Perturbation(pruned=rule))]))
+    tickets = [ticket_of(lab, ran, number) for number in range(4)]
+    assert not ran.failures
+    for before, after in pairwise(tickets):
+        for name, kept in after.mask.items():
+            start, ended = before.rewind_state[name], before.trained_state[name]
+            wrong = start.abs() > ended.abs() if rule == "grown" else start.abs() < ended.abs()
+            assert torch.equal(after.rewind_state[name], start.masked_fill(wrong, 0.0))
+            assert not (kept & ~before.mask.get(name, kept)).any()  # no pruned weight is kept again
+    assert ran.tickets[0]["content"] == plain.tickets[0]["content"]
+    assert ran.tickets[2]["content"] != plain.tickets[2]["content"]
 
 
 @pytest.mark.parametrize("criterion", ["large_init", "movement_same_sign", "snip", "grad", "small_final"])

@@ -70,13 +70,13 @@ S = (17.5 / 6) ** 0.5  # the initial weights' mean is 0 and their squares' sum 1
         ({"signs": "init"}, [-1.0, 0, 3.0, 0, 0, -6.0]),
         ({"weights": "constant", "signs": "rewound"}, [S, 0, S, 0, 0, -S]),
         ({"weights": "constant", "signs": "init"}, [-S, 0, S, 0, 0, -S]),
-        ({"weights": "grown"}, [0, 0, 1.5, 0, 0, 0]),
-        ({"weights": "shrunk"}, [-0.5, 0, 0, 0, 0, -2.5]),
-        ({"weights": "shrunk", "signs": "rewound"}, [0.5, 0, 0, 0, 0, -2.5]),
+        ({"weights": "grown"}, [0.0, 0, 0, 0, 0, 0]),
+        ({"weights": "shrunk"}, [1.0, 0, 3.0, 0, 0, -6.0]),
+        ({"weights": "shrunk", "signs": "init"}, [-1.0, 0, 3.0, 0, 0, -6.0]),
         ({"pruned": "init"}, [1.0, 0.5, 3.0, -1.5, 2.5, -6.0]),
         ({"pruned": "grown"}, [1.0, 0.5, 3.0, 0, 2.5, -6.0]),
         ({"pruned": "shrunk"}, [1.0, 0, 3.0, -1.5, 0, -6.0]),
-        ({"weights": "grown", "pruned": "grown"}, [0, 0.5, 1.5, 0, 2.5, 0]),
+        ({"weights": "shrunk", "pruned": "shrunk"}, [1.0, -2.0, 3.0, 4.0, -5.0, -6.0]),
         ({"weights": "init", "pruned": "shrunk"}, [-0.5, 0, 1.5, -1.5, 0, -2.5]),
     ],
 )
@@ -140,7 +140,8 @@ def test_kept_and_pruned_weights_do_not_look_at_each_others_options(ticket, opti
     mask = ticket[1]
     new = perturb(ticket, **options)
     kept = perturb(ticket, **options | {"pruned": "zero"})
-    frozen = perturb(ticket, pruned=options["pruned"])
+    alike = options["weights"] in ("grown", "shrunk")  # then both are what training set out from
+    frozen = perturb(ticket, weights=options["weights"] if alike else "rewound", pruned=options["pruned"])
     for name, keeps in mask.items():
         assert torch.equal(new[name][keeps], kept[name][keeps])
         assert torch.equal(new[name][~keeps], frozen[name][~keeps])
@@ -201,11 +202,33 @@ def test_without_shuffles_and_noise_once_is_as_good_as_twice(ticket, weights, si
 
 @fast
 @given(tickets(), st.sampled_from(["grown", "shrunk"]))
-def test_grown_and_shrunk_share_out_the_initial_weights(ticket, weights):
-    _, mask, initial, final = ticket
+def test_grown_and_shrunk_share_out_the_weights_that_moved(ticket, weights):
+    state, mask, _, final = ticket
     parts = [perturb(ticket, weights=w, pruned=w) for w in ("grown", "shrunk")]
-    assert all(torch.equal(parts[0][name] + parts[1][name], initial[name]) for name in mask)
-    assert all((parts[0][n] != 0).equal(final[n].abs() > initial[n].abs()) for n in mask)
+    for name in mask:
+        start, end = state[name], final[name]
+        moved = (start.abs() != end.abs()) & (end != 0)
+        assert torch.equal((parts[0][name] + parts[1][name])[moved], start[moved])
+        assert (parts[0][name] != 0)[moved].equal((end.abs() > start.abs())[moved] & (start != 0)[moved])
+
+
+@pytest.mark.parametrize("rule", ["grown", "shrunk"])
+def test_what_zhou_et_al_do_with_all_weights_revives_none(rule):
+    """Their rule written out: after each round what a weight began with is set to 0 where it moved the wrong way."""
+    random = torch.Generator().manual_seed(3)
+    initial = torch.randn(400, generator=random)
+    ours, theirs, mask = initial, initial.clone(), torch.ones(400, dtype=torch.bool)
+    for _ in range(3):
+        ended = theirs + 0.5 * torch.randn(400, generator=random) * (torch.rand(400, generator=random) < 0.8) * mask
+        smaller, larger = theirs.abs() > ended.abs(), theirs.abs() < ended.abs()
+        mask = mask & (torch.rand(400, generator=random) < 0.8)
+        zero = theirs == 0
+        theirs = theirs.masked_fill(smaller if rule == "grown" else larger, 0.0)
+        options = {"weights": rule, "pruned": rule, "initial": {"w": initial}, "final": {"w": ended}}
+        ours = pruning.perturb({"w": ours}, {"w": mask}, **options)["w"]
+        assert torch.equal(ours, theirs)
+        assert not ours[zero].count_nonzero()
+    assert 20 < ours.count_nonzero() < 300
 
 
 @pytest.mark.parametrize("pruned", ["grown", "shrunk"])
