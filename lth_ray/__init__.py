@@ -36,6 +36,7 @@ from lth_ray.config import (
     epochs,
     steps,
 )  # fmt: skip
+from lth_ray.running.mistakes import tell_plainly
 
 if TYPE_CHECKING:
     from lth_ray import analysis, data, models, pruning
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from lth_ray.running.tickets import export_ticket
 
 __version__ = "0.1.0"
+
+tell_plainly()
 
 _LAZY = {
     "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
@@ -10,14 +11,25 @@ from typing import Any, ClassVar, dataclass_transform
 Check = Callable[[Any], Any]  # returns the value as it is kept, or raises ValueError with the remedy
 
 
+INT64 = 2**63 - 1  # the most that a column of a table holds
+WORD = 400  # characters of a value that a message repeats
+
+
 class ConfigError(ValueError):
     """Something a user wrote is wrong: the message names the field, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(rf"\S{{{WORD},}}", _cut, str(message)))
+
+
+def _cut(word: "re.Match[str]") -> str:
+    return f"{word[0][: WORD // 4]}... ({len(word[0]):,} characters)"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of an error message for an unknown name: the nearest valid ones, else all of them."""
     valid = sorted(valid)
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name[:WORD], valid, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(valid)}"
 
 
@@ -56,7 +68,9 @@ class Config(metaclass=_Meta):
             except (ValueError, TypeError) as error:
                 if isinstance(error, ConfigError):
                     raise
-                raise ConfigError(f"{type(self).__name__}.{f.name} = {value!r}: {error}") from None
+                said = repr(value)
+                said = said if len(said) <= WORD else f"{said[:WORD]}... ({len(said):,} characters)"
+                raise ConfigError(f"{type(self).__name__}.{f.name} = {said}: {error}") from None
 
 
 def option(
@@ -103,12 +117,14 @@ def number(
     return check
 
 
-def whole(low: int = 0) -> Check:
-    """An int of at least `low`."""
+def whole(low: int = 0, high: int = INT64) -> Check:
+    """An int of at least `low` and at most `high`, which a table can hold unless it is less."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"give a whole number of at least {low}")
+        if value > high:
+            raise ValueError(f"give a whole number of at most {'2**63 - 1' if high == INT64 else format(high, ',')}")
         return value
 
     return check
@@ -173,5 +189,22 @@ def field_table(cls: type) -> dict[str, "Field[Any]"]:
     return {f.name: f for f in fields(cls)}
 
 
-TEXT = a(str, "give a string")
+def text(remedy: str = "give a string") -> Check:
+    """A string that can be written to a file and be a part of a path: without NUL and half characters."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(remedy)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds bytes that are no UTF-8; give a name without them") from None
+        if "\0" in value:
+            raise ValueError("it holds a NUL character, which no file has in its name; remove it")
+        return value
+
+    return check
+
+
+TEXT = text()
 FLAG = a(bool, "give True or False")

@@ -64,7 +64,7 @@ class RandomReinit(Branch):
         data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
     """
 
-    copies: int = option(1, check=whole(1), means=False)
+    copies: int = option(1, check=whole(1, 10_000), means=False)
     _: KW_ONLY
     length: str = option("ticket", check=one_of("ticket", "whole"), absent_means="ticket")
 
@@ -73,7 +73,7 @@ class RandomReinit(Branch):
 class RandomMask(Branch):
     """The ticket's rewind weights under a random mask with the same number of weights in each layer. copies: draws."""
 
-    copies: int = option(1, check=whole(1), means=False)
+    copies: int = option(1, check=whole(1, 10_000), means=False)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ShuffledMask(Branch):
 
     scope: str = option("global", check=one_of("global", "layer", "filter"))
     _: KW_ONLY
-    copies: int = option(1, check=whole(1), means=False)
+    copies: int = option(1, check=whole(1, 10_000), means=False)
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ class Barrier(Branch):
 
     of_dense: ClassVar[bool] = True
 
-    children: int = option(2, check=whole(2), means=False)
+    children: int = option(2, check=whole(2, 1_000), means=False)
     _: KW_ONLY
-    points: int = option(30, check=whole(3))
+    points: int = option(30, check=whole(3, 100_000))
     spawn: Length | None = option(None, check=maybe(a_length()))
     batch_norm: str = option("stored", check=one_of("stored", "reestimate"))
     initialisations: str = option("shared", check=one_of("shared", "own"))
@@ -130,7 +130,7 @@ class Stability(Branch):
 
     of_dense: ClassVar[bool] = True
 
-    children: int = option(2, check=whole(2), means=False)
+    children: int = option(2, check=whole(2, 1_000), means=False)
     _: KW_ONLY
     spawn: Length | None = option(None, check=maybe(a_length()))
 
@@ -147,7 +147,7 @@ class Perturb(Perturbation, Branch):
     _: KW_ONLY
     at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
     trained: bool = option(True, check=FLAG)
-    copies: int = option(1, check=whole(1), means=False)
+    copies: int = option(1, check=whole(1, 10_000), means=False)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Pretrain(Branch):
     task: str = option(check=one_of(*PRETRAINING))
     _: KW_ONLY
     length: Length = option(check=a_length(positive=True))
-    blur: int = option(1, check=whole(1))
+    blur: int = option(1, check=whole(1, 4_096))
     sparse: bool = option(False, check=FLAG)
 
     def data(self, given: Data) -> Data:
@@ -208,7 +208,7 @@ class Supermask(SupermaskRule, Branch):
         (0,), check=maybe(many(whole(0), "give a list of rounds", distinct=True)), means=False
     )
     train: Mapping[str, Any] = option({}, check=mapping())
-    copies: int = option(1, check=whole(1), means=False)
+    copies: int = option(1, check=whole(1, 10_000), means=False)
 
     def parameters(self) -> dict[str, Any]:
         """Its method's column is called "supermask": a lineage has a method, too."""
@@ -220,7 +220,7 @@ class Weights(Branch):
     """Which initial weights survive, and how far weights have moved from initialisation when the mask is found, those
     that it keeps and those that it prunes (Frankle & Carbin 2019, appendix F). bins: of histograms."""
 
-    bins: int = option(40, check=whole(1))
+    bins: int = option(40, check=whole(1, 100_000))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A key is derived from what a thing was made from, its fields, and a revision of 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -62,6 +63,8 @@ def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
         return {str(key): _meaning(item, f"{path}[{key!r}]", has_version, version) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_meaning(item, path, has_version, version) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path or 'a value'} = {value}: no key holds it; give a finite number")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if is_function(value):

@@ -4,7 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
-from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.base import (
+    FLAG,
+    TEXT,
+    Config,
+    ConfigError,
+    a,
+    many,
+    mapping,
+    maybe,
+    number,
+    one_of,
+    option,
+    text,
+    whole,
+)
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.units import Length, a_length, steps
 
@@ -21,9 +35,7 @@ CRITERIA = ("magnitude", "random", *_ENDS, *_SIGNED, "snip", "grad")
 
 
 def _named_or_callable(value: Any) -> Any:
-    if isinstance(value, str) or callable(value):
-        return value
-    raise ValueError("give a name or a function")
+    return value if callable(value) else text("give a name or a function")(value)
 
 
 def _initialisation(value: Any) -> str | float:
@@ -80,17 +92,17 @@ class Data(Config):
         larger number has the smaller one's and more; None for all.
     """
 
-    name: str = option(check=a(str, "give a data set's name"))
+    name: str = option(check=text("give a data set's name"))
     _: KW_ONLY
     batch_size: int = option(check=whole(1))
     validation: int = option(check=whole(0))
     augment: str = option("none", check=one_of("none", "flip", "crop_flip", "resized_crop_flip"))
-    augment_padding: int = option(4, check=whole(1))
+    augment_padding: int = option(4, check=whole(1, 4_096))
     split_seed: int = option(0, check=whole(0))
     image_size: int | None = option(None, check=maybe(whole(1)))
     evaluation_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
     target: str = option("labels", check=one_of("labels", "rotation", "random_labels"), absent_means="labels")
-    blur: int = option(1, check=whole(1), absent_means=1)
+    blur: int = option(1, check=whole(1, 4_096), absent_means=1)
     train_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
 
 
@@ -172,7 +184,7 @@ class Train(Config):
     channels_last: bool = option(False, check=FLAG, absent_means=False)
     compile: bool = option(False, check=FLAG, absent_means=False)
     backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
-    replicates: int = option(1, check=whole(1), absent_means=1)
+    replicates: int = option(1, check=whole(1, 4_096), absent_means=1)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
     version: str | None = option(None, check=maybe(TEXT), none_means="1")
@@ -241,9 +253,9 @@ class Prune(Config):
     _: KW_ONLY
     scope: str = option("global", check=one_of("global", "layer"))
     fraction: float | Mapping[str, float] = option(check=_fraction)
-    rounds: int = option(check=whole(0), means=False)
-    include: Sequence[str] = option((), check=many(a(str, "give globs")))
-    exclude: Sequence[str] = option((), check=many(a(str, "give globs")))
+    rounds: int = option(check=whole(0, 10_000), means=False)
+    include: Sequence[str] = option((), check=many(text("give globs")))
+    exclude: Sequence[str] = option((), check=many(text("give globs")))
     one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
 

@@ -1,13 +1,17 @@
 """A study: one question, declared."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, whole
+from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.branches import Branch
+from lth_ray.config.declared import declaration
 from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
 from lth_ray.config.units import Length
+
+LONGEST = 150  # characters of a name: file systems take 255 for a file's
 
 
 def _rewind(value: Any) -> Rewind:
@@ -19,15 +23,17 @@ def _rewind(value: Any) -> Rewind:
 
 
 def _key(value: Any) -> str:
-    if isinstance(value, str) and value.rpartition("-")[2].isdigit():
+    if isinstance(value, str) and re.fullmatch(r"[\w.-]+-\d+", value, re.ASCII):
         return value
     raise ValueError("give a ticket's whole key, as `lth-ray import` prints it and Results.tickets() has it")
 
 
 def slug(value: Any) -> str:
     """A check for what becomes a part of paths and of MLflow's names. ValueError for anything else."""
-    if not isinstance(value, str) or not value or not all(c.isalnum() or c in "-_." for c in value) or value[0] in "-.":
-        raise ValueError("give a name of letters, digits, '-', '_' and '.'")
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
+        raise ValueError("give a name of letters (without accents), digits, '-', '_' and '.'")
+    if len(value) > LONGEST:
+        raise ValueError(f"give a name of at most {LONGEST} characters (--name gives another)")
     return value
 
 
@@ -87,12 +93,13 @@ class Study(Config):
     stop_below: float | None = option(None, check=maybe(number(0, 1)))
     smoke: Mapping[str, Any] = option({}, check=mapping())
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
-    may_fail: Sequence[str] = option((), check=many(a(str, "give arm names")))
+    may_fail: Sequence[str] = option((), check=many(text("give arm names")))
     margin: float = option(0.002, check=number(0, 1, open_low=True, open_high=True), means=False)
-    against: str = option("", check=a(str, "give the name of a group of targets"), means=False)
+    against: str = option("", check=text("give the name of a group of targets"), means=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        declaration(self.smoke)  # what cannot be recorded is refused here
         for name in self.arms:
             _check_arm(name)
         for name in self.may_fail:

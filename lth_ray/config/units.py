@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from lth_ray.config.base import Check, Config, ConfigError, number, one_of, option
 
+MOST = 10**12
+
 
 @dataclass(frozen=True)
 class Length(Config):
@@ -12,7 +14,7 @@ class Length(Config):
     value: how many. unit: "steps" or "epochs".
     """
 
-    value: float = option(check=number(0))
+    value: float = option(check=number(0, MOST))
     unit: str = option("steps", check=one_of("steps", "epochs"))
 
     def __post_init__(self) -> None:

@@ -103,6 +103,8 @@ def parse(text: str) -> Any:
         raise
     except (SyntaxError, ValueError, TypeError):
         return text.strip()
+    except (RecursionError, MemoryError):  # which ast raises for what is nested too deeply
+        raise ConfigError(f"{text}: nested too deeply to be a value; write it into the study's script") from None
 
 
 def _literal(node: ast.expr) -> Any:
@@ -167,4 +169,4 @@ def within_rounds(study: Study) -> Study:
 def _plain(value: Any) -> str:
     """A value as a part of a name."""
     text = f"{value.plain}{value.unit}" if isinstance(value, Length) else str(value)
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)[:40]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in text)[:40]

@@ -86,7 +86,11 @@ def _rounds(branch: Branch, there: Sequence[int]) -> Sequence[int]:
     rounds = there if branch.rounds is None else branch.rounds
     beyond = [number for number in rounds if number not in there]
     if beyond:
-        why = "round 0 is dense and has no mask" if 0 in beyond else f"there are rounds {list(there)} to hang it on"
+        why = (
+            f"round 0 is dense and has no mask, and {name}.of_dense is False"
+            if 0 in beyond
+            else f"there are rounds {list(there)} to hang it on"
+        )
         raise ConfigError(f"{name}.rounds = {beyond}: {why}; leave them out, or raise Prune.rounds")
     for further in branch.branches:
         _rounds(further, rounds)
@@ -98,7 +102,9 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
     if host.segment.learned is not None:
         raise ConfigError("Supermask.branches: what it learns is no ticket; hang them on the ticket beside it")
     if host.segment.mask is None and not branch.of_dense:
-        raise ConfigError(f"{type(branch).__name__}: it hangs on a dense network, which has no mask; give later rounds")
+        raise ConfigError(
+            f"{type(branch).__name__}: it hangs on a dense network, and its of_dense is False; give later rounds"
+        )
     path = f"{host.above}/{name}" if host.above else name
     label = "-".join([path, *told(branch)])
     lineage, number = host.lineage, host.number

@@ -88,15 +88,30 @@ def _check_options(name: str, network: Factory, options: dict[str, Any], stated:
             raise ConfigError(f"Model.options[{option!r}]: {name} has no such option; {remedy}")
 
 
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    collects = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not collects
+
+
 def _from_function(function: Factory, offered: dict[str, Any], options: dict[str, Any]) -> nn.Module:
     label = f"Model.name = {short_name(function)}"
-    parameters = inspect.signature(function).parameters
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        raise ConfigError(f"{label} does not say what it takes: give a def that calls it") from None
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for option in options:
         if not takes_all and option not in parameters:
             raise ConfigError(f"{label} has no parameter for the option {option!r}: add it or remove it")
-    given = {key: value for key, value in offered.items() if takes_all or key in parameters}
-    model = function(**given, **options)
+    given = {key: value for key, value in offered.items() if takes_all or key in parameters} | options
+    missing = [name for name, one in parameters.items() if name not in given and _is_needed(one)]
+    if missing:
+        told = ", ".join(f"{name!r}: ..." for name in missing)
+        raise ConfigError(
+            f"{label} needs {' and '.join(map(repr, missing))}, which nobody gives: give Model(options={{{told}}}), or "
+            "a default; num_classes and input_shape are given by the data"
+        )
+    model = function(**given)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{label} returned a {type(model).__name__}: return an nn.Module")
     return model

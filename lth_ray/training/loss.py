@@ -19,13 +19,24 @@ def training_step(train: Train) -> Step:
     """fn(model, batch) -> (mean loss, metrics): the study's own, else the cross entropy with label smoothing."""
     own = train.loss if train.step is None else train.step
     if own is not None:
-        return own
+        return _detached(own)
 
     def cross_entropy(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
         inputs, labels = batch
         return F.cross_entropy(model(inputs), labels, label_smoothing=train.label_smoothing), {}
 
     return cross_entropy
+
+
+def _detached(own: Step) -> Step:
+    """`own`, its metrics without what they were computed from: a step's graph would be kept for as long as they are."""
+
+    def step(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+        loss, metrics = own(model, batch)
+        plain = {name: one.detach() if isinstance(one, torch.Tensor) else one for name, one in metrics.items()}
+        return loss, plain
+
+    return step
 
 
 def precision_context(precision: str, device: torch.device) -> torch.autocast:

@@ -9,6 +9,8 @@ from typing import Any
 from lth_ray.config import ConfigError, Data, Length, Model, OwnFunction, Train, functions_of, meaning, revised, steps
 from lth_ray.data import Identity
 
+LONGEST, MOST_EVALUATIONS = 10**12, 10**6
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -30,6 +32,7 @@ class Recipe:
                 f"Train.length = {self.train.length}: no step at all with {self.steps_per_epoch} steps an epoch; "
                 "lengthen it"
             )
+        self._check_lengths()
         if self.data.batch_size % self.group:
             raise ConfigError(
                 f"Train.batch_norm_group = {self.group}: it does not divide Data.batch_size = {self.data.batch_size}; "
@@ -48,6 +51,22 @@ class Recipe:
             raise ConfigError(
                 f"Train.milestones are steps {milestones}: out of order; list steps after 0, the earliest first"
             )
+
+    def _check_lengths(self) -> None:
+        train = self.train
+        evaluations = self.total_steps // self.evaluate_every
+        if self.total_steps > LONGEST or evaluations > MOST_EVALUATIONS:
+            field, most = ("length", LONGEST) if self.total_steps > LONGEST else ("evaluate_every", MOST_EVALUATIONS)
+            raise ConfigError(
+                f"Train.{field} = {getattr(train, field)}: {self.total_steps:,} steps, {evaluations:,} evaluations; "
+                f"at most {most:,} {'steps' if field == 'length' else 'evaluations'} can be done"
+            )
+        try:
+            rates = [train.lr * train.gamma ** len(train.milestones), train.final_lr, train.lr]
+        except OverflowError:
+            rates = [math.inf]
+        if not all(map(math.isfinite, rates)):
+            raise ConfigError(f"Train.gamma = {train.gamma:g}: the learning rate becomes infinite; give a smaller one")
 
     @cached_property
     def steps_per_epoch(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lth_ray import cli
-from lth_ray.config import ConfigError, Data, steps
+from lth_ray.config import ConfigError, Data, Model, steps
 from lth_ray.data import idx
 from tests.running.conftest import SCRIPT, Call, declared
 
@@ -184,3 +184,30 @@ def test_in_a_real_process(tmp_path: Path) -> None:
     assert ended.stdout == ""
     assert ended.stderr.startswith("error: Train.milestones = [")
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_mistake_while_a_study_is_declared(tmp_path: Path) -> None:
+    """Before `main` is reached, under `python study.py` and under `lth-ray run` alike."""
+    (tmp_path / "study.py").write_text(SCRIPT.replace("lr=1e-3", "lr='fast'"))
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    for command in (["study.py"], ["-m", "lth_ray.cli", "run", "study.py"]):
+        ended = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr == "error: Train.lr = 'fast': give a finite number\n"
+
+
+def test_an_error_of_another_kind_keeps_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text("import lth_ray\nraise ValueError('mine')\n")
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "study.py"], cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_a_network_that_needs_what_nobody_gives(call: Call, tmp_path: Path) -> None:
+    def net(num_classes: int, width: int, depth: int = 2) -> None:
+        raise AssertionError((num_classes, width, depth))
+
+    code, printed = call(replace(STUDY, model=Model(net)), "--storage", tmp_path / "s", "--plan")
+    assert code == 2
+    check(printed, "Model.name = ", "net needs 'width', which nobody gives", "Model(options={'width': ...})")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from lth_ray.config import Train, steps
 from lth_ray.data import Batch, Split, evaluation_batches
 from lth_ray.training import COLUMNS, Clock, Evaluation, Pause, evaluate
+from lth_ray.training.loss import training_step
 from tests.training.setups import Setting, everything, restart
 
 Make = Callable[..., Setting]
@@ -186,3 +188,19 @@ def test_a_part_of_the_images(setting: Make) -> None:
     first = Split(data.test.images[:30], data.test.labels[:30], data.test.white)
     measured = evaluate(end.run.model, evaluation_batches(first, data.mean, data.std), made.recipe.train)
     assert measured == Evaluation(end.journal["test_loss"][-1], end.journal["test_accuracy"][-1], 30)
+
+
+def test_metrics_that_carry_a_gradient_are_let_go_of() -> None:
+    """What a step was computed from would be kept for as long as its metrics are."""
+
+    def own(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+        loss = F.cross_entropy(model(batch[0]), batch[1])
+        return loss, {"double": 2 * loss, "plain": 3.0}
+
+    model = torch.nn.Linear(4, 3)
+    batch = torch.ones(2, 4), torch.tensor([0, 1])
+    loss, metrics = training_step(replace(TRAIN, loss=own))(model, batch)
+    assert loss.requires_grad
+    assert not metrics["double"].requires_grad
+    assert float(metrics["double"]) == pytest.approx(2 * float(loss.detach()))
+    assert metrics["plain"] == 3.0
