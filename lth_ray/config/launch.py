@@ -55,6 +55,8 @@ class Launch(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_no_password("--tracking-uri", self.tracking_uri or "")
+        if not self.storage.strip():
+            raise ConfigError(f"Launch.storage = {self.storage!r} names no place: give a folder or s3://bucket/prefix")
         for name in ("later_workers", "min_workers"):
             value = getattr(self, name)
             if value is not None and value > self.workers:

@@ -33,19 +33,17 @@ class Models:
     def __init__(self, client: Any, experiment: str, store: Store) -> None:
         self._client, self._experiment, self._store = client, experiment, store
 
-    def begun(self, description: Description, run_id: str, is_new_run: bool) -> Any:
-        """The model of a ticket's run, made and shown with it unless an earlier attempt has done so."""
+    def begin(self, description: Description, run_id: str) -> Any:
+        """A new model of a ticket's run, shown with it. To be called once a run: see `of_run`."""
         from mlflow import entities
 
-        model = None if is_new_run else self.of_run(run_id)
-        if model is None:
-            tags = {name: value for name, value in description.tags.items() if name not in UNSAID}
-            model = self._client.create_logged_model(
-                self._experiment, name=model_name(description.name), source_run_id=run_id, tags=tags,
-                params=description.params, model_type=TYPE,
-            )  # fmt: skip
-            step = max((step for _, _, step, _ in description.metrics), default=0)
-            self._client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step)])
+        tags = {name: value for name, value in description.tags.items() if name not in UNSAID}
+        model = self._client.create_logged_model(
+            self._experiment, name=model_name(description.name), source_run_id=run_id, tags=tags,
+            params=description.params, model_type=TYPE,
+        )  # fmt: skip
+        step = max((step for _, _, step, _ in description.metrics), default=0)
+        self._client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step)])
         return model
 
     def finish(self, model: Any, record: Record) -> None:
@@ -69,6 +67,7 @@ class Models:
         return next((model for model in found if model.status == "READY"), None)
 
     def of_run(self, run_id: str) -> Any | None:
+        """The model of a ticket's run, from an attempt that was broken off or another driver's."""
         found = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'", max_results=1)
         return next(iter(found), None)
 

@@ -84,7 +84,7 @@ def _file(path: Path) -> Reach:
         finally:
             database.close()
     except sqlite3.Error as error:
-        remedy = "move the file aside, then `lth-ray replay NAME` writes a new one from the storage"
+        remedy = "`lth-ray replay NAME` sets the file aside and writes a new one from the storage"
         return Reach(False, f"{path} is no MLflow database: {error}", remedy)
     return Reach(True, f"{path} is an MLflow database")
 

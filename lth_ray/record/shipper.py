@@ -179,7 +179,7 @@ def replay(plan: Plan, store: Store, tracking_uri: str | None = None, *, questio
     where = destination(store.uri, tracking_uri)
     counts, in_a_row = Counter(shipped=0, present=0, failed=0), 0
     try:
-        tracking = opened(plan, store, where, question)
+        tracking = opened(plan, store, where, question, thorough=True)
     except Exception as error:
         raise RecordError(unreachable(where, error)) from error
     for item in finished(plan, store):
@@ -197,9 +197,10 @@ def replay(plan: Plan, store: Store, tracking_uri: str | None = None, *, questio
 
 
 def opened(
-    plan: Plan, store: Store, where: Destination, question: str, warn: Callable[[str], None] | None = None
-) -> Tracking:
-    return Tracking(plan, store, where, question, commit_of(script_folder()), warn)
+    plan: Plan, store: Store, where: Destination, question: str, warn: Callable[[str], None] | None = None,
+    thorough: bool = False,
+) -> Tracking:  # fmt: skip
+    return Tracking(plan, store, where, question, commit_of(script_folder()), warn, thorough)
 
 
 def send(tracking: Tracking, item: Item) -> bool:

@@ -1,27 +1,27 @@
 """A study's MLflow record: an experiment, a run for each lineage, and nested runs for its tickets and branches.
 
 Nothing is sent twice: a run that is finished is left alone, and one that was broken off is sent again whole; metrics of
-the same value, step and timestamp coincide, so it does not matter where it stopped.
+the same value, step and timestamp coincide, so it does not matter where it stopped. Of any number of drivers that write
+to one record, one at a time looks for a run and makes it where it is not there.
 """
 
 import hashlib
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
 from lth_ray.record import runs
 from lth_ray.record.barriers import Barriers
+from lth_ray.record.database import prepared
 from lth_ray.record.destination import Destination, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
 from lth_ray.record.models import Models
 from lth_ray.record.runs import Description, Record
 from lth_ray.record.saved_views import NOTE, QUESTION, SavedViews, Warn
 from lth_ray.record.sending import log_batch, log_dataset, put_files
-from lth_ray.store import Store, live_runs
-
-CLAIM_S = 5.0  # what another live run of the study is given to make an MLflow run that it has claimed
+from lth_ray.store import StorageAway, StorageError, Store, locked
 
 Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
 
@@ -44,17 +44,19 @@ class Run:
 class Tracking:
     """Writes to MLflow what a plan's finished segments measured. For one thread of one process.
 
-    Opening it reads the experiment's runs once; from then on a run is found in a dict, by the tags that identify it and
-    by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
+    Opening it reads the experiment's runs once; from then on one that is whole is found in a dict, by the tags that
+    identify it and by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
 
-    question: what the study asks. commit: of the code that asks it. warn: is told once where views cannot be written.
+    question: what the study asks. commit: of the code that asks it. warn: is told once where views cannot be written,
+    and where a database file had to be made anew; thorough: all of such a file is read to see whether it is whole.
     """
 
     def __init__(
         self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "",
-        warn: Warn | None = None,
+        warn: Warn | None = None, thorough: bool = False,
     ) -> None:  # fmt: skip
         prepare_environment()
+        prepared(where, warn, thorough)
         from mlflow.tracking import MlflowClient
 
         self._plan, self._store, self._commit = plan, store, commit
@@ -126,7 +128,12 @@ class Tracking:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             artifacts = (where.artifacts / name).as_uri() if where.artifacts else None
-            return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
+            try:
+                return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
+            except Exception:
+                found = self._client.get_experiment_by_name(name)
+                if found is None:  # else another driver has just made it
+                    raise
         tags.pop(NOTE, None)  # which has grown since, by its views
         for key, value in tags.items():
             if found.tags.get(key) != value:
@@ -192,14 +199,12 @@ class Tracking:
         """The run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)
-        is_made = False
-        if run is None:
-            run = self._elsewhere(identity)
-            is_made = run is None
-            run = self._runs[identity] = run or self._create(description, parent)
+        if run is not None and run.whole:
+            return run, False
+        run, model = self._begun(description, parent, ticket is not None)
+        self._runs[identity] = run
         if run.whole:
             return run, False
-        model = self._models.begun(description, run.id, is_made) if ticket else None
         log_batch(self._client, run.id, description.metrics, description.params, {}, model.model_id if model else None)
         if description.usage:
             log_batch(self._client, run.id, description.usage, {}, {})
@@ -210,23 +215,37 @@ class Tracking:
             self._models.finish(model, ticket)
         return run, True
 
-    def _elsewhere(self, identity: Identity) -> Run | None:
-        """The MLflow run that another live run of the study has made since ours were read, or is about to make.
+    def _begun(self, description: Description, parent: str, has_model: bool) -> tuple[Run, Any]:
+        """The run of a description, looked for and made where it is not there, and its model unless it is whole.
 
-        Of several that want to make it the store lets one; where that one is then lost, it is made after CLAIM_S.
+        Under a lock of its own in the storage, where both are looked for once more: another driver may have made them
+        since ours were read, whether that one is known to be alive or not.
         """
-        study = self._plan.study.name
-        if len(live_runs(self._store, study)) < 2:
-            return None
-        found = self._search(identity)
-        claim = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
-        if found is not None or self._store.put_if_absent(f"studies/{study}/claims/{claim}", b""):
-            return found
-        deadline = time.monotonic() + CLAIM_S
-        while found is None and time.monotonic() < deadline:
-            time.sleep(CLAIM_S / 20)
-            found = self._search(identity)
-        return found
+        identity = (*description.identity, parent)
+        while True:
+            with self._alone(identity) as surely:
+                run = self._search(identity)
+                model = self._models.of_run(run.id) if run is not None and has_model and not run.whole else None
+                if run is not None and (run.whole or model is not None or not has_model):
+                    return run, model
+                if not surely():  # this process was stopped for so long that another may have taken its turn
+                    continue
+                if run is None:
+                    run = self._create(description, parent)
+                return run, self._models.begin(description, run.id) if has_model else None
+
+    @contextmanager
+    def _alone(self, identity: Identity) -> Iterator[Callable[[], bool]]:
+        """As the only one who makes this run."""
+        name = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
+        with ExitStack() as held:
+            try:
+                surely = held.enter_context(locked(self._store, f"studies/{self._plan.study.name}/locks/{name}"))
+            except StorageAway:
+                raise
+            except StorageError:  # it can only be read: no study runs there
+                surely = _surely
+            yield surely
 
     def _search(self, identity: Identity) -> Run | None:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
@@ -240,6 +259,10 @@ class Tracking:
             self._experiment, start_time=description.started, tags=tags, run_name=description.name
         ).info
         return Run(info.run_id, info.artifact_uri, False, info.status, "")
+
+
+def _surely() -> bool:
+    return True
 
 
 def _read(run: Any) -> tuple[Identity, Run]:

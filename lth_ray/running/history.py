@@ -1,5 +1,12 @@
-"""A study's record in the store: what it has been declared as, what it reaches, and requests to a live run."""
+"""A study's record in the store: what it has been declared as, what it reaches, and requests to a live run.
 
+Each declaration is a file of its own, history/NUMBER.json, that exactly one run can make: of two that start together
+both are remembered. Earlier versions kept all of them in one file, history.json, which is still read.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +16,11 @@ from lth_ray.config import ConfigError, Study, declaration, differences, nearest
 from lth_ray.config.declared import FUNCTION, KIND
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.store import Store, live_runs
+from lth_ray.store import DamagedFile, Store, live_runs, study_path
+from lth_ray.store.layout import STUDIES
 
-HISTORY, CANCELLED = "history.json", "cancelled.json"
+HISTORY, ALL_IN_ONE, CANCELLED = "history", "history.json", "cancelled.json"
+ENTRY = re.compile(rf"studies/([^/]+)/(?:{HISTORY}/\d{{6,}}\.json|{re.escape(ALL_IN_ONE)})")
 GROWS = (
     "seeds",
     "rewind",
@@ -112,13 +121,47 @@ def remember(store: Store, plan: Plan, source: str) -> None:
 
     commit = commit_of(script_folder())
     entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__, "commit": commit}
-    store.put_study(plan.study.name, HISTORY, {"entries": [*entries, entry]})
+    number = max((int(name.removesuffix(".json")) for name in _numbered(store, plan.study.name)), default=0) + 1
+    while not store.add_study(plan.study.name, f"{HISTORY}/{number:06d}.json", entry):
+        number += 1  # another run has just been remembered under this one
 
 
 def entries_of(store: Store, name: str) -> list[dict[str, Any]]:
-    """What a study has been declared as, oldest first."""
-    record = store.study(name, HISTORY)
-    return list(record["entries"]) if record else []
+    """What a study has been declared as, oldest first. A damaged entry is named in a warning and passed over."""
+    found = []
+    for entry in read_entries(store, name):
+        if isinstance(entry, DamagedFile):
+            warnings.warn(
+                f"{entry.path} in {store.uri} is damaged ({entry.why}) and passed over: `lth-ray verify {name} --mend` "
+                "sets it aside, and running the study as it was declared then writes it anew", stacklevel=2,
+            )  # fmt: skip
+        else:
+            found.append(entry)
+    return found
+
+
+def read_entries(store: Store, name: str) -> Iterator[dict[str, Any] | DamagedFile]:
+    """Every entry, oldest first; in place of a damaged one, what is wrong with it."""
+    try:
+        yield from (store.study(name, ALL_IN_ONE) or {"entries": []})["entries"]
+    except DamagedFile as error:
+        yield error
+    for file in _numbered(store, name):
+        try:
+            entry = store.study(name, f"{HISTORY}/{file}")
+        except DamagedFile as error:
+            yield error
+        else:
+            if entry is not None:
+                yield entry
+
+
+def _numbered(store: Store, name: str) -> list[str]:
+    """The files of its entries, in order."""
+    paths = store.list(study_path(name, HISTORY))
+    return sorted(
+        (path.rpartition("/")[2] for path in paths if ENTRY.fullmatch(path)), key=lambda file: (len(file), file)
+    )
 
 
 def commits_of(store: Store, name: str) -> list[str]:
@@ -128,7 +171,7 @@ def commits_of(store: Store, name: str) -> list[str]:
 
 def studies(store: Store) -> list[str]:
     """The names of the studies that the store holds."""
-    return sorted({path.split("/")[1] for path in store.list("studies") if path.endswith(HISTORY)})
+    return sorted({match[1] for path in store.list(STUDIES) if (match := ENTRY.fullmatch(path))})
 
 
 def recorded_plan(store: Store, name: str) -> Plan:

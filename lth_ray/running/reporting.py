@@ -17,7 +17,7 @@ from lth_ray.running import history
 from lth_ray.running.planning import listed
 from lth_ray.running.results import Results
 from lth_ray.running.snapshot import duration
-from lth_ray.store import Reached, Store, collect, plan_gc
+from lth_ray.store import DamagedFile, Reached, StorageError, Store, collect, plan_gc
 
 if TYPE_CHECKING:
     import pandas
@@ -195,6 +195,14 @@ def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -
 def reached(store: Store) -> Reached:
     """What every study in the store stands on, in all of its declarations: a study that shrank may grow again."""
     names = history.studies(store)
+    for name in names:
+        for entry in history.read_entries(store, name):
+            if isinstance(entry, DamagedFile):
+                raise StorageError(
+                    f"{entry.path} in {store.uri} is damaged ({entry.why}), so that nobody knows what it reaches: "
+                    f"`lth-ray verify {name} --mend` sets it aside; run the study again before you collect, as it was "
+                    "declared then, or what only that declaration reaches goes"
+                )
     segments = {key for key in store.segments() if key.startswith(IMPORTED)}  # and a user's imported tickets
     states: set[tuple[str, int]] = set()
     for name in names:

@@ -41,7 +41,7 @@ class Settings:
         """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not
         end the run."""
         try:
-            return history.cancelled(self.store, self.study)
+            return history.cancelled(self.store.impatient, self.study)
         except StorageError:
             return set()
 

@@ -68,7 +68,7 @@ def told(board: Board, store: Store) -> Iterator[None]:
     def write(over: bool = False) -> bool:
         nonlocal warned
         try:
-            store.put_study(name, PROGRESS, to_record(board.snapshot(over)))
+            store.impatient.put_study(name, PROGRESS, to_record(board.snapshot(over)))
         except StorageError as error:
             if not warned:
                 warnings.warn(f"`lth-ray status` cannot be kept up to date: {error}", stacklevel=1)

@@ -7,6 +7,10 @@ class StorageError(RuntimeError):
     """The storage cannot be used as asked: unwritable, full, unreachable, or not of a kind that is supported."""
 
 
+class StorageAway(StorageError):
+    """The storage does not answer now and may do so again: a server that is down or overloaded, a stale mount."""
+
+
 class MissingFile(StorageError):
     """A file that was asked for by its path is not in the store."""
 

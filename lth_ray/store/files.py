@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 TEMPORARY = ".tmp"  # a folder inside the store, so that a rename never crosses file systems; not listed unless asked
+MARKER = "lth_ray.json"  # what tells a storage from any other folder; never listed
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,10 @@ class Entry:
 
 
 class Files(Protocol):
-    """Paths are relative, with forward slashes. A write is complete or absent whenever the process dies."""
+    """Paths are relative, with forward slashes. A write is complete or absent whenever the process dies.
+
+    Every method raises StorageAway where the storage does not answer now, and StorageError where it never will.
+    """
 
     @property
     def uri(self) -> str: ...
@@ -36,7 +40,8 @@ class Files(Protocol):
     def exists(self, path: str) -> bool: ...
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """Every file below the folder, "" being the root; temporary files only where their folder is named."""
+        """Every file below the folder, "" being the root, but for the storage's marker; temporary files only where
+        their folder is named."""
 
     def delete(self, path: str) -> None:
         """A path that is not there is fine."""

@@ -1,8 +1,12 @@
-"""Collection of what no study reaches any more: first a plan that can be read, then the removal."""
+"""Collection of what no study reaches any more: first a plan that can be read, then the removal.
+
+Only in a storage, and of it only files whose names are of the form that lth_ray gives: whatever else somebody keeps in
+the same folder or bucket is none of its business.
+"""
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +15,9 @@ from pathlib import PurePosixPath
 from lth_ray import probes
 from lth_ray.store import layout
 from lth_ray.store.errors import StorageError
-from lth_ray.store.files import TEMPORARY, Entry
+from lth_ray.store.files import MARKER, TEMPORARY, Entry
 from lth_ray.store.live import live_runs
+from lth_ray.store.marker import is_storage
 from lth_ray.store.store import Store
 
 READERS = 16  # records read at once: on S3 the wait for one is some 20 ms
@@ -45,12 +50,20 @@ class Removal:
 def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float | None = None) -> list[Removal]:
     """What may go, in the order in which it must: records before the files they name.
 
-    A file younger than grace_s stays, and so does all that a young record names: a run whose driver was lost may
-    still commit it. studies/ is never touched. Raises DamagedFile where a record that stays cannot be read, since
-    what it names is then unknown.
+    A file younger than grace_s (by the storage's clock) stays, and so does all that a young record names: a run whose
+    driver was lost may still commit it. studies/ is never touched. Raises DamagedFile where a record that stays cannot
+    be read, since what it names is then unknown; StorageError where this is no storage, or grace_s no number.
     """
-    now = time.time() if now is None else now
+    if not (math.isfinite(grace_s) and grace_s >= 0):
+        raise StorageError(f"grace_s = {grace_s}: give a number of seconds, 0 or more")
+    if not is_storage(store.files):
+        raise StorageError(
+            f"{store.uri} is no storage of lth_ray: it has neither {MARKER} nor a record of a study; give the folder "
+            "or the s3://BUCKET/PREFIX that a study was run with"
+        )
+    now = store.now() if now is None else now
     entries = [*store.files.entries(""), *store.files.entries(TEMPORARY)]
+    entries = [entry for entry in entries if layout.is_own(entry.path)]
     young = {entry.path for entry in entries if now - entry.modified < grace_s}
     records = {entry.path for entry in entries if _folder(entry) in (layout.SEGMENTS, layout.TABLES)}
     kept = {path for path in records if path in young or _is_reached(path, reached)}
@@ -70,10 +83,10 @@ def collect(store: Store, removals: Iterable[Removal], beside_live_runs: bool = 
     """Carries out a plan in its order; the bytes freed. A kill at any time leaves files without a record at most,
     which the next plan finds again.
 
-    Raises StorageError while a run is live, unless told not to: a run may be about to build on an old file. A file
-    that was written again since the plan was made stays.
+    Raises StorageError while a run is live, unless told not to: a run may be about to build on an old file. Runs that
+    have been silent are watched for a while first. A file that was written again since the plan was made stays.
     """
-    if not beside_live_runs and (runs := live_runs(store)):
+    if not beside_live_runs and (runs := live_runs(store, watch=True)):
         names = ", ".join(f"{run.study} on {run.host} (pid {run.pid})" for run in runs)
         raise StorageError(f"nothing was collected from {store.uri}, because runs are live: {names}; wait for them")
     freed = 0

@@ -5,7 +5,8 @@ record (segments/, tables/) names it: records are the only points of commitment.
 
 segments/KEY.json, tables/KEY.json: records. states/TRAJECTORY/STEP-CONTENT[+optimizer].safetensors, STEP in 12 digits.
 masks/CONTENT.safetensors. checkpoints/KEY/STEP.safetensors: of unfinished segments. studies/STUDY/NAME: a study's own.
-damaged/PATH: what was set aside. Names that cannot be a path's raise StorageError.
+damaged/PATH: what was set aside. lth_ray.json: the marker of a storage. Names that cannot be a path's raise
+StorageError.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ CHECKPOINTS, STUDIES, DAMAGED = "checkpoints", "studies", "damaged"
 TENSORS, OPTIMIZER = ".safetensors", "+optimizer.safetensors"
 STATE = re.compile(r"states/([^/]+)/(\d{12,})-[^/]*\.safetensors")
 NAME = re.compile(r"[A-Za-z0-9._+=@,-]+")
+# The names that lth_ray itself gives: a trajectory is a digest, a segment's key one with its last step.
+_TRAJECTORY, _KEY = r"(?:[a-z]+-)?[0-9a-f]{32}", r"(?:[a-z]+-)?[0-9a-f]{32}(?:-\d+)?"
+_KEPT = (
+    rf"(?:segments|tables)/{_KEY}\.json|masks/[0-9a-f]{{64}}\.safetensors"
+    rf"|states/{_TRAJECTORY}/\d{{12,}}-[0-9a-f]{{16}}(?:\+optimizer)?\.safetensors"
+    rf"|checkpoints/{_KEY}(?:@[a-z]+)?/\d{{12,}}\.safetensors"
+)
+OWN = re.compile(rf"{_KEPT}|{DAMAGED}/(?:{_KEPT}|{STUDIES}/.+\.json)|\.tmp/(?:[a-z]+-)?[0-9a-f]{{32}}")
 
 
 def segment_path(key: str) -> str:
@@ -57,6 +66,11 @@ def checkpoints_folder(key: str) -> str:
 
 def study_path(study: str, name: str) -> str:
     return f"{STUDIES}/{part(study)}/{name}"
+
+
+def is_own(path: str) -> bool:
+    """Whether a path is of the form that lth_ray gives to what it keeps or sets aside; another's files are not."""
+    return OWN.fullmatch(path) is not None
 
 
 def part(name: str) -> str:

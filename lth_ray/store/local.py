@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from lth_ray import probes
-from lth_ray.store.errors import MissingFile, StorageError
-from lth_ray.store.files import TEMPORARY, Entry
+from lth_ray.store.errors import MissingFile, StorageAway, StorageError
+from lth_ray.store.files import MARKER, TEMPORARY, Entry
 
 ATTEMPTS = 8
 PRIVATE = 0o700
@@ -28,13 +29,24 @@ REMEDIES = {
     errno.EOPNOTSUPP: "the file system has no hard links, which publishing once needs: choose another --storage",
     errno.ENOTDIR: "a part of this path is a file, not a folder: choose another --storage",
 }
+# What a mount says while its server is away; a disk that fails says EIO as well, and then for good.
+AWAY = {
+    errno.ESTALE, errno.EIO, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ESHUTDOWN,
+    errno.ENOLINK, errno.ENODEV, errno.ENXIO, errno.EAGAIN,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files below `root`, an absolute path. Stateless, so it pickles and is safe among threads and processes."""
+    """Files below `root`, an absolute path. Stateless, so it pickles and is safe among threads and processes.
+
+    marked: the root had a marker. Where it has none now the storage is away, as under a mount point with nothing
+    mounted: that must neither pass for an empty storage nor be written to.
+    """
 
     root: str
+    marked: bool = False
 
     @property
     def uri(self) -> str:
@@ -64,19 +76,26 @@ class LocalFiles:
                 raise MissingFile(path) from None
 
     def exists(self, path: str) -> bool:
-        return self._full(path).is_file()
+        with self._explained(path):
+            try:
+                return stat.S_ISREG(os.stat(self._full(path)).st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        for parent, folders, names in os.walk(self._full(folder), onerror=_raise_unless_gone):
-            if parent == self.root and TEMPORARY in folders:
-                folders.remove(TEMPORARY)
-            for name in names:
-                full = Path(parent, name)
-                try:
-                    status = full.stat()
-                except FileNotFoundError:  # deleted by another process since it was listed
-                    continue
-                yield Entry(full.relative_to(self.root).as_posix(), status.st_size, status.st_mtime)
+        with self._explained(folder):
+            for parent, folders, names in os.walk(self._full(folder), onerror=_raise_unless_gone):
+                if parent == self.root and TEMPORARY in folders:
+                    folders.remove(TEMPORARY)
+                for name in names:
+                    full = Path(parent, name)
+                    try:
+                        status = full.stat()
+                    except FileNotFoundError:  # deleted by another process since it was listed
+                        continue
+                    path = full.relative_to(self.root).as_posix()
+                    if path != MARKER:
+                        yield Entry(path, status.st_size, status.st_mtime)
 
     def delete(self, path: str) -> None:
         """Folders left empty go too, so that a long-lived store does not fill with them."""
@@ -135,8 +154,12 @@ class LocalFiles:
     @contextmanager
     def _explained(self, path: str) -> Iterator[None]:
         try:
+            if self.marked and not Path(self.root, MARKER).is_file():
+                raise StorageAway(f"{self.root} is gone, or nothing is mounted there now: it has no {MARKER}")
             yield
         except OSError as error:
+            if error.errno in AWAY:
+                raise StorageAway(f"cannot reach {self._full(path)}: {error.strerror or error}") from error
             remedy = REMEDIES.get(error.errno or 0) or f"{error.strerror or error}: mend it or choose another --storage"
             raise StorageError(f"cannot access {self._full(path)}: {remedy}") from error
 
@@ -144,7 +167,7 @@ class LocalFiles:
 def _raise_unless_gone(error: OSError) -> None:
     """A folder that cannot be read must not pass for an empty one: what it names would be collected."""
     if not isinstance(error, FileNotFoundError):
-        raise StorageError(f"cannot list {error.filename}: {error.strerror}; mend that first") from error
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
-from lth_ray.store.errors import MissingFile, StorageError
-from lth_ray.store.files import TEMPORARY, Entry
+from lth_ray import probes
+from lth_ray.store.errors import MissingFile, StorageAway, StorageError
+from lth_ray.store.files import MARKER, TEMPORARY, Entry
 
 ATTEMPTS = 8
 ABSENT = ("404", "NoSuchKey", "NotFound")
 LOST = ("PreconditionFailed", "412")
+AWAY = ("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "ThrottlingException")
+CONNECT_S, READ_S = 10, 60  # before an attempt counts as lost
+PART_BYTES = 128 * 2**20  # Amazon takes 5 GiB in one request; more goes in parts, 10,000 at most
+SENDERS = 4
 CONFLICT = ("ConditionalRequestConflict", "409")  # two conditional puts met: S3 asks for the request to be repeated
+ForGood = (NoCredentialsError, ParamValidationError)
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,14 @@ class S3Files:
 
     def put(self, path: str, data: bytes) -> None:
         with self._explained(path):
-            self._client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data)
+            self._put(path, data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
         """False also where an earlier attempt of this very call was stored and its answer lost: read what is there."""
         for attempt in range(ATTEMPTS):
             with self._explained(path):
                 try:
-                    self._client.put_object(Bucket=self.bucket, Key=self._key(path), Body=data, IfNoneMatch="*")
+                    self._put(path, data, IfNoneMatch="*")
                     return True
                 except ClientError as error:
                     if _code(error) in LOST:
@@ -63,6 +70,30 @@ class S3Files:
                     if _code(error) not in CONFLICT or attempt == ATTEMPTS - 1:
                         raise
         raise AssertionError("unreachable")
+
+    def _put(self, path: str, data: bytes, **condition: str) -> None:
+        """In one request, or in parts that become an object, under the same condition, by the last one."""
+        where = {"Bucket": self.bucket, "Key": self._key(path)}
+        if len(data) <= PART_BYTES:
+            self._client.put_object(**where, Body=data, **condition)
+            return
+        client = self._client
+        upload = client.create_multipart_upload(**where)["UploadId"]
+
+        def send(number: int) -> dict[str, Any]:
+            body = memoryview(data)[(number - 1) * PART_BYTES : number * PART_BYTES].tobytes()
+            tag = client.upload_part(**where, UploadId=upload, PartNumber=number, Body=body)["ETag"]
+            return {"PartNumber": number, "ETag": tag}
+
+        try:
+            with ThreadPoolExecutor(SENDERS) as senders:
+                parts = list(senders.map(send, range(1, -(-len(data) // PART_BYTES) + 1)))
+            probes.point("mid-write")
+            client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts}, **condition)
+        except BaseException:
+            with suppress(ClientError, BotoCoreError):  # what was sent costs room that no listing shows
+                client.abort_multipart_upload(**where, UploadId=upload)
+            raise
 
     def get(self, path: str) -> bytes:
         with self._explained(path):
@@ -85,7 +116,8 @@ class S3Files:
                 for item in page.get("Contents", ()):
                     if skipped is None or not item["Key"].startswith(skipped):
                         path = item["Key"][len(self._key("")) :]
-                        yield Entry(path, item["Size"], item["LastModified"].timestamp())
+                        if path != MARKER:
+                            yield Entry(path, item["Size"], item["LastModified"].timestamp())
 
     def delete(self, path: str) -> None:
         with self._explained(path):
@@ -116,12 +148,15 @@ class S3Files:
         except ClientError as error:
             if _code(error) in ABSENT:
                 raise MissingFile(path) from None
+            if _code(error) in AWAY or _status(error) >= 500 or _status(error) == 429:
+                raise StorageAway(f"cannot reach s3://{self.bucket}/{self._key(path)}: {error}") from error
             remedy = (
                 "create the bucket first" if _code(error) == "NoSuchBucket" else "check bucket, policy, credentials"
             )
             raise StorageError(f"cannot access s3://{self.bucket}/{self._key(path)}: {error}; {remedy}") from error
         except BotoCoreError as error:
-            raise StorageError(
+            kind = StorageError if isinstance(error, ForGood) else StorageAway
+            raise kind(
                 f"cannot reach s3://{self.bucket}/{self._key(path)}: {error}; "
                 "check the network, AWS_ENDPOINT_URL and the credentials in the environment"
             ) from error
@@ -129,8 +164,13 @@ class S3Files:
 
 @lru_cache(maxsize=4)
 def _client(endpoint: str | None, region: str | None, process: int) -> Any:
-    config = Config(retries={"mode": "standard", "max_attempts": 5})
+    retries = {"mode": "standard", "max_attempts": 3}  # of what is over in seconds; more is waited for elsewhere
+    config = Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S)
     return boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _code(error: ClientError) -> str:

@@ -7,7 +7,7 @@ import re
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +17,9 @@ from lth_ray.store import layout
 from lth_ray.store.codec import Tensors, content, decode, encode, pack, unpack
 from lth_ray.store.errors import DamagedFile, MissingFile, StorageError
 from lth_ray.store.files import TEMPORARY, Files
+from lth_ray.store.local import LocalFiles
+from lth_ray.store.marker import mark
+from lth_ray.store.patient import PATIENCE_S, PatientFiles
 from lth_ray.store.records import Record, decode_record, encode_record
 from lth_ray.store.states import Checkpoint, State, decode_state, encode_state
 from lth_ray.store.uri import open_files
@@ -35,16 +38,25 @@ class Store:
     files: Files
 
     @classmethod
-    def open(cls, uri: str, writable: bool = True) -> Store:
-        """The store at a local path or s3://BUCKET/PREFIX; made where it is absent.
+    def open(cls, uri: str, writable: bool = True, patience_s: float = PATIENCE_S) -> Store:
+        """The store at a local path or s3://BUCKET/PREFIX; made where it is absent, and marked as one.
 
         Raises StorageError where it cannot be written, or does not publish exactly once. writable=False skips that
         check and makes nothing, for reading a store one may not write to.
+        patience_s: how long each use of an opened, writable store waits for it where it is away; opening never waits.
         """
         store = cls(open_files(uri))
-        if writable:
-            store._check_writable()
-        return store
+        if not writable:
+            return store
+        store._check_writable()
+        mark(store.files)
+        files = replace(store.files, marked=True) if isinstance(store.files, LocalFiles) else store.files
+        return cls(PatientFiles(files, patience_s))
+
+    @property
+    def impatient(self) -> Store:
+        """The same one, for what can do without an answer: it raises StorageAway at once."""
+        return Store(self.files.files) if isinstance(self.files, PatientFiles) else self
 
     @property
     def uri(self) -> str:
@@ -74,6 +86,16 @@ class Store:
     def delete(self, path: str) -> None:
         """A path that is not there is fine."""
         self.files.delete(layout.checked(path))
+
+    def now(self) -> float:
+        """Seconds since the epoch by the storage's own clock, which stamps every file: by that one alone are ages told,
+        whatever the clocks of those who read and write. Writes a file for a moment."""
+        path = f"{TEMPORARY}/clock-{uuid.uuid4().hex}"
+        self.files.put(path, b"")
+        try:
+            return next(entry.modified for entry in self.files.entries(TEMPORARY) if entry.path == path)
+        finally:
+            self.files.delete(path)
 
     def quarantine(self, path: str) -> None:
         """Moves a damaged file to damaged/PATH, so that what it held is made again and nobody trips over it twice."""
@@ -209,6 +231,12 @@ class Store:
         """Writes or replaces studies/STUDY/NAME, a JSON record of the study's own (history, a cancel request)."""
         path = layout.checked(layout.study_path(study, name))
         self.put(path, encode_record("study", path, record))
+
+    def add_study(self, study: str, name: str, record: Mapping[str, Any]) -> bool:
+        """As `put_study`, unless there is another record of that name; whether this one is there now."""
+        path = layout.checked(layout.study_path(study, name))
+        data = encode_record("study", path, record)
+        return self.put_if_absent(path, data) or self.get(path) == data
 
     def study(self, study: str, name: str) -> Record | None:
         """A record of the study's own; None where there is none. Raises DamagedFile."""

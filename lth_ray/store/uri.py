@@ -17,8 +17,11 @@ S3_OPTIONS = ("endpoint_override", "region", "scheme")  # pyarrow's names, so th
 def open_files(uri: str) -> Files:
     """The files behind a local path, file:///PATH or s3://BUCKET/PREFIX[?endpoint_override=HOST:PORT&scheme=http].
 
-    Raises StorageError for any other scheme, and for credentials in the URI: a URI ends up in records and logs.
+    Raises StorageError for nothing at all, for any other scheme, and for credentials in the URI: a URI ends up in
+    records and logs.
     """
+    if not uri.strip():
+        raise StorageError(f"storage {uri!r} names no place: give a folder or s3://BUCKET/PREFIX")
     scheme = SCHEME.match(uri)
     if scheme is None:
         return LocalFiles(str(Path(uri).expanduser().absolute()))
@@ -28,6 +31,8 @@ def open_files(uri: str) -> Files:
             raise StorageError(
                 f"storage {uri!r} names the host {parts.netloc!r}: write file:///PATH, or the path alone"
             )
+        if not parts.path.strip("/"):
+            raise StorageError(f"storage {uri!r} names no folder: give file:///PATH")
         return LocalFiles(str(Path(parts.path).absolute()))
     if parts.scheme != "s3":
         raise StorageError(

@@ -87,7 +87,7 @@ def test_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("no database at all, and long enough not to pass for an empty one")
     foreign = reachable(Destination(f"sqlite:///{path}"))
     assert not foreign.works
-    assert "move the file aside" in foreign.remedy
+    assert "sets the file aside" in foreign.remedy
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("create table alembic_version (version_num text)")
     assert "is an MLflow database" in reachable(Destination(f"sqlite:///{tmp_path / 'mlflow.db'}")).found

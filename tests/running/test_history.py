@@ -1,6 +1,8 @@
 """What a study's name holds in a storage: it may grow, it may not become another study."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +10,13 @@ import pytest
 
 from lth_ray import Model, Prune, RandomMask, Study
 from lth_ray.config import ConfigError, steps
-from lth_ray.lottery import make_plan
-from lth_ray.running.history import HISTORY, check_same_study, entries_of, recorded_plan, remember
-from lth_ray.store import Store
+from lth_ray.lottery import Plan, make_plan
+from lth_ray.running import reporting
+from lth_ray.running.history import ALL_IN_ONE, check_same_study, entries_of, recorded_plan, remember, studies
+from lth_ray.store import StorageError, Store
 from tests.running.conftest import declared
+
+FIRST = "history/000001.json"
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def test_a_record_from_before_a_field_was_added_is_the_same_study(store: Store) 
         for name in names:
             del declaration[part][name]
     del declaration["against"]
-    store.put_study("small", HISTORY, {"entries": [entry]})
+    store.put_study("small", FIRST, entry)
     check_same_study(store, declared())
     assert recorded_plan(store, "small").keys == make_plan(declared()).keys
 
@@ -85,7 +90,55 @@ def test_a_function_that_was_recorded_by_its_name_alone_is_the_same_study(tmp_pa
     store = held(tmp_path, Model(network(8)))
     [entry] = entries_of(store, "small")
     entry["declaration"]["model"] |= {"name": {"kind": "function", "name": "network.<locals>.net"}, "version": "1"}
-    store.put_study("small", HISTORY, {"entries": [entry]})
+    store.put_study("small", FIRST, entry)
     check_same_study(store, replace(declared(), model=Model(network(8))))
     with pytest.raises(ConfigError, match=r"model.name"):
         check_same_study(store, replace(declared(), model=Model(network)))
+
+
+def test_of_runs_that_start_together_all_are_remembered(tmp_path: Path) -> None:
+    """And so what each of them reaches is kept by collection."""
+    plans = [make_plan(replace(declared(), seeds=[seed])) for seed in range(3)]
+    for number in range(10):
+        store, together = Store.open(str(tmp_path / str(number))), threading.Barrier(3)
+
+        def start(plan: Plan, store: Store = store, together: threading.Barrier = together) -> None:
+            together.wait()
+            remember(store, plan, "q")
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(start, plans))
+        assert sorted(entry["declaration"]["seeds"] for entry in entries_of(store, "small")) == [[0], [1], [2]]
+        assert reporting.reached(store).segments == frozenset().union(*(plan.keys for plan in plans))
+
+
+def test_entries_have_an_order(store: Store) -> None:
+    for seeds in ([0, 1], [0, 1], [0], [0, 1]):  # the second is the newest already
+        remember(store, make_plan(replace(declared(), seeds=seeds)), "Asked by a test.")
+    assert [len(entry["declaration"]["seeds"]) for entry in entries_of(store, "small")] == [1, 2, 1, 2]
+    assert {lineage.variant.seed for lineage in recorded_plan(store, "small").lineages} == {0, 1}
+
+
+def test_the_form_of_earlier_versions_is_read_and_gone_on_from(store: Store) -> None:
+    old = entries_of(store, "small")
+    store.delete(f"studies/small/{FIRST}")
+    store.put_study("small", ALL_IN_ONE, {"entries": old})
+    assert studies(store) == ["small"]
+    remember(store, make_plan(declared()), "Asked by a test.")
+    assert store.list("studies/small").keys() == {f"studies/small/{ALL_IN_ONE}"}
+    remember(store, make_plan(replace(declared(), seeds=[1])), "Asked by a test.")
+    assert [entry["declaration"]["seeds"] for entry in entries_of(store, "small")] == [[0], [1]]
+
+
+@pytest.mark.parametrize("form", [FIRST, ALL_IN_ONE])
+def test_a_damaged_entry_stops_no_run_and_lets_nothing_be_collected(store: Store, form: str) -> None:
+    store.put(f"studies/small/{form}", b'{"kind": "study"')
+    with pytest.warns(UserWarning, match=rf"{form} .*`lth-ray verify small --mend`"):
+        check_same_study(store, declared())
+    plan = make_plan(replace(declared(), seeds=[1]))
+    with pytest.warns(UserWarning, match="passed over"):
+        remember(store, plan, "Asked by a test.")
+    with pytest.warns(UserWarning, match="passed over"):
+        assert [entry["declaration"]["seeds"] for entry in entries_of(store, "small")][-1] == [1]
+    with pytest.raises(StorageError, match=rf"{form} .* nobody knows what it reaches: `lth-ray verify small --mend`"):
+        reporting.reached(store)

@@ -11,6 +11,7 @@ import pytest
 from lth_ray import cli
 from lth_ray.config import ConfigError, Data, Model, steps
 from lth_ray.data import idx
+from lth_ray.store import Store
 from tests.running.conftest import SCRIPT, Call, declared
 
 STUDY = declared()
@@ -211,3 +212,42 @@ def test_a_network_that_needs_what_nobody_gives(call: Call, tmp_path: Path) -> N
     code, printed = call(replace(STUDY, model=Model(net)), "--storage", tmp_path / "s", "--plan")
     assert code == 2
     check(printed, "Model.name = ", "net needs 'width', which nobody gives", "Model(options={'width': ...})")
+
+
+COMMANDS = [
+    ["gc", "--yes"], ["status", "small"], ["report", "small"], ["replay", "small"], ["show", "k0/seed0/r1"],
+    ["export", "k0/seed0/r1", "--to", "x"], ["cancel", "k0/seed0", "--name", "small"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, None, ["--plan"]], ids=str)
+@pytest.mark.parametrize("uri", ["", "  ", "file://"])
+def test_a_storage_that_names_no_place(
+    command: list[str] | None, uri: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is never taken for the folder one happens to be in."""
+    monkeypatch.chdir(tmp_path)
+    Path("masks").mkdir()
+    Path("masks/img1.png").write_text("mine")
+    is_study = command in (None, ["--plan"])
+    code, printed = call(STUDY if is_study else None, *(command or []), "--storage", uri)
+    assert code == 2
+    check(printed, "names no")
+    assert [str(path) for path in Path().rglob("*")] == ["masks", "masks/img1.png"]
+
+
+def test_collection_in_another_s_folder(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "masks" / "train").mkdir(parents=True)
+    (tmp_path / "masks" / "train" / "img1.png").write_text("mine")
+    code, printed = call(None, "gc", "--storage", tmp_path, "--grace-s", 0, "--yes")
+    assert code == 2
+    check(printed, "is no storage of lth_ray", "give the folder")
+    assert (tmp_path / "masks" / "train" / "img1.png").exists()
+
+
+@pytest.mark.parametrize("grace_s", ["nan", "inf", "-1"])
+def test_a_grace_that_is_no_number(call: Call, tmp_path: Path, grace_s: str) -> None:
+    Store.open(str(tmp_path))
+    code, printed = call(None, "gc", "--storage", tmp_path, "--grace-s", grace_s, "--yes")
+    assert code == 2
+    check(printed, f"grace_s = {float(grace_s)}: give a number of seconds")

@@ -41,7 +41,7 @@ def test_a_sweep_of_rewind_points_trains_the_dense_network_once(finished: Runner
 
 def test_a_run_leaves_its_tables_its_record_and_no_marker(finished: Runner) -> None:
     made = {path.name for path in (finished.storage / "studies" / "small").iterdir()}
-    assert made >= {"history.json", "report.md", "tickets.parquet", "branches.parquet", "accuracy.svg"}
+    assert made >= {"history", "report.md", "tickets.parquet", "branches.parquet", "accuracy.svg"}
     assert "live" not in made
     assert (finished.storage / "mlflow.db").exists()
     assert not live_runs(Store.open(str(finished.storage)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lth_ray.store import DamagedFile, MissingFile, StorageError, Store
-from lth_ray.store.files import TEMPORARY
+from lth_ray.store.files import MARKER, TEMPORARY
 
 RACERS = 4
 WRITER = """
@@ -156,7 +156,7 @@ def test_folders_that_empty_go_too(local_store: Store) -> None:
     local_store.put("checkpoints/key/1", b"x")
     local_store.put("masks/a", b"x")
     local_store.delete("checkpoints/key/1")
-    assert {path.name for path in Path(local_store.uri).iterdir()} <= {"masks", TEMPORARY}
+    assert {path.name for path in Path(local_store.uri).iterdir()} <= {"masks", TEMPORARY, MARKER}
 
 
 def test_a_folder_that_the_store_makes_is_its_owner_s_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:

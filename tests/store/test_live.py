@@ -1,15 +1,19 @@
 """Which runs count as live."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from lth_ray.store import StorageError, Store, live, live_runs
+from lth_ray.store import LiveRun, StorageError, Store, live, live_runs
+
+store_live = sys.modules[live.__module__]
 
 RUNNER = """
 import sys, time
@@ -20,9 +24,16 @@ with live(Store.open(sys.argv[1]), "s", "child"):
 """
 
 
-def mark(store: Store, host: str, heartbeat: float) -> None:
-    run = {"study": "s", "id": "r", "host": host, "pid": os.getpid(), "started": 0.0, "heartbeat": heartbeat}
-    store.put_study("s", "live/r.json", run)
+MARKER = "studies/s/live/r.json"
+
+
+def mark(store: Store, kernel: str, silent_s: float = 0.0, pid: int = 1, heartbeat: float = 0.0) -> LiveRun:
+    """A marker that was renewed silent_s ago by the clock of the storage."""
+    run = LiveRun("s", "r", socket.gethostname(), pid, 0.0, heartbeat, kernel)
+    store.put_study("s", "live/r.json", asdict(run))
+    moment = time.time() - silent_s
+    os.utime(Path(store.uri, MARKER), (moment, moment))
+    return run
 
 
 def test_a_run_is_live_inside_its_block(store: Store) -> None:
@@ -49,15 +60,51 @@ def test_a_killed_run_is_not_live(local_store: Store) -> None:
 
 
 @pytest.mark.parametrize(("silent_s", "expected"), [(0, 1), (100, 1), (130, 0)])
-def test_a_run_elsewhere_is_live_while_heard_of(local_store: Store, silent_s: float, expected: int) -> None:
-    mark(local_store, "elsewhere", time.time() - silent_s)
+@pytest.mark.parametrize("skew_s", [-180.0, 0.0, 180.0, 86_400.0])
+def test_a_run_elsewhere_is_live_while_heard_of(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch, silent_s: float, expected: int, skew_s: float
+) -> None:
+    """Whatever the clocks of its host and of the one who asks: the storage's own counts. skew_s: between the two."""
+    mark(local_store, "elsewhere", silent_s, heartbeat=time.time() - silent_s + skew_s)
+    here = time.time() - skew_s
+    monkeypatch.setattr(time, "time", lambda: here)
     assert len(live_runs(local_store)) == expected
+
+
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1])
+def test_a_pid_of_another_namespace_says_nothing(local_store: Store, pid: int) -> None:
+    """Two containers under one host name: whether that PID is some process here does not matter."""
+    with live(local_store, "s", "a") as run:
+        boot = run.kernel.split("/")[0]
+        other = mark(local_store, f"{boot}/pid:[1]", silent_s=60, pid=pid)
+        assert set(live_runs(local_store)) == {run, other}
+
+
+def test_a_marker_without_a_namespace_is_judged_by_its_heartbeat(local_store: Store) -> None:
+    old = {"study": "s", "id": "r", "host": socket.gethostname(), "pid": 2**22 + 1, "started": 0.0, "heartbeat": 0.0}
+    local_store.put_study("s", "live/r.json", old)
+    assert [run.pid for run in live_runs(local_store)] == [2**22 + 1]
 
 
 def test_a_reused_pid_is_not_the_run(local_store: Store) -> None:
     with live(local_store, "s", "a") as run:
-        mark(local_store, run.host, time.time())  # this pid, but another start
+        mark(local_store, run.kernel, pid=run.pid)  # this pid, but another start
         assert live_runs(local_store) == [run]
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_silent_run_is_watched_before_anything_hangs_on_it(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch, beats: bool
+) -> None:
+    """On a mount that stamps files with the writer's clock, three minutes behind, a run that beats looks silent."""
+    monkeypatch.setattr(store_live, "WATCH_S", 0.3)
+    monkeypatch.setattr(store_live, "WATCH_POLL_S", 0.05)
+    run = mark(local_store, "elsewhere", silent_s=180)
+    beat = threading.Timer(0.1, lambda: mark(local_store, "elsewhere", silent_s=180, heartbeat=30.0))
+    if beats:
+        beat.start()
+    assert live_runs(local_store, watch=True) == ([run] if beats else [])
+    assert local_store.exists(MARKER) == beats
 
 
 def test_the_marker_is_renewed(local_store: Store) -> None:
