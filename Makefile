@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python studies/digits.py --storage $(DEMO_STORAGE)
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not gpu and not cluster and not browser'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not cluster and not browser'
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m 'not gpu and not cluster and not browser'

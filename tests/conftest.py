@@ -15,6 +15,16 @@ S3_ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
+# Folders whose files take longest, as they start processes or train: they come first, so that at the end of `make test`
+# no core waits for the other's long file.
+LONG = ("ray", "running", "lottery", "docs", "record", "studies", "training", "benchmarks", "data")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    place = {folder: number for number, folder in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(here).parts[0], len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -57,7 +57,8 @@ def test_a_study_in_replicates(runner: Runner, by_themselves: dict[str, str]) ->
     assert not plan.jobs
 
 
-@pytest.mark.parametrize("point", ["mid-step:700", pytest.param("published:5", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("point", ["mid-step:700", "published:5"])
 def test_a_killed_batch_goes_on_within_the_run(point: str, runner: Runner, by_themselves: dict[str, str]) -> None:
     runner.source = SCRIPT
     once = runner.folder / "killed"
