@@ -26,6 +26,10 @@ class DamagedDataset(ConfigError):
         return type(self), self._parts
 
 
+class Unlabelled(DamagedDataset):
+    """A file of images without labels, as test sets are that are kept secret."""
+
+
 @contextmanager
 def readable(
     path: Path, what: str = "cannot be read", remedy: str = REMEDY, kinds: tuple[type[Exception], ...] = (OSError,)

@@ -15,7 +15,9 @@ from lth_ray.data.parquet import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     ROWS,
+    as_parquet,
     column_name,
+    labelled,
     named_classes,
     open_parquet,
     shards,
@@ -93,7 +95,12 @@ class ParquetRows:
                 groups.append(group)
             first += rows
         row = skipped
-        for batch in file.iter_batches(ROWS, row_groups=groups, columns=[image, label]):
+        batches = file.iter_batches(ROWS, row_groups=groups, columns=[image, label])
+        while True:
+            with as_parquet(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
             found = batch.column(batch.schema.get_field_index(image))
             labels = batch.column(batch.schema.get_field_index(label))
             for i in range(max(0, self.start - row), min(len(found), self.stop - row)):
@@ -174,29 +181,23 @@ def _wordnet_names(source: Path) -> dict[str, str]:
 
 
 def _parquet_layout(folder: Path, shard_bytes: int) -> Layout:
-    labels = {"train": [stored_labels(path) for path in shards(folder, "train")]}
-    tested = ""
-    for split in (split for split in ("test", "validation") if not tested and shards(folder, split)):
-        try:
-            labels[split] = [stored_labels(path) for path in shards(folder, split)]
-            tested = split
-        except DamagedDataset:  # ImageNet's test set has no labels; its validation set has
-            if split == "validation" or not shards(folder, "validation"):
-                raise
-    if not tested:
-        raise MissingDataset(
-            f"{folder}: neither test-*.parquet nor validation-*.parquet; a set needs images to test on"
-        )
+    tested = labelled(folder)
+    labels = {split: [stored_labels(path) for path in shards(folder, split)] for split in ("train", tested)}
     for split in ("train", tested):
         if not sum(len(found) for found in labels[split]):
             raise DamagedDataset(folder, f"the split {split} has no rows")
     seen = max(int(np.max(found, initial=-1)) for split in ("train", tested) for found in labels[split]) + 1
     listed = next((path for path in (folder / CLASSES, folder.parent / CLASSES) if path.is_file()), None)
-    names = named_classes(folder) or (listed.read_text().split("\n") if listed else [])
+    names = named_classes(folder) or (_lines(listed) if listed else [])
     names = [name.strip() for name in names if name.strip()]
     classes = (*names, *(str(label) for label in range(len(names), seen)))
     train, test = (_rows(folder, split, labels[split], shard_bytes) for split in ("train", tested))
     return Layout("Hugging Face Parquet", classes, train, test)
+
+
+def _lines(path: Path) -> list[str]:
+    with readable(path, kinds=(OSError, ValueError)):
+        return path.read_text().split("\n")
 
 
 def _rows(folder: Path, split: str, labels: list[np.ndarray], shard_bytes: int) -> tuple[ParquetRows, ...]:

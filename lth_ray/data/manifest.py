@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +12,9 @@ from lth_ray.data.errors import DamagedDataset
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "lth_ray packed images", 1
+
+SHARD = re.compile(r"(train|test)-\d{5,}\.arrow")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Channels = tuple[float, ...]
 
@@ -22,6 +27,16 @@ class Shard:
     rows: int
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """ValueError for what is none: names and digests become paths, and a manifest may come from anywhere."""
+        if not (isinstance(self.name, str) and SHARD.fullmatch(self.name)):
+            raise ValueError(f"{self.name!r} is no name of a shard")
+        if not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
+            raise ValueError(f"{self.sha256!r} is no sha256")
+        for count in (self.rows, self.bytes):
+            if type(count) is not int or count < 0:
+                raise ValueError(f"{count!r} is no number of rows or bytes")
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,29 @@ def decode(data: bytes, where: str) -> Manifest:
             **{name: document[name] for name in ("short_side", "quality", "source", "plan")},
             left_out=tuple(document["left_out"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        _check(manifest)
+    except DamagedDataset:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedDataset(where, f"is not a manifest of a packed set ({error!r})", "pack the set again") from None
     if document.get("digest") != manifest.digest:
         raise DamagedDataset(where, "does not match its own digest: it was edited", "pack the set again")
     return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """ValueError where a field is not what `finish` writes there."""
+    names = [shard.name for shard in manifest.train + manifest.test]
+    if len(set(names)) < len(names):
+        raise ValueError("a shard is named twice")
+    for split in ("train", "test"):
+        if not manifest.rows(split) or any(shard.name.split("-")[0] != split for shard in manifest.split(split)):
+            raise ValueError(f"{split} has no rows, or others' shards")
+    if not manifest.classes or not all(isinstance(name, str) for name in manifest.classes + manifest.left_out):
+        raise ValueError("classes and what is left out must be names")
+    for channels, least in ((manifest.mean, 0.0), (manifest.std, 1e-9)):
+        if len(channels) != 3 or not all(math.isfinite(value) and value >= least for value in channels):
+            raise ValueError(f"{channels} are no three means or deviations")
 
 
 def _shards(found: list[Mapping[str, Any]]) -> tuple[Shard, ...]:

@@ -23,7 +23,7 @@ from lth_ray.data.dataset import statistics_of_sums
 from lth_ray.data.errors import DamagedDataset
 from lth_ray.data.images import opened
 from lth_ray.data.layouts import Images, find_layout
-from lth_ray.data.manifest import MANIFEST, Manifest, Shard
+from lth_ray.data.manifest import MANIFEST, SHARD, Manifest, Shard
 from lth_ray.data.manifest import decode as decode_manifest
 from lth_ray.data.shards import encode_shard, verify_shard
 from lth_ray.store.errors import MissingFile
@@ -31,7 +31,7 @@ from lth_ray.store.files import TEMPORARY, Files
 
 NOTES = ".packing"  # a folder in the target, until the manifest is written
 KEPT_AS_THEY_ARE = (b"\xff\xd8", b"\x89PNG")  # how JPEG and PNG begin: what is decoded in training
-OURS = re.compile(rf"{re.escape(NOTES)}/.*|(train|test)-\d{{5,}}\.arrow")
+OURS = re.compile(rf"{re.escape(NOTES)}/.*|{SHARD.pattern}")
 WHITE = 255
 LARGEST_JPEG = 65_500  # pixels on a side
 
@@ -223,7 +223,8 @@ def _done(piece: Piece, files: Files) -> Note | None:
         note = Note(Shard(**found["shard"]), found["stamp"], sums, tuple(found["damaged"]))
     except (MissingFile, ValueError, KeyError, TypeError):
         return None
-    return note if note.stamp == piece.stamp and verify_shard(files, note.shard) is None else None
+    ours = (note.stamp, note.shard.name) == (piece.stamp, piece.name)
+    return note if ours and verify_shard(files, note.shard) is None else None
 
 
 def _note(piece: Piece) -> str:

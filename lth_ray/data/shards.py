@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lth_ray.data.errors import DamagedDataset
+from lth_ray.data.errors import DamagedDataset, reason
 from lth_ray.data.manifest import Shard
 from lth_ray.data.shard_cache import ShardCache, check
 from lth_ray.store.errors import MissingFile
@@ -114,10 +114,11 @@ def open_shard(path: Path, shard: Shard) -> pa.RecordBatch:
     """The rows of a shard, mapped and not read. FileNotFoundError; DamagedDataset where it is no shard."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        table.validate(full=True)  # offsets that point out of the file would end the process
     except FileNotFoundError:
         raise
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedDataset(path, f"is not a shard that can be read ({error})") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedDataset(path, f"is not a shard that can be read ({reason(error)})") from None
     if not table.schema.equals(SCHEMA) or table.num_rows != shard.rows:
         raise DamagedDataset(path, f"has {table.num_rows} rows of {table.schema.names}, the manifest says {shard.rows}")
     return table

@@ -1,6 +1,7 @@
 """Does a data set of the Hugging Face Hub hide matching tickets? Its Parquet files, and a network by its name.
 
-beans/ (under the working directory or --data-root) holds train-*.parquet and test-*.parquet, as the Hub has them.
+beans/ (under the working directory or --data-root) is AI-Lab-Makerere/beans as the Hub has it: data/train-*.parquet,
+data/validation-*.parquet and data/test-*.parquet, with a column `labels`.
 """
 
 from lth_ray import Data, Model, Prune, RandomMask, Study, Train, epochs, main

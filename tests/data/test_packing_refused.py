@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lth_ray.config import ConfigError, Data
 from lth_ray.data import DamagedDataset, MissingDataset, identify
-from lth_ray.data.manifest import MANIFEST
+from lth_ray.data.manifest import MANIFEST, Manifest
 from lth_ray.data.packing import Options, plan_packing
 
 
@@ -41,6 +43,23 @@ def test_options_are_checked(fields: dict[str, int]) -> None:
         Options(**fields)
 
 
+NO_NAME = "is not a manifest of a packed set .* is no name of a shard"
+
+
+def signed(document: dict[str, Any]) -> dict[str, Any]:
+    """A manifest whose digest is right, whatever it says: anybody can compute it."""
+    names = ("classes", "mean", "std", "short_side", "quality", "source", "plan", "left_out")
+    shards = {split: [SimpleNamespace(**one) for one in document[split]] for split in ("train", "test")}
+    given = SimpleNamespace(**{name: document[name] for name in names}, split=shards.__getitem__)
+    return document | {"digest": Manifest.digest.fget(given)}  # type: ignore[attr-defined]
+
+
+def shard(document: dict[str, Any], **fields: object) -> dict[str, Any]:
+    """The manifest with fields of its first shard changed."""
+    first, *others = document["train"]
+    return signed(document | {"train": [first | fields, *others]})
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -48,6 +67,18 @@ def test_options_are_checked(fields: dict[str, int]) -> None:
         (lambda d: d | {"format": "other"}, "is other version 1"),
         (lambda d: d | {"mean": [0.5] * 3}, "does not match its own digest"),
         (lambda d: {k: v for k, v in d.items() if k != "train"}, "is not a manifest of a packed set"),
+        (lambda d: shard(d, name="../../train-00000.arrow"), NO_NAME),
+        (lambda d: shard(d, name="/etc/passwd"), NO_NAME),
+        (lambda d: shard(d, name="train-00000.arrow\n"), NO_NAME),
+        (lambda d: shard(d, name="test-00000.arrow"), "is not .*twice|is not .* others' shards"),
+        (lambda d: shard(d, sha256="../../../outside"), "is not a manifest of a packed set .* is no sha256"),
+        (lambda d: shard(d, rows=-1), "is not a manifest of a packed set .* is no number of rows or bytes"),
+        (lambda d: shard(d, bytes="many"), "is not a manifest of a packed set .* is no number of rows or bytes"),
+        (lambda d: signed(d | {"train": []}), "is not a manifest of a packed set .*train has no rows"),
+        (lambda d: signed(d | {"mean": [0.5]}), "is not a manifest of a packed set .*no three means"),
+        (lambda d: signed(d | {"std": [0, 0, 0]}), "is not a manifest of a packed set .*no three means"),
+        (lambda d: signed(d | {"classes": [1]}), "is not a manifest of a packed set .*must be names"),
+        (lambda d: [d], "is not a manifest of a packed set"),
     ],
 )
 def test_a_manifest_that_is_not_right(photo_folder, pack, tmp_path: Path, change, why: str) -> None:

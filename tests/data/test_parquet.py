@@ -9,6 +9,7 @@ import pytest
 
 from lth_ray.config import ConfigError, Data
 from lth_ray.data import DamagedDataset, MissingDataset, catalogue, identify, load
+from lth_ray.data.packing import Options, plan_packing
 
 
 def data(path: Path | str, **fields: int) -> Data:
@@ -90,7 +91,9 @@ def test_what_is_missing_is_named(image_set) -> None:
     with pytest.raises(MissingDataset, match=r"no train-\*.parquet in .*nowhere"):
         identify(data(folder / "nowhere"))
     (folder / "test-00000-of-00001.parquet").unlink()
-    with pytest.raises(MissingDataset, match=r"neither test-\*.parquet nor validation-\*.parquet in"):
+    with pytest.raises(
+        MissingDataset, match=r"neither test-\*.parquet nor validation-\*.parquet nor .*; a set needs images to test on"
+    ):
         identify(data(folder))
     (folder / "train-00001-of-00002.parquet").unlink()
     with pytest.raises(DamagedDataset, match="1 of 2 files of the split train; complete the copy"):
@@ -101,8 +104,9 @@ def test_what_is_missing_is_named(image_set) -> None:
     ("labels", "columns", "why"),
     [
         ([0, -1], {}, "label -1 in column label; use a split that is labelled"),
+        ([0, 2**40], {}, "label 1099511627776 in column label; number the classes from 0 up, under 1048576"),
         ([0, None], {}, "column label is int64 with 1 missing"),
-        ([0, 1], {"label": "class"}, "has the columns image, class; one must be called label or fine_label"),
+        ([0, 1], {"label": "class"}, "has the columns image, class; one must be called label or labels or fine_label"),
         ([0, 1], {"image": "picture"}, "has the columns picture, label; one must be called image or img"),
         ([], {}, "the split train has no rows"),
     ],
@@ -138,3 +142,69 @@ def test_real_images_of_many_sizes(shared_data: Path, tmp_path: Path) -> None:
     loaded = load(data(tmp_path, image_size=48))
     assert loaded.train.images.shape == (8, 3, 48, 48)
     assert all(0.3 < mean < 0.6 for mean in loaded.mean)
+
+
+def test_a_set_as_the_hub_has_it(tmp_path: Path, encode, random_images, write_parquet) -> None:
+    """A column `labels`, a smaller set beside the whole one, a test set whose labels are kept secret."""
+    encoded = [encode(array) for array in random_images(6)]
+    place = tmp_path / "data"
+    for number, part in enumerate((slice(0, 2), slice(2, 4))):
+        write_parquet(place / f"train-0000{number}-of-00002-1a2b3c.parquet", encoded[part], [0, 2], label="labels")
+    write_parquet(place / "train-small-00000-of-00001.parquet", encoded[:1], [7], label="labels")
+    write_parquet(place / "test-00000-of-00001.parquet", encoded[4:5], [-1], label="labels")
+    write_parquet(place / "validation-00000-of-00001.parquet", encoded[5:], [1], label="labels")
+    loaded = load(data(tmp_path))
+    assert loaded.train.labels.tolist() == [0, 2, 0, 2]
+    assert (loaded.test.labels.tolist(), loaded.num_classes) == ([1], 3)
+    packed = plan_packing(tmp_path, Options())
+    assert [(len(p.train), len(p.test)) for p in [packed]] == [(2, 1)]
+    assert [image.label for piece in packed.pieces for image in piece.images.read()] == [0, 2, 0, 2, 1]
+    (place / "train-00001-of-00002-1a2b3c.parquet").unlink()
+    with pytest.raises(DamagedDataset, match="1 of 2 files of the split train; complete the copy"):
+        identify(data(place))
+
+
+def test_a_damaged_test_set_is_not_replaced_by_another(image_set, encode, random_images, write_parquet) -> None:
+    folder, _ = image_set
+    write_parquet(folder / "validation-0.parquet", [encode(random_images(1)[0])], [0])
+    (folder / "test-00000-of-00001.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(DamagedDataset, match=r"test-0+-of-0+1.parquet: is not a readable Parquet file"):
+        identify(data(folder))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [b"{", b"[1, 2]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"info": []}', b'{"info": {"features": {"label": 3}}}',
+     b'{"info": {"features": {"label": {"names": "abc"}}}}', b'{"info": {"features": {"label": {"names": [1, 2]}}}}'],
+)  # fmt: skip
+def test_somebody_else_s_metadata_names_no_classes(
+    metadata: bytes, tmp_path: Path, encode, random_images, write_parquet
+) -> None:
+    encoded = [encode(array) for array in random_images(2)]
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"{split}-0.parquet", encoded, [0, 1], metadata={b"huggingface": metadata})
+    assert identify(data(tmp_path)).num_classes == 2
+
+
+def test_flipped_bits_are_an_error_or_nothing_but_other_pixels(image_set) -> None:
+    """Wherever a bit is flipped, the file is refused or read: no other error, and no crash."""
+    folder, _ = image_set
+    path = folder / "train-00000-of-00002.parquet"
+    whole, draw = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        spoiled = bytearray(whole)
+        spoiled[draw.integers(len(whole))] ^= 1 << draw.integers(8)
+        path.write_bytes(bytes(spoiled))
+        catalogue._identify.cache_clear()
+        catalogue._load.cache_clear()
+        try:
+            load(data(folder))
+        except ConfigError:
+            refused += 1
+    assert refused > 30
+
+
+def test_a_path_with_a_nul_is_no_name() -> None:
+    with pytest.raises(ConfigError, match=r"Data.name = 'parquet:a\\x00b': it holds a NUL character"):
+        data("a\0b")

@@ -51,12 +51,12 @@ def write_folders(place: Path) -> None:
 
 
 def write_parquet(place: Path) -> None:
-    """As the Hub does: images as struct<bytes, path>, numbered shards."""
-    (place / "beans").mkdir(parents=True)
+    """As the Hub has beans: images as struct<bytes, path>, a column `labels`, numbered shards in data/."""
+    (place / "beans" / "data").mkdir(parents=True)
     for name, split in digits().items():
-        rows = [{"image": {"bytes": png, "path": f"{i}.png"}, "label": label}
+        rows = [{"image": {"bytes": png, "path": f"{i}.png"}, "labels": label}
                 for i, (png, label) in enumerate(encoded(split))]  # fmt: skip
-        pq.write_table(pa.Table.from_pylist(rows), place / "beans" / f"{name}-00000-of-00001.parquet")
+        pq.write_table(pa.Table.from_pylist(rows), place / "beans" / "data" / f"{name}-00000-of-00001.parquet")
 
 
 def flags() -> list[str]:
