@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lth_ray import data
 from lth_ray.lottery import Task
 from lth_ray.lottery.realise import build
 from lth_ray.training import Clock, Start, Team, train_segment
@@ -55,7 +54,7 @@ def _train(rank: int, size: int, task: Task, data_root: str | None, folder: str)
     segment = task.segment
     model = build(segment.recipe, seed=0)
     begin = Start(0, {name: value.clone() for name, value in model.state_dict().items()})
-    dataset = data.load(segment.recipe.data, data_root)
+    dataset = segment.recipe.task.load(data_root)
     clock = Stamping(folder if rank == 0 else None)
     for _ in train_segment(
         task.key, segment.recipe, model, dataset, None, segment.seeds, begin, segment.last, clock=clock,

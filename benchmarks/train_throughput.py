@@ -29,6 +29,7 @@ from benchmarks.bare_team import Stamping
 from benchmarks.mask_share import a_run
 from benchmarks.timing import Entry, Paired, throughput
 from lth_ray.config import Data, Launch, Model, Prune, Study, Train, steps
+from lth_ray.data import absolute
 from lth_ray.lottery import Task, make_plan
 from lth_ray.lottery.checkpoints import Checkpoints
 from lth_ray.running.failures import Failed
@@ -183,9 +184,10 @@ def trained_by_ray(size: int, task: Task, folder: Path) -> Iterator[None]:
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  the plain processes' own: by default workers give way
     with connected(Launch(str(folder / "store"), cpus=size, workers=size), folder):
         board = Notices.remote()  # type: ignore[attr-defined]
+        called = task.recipe.data.called
         settings = Stamped(
-            Store.open(str(folder / "store")), str(DATA), Workers(size, size, size), EVERY_S,
-            scratch=str(folder / "train"), board=board, folder=str(folder / "ray"),
+            Store.open(str(folder / "store")), {called: absolute(called, str(DATA))}, Workers(size, size, size),
+            EVERY_S, scratch=str(folder / "train"), board=board, folder=str(folder / "ray"),
         )  # fmt: skip
         thread = threading.Thread(target=until_told, args=(task, settings))
         thread.start()

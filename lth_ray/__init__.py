@@ -30,6 +30,7 @@ from lth_ray.config import (
     Study,
     Subseeds,
     Supermask,
+    Table,
     Train,
     Transfer,
     Weights,
@@ -61,7 +62,7 @@ _LAZY = {
 __all__ = [
     "Barrier", "Branch", "Data", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain", "Pretraining",
     "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study", "Subseeds",
-    "Supermask", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "export_ticket",
+    "Supermask", "Table", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs", "export_ticket",
     "import_ticket", "load_ticket", "main", "models", "pruning", "run", "steps",
 ]  # fmt: skip
 

@@ -25,10 +25,12 @@ SMOKE: dict[str, Any] = {
     "branches": [],
 }
 
+IMAGENET = Data("imagenet", batch_size=1024, validation=0, augment="resized_crop_flip")
+
 resnet50 = Study(
     "imagenet-oneshot-resnet50",
     model=Model("resnet50"),
-    data=Data("imagenet", batch_size=1024, validation=0, augment="resized_crop_flip"),
+    data=IMAGENET,
     train=Train(
         epochs(90),
         lr=0.4,
@@ -53,7 +55,7 @@ inception_v3 = replace(
     resnet50,
     name="imagenet-oneshot-inception-v3",
     model=Model("inception_v3"),
-    data=replace(resnet50.data, image_size=299),
+    data=replace(IMAGENET, image_size=299),
     train=Train(
         epochs(171),
         lr=0.03,

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lth_ray.config import Data
+from lth_ray.tasks import Images
+
+IMAGES = Images(Data("digits", batch_size=1, validation=0))  # the task that evaluations of images are made by
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",

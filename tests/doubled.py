@@ -11,7 +11,7 @@ class InDouble:
     def __init__(self, batches: Batches) -> None:
         self.batches, self.steps_per_epoch = batches, batches.steps_per_epoch
 
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, step: int, model: object = None) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, labels = self.batches.batch(step)
         return inputs.double(), labels
 

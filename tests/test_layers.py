@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
     {"cli"}, {"cli_tickets"}, {"running"}, {"record"}, {"lottery"}, {"analysis"}, {"training"}, {"pruning"},
-    {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
+    {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}

@@ -16,8 +16,9 @@ import click
 import lth_ray
 from lth_ray import cli, config
 from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS
-from lth_ray.training.segment import COLUMNS as CURVES
+from lth_ray.training import columns
 
+CURVES = columns(config.ACCURACY)
 PAGE = Path(__file__).resolve().parents[1] / "reference.md"
 HEAD = """# Reference
 
@@ -32,7 +33,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Declaring a study",
         "All of them are frozen, checked when they are made, and take every field but the first by name.",
         config,
-        ("Study", "Model", "Data", "Train", "Prune", "Rewind", "Perturbation", "Pretraining", "Subseeds",
+        ("Study", "Model", "Data", "Table", "Train", "Prune", "Rewind", "Perturbation", "Pretraining", "Subseeds",
          "steps", "epochs", "Length"),
     ),
     (

@@ -10,10 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lth_ray.config import ConfigError
 
 
-def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> None:
+def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Replaces the running statistics of every batch-norm layer, in place, by their averages over `batches`.
 
-    batches: (inputs, labels), of training data; the labels are not used. A batch counts by its number of inputs (all
+    batches: of training data, inputs first; the rest is not used. A batch counts by its number of inputs (all
     alike where they are of one size: a cumulative moving average). Other layers are in evaluation mode meanwhile,
     so that there is no dropout; no weight changes, and modes and momenta are left as they were. A network without
     running statistics is left alone, and no batch is drawn.
@@ -24,7 +24,7 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Ten
         return
     seen = 0
     with torch.no_grad(), _measuring(model, layers):
-        for inputs, _ in batches:
+        for inputs, *_ in batches:
             seen += len(inputs)
             for layer in layers:
                 layer.momentum = len(inputs) / seen

@@ -14,12 +14,14 @@ from torch import nn
 from lth_ray.analysis.batch_norm import reestimate
 from lth_ray.analysis.batches import passes
 from lth_ray.analysis.states import Tensors, require_same
-from lth_ray.config import ConfigError, Train, nearest, steps
+from lth_ray.config import ConfigError, Data, Train, nearest, steps
 from lth_ray.data import Batch
+from lth_ray.tasks import Images
 from lth_ray.training import evaluate
 
 # Of a recipe, evaluation reads the precision and the loss alone: fp32 and the cross entropy.
 _PLAIN = Train(steps(1), lr=1.0)
+_CLASSIFICATION = Images(Data("given", batch_size=1, validation=0))
 
 
 def linear_path(
@@ -46,8 +48,8 @@ def linear_path(
     recalibrate = _recalibration(batch_norm, statistics_from)
 
     def measure(model: nn.Module) -> dict[str, float]:
-        measured = evaluate(model, data(), _PLAIN)
-        return {"loss": measured.loss, "error": 1 - measured.accuracy}
+        measured = evaluate(model, data(), _CLASSIFICATION, _PLAIN)
+        return {"loss": measured.loss, "error": 1 - measured.value}
 
     return walk(model, state_a, state_b, measure, points, recalibrate)
 

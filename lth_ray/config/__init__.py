@@ -19,15 +19,18 @@ from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import REVISIONS, digest, in_few_words, meaning, revised, subseed, told
 from lth_ray.config.launch import Launch
+from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.recipe import Data, Model, Pretraining, Prune, Rewind, Train
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
+from lth_ray.config.task import Table, TaskConfig
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
 
 __all__ = [
+    "ACCURACY",
     "REVISIONS",
     "Barrier",
     "Branch",
@@ -37,6 +40,7 @@ __all__ = [
     "Launch",
     "Length",
     "MaskOverlap",
+    "Metric",
     "Model",
     "OwnFunction",
     "Perturb",
@@ -53,6 +57,8 @@ __all__ = [
     "Subseeds",
     "Supermask",
     "SupermaskRule",
+    "Table",
+    "TaskConfig",
     "Train",
     "Transfer",
     "Variant",

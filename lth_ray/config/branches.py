@@ -20,8 +20,9 @@ from lth_ray.config.base import (
 )
 from lth_ray.config.keys import meaning
 from lth_ray.config.perturbation import Perturbation
-from lth_ray.config.recipe import PRETRAINING, Data
+from lth_ray.config.recipe import PRETRAINING, Data, Pretraining
 from lth_ray.config.supermask import SupermaskRule
+from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length, a_length
 
 
@@ -51,7 +52,7 @@ class Branch(Config, ABC):
         """Its own fields as plain values: columns of its results."""
         return {name: value for name, value in meaning(self).items() if value is not None}
 
-    def data(self, given: Data) -> Data | None:
+    def data(self, given: TaskConfig) -> TaskConfig | None:
         """The data it trains on, where that is not `given`, the study's."""
         return None
 
@@ -168,15 +169,15 @@ class Pretrain(Branch):
     blur: int = option(1, check=whole(1, 4_096))
     sparse: bool = option(False, check=FLAG)
 
-    def data(self, given: Data) -> Data:
-        return replace(given, target=self.task, blur=self.blur)
+    def data(self, given: TaskConfig) -> Data:
+        return Pretraining(self.task, blur=self.blur).data(given)
 
 
 @dataclass(frozen=True)
 class Transfer(Branch):
     """The ticket trained on other data, a whole training from step 0 (Morcos et al. 2019; Ash & Adams 2019).
 
-    changes: fields of Data, such as {"name": "fashion_mnist"} or {"train_images": None}.
+    changes: fields of the study's Data (or other task), such as {"name": "fashion_mnist"} or {"train_images": None}.
     start: "rewound" weights, or the "trained" ones (warm start). An output layer of other size is newly drawn.
     """
 
@@ -186,10 +187,11 @@ class Transfer(Branch):
     _: KW_ONLY
     start: str = option("rewound", check=one_of("rewound", "trained"))
 
-    def data(self, given: Data) -> Data:
-        known = field_table(Data)
+    def data(self, given: TaskConfig) -> TaskConfig:
+        known = field_table(type(given))
         for name in self.changes.keys() - known.keys():
-            raise ConfigError(f"Transfer.changes: Data has no field {name!r}: {nearest(name, known)}")
+            kind = type(given).__name__
+            raise ConfigError(f"Transfer.changes: {kind} has no field {name!r}: {nearest(name, known)}")
         return replace(given, **self.changes)
 
 

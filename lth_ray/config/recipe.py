@@ -19,7 +19,9 @@ from lth_ray.config.base import (
     text,
     whole,
 )
+from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.perturbation import Perturbation
+from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length, a_length, steps
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
@@ -69,14 +71,12 @@ class Model(Config):
 
 
 @dataclass(frozen=True)
-class Data(Config):
-    """The images.
+class Data(TaskConfig):
+    """Images, and the class of each to predict: classification.
 
     name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH, which are kept in memory; or
         imagenet or packed:PATH, which `lth-ray data pack` has made and which are read as they are needed. A relative
         PATH is one inside --data-root, or the working directory. EXIF's orientation is not applied.
-    batch_size: images in a global batch, whatever the number of workers.
-    validation: images taken out of the training set (by the constant `split_seed`); 0 for none.
     augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed
         sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area, resized, and flip; Szegedy
         et al. 2015).
@@ -94,8 +94,6 @@ class Data(Config):
 
     name: str = option(check=text("give a data set's name"))
     _: KW_ONLY
-    batch_size: int = option(check=whole(1))
-    validation: int = option(check=whole(0))
     augment: str = option("none", check=one_of("none", "flip", "crop_flip", "resized_crop_flip"))
     augment_padding: int = option(4, check=whole(1, 4_096))
     split_seed: int = option(0, check=whole(0))
@@ -104,6 +102,10 @@ class Data(Config):
     target: str = option("labels", check=one_of("labels", "rotation", "random_labels"), absent_means="labels")
     blur: int = option(1, check=whole(1, 4_096), absent_means=1)
     train_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+
+    @property
+    def metric(self) -> Metric:
+        return ACCURACY
 
 
 def _betas(value: Any) -> tuple[float, ...]:
@@ -277,8 +279,12 @@ class Pretraining(Config):
     _: KW_ONLY
     blur: int = option(1, check=whole(1))
 
-    def data(self, given: Data) -> Data:
-        """The data it trains on, `given` being the study's."""
+    def data(self, given: TaskConfig) -> Data:
+        """The data it trains on, `given` being the study's. ConfigError unless these are images."""
+        if not isinstance(given, Data):
+            raise ConfigError(
+                f"pretraining on {self.task}: it needs images, and Study.data is a {type(given).__name__}; leave it out"
+            )
         return replace(given, target=self.task, blur=self.blur)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.branches import Branch
 from lth_ray.config.declared import declaration
-from lth_ray.config.recipe import Data, Model, Prune, Rewind, Train
+from lth_ray.config.recipe import Model, Prune, Rewind, Train
+from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length
 
 LONGEST = 150  # characters of a name: file systems take 255 for a file's
@@ -56,7 +57,8 @@ class Study(Config):
     """One question: what is trained, pruned and rewound, from which seeds, and what is asked of the tickets.
 
     name: also that of its folder in the storage and of its MLflow experiment.
-    model, data, train, prune: the network, the images, the recipe of a round and the pruning rule.
+    model, data, train, prune: the network, what it learns (a Data, or another task), the recipe of a round and the
+        pruning rule.
     rewind, seeds: a lineage for each pair. subseeds: for what the lineage's seed is not to set.
     arms: {name: {dotted_field: value}}: fields set jointly, a set of lineages for each arm; a whole part
         (such as "prune") may be replaced.
@@ -65,7 +67,8 @@ class Study(Config):
     ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the weights it
         has, instead of a newly drawn dense network, and later rounds prune it further. None draws new weights.
     keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
-    stop_below: a lineage ends after the first pruned round whose accuracy (validation, else test) is under this.
+    stop_below: a lineage ends after the first pruned round whose metric (validation, else test) is worse than this: an
+        accuracy under it, an error above it.
     smoke: {dotted_field: value}: what --smoke shortens.
     smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no accuracy.
     may_fail: arms that need not learn for --smoke to succeed.
@@ -77,7 +80,7 @@ class Study(Config):
     name: str = option(check=slug)
     _: KW_ONLY
     model: Model = option(check=a(Model, "give a Model"))
-    data: Data = option(check=a(Data, "give a Data"))
+    data: TaskConfig = option(check=a(TaskConfig, "give a Data, or another task such as Table"))
     train: Train = option(check=a(Train, "give a Train"))
     prune: Prune = option(check=a(Prune, "give a Prune"))
     rewind: Sequence[Any] = option(check=many(_rewind, "give a list of rewind points", at_least=1, distinct=True))
@@ -90,7 +93,7 @@ class Study(Config):
     branches: Sequence[Branch] = option((), check=many(a(Branch, "give branches, such as RandomReinit()")))
     ticket: str | None = option(None, check=maybe(_key), absent_means=None)
     keep: str = option("tickets", check=one_of("rewind", "tickets", "all"))
-    stop_below: float | None = option(None, check=maybe(number(0, 1)))
+    stop_below: float | None = option(None, check=maybe(number()))
     smoke: Mapping[str, Any] = option({}, check=mapping())
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(text("give arm names")))
@@ -107,6 +110,12 @@ class Study(Config):
                 raise ConfigError(
                     f"Study.may_fail = {name!r}: no such arm; the arms are {', '.join(self.arms) or 'none'}"
                 )
+        metric = self.data.metric
+        if self.stop_below is not None and not metric.lowest <= self.stop_below <= metric.highest:
+            raise ConfigError(
+                f"Study.stop_below = {self.stop_below}: {metric.called} lies between {metric.lowest:g} "
+                f"and {metric.highest:g}; give a value between them"
+            )
 
 
 def _check_arm(name: str) -> None:

@@ -20,8 +20,11 @@ class TrainingBatches(Protocol):
 
     steps_per_epoch: int
 
-    def batch(self, step: int) -> Batch:
-        """This process's part of the global batch of the step-th step (from 0), on the data set's device."""
+    def batch(self, step: int, model: object = None) -> Batch:
+        """This process's part of the global batch of the step-th step (from 0), on the data set's device.
+
+        model: of no use to images.
+        """
 
     def close(self) -> None:
         """Ends what helps to make batches; to be called once no more are needed."""
@@ -83,7 +86,7 @@ class Batches:
         self._turn_maps = turn_maps(split.images.shape[-1]).to(self._device) if split.turned else None
         self._epoch = -1
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, model: object = None) -> Batch:
         """The part of the step-th step (from 0): inputs, float32 [len(part), C, H, W], and labels, int64."""
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:

@@ -72,13 +72,14 @@ class Identity:
     """What planning needs to know of a data set: its content and its sizes, never its name or place.
 
     digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in config.Data.
+    input_shape: of one example. num_classes: what the network is to give for it; 1 number for a regression.
     """
 
     digest: str
     n_train: int
     n_validation: int
     n_test: int
-    input_shape: Shape
+    input_shape: tuple[int, ...]
     num_classes: int
 
 

@@ -107,7 +107,7 @@ class StreamedBatches:
         self._epoch, self._next = -1, -1
         self._batches: Iterator[Made] = iter(())
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int, model: object = None) -> Batch:
         """The part of the step-th step (from 0): inputs, float32 [len(part), 3, size, size], and labels, int64."""
         if step != self._next:
             self.close()

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from lth_ray.data import Dataset
 from lth_ray.lottery.execute import Outcome, execute, nothing_left
 from lth_ray.lottery.measure import measure
 from lth_ray.lottery.realise import once_more, stored_record
 from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.together import execute_together
 from lth_ray.store import Store, mask_path
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import ALONE, Clock, Team
 
 
 def carry_out(
-    task: AnyTask, store: Store, dataset: Dataset, device: str, clock: Clock | None = None, team: Team = ALONE
+    task: AnyTask, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
     """Trains or measures, alone or as one of a team whose leader alone writes to the store.
 
@@ -30,7 +30,7 @@ def carry_out(
 
 
 def carry_out_all(
-    tasks: Sequence[AnyTask], store: Store, dataset: Dataset, device: str, clock: Clock | None = None
+    tasks: Sequence[AnyTask], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
     """What comes of tasks that a bundle's jobs come to at once: of one alone as by `carry_out`, or of several that are
     trained together and each of which may fail by itself."""

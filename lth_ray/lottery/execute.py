@@ -12,7 +12,6 @@ import torch
 
 from lth_ray import probes, pruning
 from lth_ray.config import meaning
-from lth_ray.data import Dataset
 from lth_ray.lottery.checkpoints import Checkpoints
 from lth_ray.lottery.progress import Progress
 from lth_ray.lottery.realise import (
@@ -32,6 +31,7 @@ from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, Usage, environment, train_segment
 
 
@@ -64,7 +64,7 @@ class Work:
 
 
 def execute(
-    task: Task, store: Store, dataset: Dataset, device: str, clock: Clock | None = None, team: Team = ALONE
+    task: Task, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
     """Trains `task.segment` and publishes its record unless that is done; what was published first stands.
 
@@ -85,7 +85,7 @@ def execute(
     return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
 
 
-def prepare(task: Task, store: Store, dataset: Dataset, began: float, here: dict[str, Any]) -> Work | Outcome:
+def prepare(task: Task, store: Store, dataset: Loaded, began: float, here: dict[str, Any]) -> Work | Outcome:
     """Where training sets out from; or the outcome, where nothing is left to be done."""
     record = _published(task, store, dataset)
     rest = None
@@ -121,7 +121,7 @@ def finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: P
     return record
 
 
-def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
+def _published(task: Task, store: Store, dataset: Loaded) -> Record | None:
     """The record of the task's segment, its mask made again where that was lost."""
     record = stored_record(store, task.record_key)
     if record is None or record["mask"] is None or store.exists(mask_path(record["mask"])):
@@ -134,7 +134,7 @@ def _published(task: Task, store: Store, dataset: Dataset) -> Record | None:
 
 
 def _train(
-    task: Task, work: Work, store: Store, model: torch.nn.Module, dataset: Dataset, clock: Clock, team: Team
+    task: Task, work: Work, store: Store, model: torch.nn.Module, dataset: Loaded, clock: Clock, team: Team
 ) -> Pause:
     """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
     segment, last = task.segment, None
@@ -242,9 +242,9 @@ def discard(task: AnyTask, store: Store) -> None:
 
 def _uses(recipe: Recipe) -> dict[str, int]:
     """Counted once a process for each network."""
-    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape])
+    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
     if name not in _USES:
-        _USES[name] = uses_of_weights(build(recipe), recipe.identity.input_shape)
+        _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
     return _USES[name]
 
 
@@ -263,6 +263,7 @@ def _record(
         "trajectory": segment.trajectory,
         "meaning": segment.meaning,
         "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
+        "metric": segment.recipe.task.metric.document,
         "first": segment.first,
         "last": segment.last,
         "backend": f"{last.run.backend}-{segment.recipe.train.precision}",

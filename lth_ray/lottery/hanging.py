@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Branch, ConfigError, Data, digest, subseed, told
+from lth_ray.config import Branch, ConfigError, TaskConfig, digest, subseed, told
 from lth_ray.lottery.branches import BRANCHES, Asked, Host
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.rounds import Lineage
@@ -69,7 +69,7 @@ def branch_results(lineage: Lineage) -> Iterator[BranchResult]:
             yield from _hung(Host(lineage, number, lineage.rounds[number].segment), branch)
 
 
-def other_data(branches: Iterable[Branch], given: Data) -> Iterator[Data]:
+def other_data(branches: Iterable[Branch], given: TaskConfig) -> Iterator[TaskConfig]:
     """The data sets that branches train on beside the study's own."""
     for branch in branches:
         data = branch.data(given)

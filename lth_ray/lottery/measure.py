@@ -14,7 +14,6 @@ import torch
 from lth_ray import analysis, models, probes
 from lth_ray.analysis.states import OVERALL
 from lth_ray.config import ConfigError
-from lth_ray.data import AnySplit, Batch, Dataset, evaluation_batches
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
@@ -22,6 +21,7 @@ from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import TableTask
 from lth_ray.store import Store, Tensors
+from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate
 from lth_ray.training.averages import averaged
 
@@ -43,7 +43,7 @@ class Bench:
 
     table: Table
     store: Store
-    dataset: Dataset
+    dataset: Loaded
     device: str
     team: Team = ALONE
 
@@ -62,18 +62,17 @@ class Bench:
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])
 
-    def batches(self, split: AnySplit, team: Team = ALONE) -> Iterator[Batch]:
-        """Of its images those that training's evaluations measure, too: this process's share of them."""
-        limit = self.table.recipe.data.evaluation_images
-        part = split if limit is None else split.first(limit)
-        return evaluation_batches(part, self.dataset.mean, self.dataset.std, share=(team.rank, team.size))
+    def batches(self, split: Any, team: Team = ALONE) -> Iterator[Batch]:
+        """Of its examples those that training's evaluations measure, too: this process's share of them."""
+        task = self.table.recipe.task
+        return task.examples(self.dataset, task.measured(split), (team.rank, team.size))
 
     def errors(self, model: torch.nn.Module) -> dict[str, float]:
         """Loss and error on the training and the test set."""
-        found: dict[str, float] = {}
+        recipe, found = self.table.recipe, dict[str, float]()
         for name, split in (("test", self.dataset.test), ("train", self.dataset.train)):
-            measured = evaluate(model, self.batches(split, self.team), self.table.recipe.train, self.team)
-            found |= {f"{name}_loss": measured.loss, f"{name}_error": 1 - measured.accuracy}
+            measured = evaluate(model, self.batches(split, self.team), recipe.task, recipe.train, self.team)
+            found |= {f"{name}_loss": measured.loss, f"{name}_error": recipe.task.metric.error(measured.value)}
         return found
 
 
@@ -176,7 +175,7 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
 }  # fmt: skip
 
 
-def measure(task: TableTask, store: Store, dataset: Dataset, device: str, team: Team = ALONE) -> Outcome:
+def measure(task: TableTask, store: Store, dataset: Loaded, device: str, team: Team = ALONE) -> Outcome:
     """Measures a table and publishes it unless that is done; what was published first stands.
 
     A team shares the images; each of its processes reads the states for itself, and the leader publishes.
@@ -223,6 +222,7 @@ def _published(task: TableTask, store: Store, measured: Measured, host: Record, 
         "key": table.key,
         "kind": table.kind,
         "meaning": table.meaning,
+        "metric": table.recipe.task.metric.document,
         "remaining_weights": host["remaining_weights"],
         "measurements": values,
         "columns": measured.columns,

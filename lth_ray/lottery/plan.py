@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from lth_ray.config import ConfigError, Data, Study, settled, variants
-from lth_ray.data import Identity, identify
+from lth_ray.config import ConfigError, Study, TaskConfig, settled, variants
+from lth_ray.data import Identity
 from lth_ray.lottery.checks import check_functions, check_networks, check_replicates, check_tickets, tell_other_sources
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
@@ -17,6 +16,7 @@ from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stock import Stock, take_stock
 from lth_ray.lottery.task import AnyTask
 from lth_ray.store import Store
+from lth_ray.tasks import task_of
 from lth_ray.training import Recipe
 
 
@@ -32,7 +32,7 @@ class Plan:
     branches: tuple[BranchResult, ...]
     tasks: dict[str, AnyTask]
     jobs: tuple[Job, ...]
-    identities: dict[Data, Identity]
+    identities: dict[TaskConfig, Identity]
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -80,7 +80,7 @@ def make_plan(
     study: Study,
     data_root: str | None = None,
     store: Store | None = None,
-    identities: Mapping[Data, Identity] | None = None,
+    identities: Mapping[TaskConfig, Identity] | None = None,
 ) -> Plan:
     """Unfolds a study; with a store, `jobs` holds only what is not done yet.
 
@@ -110,7 +110,7 @@ def make_plan(
     return Plan(study, lineages, branches, tasks, jobs, known)
 
 
-def _lineages(study: Study, data_root: str | None, identities: dict[Data, Identity]) -> tuple[Lineage, ...]:
+def _lineages(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
     found = []
     for variant in variants(study):
         data = variant.study.data
@@ -118,7 +118,7 @@ def _lineages(study: Study, data_root: str | None, identities: dict[Data, Identi
         others = [pretraining.data(data)] if pretraining else []
         for one in (data, *others, *other_data(variant.study.branches, data)):
             if one not in identities:
-                identities[one] = identify(one, data_root)
+                identities[one] = task_of(one).identify(data_root)
         recipe = Recipe(variant.study.model, data, variant.study.train, identities[data])
         found.append(Lineage(variant, recipe, identities))
     _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
@@ -132,26 +132,17 @@ def _check_distinct(what: str, ids: Iterable[str]) -> None:
 
 
 def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
-    """{lineage: last round} of the lineages that have ended: a loss that diverged, or the accuracy rule."""
+    """{lineage: last round} of the lineages that have ended: a loss that diverged, or the rule of Study.stop_below."""
     ended: dict[str, int] = {}
     for lineage in lineages:
-        below = lineage.variant.study.stop_below
+        rule = lineage.stop_rule
         for r in lineage.rounds:
             record = stock.records.get(r.segment.key)
-            stopped = r.number > 0 and below is not None and record is not None and stops(record, below)
+            stopped = r.number > 0 and rule is not None and record is not None and rule.ends(record)
             if stopped or any(stock.diverged(s.key) for s in (r.segment, r.search) if s):
                 ended[lineage.id] = r.number
                 break
     return ended
-
-
-def stops(record: Mapping[str, Any], below: float) -> bool:
-    """Whether the accuracy rule ends a lineage at this record: validation accuracy, else test accuracy, under it."""
-    for name in ("validation_accuracy", "test_accuracy"):
-        values = record["journal"].get(name) or [None]
-        if values[-1] is not None:
-            return bool(values[-1] < below)
-    return False
 
 
 def _possible(asked: Iterable[Segment | Table], lost: frozenset[str]) -> list[Segment | Table]:

@@ -2,20 +2,18 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
 
 from lth_ray import models, pruning
 from lth_ray.config import called, meaning, subseed
-from lth_ray.data import Dataset, training_batches
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import Adopted, Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import Recipe, Supermask, averages, supermask_state
 
-IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020, appendix)
 Mask = dict[str, torch.Tensor]
 T = TypeVar("T")
 
@@ -148,7 +146,7 @@ def set_aside(store: Store, error: DamagedFile) -> str:
     return done
 
 
-def mask_of(segment: Segment, store: Store, dataset: Dataset) -> Mask | None:
+def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
     """The mask of a segment, made from what it is derived from; None for a dense one."""
     source = segment.mask
     if source is None:
@@ -190,7 +188,7 @@ def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
-def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) -> Mask:
+def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Mask:
     """Prunes the weights at the end of segment `source.of` by exactly the rule's count.
 
     Raises MissingState where that segment, its mask or its last state is not in the store, and where it diverged.
@@ -204,7 +202,7 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) 
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
     initial = start_state(source.initial, recipe, store).model if source.initial else None
-    batch = None if source.order is None else evidence_batch(recipe, dataset, source.order)
+    batch = None if source.order is None else recipe.task.evidence(dataset, source.order)
     if batch is not None:
         model.to(batch[0].device)
     scores = pruning.score(rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0)
@@ -212,14 +210,6 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Dataset) 
     ties = subseed(source.seed or 0, "ties") if rule.get("ties") == "random" else None
     counts = pruning.one_shot_counts(before, fraction, scope, source.rounds)
     return pruning.prune_counts(scores, before, counts, scope, ties)
-
-
-def evidence_batch(recipe: Recipe, dataset: Dataset, order: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first images of the training order, as they are: a batch, or ten a class where that is more."""
-    size = max(recipe.data.batch_size, IMAGES_A_CLASS * dataset.num_classes)
-    size = min(size, len(dataset.train))
-    plain = replace(recipe.data, batch_size=size, augment="none")
-    return training_batches(dataset, plain, order, 0).batch(0)
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:

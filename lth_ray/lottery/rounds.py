@@ -11,12 +11,12 @@ from typing import Any
 from lth_ray import pruning
 from lth_ray.config import (
     ConfigError,
-    Data,
     Length,
     Perturbation,
     Prune,
     Rewind,
     Subseeds,
+    TaskConfig,
     Variant,
     digest,
     in_few_words,
@@ -39,6 +39,7 @@ from lth_ray.lottery.sources import (
     Transplanted,
     weights_of,
 )
+from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
 
 
@@ -61,7 +62,13 @@ class Lineage:
 
     variant: Variant
     recipe: Recipe
-    identities: Mapping[Data, Identity] = field(default_factory=dict, compare=False, repr=False)
+    identities: Mapping[TaskConfig, Identity] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def stop_rule(self) -> StopRule | None:
+        """Ends it early, where the study states Study.stop_below."""
+        bound = self.variant.study.stop_below
+        return None if bound is None else StopRule(bound, self.recipe.task.metric)
 
     def __post_init__(self) -> None:
         if self.rewind_step > self.recipe.total_steps:
@@ -179,12 +186,12 @@ class Lineage:
     def _siblings(self) -> dict[int, "Lineage"]:
         return {}
 
-    def on(self, data: Data, **train: Any) -> Recipe:
+    def on(self, data: TaskConfig, **train: Any) -> Recipe:
         """The lineage's recipe on a branch's data, with fields of Train set."""
         recipe = self.recipe
         return Recipe(recipe.model, data, replace(recipe.train, **train), self.identities.get(data, recipe.identity))
 
-    def before(self, data: Data, length: Length) -> Recipe:
+    def before(self, data: TaskConfig, length: Length) -> Recipe:
         """Of a pretraining: the lineage's recipe on other data, at its first rate throughout."""
         return self.on(data, length=length, schedule="constant", milestones=())
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import torch
 
-from lth_ray.data import Dataset
 from lth_ray.lottery.checkpoints import Checkpoints
 from lth_ray.lottery.execute import Outcome, Work, finish, journal, keep, prepare
 from lth_ray.lottery.realise import network, once_more
 from lth_ray.lottery.task import Task
 from lth_ray.store import Store
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segments_together
 
 
@@ -36,7 +36,7 @@ class Member:
 
 
 def execute_together(
-    tasks: Sequence[Task], store: Store, dataset: Dataset, device: str, clock: Clock | None = None
+    tasks: Sequence[Task], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
     """What came of each of at most Train.replicates tasks that differ in seeds, masks and starting weights alone.
 
@@ -62,7 +62,7 @@ def execute_together(
     return [found[task.key] for task in tasks]
 
 
-def _begun(task: Task, store: Store, dataset: Dataset, device: str, began: float) -> Member | Outcome | Exception:
+def _begun(task: Task, store: Store, dataset: Loaded, device: str, began: float) -> Member | Outcome | Exception:
     try:
         work = once_more(lambda: prepare(task, store, dataset, began, environment(device, 1)))
         if isinstance(work, Outcome):
@@ -83,7 +83,7 @@ def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome |
     return Outcome(record if member.measured else None, steps, seconds, progress.training_s)
 
 
-def _train(members: Sequence[Member], store: Store, dataset: Dataset, clock: Clock) -> list[Pause]:
+def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Clock) -> list[Pause]:
     """Trains members that set out from one step; the last pause of each."""
     making = members[0].making
     segment, by_key = making.segment, {member.making.key: member for member in members}

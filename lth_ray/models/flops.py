@@ -12,8 +12,10 @@ TRAINING = 3  # a step's backward pass costs about two forward ones
 
 
 @torch.no_grad()
-def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, int]:
-    """{parameter: how often each of its weights is used in the forward pass of one image}.
+def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int]:
+    """{parameter: how often each of its weights is used in the forward pass of one example}.
+
+    example: what the model is called with for one example.
 
     Of conv and linear weights: the number of places that a kernel is applied to, 1 for a linear layer on a vector, the
     number of tokens for the projections of attention to itself.
@@ -31,7 +33,7 @@ def uses_of_weights(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
             hooks.append(module.register_forward_hook(count))
     was_training, first = model.training, next(model.parameters())
     try:
-        model.eval()(torch.zeros(1, *input_shape, device=first.device, dtype=first.dtype))
+        model.eval()(*(_like(first, given) for given in example))
     finally:
         model.train(was_training)
         for hook in hooks:
@@ -49,6 +51,13 @@ def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
     return [names[id(weight)] for weight in own if id(weight) in names]
 
 
+def _like(weight: torch.Tensor, given: Any) -> Any:
+    """A tensor on the weight's device and, if of real numbers, in its precision."""
+    if not isinstance(given, torch.Tensor):
+        return given
+    return given.to(weight) if given.is_floating_point() else given.to(weight.device)
+
+
 def _places(module: nn.Module, output: Any) -> int:
     """The places of a layer's output: pixels, or tokens."""
     if isinstance(module, nn.MultiheadAttention):
@@ -57,7 +66,7 @@ def _places(module: nn.Module, output: Any) -> int:
 
 
 def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Of one image: a multiplication and an addition for each use of a weight, of those that `mask` keeps.
+    """Of one example: a multiplication and an addition for each use of a weight, of those that `mask` keeps.
 
     uses: see `uses_of_weights`.
     """

@@ -74,7 +74,7 @@ def score(
     mask: Mapping[str, torch.Tensor],
     *,
     initial: Mapping[str, torch.Tensor] | None = None,
-    batch: tuple[torch.Tensor, torch.Tensor] | None = None,
+    batch: tuple[torch.Tensor, ...] | None = None,
     seed: int = 0,
 ) -> dict[str, torch.Tensor]:
     """A score for each weight that the mask covers, of its shape; the lowest are pruned.

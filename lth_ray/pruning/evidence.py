@@ -17,7 +17,7 @@ class Evidence:
     model: nn.Module
     mask: Mapping[str, torch.Tensor]
     initial: Mapping[str, torch.Tensor] | None
-    batch: tuple[torch.Tensor, torch.Tensor] | None
+    batch: tuple[torch.Tensor, ...] | None
     seed: int
 
     def weights(self) -> dict[str, torch.Tensor]:

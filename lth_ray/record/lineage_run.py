@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lth_ray.lottery import Lineage, stops
+from lth_ray.lottery import Lineage
 from lth_ray.record.runs import ROUNDS, Metric, Record, ended, point
 from lth_ray.record.sending import log_batch
 
@@ -28,8 +28,8 @@ class LineageRun:
 
     def add(self, number: int, record: Record) -> None:
         """Takes up the point of round `number`, unless it is there."""
-        below = self._lineage.variant.study.stop_below
-        if record["diverged_at"] is not None or (number > 0 and below is not None and stops(record, below)):
+        rule = self._lineage.stop_rule
+        if record["diverged_at"] is not None or (number > 0 and rule is not None and rule.ends(record)):
             self._last = min(self._last, number)
         self._ended_at = max(self._ended_at, ended(record))
         content = record["content"][:8]

@@ -153,7 +153,7 @@ def described(lineages: Sequence[Lineage]) -> str:
     """Model, data and training of a study, of several where arms or sweeps vary them."""
     studies = [lineage.variant.study for lineage in lineages]
     models = _several(name_of(lineage) for lineage in lineages)
-    data = _several(s.data.name for s in studies)
+    data = _several(s.data.called for s in studies)
     training = _several(f"{s.train.optimizer} at {s.train.lr:g}" for s in studies)
     lengths = _several(f"{lineage.recipe.total_steps:,} steps" for lineage in lineages)
     return f"{models} on {data}, {training}, {lengths}"

@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from lth_ray.config import digest, meaning, short_name
-from lth_ray.lottery import BranchResult, Lineage
-from lth_ray.lottery.results import measurements
+from lth_ray.lottery import BranchResult, Lineage, measurements
 
 Record = Mapping[str, Any]
 Cost = Mapping[str, float | None]
@@ -72,7 +71,7 @@ def dataset(lineage: Lineage) -> dict[str, Any]:
     sizes = {
         name: getattr(identity, name) for name in ("n_train", "n_validation", "n_test", "input_shape", "num_classes")
     }
-    return {"name": lineage.variant.study.data.name, "digest": identity.digest, "profile": sizes}
+    return {"name": lineage.variant.study.data.called, "digest": identity.digest, "profile": sizes}
 
 
 def describe_ticket(lineage: Lineage, number: int, record: Record, cost: Cost | None = None) -> Description:
@@ -114,7 +113,7 @@ def params(lineage: Lineage) -> dict[str, str]:
         "prune_fraction": study.prune.fraction,
         "one_shot": study.prune.one_shot,
         "model": name_of(lineage),
-        "dataset": study.data.name,
+        "dataset": study.data.called,
         "batch_size": study.data.batch_size,
         "optimizer": study.train.optimizer,
         "lr": study.train.lr,

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lth_ray.lottery import Lineage
-from lth_ray.lottery.results import measurements
+from lth_ray.lottery import Lineage, measurements
 from lth_ray.record.barriers import INSTABILITY, MEASURED
 from lth_ray.record.cards import TAG, VERSIONS, decode, encode, fragment
 from lth_ray.record.runs import Metric, Record, params

@@ -1,13 +1,12 @@
 """What a study would cost here: steps, and the time and space they take by a short timing of this machine."""
 
-import sys
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.data import Dataset, load, training_batches
 from lth_ray.lottery import Plan, TableTask, Task, bundles
 from lth_ray.lottery.realise import build
 from lth_ray.running.imports import spare_dynamo
@@ -68,8 +67,8 @@ def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
     """(seconds a step, seconds an evaluation, bytes of a state)"""
     name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {[getattr(recipe.train, of) for of in PACE]}"
     if name not in _timings:
-        dataset = load(recipe.data, data_root, "cpu")
-        batches = training_batches(dataset, recipe.data, 0, 0)
+        dataset = recipe.task.load(data_root)
+        batches = recipe.task.stream(dataset, 0, 0)
         run = Run("timing", recipe, build(recipe, seed=0), batches, 0, None, 0)
         run.fused = fuse(run)
         train(run, 2)
@@ -81,11 +80,11 @@ def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
     return _timings[name]
 
 
-def _evaluation_s(run: Run, dataset: Dataset, recipe: Recipe) -> float:
+def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:
     """Of the validation and the test set together, by some of the test set, in the way that training takes."""
     batch = dataset.test.first(TIMED_IMAGES)
     if not len(batch):
-        raise ConfigError(f"Data.name = {recipe.data.name!r}: its test set is empty")
+        raise ConfigError(f"Data.name = {recipe.data.called!r}: its test set is empty")
     alone, images = replace(dataset, validation=None, test=batch), 0
     measure(run, alone, {})  # reserves memory
     began = time.monotonic()
@@ -93,8 +92,7 @@ def _evaluation_s(run: Run, dataset: Dataset, recipe: Recipe) -> float:
         measure(run, alone, {})
         images += len(batch)
     each = (time.monotonic() - began) / images
-    most = recipe.data.evaluation_images or sys.maxsize
-    return each * sum(min(most, n) for n in (recipe.identity.n_test, recipe.identity.n_validation))
+    return each * sum(len(split) for split in recipe.task.splits(dataset).values())
 
 
 def _kept_bytes(task: Task, state_bytes: int) -> int:

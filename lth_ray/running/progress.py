@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lth_ray.config import Metric
 from lth_ray.lottery import AnyTask, Job, Lineage, Plan, Task, measurements
 from lth_ray.running.pace import Pace
 from lth_ray.running.snapshot import DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
 from lth_ray.store import LiveRun
 
-Measured = tuple[float | None, float | None]  # remaining weights, test accuracy
+Measured = tuple[float | None, float | None]  # remaining weights, the metric on the test set
 
 
 class Board:
@@ -54,7 +55,7 @@ class Board:
             self.at_work.pop(key, None)
             self.left[job.id] = max(0, self.left[job.id] - 1)
             self.steps_left[job.id] = max(0, self.steps_left[job.id] - task.num_steps)
-            self.measured[key] = result["remaining_weights"], result["test_accuracy"]
+            self.measured[key] = result["remaining_weights"], result["test"]
             if result["diverged_at"] is not None:
                 self.diverged.add(key)
             if job.kind == "table":
@@ -81,17 +82,23 @@ class Board:
     def on_records(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """What the store holds of tickets that are reused."""
         measured = {key: measurements(record) for key, record in records.items()}
+        test = self.metric.column("test")
         with self._lock:
-            self.measured |= {key: (row["remaining_weights"], row["test_accuracy"]) for key, row in measured.items()}
+            self.measured |= {key: (row["remaining_weights"], row[test]) for key, row in measured.items()}
             self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
 
     def describe(self, result: Mapping[str, Any]) -> str:
         """A finished task in few words, without an accuracy where that would mean nothing."""
         if self.hides_accuracy and result["remaining_weights"] is not None:
             return f"{result['remaining_weights']:.1%} remaining"
-        return describe(result)
+        return describe(result, self.metric)
 
     # What is seen -----------------------------------------------------------------------------------------------
+
+    @property
+    def metric(self) -> Metric:
+        """What the study's networks are judged by."""
+        return self.plan.study.data.metric
 
     @property
     def hides_accuracy(self) -> bool:
@@ -175,8 +182,8 @@ class Board:
         """Why a lineage ended in an earlier run."""
         if not self.diverged.isdisjoint(keys):
             return "its loss became NaN or infinite"
-        below = lineage.variant.study.stop_below
-        return "" if below is None else f"its accuracy is under stop_below = {below}"
+        rule = lineage.stop_rule
+        return "" if rule is None else f"its {self.metric.called} is worse than stop_below = {rule.bound}"
 
     def _waits_for(self, lineage: Lineage, key: str) -> str:
         """The job before the one that `key` comes of: the lineage's own, or one that it shares."""
@@ -217,13 +224,14 @@ def _begins(task: AnyTask) -> int:
     return task.segment.first if task.begins is None else task.begins
 
 
-def describe(result: Mapping[str, Any]) -> str:
+def describe(result: Mapping[str, Any], metric: Metric) -> str:
     """A finished task in few words."""
     if result["diverged_at"] is not None:
         return f"diverged by step {result['diverged_at']}"
     if result["remaining_weights"] is None:
         return "state restored"
-    accuracy = result["test_accuracy"]
     if result.get("error_barrier") is not None:
         return f"{result['remaining_weights']:.1%} remaining, error barrier {result['error_barrier']:.1%}"
-    return f"{result['remaining_weights']:.1%} remaining, " + ("-" if accuracy is None else f"{accuracy:.1%} test")
+    return f"{result['remaining_weights']:.1%} remaining, " + (
+        "-" if result["test"] is None else f"{metric.brief(result['test'])} test"
+    )

@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from lth_ray.lottery import Job
+from lth_ray.lottery import Job, StopRule
 from lth_ray.running.results import Ending
 
 CONTINUE: str = TrialScheduler.CONTINUE
@@ -30,7 +30,7 @@ class LineageScheduler(TrialScheduler):
 
     ahead: so many trials beyond `slots` are staged before there is room. Tune hands the process of a finished trial on
         only while another one is staged, and else starts a new one, which takes it seconds.
-    priorities: steps on the chain that each job begins. stop_below: {key: the accuracy under which its job ends there}.
+    priorities: steps on the chain that each job begins. stop_rules: {key: the rule by which its job ends there}.
     cancelled: asked from time to time for the lineages that a user has cancelled.
     """
 
@@ -40,14 +40,14 @@ class LineageScheduler(TrialScheduler):
         self,
         slots: int | Callable[[], int],
         priorities: Mapping[str, int],
-        stop_below: Mapping[str, float] | None = None,
+        stop_rules: Mapping[str, StopRule] | None = None,
         cancelled: Callable[[], set[str]] = set,
         ahead: int = 0,
     ) -> None:
         super().__init__()
         self.room = slots
         self.slots, self.ahead = self._room(), ahead
-        self.priorities, self.stop_below, self.cancelled = priorities, stop_below or {}, cancelled
+        self.priorities, self.stop_rules, self.cancelled = priorities, stop_rules or {}, cancelled
         self.done: set[str] = set()  # keys that are in the store
         self.diverged: set[str] = set()  # those of `done` that end in NaN
         self.undone: dict[str, Ending] = {}  # key -> why it will never be done
@@ -136,10 +136,9 @@ class LineageScheduler(TrialScheduler):
             return Ending(reason)
         if result["diverged_at"] is not None:
             return Ending(f"its loss became NaN or infinite by step {result['diverged_at']}", failed=False)
-        accuracy, below = result["accuracy"], self.stop_below.get(result["key"])
-        if below is not None and accuracy is not None and accuracy < below:
-            return Ending(f"its accuracy {accuracy:.4f} is under stop_below = {below}", failed=False)
-        return None
+        rule = self.stop_rules.get(result["key"])
+        reason = rule.reason(result["judged"]) if rule else None
+        return Ending(reason, failed=False) if reason else None
 
     def _finish(self, key: str, diverged: bool) -> None:
         self.done.add(key)

@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.config import Data
-from lth_ray.data import Dataset, load
-from lth_ray.lottery import stops
+from lth_ray.config import TaskConfig
+from lth_ray.lottery import StopRule
 from lth_ray.running import history
 from lth_ray.running.notices import Reader
 from lth_ray.running.workers import Workers
 from lth_ray.store import StorageError, Store
+from lth_ray.tasks import task_of
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import Clock
 
 
 @dataclass(frozen=True)
 class Settings:
-    """places: {name of a data set of the study: where the driver has found it}, as `absolute` gives them.
+    """places: {data set of the study: (its name, data root) with absolute paths}: where the driver has found it.
     scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
-    stop_below: {key of a ticket's training: the accuracy under which its lineage ends there}. study: its name.
+    stop_rules: {key of a ticket's training: the rule by which its lineage ends there}. study: its name.
     """
 
     store: Store
@@ -29,13 +30,13 @@ class Settings:
     checkpoint_every_steps: int | None = None
     scratch: str = ""
     board: Any = None
-    stop_below: Mapping[str, float] = field(default_factory=dict)
+    stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
     study: str = ""
 
-    def dataset(self, data: Data, device: str) -> Dataset:
-        """The images where the driver has found them, whatever this process's working directory is."""
-        name, root = self.places[data.name]
-        return load(replace(data, name=name), root, device, self.workers.loaders)
+    def dataset(self, data: TaskConfig, device: str) -> Loaded:
+        """The examples where the driver has found them, whatever this process's working directory is."""
+        name, root = self.places[data.called]
+        return task_of(data.found_at(name)).load(root, device, self.workers.loaders)
 
     def cancelled(self) -> set[str]:
         """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not
@@ -46,11 +47,11 @@ class Settings:
             return set()
 
     def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
-        """Whether a lineage ends with the task `key`: its loss diverged, or its accuracy is under Study.stop_below."""
+        """Whether a lineage ends with the task `key`: its loss diverged, or Study.stop_below ends it."""
         if record is None:
             return False
-        below = self.stop_below.get(key)
-        return record["diverged_at"] is not None or (below is not None and stops(record, below))
+        rule = self.stop_rules.get(key)
+        return record["diverged_at"] is not None or (rule is not None and rule.ends(record))
 
     @contextmanager
     def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:

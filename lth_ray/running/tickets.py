@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, nearest, short_name
+from lth_ray.config import ConfigError, Data, nearest, short_name
 from lth_ray.data import load
 from lth_ray.data.packed import PackedSplit
 from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
@@ -190,6 +190,8 @@ def _normalisation(where: list[Place], data_root: str | None) -> dict[str, str]:
     if not where:
         return {}
     recipe = where[0].recipe
+    if not isinstance(recipe.data, Data):
+        return {}
     try:
         dataset = load(recipe.data, data_root)
     except ConfigError:  # they are elsewhere, or not what they were

@@ -65,13 +65,12 @@ def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:
     """What the driver is told of a finished task."""
     found: dict[str, Any] = {
         "key": task.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds,
-        "training_s": outcome.training_s, "diverged_at": None, "accuracy": None, "test_accuracy": None,
+        "training_s": outcome.training_s, "diverged_at": None, "judged": None, "test": None,
         "remaining_weights": None,
     }  # fmt: skip
     if outcome.record is not None:
-        measured = measurements(outcome.record)
-        accuracy = measured["validation_accuracy"]
-        found |= {name: measured[name] for name in ("diverged_at", "test_accuracy", "remaining_weights")}
+        measured, metric = measurements(outcome.record), task.recipe.task.metric
+        found |= {name: measured[name] for name in ("diverged_at", "remaining_weights")}
+        found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
         found["error_barrier"] = measured.get("lmc_error_barrier")
-        found["accuracy"] = measured["test_accuracy"] if accuracy is None else accuracy
     return found

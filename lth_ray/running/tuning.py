@@ -14,7 +14,7 @@ from ray import tune
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
-from lth_ray.lottery import Plan, bundles
+from lth_ray.lottery import Plan, StopRule, bundles
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
@@ -38,18 +38,18 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
     workers = Workers.asked(launch)
-    places = {data.name: absolute(data.name, launch.data_root) for data in plan.identities}
+    places = {data.called: absolute(data.called, launch.data_root) for data in plan.identities}
     with connected(launch, scratch):
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
         board = a_board()
         settings = Settings(
             store, places, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
-            str(scratch / "train"), board, _stop_below(plan), plan.study.name,
+            str(scratch / "train"), board, _stop_rules(plan), plan.study.name,
         )  # fmt: skip
         scheduler = LineageScheduler(
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
-            plan.priorities, _stop_below(plan), settings.cancelled, ahead=1,
+            plan.priorities, _stop_rules(plan), settings.cancelled, ahead=1,
         )  # fmt: skip
         configs = [{"jobs": [*bundle], "settings": settings} for bundle in bundles(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(
@@ -130,14 +130,13 @@ def _check_address(address: str) -> None:
         raise ConfigError(f"--address {address!r}: {wrong.found}; {wrong.remedy}")
 
 
-def _stop_below(plan: Plan) -> dict[str, float]:
-    """{key of a ticket's training: Study.stop_below}, as the plan itself applies it; the least, of lineages that share
-    a ticket."""
-    found: dict[str, float] = {}
+def _stop_rules(plan: Plan) -> dict[str, StopRule]:
+    """{key of a ticket's training: the rule that ends its lineage}; the mildest, of lineages that share a ticket."""
+    found: dict[str, StopRule] = {}
     for lineage in plan.lineages:
-        below = lineage.variant.study.stop_below
-        for r in lineage.rounds[1:] if below is not None else ():
-            found[r.segment.key] = min(below or 0.0, found.get(r.segment.key, 1.0))
+        rule = lineage.stop_rule
+        if rule is not None:
+            found |= {r.segment.key: rule.milder(found.get(r.segment.key)) for r in lineage.rounds[1:]}
     return found
 
 

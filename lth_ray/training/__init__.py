@@ -7,17 +7,17 @@ from lth_ray.training.environment import environment
 from lth_ray.training.fused import fuse
 from lth_ray.training.lockstep import Part, train_segments_together
 from lth_ray.training.loop import Run, train
-from lth_ray.training.loss import Evaluation, evaluate
+from lth_ray.training.loss import evaluate
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicates import Replicates, replicate, train_together
-from lth_ray.training.segment import COLUMNS, Journal, Pause, Seeds, Start, masked_start, train_segment
+from lth_ray.training.segment import Journal, Pause, Seeds, Start, columns, masked_start, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
 from lth_ray.training.usage import Usage
 
 __all__ = [
-    "ALONE", "COLUMNS", "Clock", "Evaluation", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
-    "Start", "Supermask", "Team", "TeamBroken", "Usage", "backend_of", "capture", "environment", "evaluate",
+    "ALONE", "Clock", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
+    "Start", "Supermask", "Team", "TeamBroken", "Usage", "backend_of", "capture", "columns", "environment", "evaluate",
     "fuse", "masked_start", "replicate", "supermask_state", "train", "train_segment",
     "train_segments_together", "train_together",
 ]  # fmt: skip

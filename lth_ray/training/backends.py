@@ -2,6 +2,7 @@
 
 import re
 
+from lth_ray.config import Data
 from lth_ray.training.recipe import Recipe
 
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
@@ -22,7 +23,8 @@ def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -
         return REPLICATED
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
-    if train.backend != "auto" or learned or own or not alike or not isinstance(name, str):
+    images = isinstance(recipe.data, Data)  # the compiled kernels know images and the cross entropy alone
+    if train.backend != "auto" or learned or own or not alike or not images or not isinstance(name, str):
         return EAGER
     if NORMALISED.fullmatch(name) and train.channels_last:
         return FUSED_NORM

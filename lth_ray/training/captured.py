@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lth_ray.config import Data
 from lth_ray.training.backends import UPDATES, backend_of
 from lth_ray.training.feeding import Feed, feed
 from lth_ray.training.loop import Run, network_loss, set_rate, update
@@ -28,7 +29,8 @@ REHEARSALS = 3  # of a step before it is captured, so that libraries have set th
 def captures(recipe: Recipe) -> bool:
     """Whether steps of this recipe may be captured: they wait for no device, draw nothing, and a batch is one group."""
     train, name = recipe.train, recipe.model.name
-    plain = train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
+    images = isinstance(recipe.data, Data)
+    plain = images and train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
     small = isinstance(name, str) and LAUNCH_BOUND.fullmatch(name) is not None
     draws = bool(recipe.model.options.get("dropout"))
     whole = recipe.group == recipe.data.batch_size
@@ -83,8 +85,7 @@ class Captured:
 
     def step(self) -> None:
         """What is captured."""
-        inputs, labels = self.feed.batch()
-        loss, _ = self.loss_of((inputs[0], labels[0]))
+        loss, _ = self.loss_of(tuple(tensor[0] for tensor in self.feed.batch()))
         loss.backward()
         update(self.run, self.optimizer)
         self.run.loss_sum += loss.detach()

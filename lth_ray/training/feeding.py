@@ -12,11 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lth_ray.data import Batch, Batches, Normalisation, Split, TrainingBatches
+from lth_ray.data import Batches, Normalisation, Split
+from lth_ray.tasks import Stream
+from lth_ray.tasks.base import Batch
 
 
 class Feed(Protocol):
-    """Where a step finds its images."""
+    """Where a step finds its examples."""
 
     def begin(self, step: int, limit: int) -> int:
         """Makes ready the batches of the steps from `step` on; of how many, from 1 to `limit`."""
@@ -25,7 +27,7 @@ class Feed(Protocol):
         """Makes that of the number-th of them the present one."""
 
     def batch(self) -> Batch:
-        """The present inputs, float [sources, B, C, H, W], and labels, int64 [sources, B]; captured with the step."""
+        """The present batch, each of its tensors [sources, B, ...]; captured with the step."""
 
 
 @dataclass
@@ -63,9 +65,8 @@ class Gathered:
 class Copied:
     """Batches that their sources make, copied to one place."""
 
-    sources: Sequence[TrainingBatches]
-    inputs: Tensor
-    labels: Tensor
+    sources: Sequence[Stream]
+    places: Batch
     step: int = 0
 
     def begin(self, step: int, limit: int) -> int:
@@ -73,16 +74,15 @@ class Copied:
         return limit
 
     def place(self, number: int) -> None:
-        for source, inputs, labels in zip(self.sources, self.inputs, self.labels, strict=True):
-            made = source.batch(self.step + number)
-            inputs.copy_(made[0])
-            labels.copy_(made[1])
+        for index, source in enumerate(self.sources):
+            for place, made in zip(self.places, source.batch(self.step + number), strict=True):
+                place[index].copy_(made)
 
     def batch(self) -> Batch:
-        return self.inputs, self.labels
+        return self.places
 
 
-def feed(sources: Sequence[TrainingBatches], step: int) -> Feed:
+def feed(sources: Sequence[Stream], step: int) -> Feed:
     """What feeds steps from `step` on."""
     resident = [source for source in sources if isinstance(source, Batches)]
     images = {source.split.images.data_ptr() for source in resident}
@@ -92,5 +92,5 @@ def feed(sources: Sequence[TrainingBatches], step: int) -> Feed:
         first = resident[0]
         each = map if len(sources) == 1 else ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="orders").map
         return Gathered(resident, first.split, first.normalise, torch.stack(placed), torch.empty(0), each)
-    made = [source.batch(step) for source in sources]
-    return Copied(sources, torch.stack([inputs for inputs, _ in made]), torch.stack([labels for _, labels in made]))
+    made = (source.batch(step) for source in sources)
+    return Copied(sources, tuple(torch.stack(tensors) for tensors in zip(*made, strict=True)))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lth_ray.data import Batches, Normalisation, Split
+from lth_ray.tasks import Evaluation
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
 from lth_ray.training.kernels import library
-from lth_ray.training.loss import Evaluation
 from lth_ray.training.optimizers import first_state
 from lth_ray.training.packed import Packed, pack
 from lth_ray.training.supermask import Supermask

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lth_ray.data import Batch
+from lth_ray.tasks.base import Batch
 from lth_ray.training.team import Team
 
 Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its number in the batch) -> its mean loss
@@ -23,7 +23,7 @@ Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its 
 class Gradients:
     """Fills the gradients of `model` with those of the mean loss over a global batch, the same on every worker.
 
-    group: images in a group. batch: images in the global batch. This worker has the groups from `first` on.
+    group: examples in a group. batch: examples in the global batch. This worker has the groups from `first` on.
     Where there are several groups, gradients, the loss and the running statistics of batch norm are summed in one flat
     buffer. Statistics start each group from where the step began and end as the mean over groups.
     """
@@ -94,8 +94,7 @@ class Gradients:
 
 
 def _groups(share: Batch, size: int) -> Iterator[Batch]:
-    inputs, labels = share
-    yield from zip(torch.split(inputs, size), torch.split(labels, size), strict=True)
+    yield from zip(*(torch.split(tensor, size) for tensor in share), strict=True)
 
 
 def _set(tensors: list[Tensor], values: list[Tensor]) -> None:

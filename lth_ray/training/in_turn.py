@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lth_ray.data import Batch
+from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Batch
 from lth_ray.training.loop import Run, eager_step, is_finite
-from lth_ray.training.loss import Evaluation, loss_sums, mean_of
+from lth_ray.training.loss import sums_of
 from lth_ray.training.recipe import Recipe
 
 NOT_MEASURED = Evaluation(math.nan, math.nan, 0)
@@ -55,16 +56,17 @@ class InTurn:
 
     @torch.inference_mode()
     def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
-        """Measures each run's network in evaluation mode over every image of `batches`, once each."""
-        found = {id(run): torch.zeros(3, dtype=torch.float64) for run in self.runs}
+        """Measures each run's network in evaluation mode over every example of `batches`, once each."""
+        task = self.recipe.task
+        found: dict[int, list[torch.Tensor]] = {id(run): [] for run in self._trained}
         for run in self._trained:
             run.model.eval()
         for batch in batches:  # each is made once for all
             for run in self._trained:
-                found[id(run)] += loss_sums(run.model, [batch], run.recipe.train)
+                found[id(run)].append(sums_of(run.model, [batch], task, run.recipe.train))
         for run in self._trained:
             run.model.train()
-        return [mean_of(found[id(run)]) if run.key else NOT_MEASURED for run in self.runs]
+        return [task.evaluation(torch.stack(found[id(run)]).sum(0)) if run.key else NOT_MEASURED for run in self.runs]
 
     def finite(self) -> list[bool]:
         """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""

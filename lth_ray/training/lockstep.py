@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lth_ray.data import Dataset, evaluation_batches
 from lth_ray.pruning import Mask
+from lth_ray.tasks.base import Loaded
 from lth_ray.training.clock import Clock
 from lth_ray.training.in_turn import InTurn
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicates import Replicates, replicate, train_together
-from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, measured_splits, note, stops
+from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, note, stops
 from lth_ray.training.team import ALONE
 
 
@@ -30,7 +30,7 @@ class Part:
 def train_segments_together(
     segments: Sequence[Part],
     recipe: Recipe,
-    dataset: Dataset,
+    dataset: Loaded,
     last: int,
     *,
     first: int | None = None,
@@ -84,12 +84,11 @@ def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
     return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]
 
 
-def _measure(replicates: Replicates | InTurn, dataset: Dataset, journals: list[Journal]) -> None:
+def _measure(replicates: Replicates | InTurn, dataset: Loaded, journals: list[Journal]) -> None:
     """Appends a row to the journal of each that has not ended."""
-    found = {
-        name: replicates.evaluate(evaluation_batches(split, dataset.mean, dataset.std))
-        for name, split in measured_splits(replicates.recipe, dataset).items()
-    }
+    task = replicates.recipe.task
+    splits = task.splits(dataset)
+    found = {name: replicates.evaluate(task.examples(dataset, split)) for name, split in splits.items()}
     for number, (run, journal) in enumerate(zip(replicates.runs, journals, strict=True)):
         if run.key:
             note(run, {name: each[number] for name, each in found.items()}, journal)

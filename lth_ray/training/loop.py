@@ -9,15 +9,16 @@ import numpy as np
 import torch
 
 from lth_ray import probes
-from lth_ray.data import Batch, TrainingBatches
 from lth_ray.pruning import Mask
+from lth_ray.tasks import Stream
+from lth_ray.tasks.base import Batch
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused
 from lth_ray.training.fused_graph import fused_graph
 from lth_ray.training.gradients import Gradients, Losses
-from lth_ray.training.loss import precision_context, training_step
+from lth_ray.training.loss import laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.team import ALONE, Team
@@ -41,7 +42,7 @@ class Run:
     key: str
     recipe: Recipe
     model: torch.nn.Module
-    batches: TrainingBatches
+    batches: Stream
     dropout_seed: int
     mask: Mask | None
     step: int
@@ -115,7 +116,7 @@ def is_finite(run: Run) -> bool:
 
 def eager_step(run: Run) -> int:
     """One step by autograd, its loss added to the run's; 1."""
-    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step), run.losses)
+    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), run.losses)
     set_rate(run, run.step)
     update(run, run.optimizer)
     run.loss_sum += loss
@@ -170,15 +171,13 @@ def group_losses(run: Run) -> Losses:
 
 
 def network_loss(run: Run) -> Callable[[Batch], tuple[torch.Tensor, dict[str, Any]]]:
-    """Takes images through the network, in its layout and precision: their mean loss and the study's own metrics."""
-    recipe, device, compute_loss = run.recipe, run.device, training_step(run.recipe.train)
+    """Takes examples through the network, in its layout and precision: their mean loss and the study's own metrics."""
+    recipe, device, compute_loss = run.recipe, run.device, run.recipe.task.step(run.recipe.train)
 
     def loss_of(batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
-        inputs, labels = batch
-        if recipe.train.channels_last:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = laid_out(batch[0], recipe.train)
         with precision_context(recipe.train.precision, device):
-            return compute_loss(run.forward, (inputs, labels))
+            return compute_loss(run.forward, (inputs, *batch[1:]))
 
     return loss_of
 

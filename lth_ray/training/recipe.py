@@ -6,8 +6,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Length, Model, OwnFunction, Train, functions_of, meaning, revised, steps
+from lth_ray.config import (
+    ConfigError,
+    Data,
+    Length,
+    Model,
+    OwnFunction,
+    TaskConfig,
+    Train,
+    functions_of,
+    meaning,
+    revised,
+    steps,
+)
 from lth_ray.data import Identity
+from lth_ray.tasks import Task, task_of
 
 LONGEST, MOST_EVALUATIONS = 10**12, 10**6
 
@@ -17,7 +30,7 @@ class Recipe:
     """Everything a step of training depends on but its weights, mask and seeds."""
 
     model: Model
-    data: Data
+    data: TaskConfig
     train: Train
     identity: Identity
 
@@ -67,6 +80,11 @@ class Recipe:
             rates = [math.inf]
         if not all(map(math.isfinite, rates)):
             raise ConfigError(f"Train.gamma = {train.gamma:g}: the learning rate becomes infinite; give a smaller one")
+
+    @cached_property
+    def task(self) -> Task[Any]:
+        """What is learned, and how it is judged."""
+        return task_of(self.data)
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -153,7 +171,8 @@ class Recipe:
 
     def meaning(self) -> dict[str, Any]:
         """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
-        data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest}
+        kind = {} if isinstance(self.data, Data) else {"task": type(self.data).__name__}
+        data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest, **kind}
         # what the choice of a backend comes to is part of a segment's own meaning
         train = {name: self._in_steps(name, told) for name, told in meaning(self.train).items() if name != "backend"}
         if self.warmup_steps:

@@ -16,20 +16,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.func import stack_module_state, vmap
 
 from lth_ray import probes
-from lth_ray.data import Batch
 from lth_ray.models import functional
 from lth_ray.store import Tensors
+from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Batch
 from lth_ray.training.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.clock import Clock
 from lth_ray.training.feeding import Feed, feed
 from lth_ray.training.in_turn import InTurn, stand_in
 from lth_ray.training.loop import Run, set_rate
-from lth_ray.training.loss import Evaluation, precision_context
+from lth_ray.training.loss import precision_context
 from lth_ray.training.optimizers import begin_state, build_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.replicable import check_alike, check_replicable, check_steps
@@ -100,7 +100,7 @@ class Replicates:
 
     def take_step(self) -> None:
         """What is captured: a step of every run."""
-        losses = vmap(self._loss)(self.parameters, self.buffers, *self.feed.batch())
+        losses = vmap(self._loss)(self.parameters, self.buffers, self.feed.batch())
         losses.sum().backward()  # no run's loss depends on another's weights
         masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
         if masked:
@@ -111,20 +111,12 @@ class Replicates:
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
-        """Measures each run's network in evaluation mode over every image of `batches`, once each."""
-        model, count = self.runs[0].model, len(self.runs)
-        loss_sums, right, n = torch.zeros_like(self.loss_sums), torch.zeros_like(self.loss_sums), 0
+        """Measures each run's network in evaluation mode over every example of `batches`, once each."""
+        model, task = self.runs[0].model, self.recipe.task
         model.eval()
-        for inputs, labels in batches:
-            logits = vmap(self._logits, in_dims=(0, 0, None))(self.parameters, self.buffers, inputs)
-            each = labels.expand(count, -1)
-            loss_sums += F.cross_entropy(logits.float().transpose(1, 2), each, reduction="none").sum(1)
-            right += (logits.argmax(2) == each).sum(1)
-            n += len(labels)
+        found = [vmap(self._sums, in_dims=(0, 0, None))(self.parameters, self.buffers, batch) for batch in batches]
         model.train()
-        return [
-            Evaluation(loss / n, hits / n, n) for loss, hits in zip(loss_sums.tolist(), right.tolist(), strict=True)
-        ]
+        return [task.evaluation(own) for own in torch.stack(found).sum(0)]
 
     def finite(self) -> list[bool]:
         """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
@@ -133,16 +125,17 @@ class Replicates:
         found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
         return found
 
-    def _logits(self, parameters: Tensors, buffers: Tensors, inputs: Tensor) -> Tensor:
-        with precision_context(self.recipe.train.precision, inputs.device):
-            logits: Tensor = self.call(parameters | buffers, (inputs,))
-        return logits
+    def _network(self, parameters: Tensors, buffers: Tensors) -> Callable[..., Any]:
+        """One run's network, as a function of its inputs. Running statistics of batch norm are changed in place."""
+        return lambda *inputs: self.call(parameters | buffers, inputs)
 
-    def _loss(self, parameters: Tensors, buffers: Tensors, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Of one run. Running statistics of batch norm are changed in place."""
-        with precision_context(self.recipe.train.precision, inputs.device):
-            logits = self._logits(parameters, buffers, inputs)
-            return F.cross_entropy(logits, labels, label_smoothing=self.recipe.train.label_smoothing)
+    def _sums(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
+        with precision_context(self.recipe.train.precision, batch[0].device):
+            return self.recipe.task.sums(self._network(parameters, buffers)(batch[0]), batch)
+
+    def _loss(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
+        with precision_context(self.recipe.train.precision, batch[0].device):
+            return self.recipe.task.loss(self.recipe.train)(self._network(parameters, buffers), batch)[0]
 
     def _begin(self) -> Callable[[], object]:
         """Stacks the optimizers' states and sets up the first step."""

@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 
-from lth_ray.config import subseed
-from lth_ray.data import AnySplit, Dataset, Normalisation, Split, evaluation_batches, training_batches
+from lth_ray.config import Metric, subseed
+from lth_ray.data import Normalisation, Split
 from lth_ray.pruning import Mask
 from lth_ray.store import Tensors
+from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Loaded
 from lth_ray.training import averages
 from lth_ray.training.captured import capture
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused, fuse
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
-from lth_ray.training.loss import Evaluation, evaluate
+from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
@@ -25,9 +27,12 @@ from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
 Journal = dict[str, list[Any]]
-COLUMNS = (
-    "step", "epoch", "lr", "train_loss", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy",
-)  # fmt: skip
+
+
+def columns(metric: Metric) -> tuple[str, ...]:
+    """Those of every journal."""
+    splits = (name for split in ("validation", "test") for name in (f"{split}_loss", metric.column(split)))
+    return ("step", "epoch", "lr", "train_loss", *splits)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def train_segment(
     key: str,
     recipe: Recipe,
     model: torch.nn.Module,
-    dataset: Dataset,
+    dataset: Loaded,
     mask: Mask | None,
     seeds: Seeds,
     start: Start,
@@ -123,7 +128,7 @@ def stops(steps: Set[int], at: int, first: int, last: int) -> list[int]:
 
 
 def begin(
-    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Dataset, mask: Mask | None, seeds: Seeds, start: Start,
+    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Loaded, mask: Mask | None, seeds: Seeds, start: Start,
     frozen: bool = False, team: Team = ALONE,
 ) -> Run:  # fmt: skip
     """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
@@ -137,7 +142,7 @@ def begin(
         synchronise(model, team)
     share = recipe.data.batch_size // team.size
     part = range(team.rank * share, (team.rank + 1) * share)
-    batches = training_batches(dataset, recipe.data, seeds.order, seeds.augmentation, part)
+    batches = recipe.task.stream(dataset, seeds.order, seeds.augmentation, part)
     run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen, team)
     if start.optimizer is not None:
         run.optimizer.load_state_dict(copy.deepcopy(start.optimizer))  # which would keep the tensors it is given
@@ -159,25 +164,15 @@ def masked_start(model: torch.nn.Module, state: Tensors, mask: Mask | None, froz
                     held.masked_fill_(~kept.to(held.device), 0.0)
 
 
-def measure(run: Run, dataset: Dataset, journal: Journal) -> None:
+def measure(run: Run, dataset: Loaded, journal: Journal) -> None:
     """Appends one row of measurements at the run's step to `journal`.
 
     What a network draws while it is measured depends on (dropout seed, step) alone, and no step of training sees it:
     each seeds its own draws.
     """
     seed_dropout(subseed(run.dropout_seed, "evaluation"), run.step, run.device)
-    note(
-        run,
-        {name: _measured(run, part, dataset) for name, part in measured_splits(run.recipe, dataset).items()},
-        journal,
-    )
-
-
-def measured_splits(recipe: Recipe, dataset: Dataset) -> dict[str, AnySplit]:
-    """The images to be measured, by the name that their columns begin with."""
-    n = recipe.data.evaluation_images
-    splits = {"validation": dataset.validation, "test": dataset.test}
-    return {name: split if n is None else split.first(n) for name, split in splits.items() if split is not None}
+    splits = run.recipe.task.splits(dataset)
+    note(run, {name: _measured(run, split, dataset) for name, split in splits.items()}, journal)
 
 
 def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> None:
@@ -190,22 +185,23 @@ def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> 
         "train_loss": float(run.loss_sum) / run.loss_steps if run.loss_steps else None,
     }
     for name, measured in measurements.items():
-        row |= {f"{name}_loss": measured.loss, f"{name}_accuracy": measured.accuracy}
+        row |= {f"{name}_loss": measured.loss, recipe.task.metric.column(name): measured.value}
     row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
     n = len(journal.get("step", ()))
-    for name in {**dict.fromkeys(COLUMNS), **row}:
+    for name in {**dict.fromkeys(columns(recipe.task.metric)), **row}:
         journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))
     run.loss_sum.zero_()
     run.loss_steps = 0
 
 
-def _measured(run: Run, split: AnySplit, dataset: Dataset) -> Evaluation:
+def _measured(run: Run, split: Any, dataset: Loaded) -> Evaluation:
     if isinstance(run.fused, Fused) and isinstance(split, Split) and not split.turned:
         return run.fused.evaluate(split, Normalisation(dataset.mean, dataset.std, split.white, run.device))
     # a network that draws in evaluation draws for each batch, so that these must not depend on the team
     team = ALONE if isinstance(run.model, Supermask) else run.team
-    batches = evaluation_batches(split, dataset.mean, dataset.std, share=(team.rank, team.size))
-    return evaluate(run.model, batches, run.recipe.train, team, run.graph)
+    task = run.recipe.task
+    batches = task.examples(dataset, split, (team.rank, team.size))
+    return evaluate(run.model, batches, task, run.recipe.train, team, run.graph)
 
 
 def _mean(value: float, run: Run) -> float:

@@ -13,6 +13,7 @@ from lth_ray import models
 from lth_ray.analysis import barrier, error_barrier, linear_path, walk
 from lth_ray.config import ConfigError, Train, steps
 from lth_ray.training import evaluate
+from tests.conftest import IMAGES
 
 fast = settings(max_examples=25, deadline=None)
 
@@ -98,8 +99,8 @@ def test_with_stored_statistics_the_ends_errors_are_the_copies_own():
     for row, seed in ((2, 1), (0, 2)):
         model = Net()
         model.load_state_dict(copy(seed))
-        own = evaluate(model, [(inputs, labels)], Train(steps(1), lr=1.0))
-        assert path["error"][row] == 1 - own.accuracy
+        own = evaluate(model, [(inputs, labels)], IMAGES, Train(steps(1), lr=1.0))
+        assert path["error"][row] == 1 - own.value
         assert path["loss"][row] == own.loss
 
 
@@ -149,7 +150,7 @@ def test_reestimated_statistics_are_those_of_the_training_batches():
     hidden = model.hidden(torch.cat([batch for batch, _ in training]))
     model.norm.running_mean.copy_(hidden.mean(0))
     model.norm.running_var.copy_(sum(model.hidden(batch).var(0) for batch, _ in training) / 2)
-    own = evaluate(model, [(inputs, labels)], Train(steps(1), lr=1.0))
+    own = evaluate(model, [(inputs, labels)], IMAGES, Train(steps(1), lr=1.0))
     assert path["loss"][0] == pytest.approx(own.loss, rel=1e-5)
 
 

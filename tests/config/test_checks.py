@@ -23,6 +23,8 @@ from lth_ray.config import (
     Study,
     Subseeds,
     SupermaskRule,
+    Table,
+    TaskConfig,
     Train,
     epochs,
     nearest,
@@ -35,6 +37,10 @@ NAN, INF = float("nan"), float("inf")
 
 def model(**given: Any) -> Model:
     return Model(**{"name": "lenet_300_100", **given})
+
+
+def table(**given: Any) -> Table:
+    return Table(**{"name": "diabetes", "batch_size": 32, "validation": 60, "test": 60, **given})
 
 
 def data(**given: Any) -> Data:
@@ -75,6 +81,13 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (data, "batch_size", 60.0, "give a whole number"),
     (data, "batch_size", True, "give a whole number"),
     (data, "validation", -1, "at least 0"),
+    (table, "name", 3, "give diabetes, csv:PATH"),
+    (table, "target", 3, "give a column's name"),
+    (table, "batch_size", 0, "at least 1"),
+    (table, "validation", -1, "at least 0"),
+    (table, "test", 1, "at least 2"),
+    (table, "score", "r3", "did you mean r2"),
+    (table, "split_seed", -1, "at least 0"),
     (data, "augment", "crop_filp", "did you mean crop_flip"),
     (data, "augment_padding", 0, "at least 1"),
     (data, "split_seed", -1, "at least 0"),
@@ -161,7 +174,8 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (study, "sweep", {"train.lr": []}, "at least 1"),
     (study, "branches", [RandomReinit], "give branches, such as RandomReinit()"),
     (study, "keep", "none", "valid: all, rewind, tickets"),
-    (study, "stop_below", 10, "give a number in [0, 1]"),
+    (study, "margin", 0.0, "give a number in (0, 1)"),
+    (study, "stop_below", 10, "accuracy lies between 0 and 1"),
     (study, "smoke", 3, "give a dict"),
     (study, "smoke_shows", "pipelin", "did you mean pipeline?"),
     (study, "may_fail", ["other"], "no such arm"),
@@ -238,7 +252,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     alike |= {("pretraining", "task"), ("pretraining", "blur"), ("rewind", "pretraining")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
-    declared = {(cls.__name__.lower(), f.name) for cls in ours if cls is not Length for f in fields(cls)}
+    declared = {(cls.__name__.lower(), f.name) for cls in ours if cls not in (Length, TaskConfig) for f in fields(cls)}
     assert declared - tried - alike == set()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from lth_ray.data import evaluation_batches
 from lth_ray.training import evaluate, replicate, train, train_together
+from tests.conftest import IMAGES
 from tests.gpu.setups import MEAN, OPTIMIZERS, STD, Case, a_case, masks_hold
 from tests.training.setups import bits, clone
 
@@ -45,7 +46,7 @@ def test_each_is_near_its_single_run(device: torch.device, model: Any) -> None:
         for own, other in zip(ours.model.state_dict().values(), single.model.state_dict().values(), strict=True):
             torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-3)
         assert masks_hold(ours)
-        assert measured.loss == pytest.approx(evaluate(ours.model, test, case.recipe.train).loss, rel=1e-4)
+        assert measured.loss == pytest.approx(evaluate(ours.model, test, IMAGES, case.recipe.train).loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("model", [LENET, ("lenet_37_11", (1, 28, 28)), ("cifar_resnet8_8", (3, 16, 16))])

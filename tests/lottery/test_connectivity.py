@@ -9,6 +9,7 @@ from lth_ray import analysis, data, models
 from lth_ray.config import Barrier, ConfigError, RandomMask, RandomReinit, Stability, epochs, steps
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.training import evaluate
+from tests.conftest import IMAGES
 
 
 def test_a_barrier_has_a_row_for_each_pair_and_trains_each_copy_once(lab: Any) -> None:
@@ -49,7 +50,7 @@ def test_the_ends_of_the_line_are_the_copies_own_errors(lab: Any) -> None:
     inputs, labels = next(iter(data.evaluation_batches(dataset.test, dataset.mean, dataset.std)))
     path = analysis.linear_path(model, *states, inputs, labels, points=3)
     assert path["error"].tolist() == pytest.approx(columns["test_error"])
-    assert evaluate(model, [(inputs, labels)], result.segment.recipe.train).n == 400
+    assert evaluate(model, [(inputs, labels)], IMAGES, result.segment.recipe.train).n == 400
 
 
 def test_copies_part_where_they_are_told_to(lab: Any) -> None:

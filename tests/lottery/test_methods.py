@@ -20,7 +20,7 @@ def positions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     original = Batches.batch
 
-    def batch(self: Any, step: int) -> Any:
+    def batch(self: Any, step: int, model: object = None) -> Any:
         asked.append(step)
         return original(self, step)
 

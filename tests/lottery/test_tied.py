@@ -86,8 +86,12 @@ def test_the_names_of_one_tensor() -> None:
 
 
 def test_operations_are_those_of_the_layers_that_multiply() -> None:
-    assert uses_of_weights(Recurrent(10), (1, 8, 8)) == {"first.weight": 1, "blocks.0.weight": 3, "output.weight": 1}
-    assert uses_of_weights(Language(10), (1, 8, 8)) == {"hidden.weight": 1, "embedding.weight": 1}
+    assert uses_of_weights(Recurrent(10), (torch.zeros(1, 1, 8, 8),)) == {
+        "first.weight": 1,
+        "blocks.0.weight": 3,
+        "output.weight": 1,
+    }
+    assert uses_of_weights(Language(10), (torch.zeros(1, 1, 8, 8),)) == {"hidden.weight": 1, "embedding.weight": 1}
 
 
 @NETWORKS

@@ -9,7 +9,7 @@ from lth_ray.models.flops import forward_flops, uses_of_weights
 
 
 def flops(model, shape, mask=None):
-    return forward_flops(model, uses_of_weights(model, shape), mask)
+    return forward_flops(model, uses_of_weights(model, (torch.zeros(1, *shape),)), mask)
 
 
 BY_HAND = [  # name, input, multiplications with additions
@@ -50,7 +50,7 @@ def test_groups_strides_and_weights_used_twice():
         def forward(self, images):
             return self.each(self.each(self.depthwise(images).flatten(2).transpose(1, 2))).mean(1)
 
-    assert uses_of_weights(Twice(), (4, 8, 8)) == {"depthwise.weight": 16, "each.weight": 32}
+    assert uses_of_weights(Twice(), (torch.zeros(1, 4, 8, 8),)) == {"depthwise.weight": 16, "each.weight": 32}
     assert flops(Twice(), (4, 8, 8)) == 2 * (16 * 4 * 9 + 32 * 16)
 
 
@@ -77,7 +77,7 @@ def test_projections_of_attention_are_used_once_a_token():
 def test_counting_leaves_the_network_as_it_was(training):
     model = models.build("cifar_resnet8_4", seed=0).train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    uses_of_weights(model, (3, 32, 32))
+    uses_of_weights(model, (torch.zeros(1, 3, 32, 32),))
     assert model.training is training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from lth_ray.config import Launch, Study, set_fields, steps
-from lth_ray.lottery import Plan, bundles, make_plan, ticket_rows
+from lth_ray.config import ACCURACY, Launch, Study, set_fields, steps
+from lth_ray.lottery import Plan, StopRule, bundles, make_plan, ticket_rows
 from lth_ray.running import history
 from lth_ray.running import trial as trials
 from lth_ray.running.scheduler import CONTINUE, STOP
@@ -54,19 +54,19 @@ def test_what_one_of_them_has_done_serves_at_once() -> None:
     assert tune.start_all() == ["of_b"]
 
 
-GOOD = {"diverged_at": None, "accuracy": 0.9}
+GOOD = {"diverged_at": None, "judged": 0.9}
 FALLS: dict[str, dict[str, Any]] = {
     "failed": {"failed": "scores are NaN"},
     "diverged": {"diverged_at": 20},
-    "stop_below": {"accuracy": 0.1},
+    "stop_below": {"judged": 0.1},
 }
 
 
 @pytest.mark.parametrize("result", FALLS.values(), ids=FALLS)
 def test_one_that_ends_early_leaves_the_others_at_work(result: dict[str, Any]) -> None:
-    below = {f"{name}.{n}": 0.5 for name in "abc" for n in (1, 2)}
+    rules = {f"{name}.{n}": StopRule(0.5, ACCURACY) for name in "abc" for n in (1, 2)}
     together = job("a", rounds=2), job("b", rounds=2), job("c", rounds=2)
-    tune, trial = tune_of(*together, others=(job("of_b", "b.2"),), stop_below=below)
+    tune, trial = tune_of(*together, others=(job("of_b", "b.2"),), stop_rules=rules)
     assert started(tune, trial)
 
     def tell(name: str, number: int, **given: Any) -> str:
@@ -182,9 +182,7 @@ def test_every_task_is_reported_once(tried: Any) -> None:
     assert len(told) == len({result["key"] for result in told}) == 9
     assert {result["trained_steps"] for result in told} == {100}
     rows = ticket_rows(plan, store)
-    assert {result["key"]: result["test_accuracy"] for result in told} == {
-        row["key"]: row["test_accuracy"] for row in rows
-    }
+    assert {result["key"]: result["test"] for result in told} == {row["key"]: row["test_accuracy"] for row in rows}
     assert [result["trained_steps"] for result in call(lambda _: None)] == [0] * 9  # taken up after a fault
 
 

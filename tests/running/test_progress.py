@@ -22,7 +22,7 @@ RUN = LiveRun("small", "abc", "here", 12, 0.0, 0.0)  # of k0/seed0, k40/seed0: 2
 def result(plan: Plan, key: str, **fields: Any) -> dict[str, Any]:
     return {
         "key": key, "trained_steps": plan.tasks[key].num_steps, "diverged_at": None, "remaining_weights": 0.5,
-        "test_accuracy": 0.9, "wall_s": 1.0, **fields,
+        "test": 0.9, "wall_s": 1.0, **fields,
     }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_a_lineage_goes_on_round_by_round(plan: Plan) -> None:
     assert (own.rounds, own.waits_for) == ("dn.", "")
     assert own.work is not None
     assert (own.work.round, own.work.step, own.work.steps) == (1, 15, 60)
-    board.on_task(late, result(plan, late.tasks[0].key, remaining_weights=0.7, test_accuracy=0.8))
+    board.on_task(late, result(plan, late.tasks[0].key, remaining_weights=0.7, test=0.8))
     snapshot = board.snapshot()
     own = line(snapshot, "k40/seed0")
     assert own.rounds == "ddn"  # its trial goes on at once, whoever is asked
@@ -116,7 +116,7 @@ def test_a_diverged_round_ends_its_lineage(plan: Plan) -> None:
     board, found = Board(plan, RUN), jobs(plan)
     board.on_task(found["dense"], result(plan, found["dense"].tasks[0].key))
     own = found["k0/seed0"]
-    board.on_task(own, result(plan, own.tasks[0].key, diverged_at=20, test_accuracy=None))
+    board.on_task(own, result(plan, own.tasks[0].key, diverged_at=20, test=None))
     board.on_end(own, "its loss became NaN or infinite by step 20")
     snapshot = board.snapshot()
     assert (line(snapshot, "k0/seed0").rounds, line(snapshot, "k0/seed0").work) == ("dxx", None)

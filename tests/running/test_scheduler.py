@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
+from lth_ray.config import ACCURACY
+from lth_ray.lottery import StopRule
 from lth_ray.running.scheduler import CONTINUE, STOP, LineageScheduler
 
-GOOD = {"diverged_at": None, "accuracy": 0.9}
+GOOD = {"diverged_at": None, "judged": 0.9}
 
 
 @dataclass(frozen=True)
@@ -193,11 +195,11 @@ def test_a_lost_trial_frees_its_slot_and_ends_its_dependents(told: bool) -> None
 def test_stop_below_ends_a_lineage_and_its_later_branches() -> None:
     tune = FakeTune(
         job("a", rounds=3), job("now", "a.2", kind="branch"), job("later", "a.3", kind="branch"),
-        stop_below={f"a.{n}": 0.5 for n in (1, 2, 3)},
+        stop_rules={f"a.{n}": StopRule(0.5, ACCURACY) for n in (1, 2, 3)},
     )  # fmt: skip
     tune.start()
-    assert tune.report("a", 1, accuracy=0.5) == CONTINUE
-    assert tune.report("a", 2, accuracy=0.4999) == STOP
+    assert tune.report("a", 1, judged=0.5) == CONTINUE
+    assert tune.report("a", 2, judged=0.4999) == STOP
     assert tune.start_all() == ["now"]
     reason = "its accuracy 0.4999 is under stop_below = 0.5"
     assert tune.endings == {"a": (reason, False), "later": (f"a ended early: {reason}", False)}

@@ -8,6 +8,7 @@ import torch
 
 from lth_ray.data import evaluation_batches
 from lth_ray.training import Clock, averages, evaluate
+from tests.conftest import IMAGES
 from tests.training.setups import Setting, bits, clone, restart
 
 Make = Callable[..., Setting]
@@ -60,7 +61,7 @@ def test_what_is_measured_is_the_average_and_training_does_not_see_it(made: Sett
     swapped = made.model()
     swapped.load_state_dict(end.run.model.state_dict() | averages.named(end.run.model))
     averages.begin(swapped)
-    measured = evaluate(swapped, evaluation_batches(data.test, data.mean, data.std), made.recipe.train)
+    measured = evaluate(swapped, evaluation_batches(data.test, data.mean, data.std), IMAGES, made.recipe.train)
     assert end.journal["test_loss"][-1] == measured.loss
     assert end.journal["test_loss"][-1] != without.journal["test_loss"][-1]
 

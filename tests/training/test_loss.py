@@ -9,10 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth_ray.config import Train, steps
+from lth_ray.config import ACCURACY, Train, steps
 from lth_ray.data import Batch, Split, evaluation_batches
-from lth_ray.training import COLUMNS, Clock, Evaluation, Pause, evaluate
-from lth_ray.training.loss import training_step
+from lth_ray.tasks import Evaluation
+from lth_ray.training import Clock, Pause, columns, evaluate
+from tests.conftest import IMAGES
 from tests.training.setups import Setting, everything, restart
 
 Make = Callable[..., Setting]
@@ -36,11 +37,11 @@ def test_evaluation_is_exact_over_the_whole_set(setting: Make, size: int) -> Non
     made = setting(masked=False)
     data = made.dataset
     model = made.trained(made.begin(), 8).run.model
-    measured = evaluate(model, evaluation_batches(data.test, data.mean, data.std, size), TRAIN)
+    measured = evaluate(model, evaluation_batches(data.test, data.mean, data.std, size), IMAGES, TRAIN)
     loss, accuracy = plain(model, data.test, data.mean[0], data.std[0])
     assert measured.n == 400
     assert measured.loss == pytest.approx(loss, rel=1e-5)
-    assert measured.accuracy == accuracy
+    assert measured.value == accuracy
 
 
 def test_evaluation_uses_and_keeps_batch_norm_and_mode(setting: Make) -> None:
@@ -49,7 +50,7 @@ def test_evaluation_uses_and_keeps_batch_norm_and_mode(setting: Make) -> None:
     for training in (True, False):
         model.train(training)
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        evaluate(model, evaluation_batches(made.dataset.test, (0.0,), (1.0,)), TRAIN)
+        evaluate(model, evaluation_batches(made.dataset.test, (0.0,), (1.0,)), IMAGES, TRAIN)
         assert model.training is training
         assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
@@ -58,22 +59,22 @@ def test_evaluation_is_not_smoothed(setting: Make) -> None:
     made = setting()
     model, batches = made.model(), list(evaluation_batches(made.dataset.test, (0.0,), (1.0,)))
     smoothed = Train(steps(1), lr=0.1, label_smoothing=0.3)
-    assert evaluate(model, batches, smoothed) == evaluate(model, batches, TRAIN)
+    assert evaluate(model, batches, IMAGES, smoothed) == evaluate(model, batches, IMAGES, TRAIN)
 
 
 def test_the_journal(setting: Make) -> None:
     made = setting(warmup=steps(8), augment="none", options={"dropout": 0.0}, evaluate_every=steps(5))
     end = made.trained(made.begin(), 12)
-    assert tuple(end.journal) == COLUMNS
+    assert tuple(end.journal) == columns(ACCURACY)
     assert end.journal["step"] == [5, 10, 12]
     assert end.journal["lr"] == pytest.approx([0.05 * 4 / 8, 0.05, 0.05])
     assert end.journal["epoch"] == pytest.approx([step / made.recipe.steps_per_epoch for step in (5, 10, 12)])
     data = made.dataset
     assert data.validation is not None
     for name, split in (("validation", data.validation), ("test", data.test)):
-        measured = evaluate(end.run.model, evaluation_batches(split, data.mean, data.std), made.recipe.train)
+        measured = evaluate(end.run.model, evaluation_batches(split, data.mean, data.std), IMAGES, made.recipe.train)
         assert end.journal[f"{name}_loss"][-1] == measured.loss
-        assert end.journal[f"{name}_accuracy"][-1] == measured.accuracy
+        assert end.journal[f"{name}_accuracy"][-1] == measured.value
     assert json.loads(json.dumps(end.journal, allow_nan=False)) == end.journal
 
 
@@ -120,9 +121,9 @@ def test_ones_own_step_serves_training_alone(setting: Make) -> None:
     own, usual = setting(step=squared), setting()
     end = own.trained(own.begin(), 4)
     data, measured = own.dataset, usual.recipe.train
-    expected = evaluate(end.run.model, evaluation_batches(data.test, data.mean, data.std), measured)
+    expected = evaluate(end.run.model, evaluation_batches(data.test, data.mean, data.std), IMAGES, measured)
     assert end.journal["test_loss"][-1] == expected.loss
-    assert end.journal["test_accuracy"][-1] == expected.accuracy
+    assert end.journal["test_accuracy"][-1] == expected.value
 
 
 def test_ones_own_metrics_survive_a_checkpoint(setting: Make) -> None:
@@ -186,7 +187,7 @@ def test_a_part_of_the_images(setting: Make) -> None:
     end = made.trained(made.begin(), 4)
     data = made.dataset
     first = Split(data.test.images[:30], data.test.labels[:30], data.test.white)
-    measured = evaluate(end.run.model, evaluation_batches(first, data.mean, data.std), made.recipe.train)
+    measured = evaluate(end.run.model, evaluation_batches(first, data.mean, data.std), IMAGES, made.recipe.train)
     assert measured == Evaluation(end.journal["test_loss"][-1], end.journal["test_accuracy"][-1], 30)
 
 
@@ -199,7 +200,7 @@ def test_metrics_that_carry_a_gradient_are_let_go_of() -> None:
 
     model = torch.nn.Linear(4, 3)
     batch = torch.ones(2, 4), torch.tensor([0, 1])
-    loss, metrics = training_step(replace(TRAIN, loss=own))(model, batch)
+    loss, metrics = IMAGES.step(replace(TRAIN, loss=own))(model, batch)
     assert loss.requires_grad
     assert not metrics["double"].requires_grad
     assert float(metrics["double"]) == pytest.approx(2 * float(loss.detach()))

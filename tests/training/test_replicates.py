@@ -20,6 +20,7 @@ from lth_ray.training.captured import rehearse
 from lth_ray.training.feeding import Copied, Gathered, feed
 from lth_ray.training.in_turn import InTurn
 from lth_ray.training.replicates import Replicates, in_turn, stack
+from tests.conftest import IMAGES
 from tests.doubled import InDouble
 from tests.training.setups import bits, clone
 from tests.training.test_captured import recipe_of
@@ -225,9 +226,9 @@ def test_all_are_measured_at_once(way: Way, model: str) -> None:
     test = data.load(runs[0].recipe.data).test
     batches = list(evaluation_batches(test, (0.3,), (0.4,), 100))
     for run, measured in zip(runs, replicates.evaluate(batches), strict=True):
-        single = evaluate(run.model, batches, run.recipe.train)
+        single = evaluate(run.model, batches, IMAGES, run.recipe.train)
         assert measured.loss == pytest.approx(single.loss, rel=1e-5)
-        assert measured.accuracy == pytest.approx(single.accuracy, abs=2 / single.n)
+        assert measured.value == pytest.approx(single.value, abs=2 / single.n)
         assert measured.n == single.n == len(test)
         assert run.model.training
 
@@ -313,7 +314,7 @@ def test_gradients_come_as_the_weights_lie() -> None:
     """So that no optimizer step has to copy them."""
     replicates = stack(some(3))
     replicates.advance(1)
-    losses = vmap(replicates._loss)(replicates.parameters, replicates.buffers, *replicates.feed.batch())
+    losses = vmap(replicates._loss)(replicates.parameters, replicates.buffers, replicates.feed.batch())
     found = torch.autograd.grad(losses.sum(), [*replicates.parameters.values()])
     assert [gradient.stride() for gradient in found] == [p.stride() for p in replicates.parameters.values()]
 

@@ -11,6 +11,7 @@ from lth_ray.config import Data, Model, SupermaskRule, Train, steps
 from lth_ray.data import evaluation_batches, identify, load
 from lth_ray.training import Clock, Pause, Recipe, Seeds, Start, Supermask, evaluate, supermask_state, train_segment
 from lth_ray.training.loop import seed_dropout
+from tests.conftest import IMAGES
 from tests.training.setups import bits, everything, restart
 
 
@@ -80,4 +81,4 @@ def test_an_evaluation_depends_on_the_seed_and_the_step_alone() -> None:
     assert dataset.validation is not None  # which is measured first
     images = evaluation_batches(dataset.validation, dataset.mean, dataset.std)
     seed_dropout(Seeds(1, 2, 3).dropout, 0, torch.device("cpu"))  # as the first step of training does
-    assert evaluate(end.run.model, images, recipe().train).loss != journals[0]["validation_loss"][0]
+    assert evaluate(end.run.model, images, IMAGES, recipe().train).loss != journals[0]["validation_loss"][0]

@@ -1,0 +1,92 @@
+"""What a network is judged by, as everything that shows or compares it needs to know."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The one number by which networks of a task are compared, besides their loss.
+
+    name: of its columns: test_NAME, validation_NAME, test_NAME_at_early_stop.
+    better: "higher" or "lower". lowest, highest: the range of its values.
+    scale, unit, decimals: how it is shown: value * scale, with so many decimals, in this unit.
+    margin: of a matching verdict where a study states none, in the metric's own values.
+    words: what it is called in a sentence and on an axis; its name by default.
+    """
+
+    name: str
+    better: str
+    lowest: float = -math.inf
+    highest: float = math.inf
+    scale: float = 1.0
+    unit: str = ""
+    decimals: int = 3
+    margin: float = 0.0
+    words: str = ""
+
+    def column(self, split: str) -> str:
+        """The column of its values on a split: "test" or "validation"."""
+        return f"{split}_{self.name}"
+
+    def judged(self, columns: Mapping[str, Any]) -> float | None:
+        """What a network is judged by: its value on the validation set, else on the test set; None without both."""
+        values = (columns.get(self.column(split)) for split in ("validation", "test"))
+        return next((float(value) for value in values if value is not None), None)
+
+    @property
+    def at_early_stop(self) -> str:
+        """The column of its test value at the step of least validation loss."""
+        return f"{self.column('test')}_at_early_stop"
+
+    def error(self, value: float) -> float:
+        """`value` as an error, of which less is better: its distance from the best value where there is one."""
+        if self.better == "lower":
+            return value
+        return self.highest - value if math.isfinite(self.highest) else -value
+
+    def beats(self, value: float, other: float) -> bool:
+        """Whether `value` is better than `other`."""
+        return value > other if self.better == "higher" else value < other
+
+    def gain(self, value: float, other: float) -> float:
+        """By how much `value` is better than `other`, in the metric's own values; negative where it is worse."""
+        return value - other if self.better == "higher" else other - value
+
+    def shown(self, value: float | None) -> str:
+        """The value as it is printed, with its unit; "-" for none."""
+        return "-" if value is None else f"{value * self.scale:.{self.decimals}f}{self.unit and ' ' + self.unit}"
+
+    def brief(self, value: float | None) -> str:
+        """The value in as few characters as will do; "-" for none."""
+        return "-" if value is None else f"{value * self.scale:.{max(self.decimals - 1, 0)}f}{self.unit}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain data for records, whose JSON has no infinity."""
+        return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any] | None) -> "Metric":
+        """The metric of a record; accuracy for records older than other metrics."""
+        if document is None:
+            return ACCURACY
+        known = {name: value for name, value in document.items() if value is not None and name in cls.__match_args__}
+        return cls(**known)
+
+    @property
+    def called(self) -> str:
+        """What it is called in a sentence."""
+        return self.words or self.name
+
+    @property
+    def title(self) -> str:
+        """What it is called on an axis: "accuracy (%)"."""
+        return self.called + (f" ({self.unit})" if self.unit else "")
+
+
+ACCURACY = Metric("accuracy", "higher", 0.0, 1.0, scale=100.0, unit="%", decimals=2, margin=0.002)
+R2 = Metric("r2", "higher", highest=1.0, margin=0.01, words="R²")
+RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.0, words="root mean square error")

@@ -1,0 +1,83 @@
+"""What a network learns, declared: the base of every kind of `Study(data=...)`, and rows of numbers as the small one.
+
+Images are `lth_ray.config.Data`. What is done with a declaration is in lth_ray.tasks, one file for each.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
+
+from lth_ray.config.base import Config, ConfigError, a, maybe, one_of, option, whole
+from lth_ray.config.metric import R2, RMSE, Metric
+
+METRICS = {"r2": R2, "rmse": RMSE}
+
+
+@dataclass(frozen=True)
+class TaskConfig(Config, ABC):
+    """What a network learns and from what: examples, how they are batched, and the metric that judges it.
+
+    batch_size: examples in a global batch, whatever the number of workers.
+    validation: examples taken out of those to train on (by the constant `split_seed`); 0 for none.
+    """
+
+    _: KW_ONLY
+    batch_size: int = option(check=whole(1))
+    validation: int = option(check=whole(0))
+
+    @property
+    @abstractmethod
+    def metric(self) -> Metric:
+        """What its networks are judged by."""
+
+    @property
+    def called(self) -> str:
+        """What it is called where results are listed."""
+        return str(getattr(self, "name", type(self).__name__.lower()))
+
+    def found_at(self, name: str) -> "TaskConfig":
+        """The same by another name: its PATH made absolute. One that a function gives has none."""
+        given: dict[str, Any] = {"name": name}
+        return replace(self, **given) if isinstance(getattr(self, "name", None), str) else self
+
+
+def _rows(value: Any) -> Any:
+    if isinstance(value, str) or callable(value):
+        return value
+    raise ValueError("give diabetes, csv:PATH, parquet:PATH, or a function that returns a data frame")
+
+
+@dataclass(frozen=True)
+class Table(TaskConfig):
+    """Rows of numbers, and a number to predict for each: regression by least squares.
+
+    name: "diabetes" (scikit-learn's 442 patients, nothing to download), csv:PATH, parquet:PATH, or a function without
+        parameters that returns a pandas DataFrame or arrays (features [n, k], targets [n]).
+    target: the column to predict; None for the last.
+    test: rows held out to test on; they are drawn by `split_seed`, as those of `validation` are.
+    score: "r2", the share of the variance that is explained, or "rmse", the root mean square error, in standard
+        deviations of the training targets.
+    The network is given `input_shape` = (k,) and `num_classes` = 1. Features and targets are standardised by the mean
+    and standard deviation of the training rows. What is in the table, and not its place, is part of the key.
+    """
+
+    name: str | Callable[..., Any] = option(check=_rows)
+    _: KW_ONLY
+    target: str | None = option(None, check=maybe(a(str, "give a column's name")))
+    test: int = option(check=whole(2))
+    score: str = option("r2", check=one_of(*METRICS))
+    split_seed: int = option(0, check=whole(0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation == 1:
+            raise ConfigError("Table.validation = 1: one row has no variance to explain; hold out more, or none")
+
+    @property
+    def metric(self) -> Metric:
+        return METRICS[self.score]
+
+    @property
+    def called(self) -> str:
+        return self.name if isinstance(self.name, str) else getattr(self.name, "__qualname__", "table")

@@ -1,0 +1,26 @@
+"""Tasks: what networks learn and how they are judged, one file a kind; nothing outside speaks of images or labels.
+
+A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
+"""
+
+from typing import Any
+
+from lth_ray.config import ConfigError, Data, Table, TaskConfig
+from lth_ray.tasks.base import Evaluation, Step, Stream, Task
+from lth_ray.tasks.images import Images
+from lth_ray.tasks.table import Rows
+
+TASKS: dict[type[TaskConfig], type[Task[Any]]] = {Data: Images, Table: Rows}
+
+
+def task_of(config: TaskConfig) -> Task[Any]:
+    """The task that a config declares. ConfigError for a kind that TASKS does not know."""
+    for kind in type(config).__mro__:
+        if kind in TASKS:
+            return TASKS[kind](config)
+    raise ConfigError(
+        f"Study.data = {type(config).__name__}(...): nothing says what is done with it; enter it in lth_ray.tasks.TASKS"
+    )
+
+
+__all__ = ["TASKS", "Evaluation", "Images", "Rows", "Step", "Stream", "Task", "task_of"]

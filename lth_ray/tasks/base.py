@@ -1,0 +1,126 @@
+"""What the training loop, evaluation and planning ask of a task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from lth_ray.config import Metric, TaskConfig, Train
+from lth_ray.data import Identity
+
+Batch = tuple[Tensor, ...]  # inputs first; the first axis of each tensor runs over the examples
+Step = Callable[[Any, Any], tuple[Tensor, dict[str, Any]]]  # (network, batch) -> mean loss, metrics of the user's own
+Loaded = Any  # a data set ready to train on, of the task's own kind
+Config_ = TypeVar("Config_", bound=TaskConfig)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss and metric over n units (images, rows, tokens)."""
+
+    loss: float
+    value: float
+    n: int
+
+
+class Stream(Protocol):
+    """What a training takes its batches from."""
+
+    steps_per_epoch: int
+
+    def batch(self, step: int, model: torch.nn.Module | None = None) -> Batch:
+        """This process's part of the global batch of the step-th step (from 0).
+
+        model: with its present weights, for tasks whose batches depend on them.
+        """
+
+    def close(self) -> None:
+        """Ends what helps to make batches; to be called once no more are needed."""
+
+
+class Task(ABC, Generic[Config_]):
+    """What a network learns and how it is judged, as `config` declares it. Holds no state of its own.
+
+    Sums, not means, are what evaluation adds up, so that they can be added over batches and workers: `sums` of a batch
+    are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric.
+    """
+
+    def __init__(self, config: Config_) -> None:
+        self.config = config
+
+    @property
+    def metric(self) -> Metric:
+        """What its networks are judged by."""
+        return self.config.metric
+
+    @abstractmethod
+    def identify(self, data_root: str | Path | None = None) -> Identity:
+        """Digest and sizes, without loading more than these need. Raises ConfigError for what is wrong with them."""
+
+    @abstractmethod
+    def load(self, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0) -> Loaded:
+        """The examples, on `device` where they are kept in memory. loaders: processes that prepare batches."""
+
+    @abstractmethod
+    def stream(self, loaded: Loaded, order_seed: int, augmentation_seed: int, part: range | None = None) -> Stream:
+        """Training batches. part: the positions of each global batch that this process takes; None for all."""
+
+    @abstractmethod
+    def splits(self, loaded: Loaded) -> Mapping[str, Any]:
+        """What training's evaluations measure: {"validation": ..., "test": ...}, without the first where none is held
+        out."""
+
+    def measured(self, split: Any) -> Any:
+        """The examples of a split that evaluations measure: all of them."""
+        return split
+
+    @abstractmethod
+    def examples(self, loaded: Loaded, split: Any, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """Every example of a process's share (rank, world) of a split once, in batches."""
+
+    @abstractmethod
+    def evidence(self, loaded: Loaded, order: int) -> Batch:
+        """Training examples whose gradients a pruning criterion looks at, in the order drawn by a seed."""
+
+    @abstractmethod
+    def loss(self, train: Train) -> Step:
+        """The training loss of this task, as a function of a model and a batch."""
+
+    @abstractmethod
+    def sums(self, outputs: Any, batch: Batch) -> Tensor:
+        """float64 [k]: sums over a batch of what the metric is made from: the loss first, the number of units last.
+
+        outputs: what the network gave for the batch's inputs, in evaluation mode.
+        """
+
+    @abstractmethod
+    def evaluation(self, sums: Tensor) -> Evaluation:
+        """The mean loss and the metric of summed `sums`."""
+
+    @abstractmethod
+    def example(self, identity: Identity) -> tuple[Any, ...]:
+        """What the network is called with for one example of zeros: to count operations, to trace, to export."""
+
+    def chance(self, identity: Identity) -> float | None:
+        """The metric of a network that has learnt nothing; None where that is not known."""
+        return None
+
+    def step(self, train: Train) -> Step:
+        """What a training step computes: the study's own loss or step, else the task's loss."""
+        own = train.loss if train.step is None else train.step
+        return self.loss(train) if own is None else _detached(own)
+
+
+def _detached(own: Step) -> Step:
+    """`own`, its metrics without what they were computed from: a step's graph would be kept for as long as they are."""
+
+    def step(model: Any, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
+        loss, metrics = own(model, batch)
+        plain = {name: one.detach() if isinstance(one, Tensor) else one for name, one in metrics.items()}
+        return loss, plain
+
+    return step
