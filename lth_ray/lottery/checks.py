@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from lth_ray import pruning
-from lth_ray.config import ConfigError, OwnFunction, meaning, short_name
+from lth_ray.config import ConfigError, OwnFunction, short_name
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted
@@ -25,7 +25,7 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
     """
     networks: dict[str, dict[str, Lineage]] = defaultdict(dict)
     for lineage in lineages:
-        model = json.dumps(meaning(lineage.recipe.model), sort_keys=True)
+        model = json.dumps(lineage.recipe.meaning()["model"], sort_keys=True)
         rule = json.dumps(lineage.rule, sort_keys=True)
         identity = lineage.recipe.identity
         networks[f"{model} {identity.input_shape} {identity.num_classes}"].setdefault(rule, lineage)
@@ -81,7 +81,7 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
     Raises ConfigError where it is not there, is dense, or does not fit. Without a store there is nothing to look at.
     """
     seen = set()
-    for lineage in lineages:
+    for lineage in (one for one in lineages if one.variant.study.ticket is not None):
         recipe, of = lineage.recipe, lineage.variant.study.ticket
         shapes = [recipe.identity.input_shape, recipe.identity.num_classes]
         asked = json.dumps([recipe.meaning()["model"], shapes, lineage.rule, of])

@@ -111,7 +111,7 @@ def make_plan(
 
 
 def _lineages(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
-    found = []
+    found, recipes = [], dict[int, Recipe]()  # one of each declaration, whatever the seed and the rewind point
     for variant in variants(study):
         data = variant.study.data
         pretraining = variant.rewind.pretraining
@@ -119,8 +119,9 @@ def _lineages(study: Study, data_root: str | None, identities: dict[TaskConfig, 
         for one in (data, *others, *other_data(variant.study.branches, data)):
             if one not in identities:
                 identities[one] = task_of(one).identify(data_root)
-        recipe = Recipe(variant.study.model, data, variant.study.train, identities[data])
-        found.append(Lineage(variant, recipe, identities))
+        if id(variant.study) not in recipes:
+            recipes[id(variant.study)] = Recipe(variant.study.model, data, variant.study.train, identities[data])
+        found.append(Lineage(variant, recipes[id(variant.study)], identities))
     _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
     return tuple(found)
 

@@ -46,8 +46,7 @@ def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
                 continue  # seconds against minutes
             recipe = task.recipe
             if id(recipe) not in measured:
-                same = [other for other in plan.lineages if other.recipe == recipe]
-                measured[id(recipe)] = _timed(same[0].recipe if same else recipe, data_root)
+                measured[id(recipe)] = _timed(recipe, data_root)
             step_s, evaluation_s, state_bytes = measured[id(recipe)]
             segment = task.segment
             evaluations = len(recipe.evaluation_steps(segment.first, segment.last)) if task.measured else 0

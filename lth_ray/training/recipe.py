@@ -171,6 +171,10 @@ class Recipe:
 
     def meaning(self) -> dict[str, Any]:
         """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
+        return self._meaning
+
+    @cached_property
+    def _meaning(self) -> dict[str, Any]:
         kind = {} if isinstance(self.data, Data) else {"task": type(self.data).__name__}
         data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest, **kind}
         # what the choice of a backend comes to is part of a segment's own meaning
