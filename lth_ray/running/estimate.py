@@ -1,98 +1,135 @@
-"""What a study would cost here: steps, and the time and space they take by a short timing of this machine."""
+"""What a study would cost here: the time and space of its steps, by what records say, else by a timing."""
 
-import time
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
-from lth_ray.config import ConfigError
+from lth_ray.config import Launch, Prune
 from lth_ray.lottery import Plan, TableTask, Task, bundles
-from lth_ray.lottery.realise import build
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.stock import whole_records
 from lth_ray.running.imports import spare_dynamo
-from lth_ray.training import Clock, Recipe, Run, fuse, train
-from lth_ray.training.segment import measure
+from lth_ray.running.timing import Timing, pace_of, timed
+from lth_ray.store import Store
+from lth_ray.training.backends import FUSED
 
-TIMED_S, EVALUATED_S = 0.15, 0.05
-TIMED_IMAGES = 256
-PACE = (  # fields of Train that a step's time depends on
-    "optimizer", "precision", "batch_norm_group", "ema_decay", "clip_norm", "channels_last", "compile", "backend",
-    "replicates", "loss", "step",
-)  # fmt: skip
+MOST_RECORDS = 500  # that are asked what they took
+RAY_S, TEAM_S = 7.0, 12.0  # until Ray has started, and the workers of a team, as measured on one machine
+
+Level = tuple[str, int]  # what a step's time depends on, and how many rounds have pruned
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: of training and evaluation for what is left, on `slots` trials at a time. core_hours: of the same, all
-    of it. state_bytes: of storage."""
+    """seconds: until what is left is done, on `slots` trainings at a time, start-up included. core_hours: of training
+    and evaluation, all of it. state_bytes: of storage. recorded: the share of the time that records of the storage,
+    and not a timing, say."""
 
     seconds: float
     core_hours: float
     slots: int
     state_bytes: int
+    recorded: float
 
 
-def estimate(plan: Plan, data_root: str | None, slots: int) -> Estimate:
-    """Times a few steps and evaluations of each recipe on this machine, with one thread as a trial has."""
+def estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, store: Store | None = None) -> Estimate:
+    """Times a few steps and evaluations of what no record of `store` tells, on this machine, with one thread.
+
+    Workers that train a network together share its steps; what they exchange is not counted.
+    """
     spare_dynamo()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        measured: dict[int, tuple[float, float, int]] = {}
-        seconds, size = 0.0, 0
-        together = bundles(plan.jobs)
-        for task in (task for bundle in together for job in bundle for task in job.tasks):
-            if isinstance(task, TableTask):
-                continue  # seconds against minutes
-            recipe = task.recipe
-            if id(recipe) not in measured:
-                measured[id(recipe)] = _timed(recipe, data_root)
-            step_s, evaluation_s, state_bytes = measured[id(recipe)]
-            segment = task.segment
-            evaluations = len(recipe.evaluation_steps(segment.first, segment.last)) if task.measured else 0
-            seconds += segment.num_steps * step_s + evaluations * evaluation_s
-            size += _kept_bytes(task, state_bytes)
-        longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
-        longest = min(1.0, longest * max(map(len, together), default=1))
-        return Estimate(seconds * max(1 / slots, longest), seconds / 3600, slots, size)
+        return _estimate(plan, data_root, launch, cores, store)
     finally:
         torch.set_num_threads(threads)
 
 
-_timings: dict[str, tuple[float, float, int]] = {}
+def _estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, store: Store | None) -> Estimate:
+    team = max(1, launch.workers)
+    slots = launch.concurrent or max(1, int(cores / (team * launch.cpus_per_worker)))
+    levels = _Levels(plan)
+    known = _recorded(plan, store, levels, team)
+    seconds, recorded, size = 0.0, 0.0, 0
+    together = bundles(plan.jobs)
+    for beside, task in ((len(bundle), task) for bundle in together for job in bundle for task in job.tasks):
+        if isinstance(task, TableTask):
+            continue  # seconds against minutes
+        recipe, level = task.recipe, levels.of(task)
+        timing = levels.timing(task, data_root)
+        if level in known:
+            spent = task.num_steps * known[level] * team
+            recorded += spent
+        else:
+            evaluations = len(recipe.evaluation_steps(task.segment.first, task.segment.last)) if task.measured else 0
+            places = recipe.train.replicates / beside  # of a batch of them, those that copies fill included
+            spent = (task.num_steps * timing.step_s + evaluations * timing.evaluation_s) * places
+        seconds += spent
+        size += len(task.states) * timing.state_bytes * (3 if task.resumable else 1)
+    longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
+    longest = min(1.0, longest * max(map(len, together), default=1))
+    starting = RAY_S + TEAM_S * len(plan.jobs) / slots * (launch.workers > 0) if plan.jobs else 0.0
+    whole = seconds / team * max(1 / slots, longest) + starting
+    return Estimate(whole, seconds / 3600, slots, size, recorded / seconds if seconds else 0.0)
 
 
-def _timed(recipe: Recipe, data_root: str | None) -> tuple[float, float, int]:
-    """(seconds a step, seconds an evaluation, bytes of a state)"""
-    name = f"{recipe.model.name} {recipe.model.options} {recipe.data} {[getattr(recipe.train, of) for of in PACE]}"
-    if name not in _timings:
-        dataset = recipe.task.load(data_root)
-        batches = recipe.task.stream(dataset, 0, 0)
-        run = Run("timing", recipe, build(recipe, seed=0), batches, 0, None, 0)
-        run.fused = fuse(run)
-        train(run, 2)
-        began, before = time.monotonic(), run.step
-        train(run, recipe.total_steps, Clock(TIMED_S))
-        step_s = (time.monotonic() - began) / max(1, run.step - before)
-        size = sum(value.numel() * value.element_size() for value in run.model.state_dict().values())
-        _timings[name] = step_s, _evaluation_s(run, dataset, recipe), size
-    return _timings[name]
+class _Levels:
+    """How far the networks of a plan are pruned, where that changes how long they take: in compiled steps alone.
+
+    Rounds between which under half of the weights go are timed as one.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.rounds: dict[str, tuple[int, Prune]] = {}
+        self.paces: dict[int, str] = {}
+        for lineage in plan.lineages:
+            for r in lineage.rounds:
+                for segment in (r.segment, r.search):
+                    if segment is not None:
+                        self.rounds.setdefault(segment.key, (r.number, lineage.prune))
+        for result in plan.branches:
+            for _, segment in result.trainings:
+                self.rounds.setdefault(segment.key, (result.round, result.lineage.prune))
+
+    def of(self, task: Task) -> Level:
+        recipe = task.recipe
+        if id(recipe) not in self.paces:
+            self.paces[id(recipe)] = pace_of(recipe)
+        return self.paces[id(recipe)], self._pruned(task.segment)[0]
+
+    def timing(self, task: Task, data_root: str | None) -> Timing:
+        return timed(task.recipe, data_root, self._pruned(task.segment)[1], self._pruned(task.segment)[0])
+
+    def _pruned(self, segment: Segment) -> tuple[int, Prune]:
+        number, prune = self.rounds.get(segment.key, (0, Prune(fraction=0.5, rounds=0)))
+        if segment.mask is None or segment.backend != FUSED:
+            return 0, prune
+        share = max(prune.fraction.values()) if isinstance(prune.fraction, dict) else prune.fraction
+        every = max(1, math.floor(math.log(2) / -math.log(1 - float(share))))
+        return number // every * every, prune
 
 
-def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:
-    """Of the validation and the test set together, by some of the test set, in the way that training takes."""
-    batch = dataset.test.first(TIMED_IMAGES)
-    if not len(batch):
-        raise ConfigError(f"Data.name = {recipe.data.called!r}: its test set is empty")
-    alone, images = replace(dataset, validation=None, test=batch), 0
-    measure(run, alone, {})  # reserves memory
-    began = time.monotonic()
-    while not images or time.monotonic() - began < EVALUATED_S:
-        measure(run, alone, {})
-        images += len(batch)
-    each = (time.monotonic() - began) / images
-    return each * sum(len(split) for split in recipe.task.splits(dataset).values())
+def _recorded(plan: Plan, store: Store | None, levels: _Levels, team: int) -> dict[Level, float]:
+    """Seconds a step, evaluations included, of finished segments of the study; of as many workers."""
+    if store is None:
+        return {}
+    left = {task.key for job in plan.jobs for task in job.tasks}
+    wanted = {levels.of(task) for task in _trained(plan) if task.key in left}
+    done = [task for task in _trained(plan) if task.key not in left and levels.of(task) in wanted][:MOST_RECORDS]
+    records = whole_records(store, [task.key for task in done])
+    found: dict[Level, list[float]] = defaultdict(list)
+    for task in (task for task in done if task.key in records):
+        record = records[task.key]
+        alike = record["environment"]["world_size"] == team and record["train_steps"]
+        if alike and record["diverged_at"] is None and not record["earlier_environments"]:
+            found[levels.of(task)].append(record["seconds"] / record["train_steps"])
+    return {level: statistics.median(each) for level, each in found.items()}
 
 
-def _kept_bytes(task: Task, state_bytes: int) -> int:
-    return len(task.states) * state_bytes * (3 if task.resumable else 1)
+def _trained(plan: Plan) -> Iterator[Task]:
+    return (task for task in plan.tasks.values() if isinstance(task, Task) and task.measured and task.num_steps)

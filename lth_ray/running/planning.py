@@ -16,6 +16,7 @@ from lth_ray.store import Store
 SHORT = 60  # characters of a value that --smoke sets
 SHOWN_JOBS = 3  # of those that are trained together, or ended for one reason
 SHOWN_BATCHES = 8
+DAY_S = 86_400
 
 
 def check_workers(plan: Plan, launch: Launch) -> None:
@@ -60,7 +61,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         history.check_same_study(store, study)
     plan = make_plan(study, launch.data_root, store)
     check_workers(plan, launch)
-    cost = estimate(plan, launch.data_root, launch.cpus or os.cpu_count() or 1)
+    cost = estimate(plan, launch.data_root, launch, launch.cpus or os.cpu_count() or 1, store)
     table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
     kinds = ("dense", "lineage", "branch", "table", "state")
     jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in kinds}
@@ -71,9 +72,9 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
         "steps left to train": f"{plan.remaining_steps:,}",
         "trained together": trained_together(plan),
-        "estimated time": f"{_time(cost.seconds)} on {cost.slots} cores, by a short timing of this machine",
+        "estimated time": f"{readable_time(cost.seconds)} {_beside(cost.slots, launch)}, by {_by(cost.recorded)}",
         "core-hours": _core_hours(cost.core_hours, launch),
-        "storage to be added": f"about {cost.state_bytes / 1e9:.2g} GB",
+        "storage to be added": f"about {readable_bytes(cost.state_bytes)}",
     }
     for name, text in rows.items():
         if text:
@@ -81,12 +82,41 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     console.print(table)
 
 
-def _time(seconds: float) -> str:
-    return duration(seconds) if seconds >= 1 else "under 1 s"
+def readable_time(seconds: float) -> str:
+    """A length of time in a few figures: 3 min 20 s, 5 h 12 min, 5,900 days."""
+    if seconds < 1:
+        return "under 1 s"
+    return duration(seconds) if seconds < 3 * DAY_S else f"{_figures(seconds / DAY_S)} days"
+
+
+def readable_bytes(count: float) -> str:
+    """A size in two figures, by the unit that fits: 640 KB, 260 GB, 1.2 TB."""
+    for unit in ("KB", "MB", "GB"):
+        count /= 1000
+        if count < 999.5:
+            return f"{_figures(count)} {unit}"
+    return f"{_figures(count / 1000)} TB"
+
+
+def _figures(value: float) -> str:
+    """Two figures, whole from 10 on, with thousands apart."""
+    exact = float(f"{value:.2g}")
+    return f"{exact:,.0f}" if exact >= 10 else f"{exact:g}"
+
+
+def _beside(slots: int, launch: Launch) -> str:
+    """How many trainings share the time."""
+    cores = f"on {slots:,} cores" if slots > 1 else "on one core"
+    return (f"on {slots:,} teams of {launch.workers} workers" if launch.workers else cores) + " with start-up"
+
+
+def _by(recorded: float) -> str:
+    timing, records = "a short timing here", "the records there are"
+    return timing if recorded < 0.01 else records if recorded > 0.99 else f"{records}, else {timing}"
 
 
 def _core_hours(hours: float, launch: Launch) -> str:
-    number = f"{hours:,.2g}" if hours < 10 else f"{hours:,.0f}"
+    number = _figures(hours)
     of_gpus = "; a GPU's are not timed here" if launch.gpus_per_worker else ""
     return f"{number if hours >= 0.01 else 'under 0.01'}, of this machine's, training and evaluation alone{of_gpus}"
 

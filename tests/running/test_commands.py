@@ -59,8 +59,8 @@ def test_a_plan_says_what_it_costs_and_writes_nothing(call: Call, tmp_path: Path
     flat = " ".join(printed.replace("│", " ").split())
     assert code == 0
     for words in (
-        "1 dense, 2 lineage, 2 branch", "620, of which branches 200", "720, were every lineage",
-        "steps left to train 620", "estimated time", "core-hours", "GB",
+        "1 dense, 2 lineage, 2 branch", "580, of which branches 160", "680, were every lineage",
+        "steps left to train 580", "estimated time", "core-hours", "KB",
     ):  # fmt: skip
         assert words in flat, printed
     assert not without_ray

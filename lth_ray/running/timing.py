@@ -1,0 +1,89 @@
+"""How long a step and an evaluation of a recipe take: by a short timing of this machine."""
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from lth_ray import pruning
+from lth_ray.config import ConfigError, Prune, meaning
+from lth_ray.lottery.realise import Mask, build, eligible
+from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
+from lth_ray.training.segment import measure
+
+TIMED_S, EVALUATED_S = 0.15, 0.05
+TIMED_IMAGES = 256
+PACE = (  # fields of Train that a step's time depends on
+    "optimizer", "precision", "batch_norm_group", "ema_decay", "clip_norm", "channels_last", "compile", "backend",
+    "replicates", "loss", "step",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a step and of an evaluation, of one network where several are trained together; bytes of a state."""
+
+    step_s: float
+    evaluation_s: float
+    state_bytes: int
+
+
+def pace_of(recipe: Recipe) -> str:
+    """Names what the time of a step depends on."""
+    train = meaning(recipe.train)
+    return f"{meaning(recipe.model)} {recipe.data} {recipe.evaluate_every} {[train.get(name) for name in PACE]}"
+
+
+_timings: dict[tuple[str, int], Timing] = {}
+
+
+def timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> Timing:
+    """Of a network after so many rounds of pruning, 0 for the dense one; timed once a process."""
+    name = pace_of(recipe), rounds
+    if name not in _timings:
+        _timings[name] = _timed(recipe, data_root, prune, rounds)
+    return _timings[name]
+
+
+def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> Timing:
+    count = recipe.train.replicates
+    dataset = recipe.task.load(data_root)
+    batches = recipe.task.stream(dataset, 0, 0)
+    models = [build(recipe, seed=0) for _ in range(count)]
+    mask = _pruned(models[0], prune, rounds) if rounds else None
+    runs = [Run("timing", recipe, model, batches, 0, mask, 0) for model in models]
+    run = runs[0]
+    run.fused = fuse(run)
+    train_on = partial(train_together, replicate(runs)) if count > 1 else partial(train, run)
+    train_on(2)
+    began, before = time.process_time(), run.step  # of the processor: others may be at work on it now
+    train_on(recipe.total_steps, Clock(TIMED_S))
+    step_s = (time.process_time() - began) / max(1, run.step - before) / count
+    size = sum(value.numel() * value.element_size() for value in run.model.state_dict().values())
+    return Timing(step_s, _evaluation_s(run, dataset, recipe), size)
+
+
+def _pruned(model: torch.nn.Module, prune: Prune, rounds: int) -> Mask:
+    """A random mask with as many weights as so many rounds leave."""
+    mask = eligible(model, meaning(prune))
+    counts = pruning.one_shot_counts(mask, prune.fraction, prune.scope, rounds)
+    generator = torch.Generator().manual_seed(0)
+    scores = {name: torch.rand(kept.shape, generator=generator) for name, kept in mask.items()}
+    return pruning.prune_counts(scores, mask, counts, prune.scope)
+
+
+def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:
+    """Of the validation and the test set together, by some of the test set, in the way that training takes."""
+    batch = dataset.test.first(TIMED_IMAGES)
+    if not len(batch):
+        raise ConfigError(f"Data.name = {recipe.data.called!r}: its test set is empty")
+    alone, images = replace(dataset, validation=None, test=batch), 0
+    measure(run, alone, {})  # reserves memory
+    began = time.process_time()
+    while not images or time.process_time() - began < EVALUATED_S:
+        measure(run, alone, {})
+        images += len(batch)
+    each = (time.process_time() - began) / images
+    return each * sum(len(split) for split in recipe.task.splits(dataset).values())
