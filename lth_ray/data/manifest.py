@@ -30,10 +30,9 @@ class Shard:
 
     def __post_init__(self) -> None:
         """ValueError for what is none: names and digests become paths, and a manifest may come from anywhere."""
-        if not (isinstance(self.name, str) and SHARD.fullmatch(self.name)):
-            raise ValueError(f"{self.name!r} is no name of a shard")
-        if not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
-            raise ValueError(f"{self.sha256!r} is no sha256")
+        for value, form in ((self.name, SHARD), (self.sha256, SHA256)):
+            if not form.fullmatch(value):  # TypeError for what is no text
+                raise ValueError(f"{value!r} is no name of a shard" if form is SHARD else f"{value!r} is no sha256")
         for count in (self.rows, self.bytes):
             if type(count) is not int or count < 0:
                 raise ValueError(f"{count!r} is no number of rows or bytes")

@@ -4,8 +4,9 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lth_ray.config import check_no_password
+from lth_ray.config import ConfigError, check_no_password
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 LOCAL = "./lth_storage"  # of a study whose own storage is remote
@@ -41,6 +42,16 @@ def destination(storage: str, tracking_uri: str | None = None) -> Destination:
     local = storage.removeprefix("file://")
     folder = Path(LOCAL if "://" in local else local).expanduser().absolute()
     return Destination(f"sqlite:///{folder / DATABASE}", folder / ARTIFACTS)
+
+
+def check_alive(experiment: Any, where: Destination) -> None:
+    """ConfigError for an MLflow experiment that somebody has deleted: it keeps its name, and takes no runs."""
+    if experiment.lifecycle_stage != "active":
+        raise ConfigError(
+            f"the MLflow experiment {experiment.name!r} at {where.uri} was deleted: restore it "
+            f"(MLFLOW_TRACKING_URI={where.uri} mlflow experiments restore --experiment-id {experiment.experiment_id}) "
+            f"and run `lth-ray replay {experiment.name}`, or give the study another --name"
+        )
 
 
 def _absolute(uri: str) -> str:

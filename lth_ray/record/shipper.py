@@ -12,6 +12,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
+from lth_ray.config import ConfigError
 from lth_ray.lottery import BranchResult, Lineage, Plan
 from lth_ray.record.destination import Destination, destination
 from lth_ray.record.provenance import commit_of, script_folder
@@ -209,6 +210,8 @@ def send(tracking: Tracking, item: Item) -> bool:
 
 
 def unreachable(where: Destination, error: Exception) -> str:
+    if isinstance(error, ConfigError):
+        return str(error)
     first_line = (str(error).splitlines() or [""])[0][:300]
     return f"MLflow at {where.uri} cannot be written to ({type(error).__name__}: {first_line})"
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan, ticket_rows
 from lth_ray.record.cards import decode, fragment
-from lth_ray.record.destination import Destination, destination, prepare_environment
+from lth_ray.record.destination import Destination, check_alive, destination, prepare_environment
 from lth_ray.record.registry import is_finished, matching_tickets, register
 from lth_ray.record.saved_views import first_line, our_tags
 from lth_ray.record.views import PREFIX, TITLES
@@ -49,6 +50,8 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
         if comparisons is not None and is_finished(plan, tickets):
             matching = matching_tickets(plan, tickets, comparisons)
             count = register(client, experiment.experiment_id, plan, store, matching)
+    except ConfigError as error:
+        return Shown(where.uri, command, {}, warning=str(error))
     except Exception as error:  # nothing that was trained or reported may hang on it
         said = f"MLflow at {where.uri} was not asked ({type(error).__name__}: {first_line(error)})"
         return Shown(where.uri, command, {}, warning=f"{said}; `lth-ray replay {plan.study.name}` brings it up to date")
@@ -81,4 +84,7 @@ def _experiment(name: str, where: Destination) -> tuple[Any, Any | None]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=where.uri)
-    return client, client.get_experiment_by_name(name)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        check_alive(found, where)
+    return client, found

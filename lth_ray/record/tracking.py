@@ -15,7 +15,7 @@ from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
 from lth_ray.record import runs
 from lth_ray.record.barriers import Barriers
 from lth_ray.record.database import prepared
-from lth_ray.record.destination import Destination, prepare_environment
+from lth_ray.record.destination import Destination, check_alive, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
 from lth_ray.record.models import Models
 from lth_ray.record.runs import Description, Record
@@ -134,6 +134,7 @@ class Tracking:
                 found = self._client.get_experiment_by_name(name)
                 if found is None:  # else another driver has just made it
                     raise
+        check_alive(found, where)
         tags.pop(NOTE, None)  # which has grown since, by its views
         for key, value in tags.items():
             if found.tags.get(key) != value:

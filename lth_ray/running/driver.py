@@ -14,6 +14,7 @@ from lth_ray.data.shard_cache import settle_cache
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
+from lth_ray.running.home import check_home
 from lth_ray.running.planning import check_workers
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
@@ -75,6 +76,8 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
     history.check_same_study(store, study)
     plan = make_plan(study, launch.data_root, store)
     check_workers(plan, launch)
+    if plan.jobs:
+        check_home(launch)
     return plan, store
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from lth_ray.config import Config, ConfigError, Launch, Length, Study, launched
 from lth_ray.lottery import Plan, bundles, make_plan, shape_of
 from lth_ray.running import history
+from lth_ray.running.home import check_home
 from lth_ray.running.snapshot import duration
 from lth_ray.store import Store
 
@@ -61,6 +62,8 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         history.check_same_study(store, study)
     plan = make_plan(study, launch.data_root, store)
     check_workers(plan, launch)
+    if plan.jobs:
+        check_home(launch)
     cost = estimate(plan, launch.data_root, launch, launch.cpus or os.cpu_count() or 1, store)
     table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
     kinds = ("dense", "lineage", "branch", "table", "state")

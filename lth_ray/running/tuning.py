@@ -15,6 +15,7 @@ from ray import tune
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
 from lth_ray.lottery import Plan, StopRule, bundles
+from lth_ray.running.home import check_home
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
@@ -107,6 +108,7 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
             why = (str(error).splitlines() or [""])[0]
             raise ConfigError(f"--address {where}: no Ray cluster answers ({why}); start one or leave it out") from None
     else:
+        check_home(launch)
         ray.init(
             address="local", num_cpus=launch.cpus, object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=launch.workers > 0,  # Ray Train asks it for the workers that a dead trial has left behind

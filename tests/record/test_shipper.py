@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -189,6 +190,29 @@ def test_a_server_that_never_answers_keeps_nobody(plan: Plan, recorded_store: St
     assert counts["shipped"] == 0
     assert counts["left"] >= 22
     assert replay(plan, recorded_store)["shipped"] == 22
+
+
+def test_an_experiment_that_was_deleted_is_named_with_its_remedy(
+    plan: Plan, recorded_store: Store, fill: Fill, database: Any
+) -> None:
+    fill(recorded_store, plan)
+    replay(plan, recorded_store)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{database.path}")
+    experiment = client.get_experiment_by_name("tickets")
+    client.delete_experiment(experiment.experiment_id)
+    told = rf"was deleted: restore .* --experiment-id {experiment.experiment_id}\)"
+    why = rf"^the MLflow experiment 'tickets' at .*mlflow.db {told}"
+    with pytest.raises(RecordError, match=why):
+        replay(plan, recorded_store)
+    warned: list[str] = []
+    Shipper(plan, recorded_store, warn=warned.append).close(60)
+    assert re.match(why, warned[0])
+    assert warned[0].endswith("; the study goes on, and it is tried again")
+    assert re.match(why, shown(plan, recorded_store).warning)
+    client.restore_experiment(experiment.experiment_id)
+    assert replay(plan, recorded_store)["failed"] == 0
 
 
 def test_replay_says_that_the_server_is_down(plan: Plan, store: Store, fill: Fill) -> None:

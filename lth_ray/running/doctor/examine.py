@@ -15,6 +15,7 @@ from lth_ray.config import ConfigError
 from lth_ray.data import absolute
 from lth_ray.record.destination import destination
 from lth_ray.record.reachable import reachable
+from lth_ray.running import home
 from lth_ray.running.doctor import asking, checks, joining, network, shared
 from lth_ray.running.doctor.facts import Facts, gather
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Failure, Finding
@@ -104,6 +105,7 @@ class Examination:
 
     def _this_machine(self, mine: Facts) -> None:
         here = {"": mine}
+        self._home()
         alone = [*checks.gpus(here, None), *checks.disks(here), *checks.shared_memory(here), *checks.compilers(here)]
         if self.asked.gpus_per_worker:
             has = {"this machine": {"GPU": float(len(mine.torch_gpus)), "CPU": float(self.asked.workers)}}
@@ -111,6 +113,12 @@ class Examination:
         if self.asked.data:
             alone += shared.data(self.asked.data, {"": self._own_data(self.asked.data)})
         self._add(*(Finding(f.check, f.result, f.found, f.remedy) for f in alone))
+
+    def _home(self) -> None:
+        if wrong := home.without_token():
+            self._add(Finding("home", PROBLEM, f"{wrong[0]}: {wrong[1]}", wrong[2]))
+        if lacking := home.without_cache():
+            self._add(Finding("home", NOTE, *lacking))
 
     def _own_data(self, name: str) -> str | Failure:
         try:
