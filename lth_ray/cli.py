@@ -233,6 +233,19 @@ def gc(storage: str, yes: bool, grace_s: float) -> None:
     reporting.collect_garbage(Store.open(storage, writable=False), yes, grace_s, Console())
 
 
+@lth_ray.command("verify")
+@click.argument("name", required=False)
+@STORAGE
+@click.option("--mend", is_flag=True, help="Set aside what is damaged, so that running the study makes it again.")
+def verify_storage(name: str | None, storage: str, mend: bool) -> None:
+    """Reads every record, state, mask and checkpoint of study NAME, or of all, and compares it with its content.
+
+    Exits 1 where something is damaged and not set aside, or lost."""
+    from lth_ray.running.verifying import verify
+
+    sys.exit(verify(Store.open(storage, writable=False), name, mend, Console(soft_wrap=True)))
+
+
 @lth_ray.group()
 def data() -> None:
     """Packs large image sets into shards for training, and checks them."""

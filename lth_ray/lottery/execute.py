@@ -22,6 +22,7 @@ from lth_ray.lottery.realise import (
     network,
     recorded_mask,
     segment_start,
+    set_aside,
     stored_record,
     stored_state,
 )
@@ -29,7 +30,7 @@ from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops, uses_of_weights
-from lth_ray.store import Store, content, mask_path, segment_path, state_path
+from lth_ray.store import DamagedFile, MissingFile, Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, Usage, environment, train_segment
@@ -122,15 +123,27 @@ def finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: P
 
 
 def _published(task: Task, store: Store, dataset: Loaded) -> Record | None:
-    """The record of the task's segment, its mask made again where that was lost."""
+    """The record of the task's segment, its mask made again where that was lost or damaged."""
     record = stored_record(store, task.record_key)
-    if record is None or record["mask"] is None or store.exists(mask_path(record["mask"])):
+    if record is None or record["mask"] is None or _is_whole(record["mask"], store):
         return record
     mask = mask_of(task.segment, store, dataset)
     if mask is not None and store.save_mask(mask) == record["mask"]:
         return record
     store.quarantine(segment_path(task.record_key))  # made in another environment: nothing can restore that mask
     return None
+
+
+def _is_whole(mask: str, store: Store) -> bool:
+    """Whether a mask is there as it was written; a damaged one is moved aside."""
+    try:
+        store.load_mask(mask)
+    except MissingFile:
+        return False
+    except DamagedFile as error:
+        set_aside(store, error)
+        return False
+    return True
 
 
 def _train(

@@ -13,7 +13,7 @@ from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
 from lth_ray.lottery.keeping import make_tasks, state_tasks
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.stock import Stock, take_stock
+from lth_ray.lottery.stock import Stock, damaged_masks, take_stock
 from lth_ray.lottery.task import AnyTask
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
@@ -105,6 +105,9 @@ def make_plan(
     tasks = make_tasks(_possible(asked.values(), lost), study.keep, trunks)
     if identities is None:
         check_replicates(tasks.values())
+    if store is not None and identities is None:
+        for key in damaged_masks(tasks, stock, store):
+            del stock.records[key]
     unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
     jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
     return Plan(study, lineages, branches, tasks, jobs, known)

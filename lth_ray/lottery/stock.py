@@ -1,12 +1,13 @@
 """What of a study is in the store: its records, as far as they are whole, and the states that were kept."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.store import DamagedFile, Store, mask_path
+from lth_ray.lottery.task import AnyTask
+from lth_ray.store import DamagedFile, MissingFile, Store, mask_path
 from lth_ray.store.layout import MASKS, OPTIMIZER, STATES, state_of
 
 Record = dict[str, Any]
@@ -41,6 +42,35 @@ def take_stock(store: Store, keys: Iterable[str]) -> Stock:
     kept = {path: state for path in paths if (state := state_of(path)) is not None}
     resumable = frozenset(state for path, state in kept.items() if path.endswith(OPTIMIZER))
     return Stock(records, frozenset(kept.values()), resumable)
+
+
+def damaged_masks(tasks: Mapping[str, AnyTask], stock: Stock, store: Store) -> set[str]:
+    """The finished segments whose masks those that are left to do read, and cannot: each is named in a warning. Another
+    mask may be read to make one of these again, and so on. Changes nothing."""
+    seen, damaged = set[str](), set[str]()
+    asked = {key for name, task in tasks.items() if name not in stock.records for key in task.after}
+    while asked := {key for key in asked - seen if key in stock.records and stock.records[key]["mask"]}:
+        with ThreadPoolExecutor(READERS) as readers:
+            wrong = dict(
+                zip(asked, readers.map(lambda key: _damage(store, stock.records[key]["mask"]), asked), strict=True)
+            )
+        seen |= asked
+        found = {key: error for key, error in wrong.items() if error is not None}
+        for key, error in found.items():
+            warnings.warn(f"{error.path} is damaged ({error.why}): it is made again with {key}", stacklevel=2)
+        damaged |= found.keys()
+        asked = {need for key in found if key in tasks for need in tasks[key].after}
+    return damaged
+
+
+def _damage(store: Store, mask: str) -> DamagedFile | None:
+    try:
+        store.load_mask(mask)
+    except DamagedFile as error:
+        return error
+    except MissingFile:  # a second run of the study may be making it
+        return None
+    return None
 
 
 def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:

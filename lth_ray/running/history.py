@@ -190,7 +190,10 @@ def _identity(fields: dict[str, Any]) -> Identity:
 
 def cancelled(store: Store, name: str) -> set[str]:
     """The lineages that users have asked the live run to cancel."""
-    record = store.study(name, CANCELLED)
+    try:
+        record = store.study(name, CANCELLED)
+    except DamagedFile:  # what it asked for is lost: `lth-ray cancel` asks again, and writes it anew
+        return set()
     return set(record["lineages"]) if record else set()
 
 

@@ -38,17 +38,20 @@ class Store:
     files: Files
 
     @classmethod
-    def open(cls, uri: str, writable: bool = True, patience_s: float = PATIENCE_S) -> Store:
+    def open(cls, uri: str, writable: bool = True, patience_s: float = PATIENCE_S, marked: bool = True) -> Store:
         """The store at a local path or s3://BUCKET/PREFIX; made where it is absent, and marked as one.
 
         Raises StorageError where it cannot be written, or does not publish exactly once. writable=False skips that
         check and makes nothing, for reading a store one may not write to.
         patience_s: how long each use of an opened, writable store waits for it where it is away; opening never waits.
+        marked=False leaves no marker, and gives a store that never waits: for one who only tries it out.
         """
         store = cls(open_files(uri))
         if not writable:
             return store
         store._check_writable()
+        if not marked:
+            return store
         mark(store.files)
         files = replace(store.files, marked=True) if isinstance(store.files, LocalFiles) else store.files
         return cls(PatientFiles(files, patience_s))

@@ -125,6 +125,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("from lth_ray import Launch, load_ticket, run", SLOW),
         ("remaining_weights  test_accuracy", PRINTED),
         ("lth-ray gc", SLOW),
+        ("lth-ray verify", SLOW),
         ("python studies/lenet_mnist.py --smoke --data-root data", by("test_its_smoke_run_learns")),
         ("ray job submit --address http://HEAD:8265 --working-dir . -- python signs.py", FORM),
         ("lth-ray data pack /shared/raw/imagenet", FORM),

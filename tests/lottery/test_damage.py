@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lth_ray.config import RandomMask, steps
-from lth_ray.lottery import load_ticket
+from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.store import DamagedFile
 
 
@@ -81,6 +81,25 @@ def test_what_a_new_round_is_made_from_is_made_again(lab: Any, name: str, damage
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert lab.run(growing(lab, 3)).steps == 0
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped])
+def test_damaged_masks_fail_no_run(lab: Any, damage: Callable[[Path], None]) -> None:
+    """They are found by the plan, one behind the other, and made again before they are read: the first run goes on."""
+    small = lab.run(growing(lab, 2))
+    masks = [Path(small.store.uri, small.store.segment(small.key(number))["files"][0]) for number in (1, 2)]
+    whole = [path.read_bytes() for path in masks]
+    for path in masks:
+        damage(path)
+    before = small.store.list()
+    with pytest.warns(UserWarning, match=masks[1].name):
+        make_plan(growing(lab, 3), None, small.store)
+    assert small.store.list() == before
+    ran = lab.run(growing(lab, 3))
+    assert not ran.failures
+    assert ran.steps == 10
+    assert [path.read_bytes() for path in masks] == whole
+    assert ran.contents == lab.whole(growing(lab, 3)).contents
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

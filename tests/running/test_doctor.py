@@ -16,7 +16,7 @@ from lth_ray.running import doctor
 from lth_ray.running.doctor import checks, shared
 from lth_ray.running.doctor.asking import alive_nodes
 from lth_ray.running.doctor.facts import Facts, gather, gloo_address
-from lth_ray.running.doctor.finding import Failure, Finding, exit_code
+from lth_ray.running.doctor.finding import NOTE, OK, Failure, Finding, exit_code
 from lth_ray.running.doctor.node import Probe
 from lth_ray.running.doctor.table import print_table
 
@@ -246,3 +246,10 @@ def test_the_table_names_check_node_result_and_remedy() -> None:
 def test_a_problem_needs_a_remedy() -> None:
     with pytest.raises(AssertionError, match="without a remedy"):
         Finding("disk", "problem", "full")
+
+
+def test_the_clock_of_the_storage_is_told() -> None:
+    """Which hangs no verdict on it: a run's life is told by that clock alone."""
+    assert checks.storage_clock(1.0).result == OK
+    ahead = checks.storage_clock(-180.0)
+    assert (ahead.result, ahead.found) == (NOTE, "the storage's is -180.0 s against this machine's")

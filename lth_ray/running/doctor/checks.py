@@ -11,7 +11,7 @@ from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Answers, Failure, 
 
 DISK_BYTES = 10 * 10**9  # Ray spills objects and keeps logs there, and stops at a full disk
 SHM_BYTES = 2**30
-SKEW_S = 2.0  # heartbeats of live runs are compared between hosts
+SKEW_S = 2.0  # moments in the record are each host's own; who is alive is told by the storage's clock alone
 NODE_REMEDY = (
     "look at the node with `ray list nodes`; install the same environment on it, or remove it from the cluster"
 )
@@ -126,7 +126,7 @@ def capacity(resources: Mapping[str, Mapping[str, float]], workers: int, gpus_pe
 
 def clocks(skews: Mapping[str, float]) -> list[Finding]:
     """skews: node -> seconds by which its clock is ahead of the driver's."""
-    remedy = "synchronise the clocks (chrony or ntpd): whether a run is alive is told by its heartbeat's time"
+    remedy = "synchronise the clocks (chrony or ntpd): the moments in the record are each host's own"
     return by_verdict(
         "clock",
         {
@@ -136,6 +136,16 @@ def clocks(skews: Mapping[str, float]) -> list[Finding]:
             for node, skew in skews.items()
         },
     )
+
+
+def storage_clock(skew_s: float) -> Finding:
+    """skew_s: by which the storage's clock, which stamps its files, is ahead of this machine's."""
+    if abs(skew_s) <= SKEW_S:
+        return Finding("clock", OK, f"the storage's is within {SKEW_S:g} s of this machine's")
+    remedy = (
+        "synchronise the clocks (chrony or ntpd); whether a run is alive is told by the storage's own, and still right"
+    )
+    return Finding("clock", NOTE, f"the storage's is {skew_s:+.1f} s against this machine's", remedy)
 
 
 def disks(nodes: Mapping[str, Facts]) -> list[Finding]:

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ class Examination:
     def _storage(self) -> Store | None:
         """Opening a store for writing is itself the test: it publishes one name twice and must win once."""
         try:
-            store = within(self._left(STORAGE_S), lambda: Store.open(self.asked.storage))
+            store = within(self._left(STORAGE_S), lambda: Store.open(self.asked.storage, marked=False))
         except StorageError as error:
             self._add(Finding("storage", PROBLEM, *_found_and_remedy(error)))
         except TimeoutError:
@@ -92,6 +93,8 @@ class Examination:
             self._add(Finding("storage", PROBLEM, found, remedy))
         else:
             self._add(Finding("storage", OK, f"{store.uri} is writable and publishes exactly once"))
+            with suppress(StorageError):
+                self._add(checks.storage_clock(store.now() - time.time()))
             return store
         return None
 

@@ -1,0 +1,43 @@
+"""Whether a file of a store is what was written, and is what its name says."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from lth_ray.store import layout
+from lth_ray.store.codec import content
+from lth_ray.store.errors import DamagedFile
+from lth_ray.store.records import decode_record
+from lth_ray.store.states import decode_state
+from lth_ray.store.store import Store
+
+
+def damage(store: Store, path: str) -> str | None:
+    """What is wrong with a file of the store's own, read whole; None where nothing is. Raises MissingFile."""
+    try:
+        _check(store, path)
+    except DamagedFile as error:
+        return error.why
+    return None
+
+
+def _check(store: Store, path: str) -> None:
+    """Raises DamagedFile. Each kind is read as those who use it read it, and its content is reckoned anew."""
+    file, folder = PurePosixPath(path), path.partition("/")[0]
+    if folder == layout.MASKS:
+        if content(store.load_mask(file.stem)) != file.stem:
+            raise DamagedFile(path, "its content is not the one in its name")
+    elif folder == layout.STATES and (found := layout.state_of(path)) is not None:
+        expected = {"kind": "state", "trajectory": found[0], "step": str(found[1])}
+        state, _ = decode_state(store.get(path), path, expected)
+        digest = content(state.model)
+        if digest != state.content or not file.name.partition("-")[2].startswith(digest[:16]):
+            raise DamagedFile(path, "its content is not the one in its name")
+    elif folder == layout.CHECKPOINTS:
+        decode_state(
+            store.get(path), path, {"kind": "checkpoint", "key": file.parent.name, "step": str(int(file.stem))}
+        )
+    elif folder == layout.STUDIES:
+        decode_record(store.get(path), "study", path, path)
+    else:
+        decode_record(store.get(path), folder.removesuffix("s"), file.stem, path)
