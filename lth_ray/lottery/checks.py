@@ -4,14 +4,19 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
 
-from lth_ray import pruning
+from torch import nn
+
+from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.lottery.trying import try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
 from lth_ray.training.averages import HOLDER
@@ -21,12 +26,14 @@ from lth_ray.training.replicable import check_network_replicable, check_replicab
 def check_networks(lineages: Iterable[Lineage]) -> None:
     """Builds each distinct network once and tries every pruning rule's globs and fractions on it.
 
-    Raises ConfigError for an unknown model or option, and for globs that fit no parameter.
+    Raises ConfigError for an unknown model or option, for globs that fit no parameter, for layers that would silently
+    not be pruned, and for a network or a loss of the study's own whose outputs are of no use.
     """
     networks: dict[str, dict[str, Lineage]] = defaultdict(dict)
     for lineage in lineages:
         model = json.dumps(lineage.recipe.meaning()["model"], sort_keys=True)
-        rule = json.dumps(lineage.rule, sort_keys=True)
+        train = lineage.recipe.train
+        rule = f"{json.dumps(lineage.rule, sort_keys=True)} {train.loss} {train.step} {lineage.recipe.group}"
         identity = lineage.recipe.identity
         networks[f"{model} {identity.input_shape} {identity.num_classes}"].setdefault(rule, lineage)
     for rules in networks.values():
@@ -34,8 +41,29 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         for lineage in rules.values():
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
-            mask = eligible(network, lineage.rule)
+            mask = check_computed(network, lineage.rule)
             pruning.one_shot_counts(mask, lineage.prune.fraction, lineage.prune.scope, rounds=1)
+            try_network(network, lineage.recipe)
+
+
+def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
+    """What the rule may prune. ConfigError for convolutions and linear layers whose weight is made of other parameters
+    (weight_norm, spectral_norm), of which the rule says neither that these are pruned nor that they are left."""
+    left = [
+        one for one in models.computed(network)
+        if not any(fnmatchcase(part, glob) for part in one.parts for glob in (*rule["include"], *rule["exclude"]))
+    ]  # fmt: skip
+    if not left:
+        return eligible(network, rule)
+    shown = "; ".join(f"'{one.layer}.weight' by {one.by} of {', '.join(one.parts) or 'nothing'}" for one in left)
+    stand_ins, others = [one.stand_in for one in left if one.stand_in], [one for one in left if not one.stand_in]
+    remedies = [f"Prune(include={stand_ins}) prunes where a zero is a zero weight"] if stand_ins else []
+    remedies += [f"Prune(exclude={[f'{one.layer}.*' for one in left]}) leaves these layers dense"]
+    remedies += ["or give the layers plain weights"] if others else []
+    raise ConfigError(
+        f"Prune would leave convolutions and linear layers dense whose weight is no parameter but computed: {shown}; "
+        f"{', '.join(remedies)}"
+    )
 
 
 def check_functions(lineages: Iterable[Lineage]) -> None:

@@ -205,7 +205,10 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     batch = None if source.order is None else recipe.task.evidence(dataset, source.order)
     if batch is not None:
         model.to(batch[0].device)
-    scores = pruning.score(rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0)
+    loss = recipe.task.step(recipe.train) if source.own_loss else None
+    scores = pruning.score(
+        rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0, loss=loss
+    )
     fraction, scope = rule["fraction"], rule["scope"]
     ties = subseed(source.seed or 0, "ties") if rule.get("ties") == "random" else None
     counts = pruning.one_shot_counts(before, fraction, scope, source.rounds)

@@ -11,6 +11,7 @@ from typing import Any
 from lth_ray import pruning
 from lth_ray.config import (
     ConfigError,
+    Data,
     Length,
     Perturbation,
     Prune,
@@ -228,7 +229,12 @@ class Lineage:
             )
         if "initial" in needs:
             mask = replace(mask, initial=self.origin)
-        return replace(mask, order=self.seeds.order) if "batch" in needs else mask
+        if "batch" in needs:
+            train = self.recipe.train
+            other = train.loss is not None or train.step is not None or train.label_smoothing > 0
+            own_loss = other or not isinstance(self.recipe.data, Data)
+            mask = replace(mask, order=self.seeds.order, own_loss=own_loss)
+        return mask
 
     def whole(self, start: StartSource, mask: MaskSource | None, recipe: Recipe | None = None) -> Segment:
         """A training from its first step to its last, by the lineage's recipe or another."""

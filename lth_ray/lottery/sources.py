@@ -119,7 +119,8 @@ class Pruned:
 
     rule: the pruning rule's meaning. rounds: rounds pruned at once (one-shot), to the exact count each would leave.
     seed: of random scores and ties. initial: the initial weights, for a criterion that looks at them.
-    order: the seed that draws the images whose gradients a criterion looks at.
+    order: the seed that draws the images whose gradients a criterion looks at. own_loss: these are the gradients of the
+    recipe's own loss (segment `of` has it in its key), and not of the plain cross entropy.
     """
 
     of: str
@@ -130,6 +131,7 @@ class Pruned:
     seed: int | None = None
     initial: Init | Adopted | None = None
     order: int | None = None
+    own_loss: bool = False
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
@@ -138,6 +140,8 @@ class Pruned:
             content["initial"] = self.initial.meaning
         if self.order is not None:
             content["order"] = self.order
+        if self.own_loss:
+            content["own_loss"] = True
         return {"mask": digest("mask", content)}
 
 

@@ -48,8 +48,8 @@ def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None)
     trajectory, step = start.get("snapshot", record["trajectory"]), start.get("step", record["first"])
     zero = {} if record["meaning"].get("frozen") else mask  # pruned weights that are frozen keep their values
     ties = record.get("tied", {})
-    states = [_masked(store, at, zero, ties) for at in ((trajectory, step), (record["trajectory"], record["last"]))]
-    return Ticket(mask, *states, record, ties)
+    rewound = _masked(store, (trajectory, step), zero, ties)
+    return Ticket(mask, rewound, _masked(store, (record["trajectory"], record["last"]), zero, ties), record, ties)
 
 
 def _masked(store: Store, at: tuple[str, int], mask: Tensors, ties: dict[str, str]) -> Tensors | None:

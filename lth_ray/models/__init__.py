@@ -1,9 +1,22 @@
 """The networks of the studies, their initial weights, and which of their weights may be pruned."""
 
 from lth_ray.models.building import build, names
+from lth_ray.models.computed import Computed, computed
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import load_weights, read_weights
 from lth_ray.models.prunable import prunable
 from lth_ray.models.tied import functional, retied, tied
 
-__all__ = ["build", "functional", "initialise", "load_weights", "names", "prunable", "read_weights", "retied", "tied"]
+__all__ = [
+    "Computed",
+    "build",
+    "computed",
+    "functional",
+    "initialise",
+    "load_weights",
+    "names",
+    "prunable",
+    "read_weights",
+    "retied",
+    "tied",
+]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lth_ray.config import ConfigError, nearest, short_name
 from lth_ray.models.families import FAMILIES
@@ -48,6 +49,15 @@ def build(
             # Anew from the seed, so that the weights do not depend on what the constructor happened to draw.
             initialise(model, chosen, None if seed is None else torch.Generator().manual_seed(seed))
     return model
+
+
+def _check_sizes(label: str, model: nn.Module) -> None:
+    lazy = [name for name, value in (*model.named_parameters(), *model.named_buffers()) if is_lazy(value)]
+    if lazy:
+        raise ConfigError(
+            f"{label}: {', '.join(lazy)} have no shape until the network is called once (a lazy module); give these "
+            "layers their sizes, or call the network in the function: network(torch.zeros(1, *input_shape))"
+        )
 
 
 @contextlib.contextmanager
@@ -114,4 +124,5 @@ def _from_function(function: Factory, offered: dict[str, Any], options: dict[str
     model = function(**given)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{label} returned a {type(model).__name__}: return an nn.Module")
+    _check_sizes(label, model)
     return model

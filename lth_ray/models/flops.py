@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lth_ray.models.computed import computed
 from lth_ray.models.prunable import prunable
 
 TRAINING = 3  # a step's backward pass costs about two forward ones
@@ -23,9 +24,10 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
     """
     found: dict[str, int] = {}
     names = {id(weight): name for name, weight in prunable(model).items()}
+    stand_ins = {one.layer: one.stand_in for one in computed(model) if one.stand_in}
     hooks = []
-    for module in model.modules():
-        for name in _read_by(module, names):
+    for path, module in model.named_modules():
+        for name in [stand_ins[path]] if path in stand_ins else _read_by(module, names):
 
             def count(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
                 found[name] = found.get(name, 0) + _places(module, output)
@@ -47,7 +49,7 @@ def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
         return []
     own = list(module.parameters(recurse=False))
     if isinstance(module, nn.MultiheadAttention):  # which reads the weight of its output layer without calling it
-        own.append(module.out_proj.weight)
+        own += module.out_proj.parameters(recurse=False)
     return [names[id(weight)] for weight in own if id(weight) in names]
 
 
@@ -71,6 +73,6 @@ def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, 
     uses: see `uses_of_weights`.
     """
     mask = mask or {}
-    sizes = {name: weight.numel() for name, weight in prunable(model).items()}
+    sizes = {name: weight.numel() for name, weight in model.named_parameters() if name in uses}
     sizes |= {name: int(keeps.count_nonzero()) for name, keeps in mask.items() if name in sizes}
     return 2 * sum(int(sizes[name]) * times for name, times in uses.items())

@@ -9,7 +9,7 @@ from torch import nn
 
 from lth_ray.config import ConfigError, nearest
 from lth_ray.pruning.chance import random
-from lth_ray.pruning.evidence import Evidence
+from lth_ray.pruning.evidence import Batch, Evidence, Loss
 from lth_ray.pruning.gradient import grad, snip
 from lth_ray.pruning.magnitude import large_init, magnitude, small_final, small_init
 from lth_ray.pruning.movement import diff_sign, magnitude_increase, movement, same_sign
@@ -74,21 +74,23 @@ def score(
     mask: Mapping[str, torch.Tensor],
     *,
     initial: Mapping[str, torch.Tensor] | None = None,
-    batch: tuple[torch.Tensor, ...] | None = None,
+    batch: Batch | None = None,
     seed: int = 0,
+    loss: Loss | None = None,
 ) -> dict[str, torch.Tensor]:
     """A score for each weight that the mask covers, of its shape; the lowest are pruned.
 
     criterion: a key of CRITERIA. model: holds the weights at the end of training. initial: state dict at
     initialisation. batch: (inputs, labels) for gradients, which are taken at `initial` where that is given, else at
-    the model's own weights. seed: of random scores. The model is left as it was.
+    the model's own weights. seed: of random scores. loss: fn(model, batch) -> (mean loss, anything), whose
+    gradients they are; None for the cross entropy. The model is left as it was.
     Errors: ConfigError for an unknown criterion or parameter, a missing argument, an `initial` of another network.
     """
     given = {"initial": initial, "batch": batch}
     for argument in sorted(needs(criterion)):
         if given[argument] is None:
             raise ConfigError(f"Prune.criterion = {criterion!r}: {argument} = None, give {_REMEDIES[argument]}")
-    return CRITERIA[criterion].scores(Evidence(model, mask, initial, batch, seed))
+    return CRITERIA[criterion].scores(Evidence(model, mask, initial, batch, seed, loss))
 
 
 _REMEDIES = {"initial": "the state dict at initialisation", "batch": "a batch (inputs, labels) of training images"}

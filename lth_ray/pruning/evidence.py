@@ -1,13 +1,17 @@
 """What a pruning criterion may look at."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from lth_ray.config import ConfigError
 from lth_ray.pruning.masks import named
+
+Batch = tuple[torch.Tensor, ...]
+Loss = Callable[[nn.Module, Batch], tuple[torch.Tensor, Any]]  # (the batch's mean, anything)
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,9 @@ class Evidence:
     model: nn.Module
     mask: Mapping[str, torch.Tensor]
     initial: Mapping[str, torch.Tensor] | None
-    batch: tuple[torch.Tensor, ...] | None
+    batch: Batch | None
     seed: int
+    loss: Loss | None = None
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The parameters that the mask covers, detached."""

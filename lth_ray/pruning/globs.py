@@ -24,7 +24,14 @@ def select(
     names = prunable if parameters is None else list(parameters)
     chosen = {*prunable, *_matched("Prune.include", include, names)} - _matched("Prune.exclude", exclude, names)
     if not chosen:
-        raise ConfigError(f"Prune.exclude = {list(exclude)!r} leaves nothing to prune; there are {', '.join(names)}")
+        if exclude:
+            raise ConfigError(
+                f"Prune.exclude = {list(exclude)!r} leaves nothing to prune; there are {', '.join(names)}"
+            )
+        raise ConfigError(
+            "the network has no convolution and no linear layer, which leaves nothing to prune; name other parameters "
+            f"by Prune(include=...); there are {', '.join(names) or 'none'}"
+        )
     return [name for name in names if name in chosen]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth_ray.config import ConfigError
-from lth_ray.pruning.evidence import Evidence, alike
+from lth_ray.models import functional
+from lth_ray.pruning.evidence import Batch, Evidence, Loss, alike
 
 Tensors = dict[str, torch.Tensor]
 
@@ -26,7 +28,7 @@ def grad(evidence: Evidence) -> Tensors:
 
 
 def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
-    """(masked weights, gradients of the batch's mean cross entropy there), for the parameters that the mask covers.
+    """(masked weights, gradients of the batch's mean loss there), for the parameters that the mask covers.
 
     At `initial` where that is given, else at the model's own weights. Without dropout, and with batch statistics in
     batch norms, as the first step of training has them: the running ones are those of no network yet.
@@ -35,14 +37,29 @@ def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
         raise ConfigError("batch = None: give (inputs, labels)")
     state = _start(evidence)
     weights = {name: _masked(state[name], evidence.mask[name]) for name in evidence.weights()}
-    leaves = {name: weight.requires_grad_() for name, weight in weights.items()}
+    leaves = {name: nn.Parameter(weight) for name, weight in weights.items()}  # which a loss may ask for by name
     device = next(iter(leaves.values())).device
-    inputs, labels = (tensor.to(device) for tensor in evidence.batch)
+    batch = tuple(tensor.to(device) for tensor in evidence.batch)
     with _batch_statistics(evidence.model), torch.enable_grad():
-        logits = torch.func.functional_call(evidence.model, state | leaves, (inputs,))
-        loss = F.cross_entropy(logits.float(), labels)
+        given = {f"model.{name}": value for name, value in (state | leaves).items()}
+        loss: torch.Tensor = functional(_Loss(evidence.model, evidence.loss or _cross_entropy))(given, batch)
     gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
     return {name: weight.detach() for name, weight in weights.items()}, dict(zip(leaves, gradients, strict=True))
+
+
+class _Loss(nn.Module):
+    """A network and its loss as one module, so that a loss which looks at weights sees those it is called with."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, *batch: torch.Tensor) -> torch.Tensor:
+        return self.loss(self.model, batch)[0]
+
+
+def _cross_entropy(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, Any]:
+    return F.cross_entropy(model(batch[0]).float(), batch[1]), None
 
 
 def _masked(weight: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
@@ -57,7 +74,10 @@ def _start(evidence: Evidence) -> Tensors:
     if initial is not None:
         state = {n: alike("initial", initial, n, value) if n in stored else value for n, value in state.items()}
     buffers = dict(model.named_buffers())
-    return {name: value.detach().clone() if name in buffers else value.detach() for name, value in state.items()}
+    return {
+        name: value.detach().clone() if name in buffers else nn.Parameter(value.detach(), requires_grad=False)
+        for name, value in state.items()
+    }
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """What went wrong in a task, in words: errors are reported, not handed from process to process."""
 
-import traceback
-from pathlib import Path
-
 from lth_ray.config import ConfigError
+from lth_ray.config.blame import told_of
 from lth_ray.store import StorageError
 
 
@@ -12,8 +10,7 @@ class Failed(RuntimeError):
 
 
 def described(error: Exception) -> str:
-    """An error in one line: our own messages say what to do; another's place in the code is named with it."""
+    """An error in words: our own messages say what to do; of another the user's own line is named with it."""
     if isinstance(error, (ConfigError, StorageError, Failed)):
         return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
+    return told_of(error)

@@ -74,8 +74,8 @@ def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
 def _layers(ticket: Ticket) -> list[Row]:
     """A row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers. What layers share
     is there once."""
-    kept = averages.own(ticket.trained_state or ticket.rewind_state or {})
-    state = {name: value for name, value in kept.items() if name not in ticket.tied}
+    whole = averages.own(ticket.trained_state or ticket.rewind_state or {})
+    state = {name: value for name, value in whole.items() if name not in ticket.tied}
     order = {name.rpartition(".")[0]: number for number, name in enumerate(ticket.mask)}  # that of the network
     found = []
     for name in sorted({*state, *ticket.mask}, key=lambda name: _place_of(name, order)):

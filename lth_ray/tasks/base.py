@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lth_ray.config import Metric, TaskConfig, Train
 from lth_ray.data import Identity
+from lth_ray.tasks.own import checked
 
 Batch = tuple[Tensor, ...]  # inputs first; the first axis of each tensor runs over the examples
 Step = Callable[[Any, Any], tuple[Tensor, dict[str, Any]]]  # (network, batch) -> mean loss, metrics of the user's own
@@ -112,15 +113,4 @@ class Task(ABC, Generic[Config_]):
     def step(self, train: Train) -> Step:
         """What a training step computes: the study's own loss or step, else the task's loss."""
         own = train.loss if train.step is None else train.step
-        return self.loss(train) if own is None else _detached(own)
-
-
-def _detached(own: Step) -> Step:
-    """`own`, its metrics without what they were computed from: a step's graph would be kept for as long as they are."""
-
-    def step(model: Any, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-        loss, metrics = own(model, batch)
-        plain = {name: one.detach() if isinstance(one, Tensor) else one for name, one in metrics.items()}
-        return loss, plain
-
-    return step
+        return self.loss(train) if own is None else lambda model, batch: checked(train, own(model, batch))

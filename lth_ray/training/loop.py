@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from lth_ray import probes
+from lth_ray.config.blame import named, within
 from lth_ray.pruning import Mask
 from lth_ray.tasks import Stream
 from lth_ray.tasks.base import Batch
+from lth_ray.tasks.own import own_function
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
 from lth_ray.training.clock import Clock
@@ -176,10 +178,15 @@ def network_loss(run: Run) -> Callable[[Batch], tuple[torch.Tensor, dict[str, An
 
     def loss_of(batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
         inputs = laid_out(batch[0], recipe.train)
-        with precision_context(recipe.train.precision, device):
+        with precision_context(recipe.train.precision, device), within(lambda: whose(recipe)):
             return compute_loss(run.forward, (inputs, *batch[1:]))
 
     return loss_of
+
+
+def whose(recipe: Recipe) -> str:
+    """Whose call a step's loss is: the study's own loss or step, else its network."""
+    return own_function(recipe.train) or named("Model.name", recipe.model.name)
 
 
 @torch.no_grad()

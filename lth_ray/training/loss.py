@@ -6,8 +6,10 @@ from typing import Any
 import torch
 
 from lth_ray.config import Train
+from lth_ray.config.blame import within
 from lth_ray.tasks import Evaluation, Task
 from lth_ray.tasks.base import Batch
+from lth_ray.tasks.own import checked, own_function
 from lth_ray.training.averages import averaged
 from lth_ray.training.team import ALONE, Team
 
@@ -33,7 +35,10 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    with averaged(model):
+    with (
+        averaged(model),
+        within(lambda: "the evaluation of Model" + f" and {own_function(train)}" * (train.loss is not None)),
+    ):
         found = sums_of(model if graph is None else graph, batches, task, train)
     model.train(was_training)
     return task.evaluation(team.add(found))
@@ -48,7 +53,7 @@ def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], t
             outputs = model(inputs)
             sums = task.sums(outputs, batch)
             if train.loss is not None:
-                sums[0] = train.loss(model, (inputs, *batch[1:]))[0].double() * sums[-1]
+                sums[0] = checked(train, train.loss(model, (inputs, *batch[1:])))[0].double() * sums[-1]
         total = sums if total is None else total + sums
     assert total is not None, "there is nothing to measure"
     return total

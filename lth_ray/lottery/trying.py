@@ -1,0 +1,79 @@
+"""Tries a study's own network and loss on made-up images, so that what they return is known before anything starts."""
+
+import torch
+from torch import Tensor, nn
+
+from lth_ray.config import ConfigError
+from lth_ray.config.blame import named, told_of
+from lth_ray.tasks import Images
+from lth_ray.tasks.own import own_function
+from lth_ray.training import Recipe
+
+FEW_NUMBERS = 2_000_000  # in the images of a group, of which a loss is tried
+
+
+def try_network(network: nn.Module, recipe: Recipe) -> None:
+    """ConfigError, naming Model or Train.loss and the user's line, where the network's outputs are no logits or the
+    loss is none that could be trained by. A named network without options is known to be right; networks of other tasks
+    than images are not tried.
+
+    The network is left in training mode; torch's global generator as it was.
+    """
+    own = own_function(recipe.train) is not None
+    known = isinstance(recipe.model.name, str) and not recipe.model.options and not own
+    if known or not isinstance(recipe.task, Images):  # what others are called with and give is their own business
+        return
+    with torch.random.fork_rng(devices=[]):
+        _check_logits(network.eval(), recipe, "evaluation")
+        network.train()
+        if own:
+            _check_loss(network, recipe)
+        else:
+            _check_logits(network, recipe, "training")
+
+
+def _check_logits(network: nn.Module, recipe: Recipe, mode: str) -> None:
+    identity, what = recipe.identity, named("Model.name", recipe.model.name)
+    images = torch.zeros(2, *identity.input_shape)
+    try:
+        with torch.no_grad():
+            found = network(images)
+    except Exception as error:
+        raise ConfigError(
+            f"{what}: its forward pass fails on images of shape {tuple(images.shape)} in {mode}: {told_of(error)}"
+        ) from error
+    needed = f"a tensor of logits, [images, {identity.num_classes} classes]"
+    if not isinstance(found, Tensor):
+        raise ConfigError(
+            f"{what}: its forward pass returns {_kind(found)} in {mode}, and {needed}, is needed; return that "
+            "alone, or wrap the network in one that does"
+        )
+    if found.dim() != 2 or len(found) != 2 or found.shape[1] < identity.num_classes or not found.is_floating_point():
+        raise ConfigError(
+            f"{what}: its forward pass makes {found.dtype} {list(found.shape)} of 2 images in {mode}, and {needed}, is "
+            "needed; mend its last layer"
+        )
+
+
+def _check_loss(network: nn.Module, recipe: Recipe) -> None:
+    """Of zeros, as many as go through the network at a time; what such images alone are to blame for is let through."""
+    identity = recipe.identity
+    images = torch.zeros(recipe.group, *identity.input_shape, device="meta")
+    if images.numel() > FEW_NUMBERS:
+        return
+    labels = torch.arange(recipe.group) % identity.num_classes
+    try:
+        recipe.task.step(recipe.train)(network, (torch.zeros(images.shape), labels))
+    except ConfigError:
+        raise
+    except (TypeError, NameError, AttributeError) as error:
+        raise ConfigError(f"{own_function(recipe.train)}: it fails on made-up images: {told_of(error)}") from error
+    except Exception:
+        return  # of these images or this process, perhaps: the training itself will tell
+
+
+def _kind(found: object) -> str:
+    if isinstance(found, dict):
+        return f"a {type(found).__name__} of {', '.join(map(str, found))}"
+    size = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
+    return f"a {type(found).__name__}{size}"

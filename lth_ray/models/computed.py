@@ -1,0 +1,56 @@
+"""Layers whose weight is made of other parameters at each forward pass: weight_norm, spectral_norm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A convolution or linear layer whose weight cannot be pruned itself.
+
+    layer: its path. by: what makes the weight. parts: the names of the parameters it is made of. stand_in: the one of
+    them in which a zero is a zero weight, None where there is none.
+    """
+
+    layer: str
+    by: str
+    parts: tuple[str, ...]
+    stand_in: str | None
+
+
+# what makes a weight, by its class: the parameter in which a zero is a zero weight
+STAND_INS: Mapping[str, str] = {"_WeightNorm": "original1", "_SpectralNorm": "original"}
+# the same of torch.nn.utils' older functions, by the endings of the parameters that they leave
+OLDER: Mapping[tuple[str, ...], tuple[str, str | None]] = {
+    ("_g", "_v"): ("weight_norm", "_v"),
+    ("_orig",): ("torch.nn.utils.prune or an older spectral_norm", "_orig"),
+}
+
+
+def computed(model: nn.Module) -> list[Computed]:
+    """Every convolution and linear layer of the network whose weight is made of other parameters."""
+    found = []
+    for path, module in model.named_modules():
+        if isinstance(module, (_ConvNd, nn.Linear)) and "weight" not in module._parameters:
+            found.append(_of(path, module))
+    return found
+
+
+def _of(path: str, module: nn.Module) -> Computed:
+    prefix = f"{path}." if path else ""
+    if is_parametrized(module, "weight"):
+        chain = module.get_submodule("parametrizations.weight")
+        kinds = [type(one).__name__ for one in chain.children()]
+        parts = tuple(f"{prefix}parametrizations.weight.{name}" for name, _ in chain.named_parameters())
+        stand_in = STAND_INS.get(kinds[0]) if len(kinds) == 1 else None
+        own = f"{prefix}parametrizations.weight.{stand_in}"
+        return Computed(path, ", ".join(kind.strip("_") for kind in kinds), parts, own if own in parts else None)
+    for endings, (by, stand_in) in OLDER.items():
+        if all(f"weight{ending}" in module._parameters for ending in endings):
+            names = tuple(f"{prefix}weight{ending}" for ending in endings)
+            return Computed(path, by, names, f"{prefix}weight{stand_in}")
+    return Computed(path, f"{type(module).__name__} itself", (), None)
