@@ -71,7 +71,7 @@ def test_what_stands_for_the_weight_is_pruned(lab: Any, wrap: Wrap, stand_in: st
     assert isinstance(weight, torch.Tensor)
     assert torch.equal(weight.detach() != 0, ticket.mask[stand_in])
     assert ran.tickets[2]["remaining_weights"] == (2048 + 320) / 4 / (2048 + 320)
-    uses = uses_of_weights(Net(wrap, 10), (1, 8, 8))
+    uses = uses_of_weights(Net(wrap, 10), (torch.zeros(1, 1, 8, 8),))
     assert uses == {stand_in: 1, "b.weight": 1}
     assert forward_flops(network, uses, ticket.mask) == 2 * (2048 + 320) // 4
 
