@@ -115,6 +115,7 @@ class Lab:
             "sh", str(ROOT / "cluster" / "mlflow" / "start.sh"), log=self.log("mlflow"), MLFLOW_HOST="0.0.0.0",
             MLFLOW_BACKEND_STORE_URI=f"sqlite:///{self.database}", MLFLOW_ARTIFACTS=str(self.shared / "artifacts"),
             MLFLOW_SERVER_ALLOWED_HOSTS="mlflow:5000", MLFLOW_WORKERS="1",
+            MLFLOW_LOGIN="none",
         )  # fmt: skip
 
     def listens(self, name: str, port: int) -> bool:

@@ -161,6 +161,26 @@ def test_no_secret_is_written_down() -> None:
                     assert not secret or "valueFrom" in variable, variable
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_no_pod_is_root_or_may_become_it(name: str) -> None:
+    for pod in (pod for manifest in documents(name) for pod in pods(manifest)):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            confined = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == confined, container["name"]
+        is_head = pod["containers"][0]["name"] == "ray-head"  # whose autoscaler asks the API server for pods
+        assert is_head or pod["automountServiceAccountToken"] is False
+
+
+def test_every_door_is_closed_but_those_that_a_policy_opens() -> None:
+    policies = [one for name in FILES for one in documents(name) if one["kind"] == "NetworkPolicy"]
+    found = {one["metadata"]["name"]: one["spec"] for one in policies}
+    assert found["closed"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    assert found["mlflow-postgres"]["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"app": "mlflow"}}}]
+    assert {name for name, spec in found.items() if spec.get("ingress")} == {"ray", "mlflow", "mlflow-postgres"}
+
+
 CRDS = os.environ.get("KUBERAY_CRDS")
 
 

@@ -82,7 +82,7 @@ def test_only_mlflow_is_published_and_no_password_is_written_down() -> None:
 
 def test_the_image_has_the_mlflow_that_is_pinned() -> None:
     version = pinned("mlflow")
-    assert f"mlflow=={version} " in (CLUSTER / "mlflow" / "Dockerfile").read_text()
+    assert f"'mlflow[auth]=={version}' " in (CLUSTER / "mlflow" / "Dockerfile").read_text()
     assert f"image: lth-mlflow:{version}" in (CLUSTER / "mlflow" / "kubernetes.yaml").read_text()
 
 
@@ -90,6 +90,7 @@ SETTINGS = {
     "MLFLOW_HOST": "10.0.0.20",
     "MLFLOW_BACKEND_STORE_URI": "postgresql://mlflow@postgres:5432/mlflow",
     "MLFLOW_ARTIFACTS": "s3://mlflow/",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "a login",
 }
 
 
@@ -122,6 +123,7 @@ def test_the_server_starts_with_passwords_from_files(started: Any, tmp_path: Pat
         "server", "--host", "10.0.0.20", "--port", "5000", "--workers", "2",
         "--backend-store-uri", "postgresql://mlflow@postgres:5432/mlflow", "--artifacts-destination", "s3://mlflow/",
     ]  # fmt: skip
+    assert lines[len(arguments) : len(arguments) + 2] == ["--app-name", "basic-auth"]
 
 
 def test_passwords_may_come_from_the_environment(started: Any) -> None:
@@ -137,6 +139,27 @@ def test_a_setting_that_is_missing_is_named(started: Any, missing: str) -> None:
     assert run.returncode != 0
     assert missing in run.stderr
     assert "server" not in run.stdout
+
+
+def test_the_server_asks_for_a_password_unless_it_is_told_not_to(started: Any, tmp_path: Path) -> None:
+    (tmp_path / "admin").write_text("from a secret")
+    (tmp_path / "tmp").mkdir()
+    given = {name: value for name, value in SETTINGS.items() if name != "MLFLOW_AUTH_ADMIN_PASSWORD"}
+    run = started(**given, MLFLOW_AUTH_ADMIN_PASSWORD_FILE=str(tmp_path / "admin"), TMPDIR=str(tmp_path / "tmp"))
+    assert run.returncode == 0, run.stderr
+    told = dict(line.partition("=")[::2] for line in run.stdout.splitlines())
+    assert told["MLFLOW_AUTH_ADMIN_PASSWORD"] == "from a secret"
+    assert re.fullmatch(r"[0-9a-f]{64}", told["MLFLOW_FLASK_SERVER_SECRET_KEY"])
+    settings = Path(told["MLFLOW_AUTH_CONFIG_PATH"])
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert settings.read_text() == (
+        "[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
+        "database_uri = postgresql://mlflow@postgres:5432/mlflow\n"
+    )
+    open_one = started(**given, MLFLOW_LOGIN="none")
+    assert open_one.returncode == 0
+    assert "--app-name" not in open_one.stdout
+    assert "MLFLOW_AUTH_CONFIG_PATH" not in open_one.stdout
 
 
 def test_the_flags_of_the_start_command_exist() -> None:
