@@ -45,6 +45,9 @@ def main(study: Study | Sequence[Study]) -> None:
     @click.option("--max-gpu-hours", type=float, help="Stop after so many GPU-hours (without GPUs: core-hours).")
     @click.option("--checkpoint-every-s", type=float, default=60.0, show_default=True, help="Within a training.")
     @click.option("--checkpoint-every-steps", type=int, help="As well, so many steps.")
+    @click.option(
+        "--stall-after-min", type=float, default=30.0, show_default=True, help="End when nothing moves; 0: wait."
+    )
     def command(set_: tuple[str, ...], **flags: Any) -> None:
         launch = Launch(set=set_, **flags)
         _check_all(studies, launch)
@@ -73,8 +76,8 @@ def _check_all(studies: Sequence[Study], launch: Launch) -> None:
 
 
 def _run(study: Study, launch: Launch, question: str) -> int:
-    """One study; the exit code: 1 where a job failed, 4 where a smoke run did not learn. A loss that diverged, a
-    lineage that stop_below ended or that was cancelled: these are results."""
+    """One study; the exit code: 1 where a job failed, 4 where a smoke run did not learn, 5 where it could not go on. A
+    loss that diverged, a lineage that stop_below ended or that was cancelled: these are results."""
     from lth_ray.config import launched
     from lth_ray.running import planning
 
@@ -86,11 +89,13 @@ def _run(study: Study, launch: Launch, question: str) -> int:
         return 0
     from lth_ray.running import reporting
     from lth_ray.running.driver import run
-    from lth_ray.running.watch import Interrupted
+    from lth_ray.running.watch import Halted, Interrupted
 
     try:
         results = run(study, launch, question=question, console=console)
-    except Interrupted:
+    except Interrupted as stopped:
+        if isinstance(stopped, Halted):
+            console.print(stopped.reason, style="red", highlight=False, markup=False, soft_wrap=True)
         console.print(
             f"stopped: what is finished is in {launch.storage}; the same command goes on from there, and "
             f"`lth-ray report {launched(study, launch).name} --storage {launch.storage}` shows it",

@@ -25,6 +25,8 @@ class Launch(Config):
     concurrent: trainings at a time (None: as many as the cluster holds now); to be given where it will grow.
     max_gpu_hours: stop when this many GPU-hours (without GPUs: core-hours) have been spent in this run.
     checkpoint_every_s, checkpoint_every_steps: between checkpoints in the middle of a segment, whichever is sooner.
+    stall_after_min: end the run, and say what is waited for, when for so many minutes no training has taken a step, no
+        measurement is at work and nothing was finished (0: wait for ever, as for a cluster without room).
     set: "field=value" changes to the study. sweep: "field=value,value" additions to its sweep.
     plan: print what would run, and run nothing. smoke: shorten as the study says.
     """
@@ -47,6 +49,7 @@ class Launch(Config):
     max_gpu_hours: float | None = option(None, check=maybe(number(0, open_low=True)))
     checkpoint_every_s: float = option(60.0, check=number(0))
     checkpoint_every_steps: int | None = option(None, check=maybe(whole(1)))
+    stall_after_min: float = option(30.0, check=number(0))
     set: Sequence[str] = option((), check=many(TEXT))
     sweep: Sequence[str] = option((), check=many(TEXT))
     plan: bool = option(False, check=FLAG)

@@ -1,10 +1,8 @@
 """The driver: Study -> plan -> trials under Ray Tune -> results."""
 
 import os
-import tempfile
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,8 +16,10 @@ from lth_ray.running.home import check_home
 from lth_ray.running.planning import check_workers
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
+from lth_ray.running.scratch import Scratch
 from lth_ray.running.showing import shown, told
-from lth_ray.running.watch import Interrupted, Watch
+from lth_ray.running.signals import Signals
+from lth_ray.running.watch import Halted, Watch
 from lth_ray.store import StorageError, Store, live
 
 CLOSING_S, CLOSING_IN_A_HURRY_S = 60.0, 10.0  # what MLflow's last writes may take
@@ -46,7 +46,15 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
     began = time.monotonic()
     plan, store = prepare(study, launch)
     results = Results(plan, store, _counts(plan))
-    with live(store, plan.study.name, uuid.uuid4().hex[:12]) as this:
+
+    def say(text: str) -> None:
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    with (
+        Scratch() as scratch,
+        Signals(say, scratch.end) as signals,
+        live(store, plan.study.name, uuid.uuid4().hex[:12]) as this,
+    ):
         history.remember(store, plan, question)
         history.clear_cancelled(store, plan.study.name)
         shipper = Shipper(
@@ -58,8 +66,8 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
             if plan.jobs:
                 board = Board(plan, this)
                 with told(board, store):
-                    _tune(results, launch, Watch(results, board, shipper, console))
-        except Interrupted:
+                    _tune(results, launch, Watch(results, board, shipper, console), scratch, signals)
+        except (SystemExit, KeyboardInterrupt):
             closing_s = CLOSING_IN_A_HURRY_S
             raise
         finally:
@@ -90,16 +98,24 @@ def _counts(plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tune(results: Results, launch: Launch, watch: Watch) -> None:
-    """Runs the plan's jobs as trials of one Tuner."""
+def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, signals: Signals) -> None:
+    """Runs the plan's jobs as trials of one Tuner; once more where a Ray of the run's own was lost."""
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     settle_cache()
-    from lth_ray.running.tuning import fit
+    from lth_ray.running.tuning import fit, has_own_ray
 
-    # Ray's own processes may still be writing their logs as it is removed
-    scratch = tempfile.TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True)
-    with scratch as folder, shown(watch.board, watch.console):
-        fit(results.plan, results.store, launch, watch, Path(folder))
+    for again in (True, False):
+        try:
+            with shown(watch.board, watch.console):
+                fit(results.plan, results.store, launch, watch, scratch.folder, signals)
+            return
+        except Halted as halted:
+            if not (again and halted.lost and has_own_ray(launch)):
+                raise
+            text = f"{halted.reason}; it is started again, once"
+            watch.console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        signals.halted = None
+        scratch.end()
 
 
 def _write_tables(results: Results) -> None:

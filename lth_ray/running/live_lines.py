@@ -40,6 +40,7 @@ def where(snapshot: Snapshot) -> str:
     if works:
         more = f" and {len(works) - SHOWN_WORK} more" if len(works) > SHOWN_WORK else ""
         text += f" | now {', '.join(_briefly(work) for work in works[:SHOWN_WORK])}{more}"
+    text += f" | waits for room: {'; '.join(snapshot.room[:SHOWN_WORK])}" if snapshot.room else ""
     return text + (f" | last {snapshot.last}" if snapshot.last else "")
 
 

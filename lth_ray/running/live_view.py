@@ -133,6 +133,8 @@ def _notes(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
         yield "also", _beside(snapshot)
     if live and (waiting := _waiting(snapshot)):
         yield "waiting", waiting
+    if live and snapshot.room:
+        yield "no room", list(snapshot.room[:SHOWN_BESIDE])
     if shared := _shared(snapshot):
         yield "shared", shared
     if ended := _ended(snapshot.ended):

@@ -30,6 +30,7 @@ class Notices:
         self.answered: dict[str, int] = {}
         self.outcomes: dict[str, Any] = {}
         self.failures: dict[str, str] = {}
+        self.needed: dict[str, tuple[str, float]] = {}
 
     def give(self) -> None:
         self.count += 1
@@ -38,6 +39,7 @@ class Notices:
         """How many notices were given so far. step: where the training that asks is. beside: those that take their
         steps with it."""
         self.asked[reader] = time.monotonic()
+        self.needed.pop(reader, None)
         self.steps[reader], self.beside[reader] = step, beside
         return self.count
 
@@ -53,6 +55,14 @@ class Notices:
         self.asked.pop(reader, None)
         self.steps.pop(reader, None)
         self.beside.pop(reader, None)
+
+    def need(self, key: str, what: str) -> None:
+        """The task `key` is to be done by workers that ask for `what`; it has them when it reads notices."""
+        self.needed[key] = what, time.time()
+
+    def needs(self) -> dict[str, tuple[str, float]]:
+        """{key: what its workers ask for, and since when}, of those that have not begun"""
+        return dict(self.needed)
 
     def post(self, key: str, outcome: Any) -> None:
         """Workers have done the task `key`."""
@@ -81,7 +91,7 @@ class Notices:
 def a_board() -> Any:
     """A board on this very node, that it is not lost with another: Ray puts what takes no resources anywhere."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return Notices.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
+    return Notices.options(scheduling_strategy=here, max_restarts=-1).remote()  # type: ignore[attr-defined]
 
 
 class Reader:

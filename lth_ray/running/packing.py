@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import ray
 from rich.console import Console
@@ -26,13 +25,15 @@ from lth_ray.data.packing import (
     total_images,
 )
 from lth_ray.data.shards import verify_shard
-from lth_ray.running.signals import signals
+from lth_ray.running.scratch import Scratch
+from lth_ray.running.signals import Signals
 from lth_ray.running.tuning import connected
 from lth_ray.running.watch import Interrupted
 from lth_ray.store.files import Files
 from lth_ray.store.uri import open_files
 
 VERIFIED_AT_ONCE = 4  # shards, each wholly in memory
+STOPPING = "stopping; a second Ctrl-C or SIGTERM ends it at once"
 AHEAD = 2  # tasks a core that Ray is given at a time
 
 
@@ -99,9 +100,9 @@ def _packed(packing: Packing, files: Files, address: str | None, cpus: int | Non
     launch = Launch(address=address, cpus=cpus)
     notes: dict[str, Note] = {}
     with (
-        TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True) as scratch,
-        connected(launch, Path(scratch)),
-        signals(),
+        Scratch() as scratch,
+        Signals(lambda text: console.print(text, highlight=False), scratch.end, STOPPING),
+        connected(launch, scratch.folder),
         _progress(console) as progress,
     ):
         bar = progress.add_task("images", total=total_images(packing.pieces))

@@ -33,6 +33,7 @@ class Board:
         self.diverged: set[str] = set()
         self.ended: dict[str, str] = {}
         self.at_work: dict[str, int | None] = {}  # key -> step
+        self.waits: tuple[str, ...] = ()  # what waits for room in the cluster
         self.pace, self.table_s, self.tables = Pace(), 0.0, 0  # of the tables measured so far
         self.last = ""
         self.trainings = frozenset(key for key, task in plan.tasks.items() if isinstance(task, Task))
@@ -79,6 +80,11 @@ class Board:
             heard = {key: step for key, step in self.at_work.items() if step is not None}
             self.pace.heard(heard, time.monotonic())
 
+    def on_waits(self, waits: tuple[str, ...]) -> None:
+        """What waits for room in the cluster."""
+        with self._lock:
+            self.waits = waits
+
     def on_records(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """What the store holds of tickets that are reused."""
         measured = {key: measurements(record) for key, record in records.items()}
@@ -116,9 +122,24 @@ class Board:
                 **self._whole(), over=over, began=self.began, at=time.time(), last=self.last, lines=lines,
                 beside=tuple(work for work in works.values() if work.job not in own),
                 ended=grouped({**{line.lineage: line.ended for line in lines if line.ended}, **self.ended}.items()),
-                steps_left=steps_left, steps_per_s=rate,
+                steps_left=steps_left, steps_per_s=rate, room=() if over else self.waits,
                 seconds_left=None if rate is None else self._seconds_left(steps_left, rate, works),
             )  # fmt: skip
+
+    def moves(self) -> tuple[int, dict[str, int | None], bool]:
+        """What changes as long as anything goes on: how many tasks are done and jobs ended, the steps of those at work,
+        and whether one without steps is among them."""
+        with self._lock:
+            measuring = any(not isinstance(self.tasks[key], Task) for key in self.at_work)
+            return len(self.done) + len(self.ended), dict(self.at_work), measuring
+
+    def at_work_now(self) -> list[str]:
+        """The tasks at work, with their steps."""
+        with self._lock:
+            return [
+                f"{self.producers[key].id} ({'not begun' if step is None else f'at step {step:,}'})"
+                for key, step in self.at_work.items()
+            ]
 
     def _whole(self) -> dict[str, Any]:
         """Of the study and the run."""

@@ -125,6 +125,11 @@ class LineageScheduler(TrialScheduler):
     def debug_string(self) -> str:
         return f"{min(len(self.active), self.slots)} of {self.slots} slots in use, {len(self._heap)} trials ready"
 
+    def unplaced(self) -> dict[str, float]:
+        """{job: for how many seconds} of trials that have a slot and no process yet."""
+        having, now = [*self.active.items()][: self.slots], time.monotonic()
+        return {jobs_of(trial)[0].id: now - since for trial, since in having if trial.status == Trial.PENDING}
+
     def _room(self) -> int:
         return self.room() if callable(self.room) else self.room
 

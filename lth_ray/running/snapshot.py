@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 1  # of the file: what was written by another version is not read
+VERSION = 2  # of the file: what was written by another version is not read
 
 # A letter a round.
 DONE, REUSED, NOW, TO_COME, ENDED = "d", "r", "n", ".", "x"
@@ -87,7 +87,7 @@ class Snapshot:
     Of the whole study: unique_steps, naive_steps (without sharing), reused_steps (in the store before the run),
     steps_left, trainings and branches (done, in all), dense_runs. steps_per_s: of all trainings together.
     beside: work that is no lineage's own (dense runs and branches). ended: every reason why jobs ended early. last: the
-    task that was finished last. hides_accuracy: where it would mean nothing.
+    task that was finished last. hides_accuracy: where it would mean nothing. room: what waits for room in the cluster.
     """
 
     study: str
@@ -111,6 +111,7 @@ class Snapshot:
     seconds_left: float | None = None
     last: str = ""
     hides_accuracy: bool = False
+    room: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -139,7 +140,7 @@ def from_record(record: Mapping[str, Any] | None) -> Snapshot | None:
     if record is None or record.get("version") != VERSION:
         return None
     fields = {name: value for name, value in record.items() if name != "version"}
-    own: dict[str, Any] = {name: tuple(fields[name]) for name in ("trainings", "branches")}
+    own: dict[str, Any] = {name: tuple(fields[name]) for name in ("trainings", "branches", "room")}
     own["lines"] = tuple(_line(line) for line in fields["lines"])
     own["beside"] = tuple(Work(**work) for work in fields["beside"])
     own["ended"] = tuple(Ended(**ended) for ended in fields["ended"])

@@ -4,43 +4,53 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray._private import parameter
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
 from lth_ray.lottery import Plan, StopRule, bundles
+from lth_ray.running.guard import Guard
 from lth_ray.running.home import check_home
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
+from lth_ray.running.rooms import Wait, asked_by
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
 from lth_ray.running.showing import following
-from lth_ray.running.signals import signals
+from lth_ray.running.signals import Signals, kept
+from lth_ray.running.token import private_token
 from lth_ray.running.trial import trial
-from lth_ray.running.watch import Interrupted, Watch
+from lth_ray.running.watch import Halted, Interrupted, Watch
 from lth_ray.running.workers import Workers
 from lth_ray.store import Store
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
 HEARD_S = 10.0  # that the board may take to answer
+LOOPBACK = "127.0.0.1"  # of a Ray of one's own: nobody else has anything to do with it
 OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
 
-def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -> None:
-    """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent."""
+def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, signals: Signals) -> None:
+    """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent, Halted where it
+    cannot go on."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
     workers = Workers.asked(launch)
     places = {data.called: absolute(data.called, launch.data_root) for data in plan.identities}
-    with connected(launch, scratch):
+    stall_s = 60 * launch.stall_after_min
+    with ExitStack() as stack:
+        guard = stack.enter_context(Guard(watch.board, signals, stall_s))
+        stack.enter_context(connected(launch, scratch))
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
         board = a_board()
@@ -67,12 +77,18 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
                 verbose=0,
             ),
         )
-        with signals(), following(watch.board, lambda: ray.get(board.at_work.remote(), timeout=HEARD_S)):
+        guard.start(lambda: _needs(watch, scheduler, workers, board))
+        with following(watch.board, lambda: ray.get(board.at_work.remote(), timeout=HEARD_S)):
             try:
                 tuner.fit()
             except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
-                last_checkpoints(board)
+                if signals.halted is None or not signals.halted.lost:
+                    last_checkpoints(board)
+                if signals.halted is not None:
+                    raise signals.halted from None
                 raise
+            finally:
+                guard.rest()
         cancelled = settings.cancelled()
         for job in plan.jobs:
             if job.id in scheduler.endings:
@@ -83,9 +99,24 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path) -
                 watch.on_end(job, Ending(reason, failed=not is_asked))
 
 
+def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, board: Any) -> dict[str, Wait]:
+    """{job: the room that it has asked for and has not, and since when}"""
+    producers, needs = watch.board.producers, ray.get(board.needs.remote(), timeout=HEARD_S)
+    found = {producers[key].id: Wait(*need) for key, need in needs.items()}
+    if not workers.number:
+        what = asked_by(1, workers.resources)
+        found |= {job: Wait(what, time.time() - for_s) for job, for_s in scheduler.unplaced().items()}
+    return found
+
+
 def _held(launch: Launch) -> float:
     """GPUs, or without any cores, of a trial at work; later rounds with fewer workers are counted as the first."""
     return (launch.gpus_per_worker or launch.cpus_per_worker) * max(1, launch.workers)
+
+
+def has_own_ray(launch: Launch) -> bool:
+    """Whether it starts one, or joins the cluster asked for, or the one that this is a job of."""
+    return not (launch.address or os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_ADDRESS"))
 
 
 @contextmanager
@@ -98,26 +129,44 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
     if ray.is_initialized():  # by the script that called `run`, whose Ray it stays
         yield
         return
-    if launch.address or os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_ADDRESS"):
+    if not has_own_ray(launch):
         if launch.address:
             _check_address(launch.address)
         try:
-            ray.init(address=launch.address or "auto", **quiet)
+            with kept():
+                ray.init(address=launch.address or "auto", **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = repr(launch.address) if launch.address else "$RAY_ADDRESS"
             why = (str(error).splitlines() or [""])[0]
             raise ConfigError(f"--address {where}: no Ray cluster answers ({why}); start one or leave it out") from None
     else:
         check_home(launch)
-        ray.init(
-            address="local", num_cpus=launch.cpus, object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=launch.workers > 0,  # Ray Train asks it for the workers that a dead trial has left behind
-            _temp_dir=str(scratch / "ray"), **quiet,
-        )  # fmt: skip
+        private_token()
+        try:
+            with kept(), any_port():
+                ray.init(
+                    address="local", num_cpus=launch.cpus, object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False, _node_ip_address=LOOPBACK, _temp_dir=str(scratch / "ray"), **quiet,
+                )  # fmt: skip
+        except Exception as error:  # Ray gives its processes half a minute, which a busy machine may take
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise Halted(f"Ray did not start: {why}", lost=True) from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def any_port() -> Iterator[None]:
+    """Gives a Ray that is started a free port for its agent, which by default has 52365: the one that another head on
+    this machine, started meanwhile, needs. ray.init has no such option, and `ray start` has."""
+    made = parameter.RayParams
+    parameter.RayParams = partial(made, dashboard_agent_listen_port=0)
+    try:
+        yield
+    finally:
+        parameter.RayParams = made
 
 
 def _check_address(address: str) -> None:

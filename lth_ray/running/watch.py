@@ -9,9 +9,19 @@ from lth_ray.record import Shipper
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Ending, Results
 
+HALTED = 5  # the exit code of a run that could not go on
+
 
 class Interrupted(SystemExit):
     """Ctrl-C or SIGTERM arrived, or the budget is spent; what is in the store stays."""
+
+
+class Halted(Interrupted):
+    """The run cannot go on, for `reason`. lost: its Ray is gone."""
+
+    def __init__(self, reason: str, lost: bool = False) -> None:
+        super().__init__(HALTED)
+        self.reason, self.lost = reason, lost
 
 
 class Watch:

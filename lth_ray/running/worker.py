@@ -11,12 +11,13 @@ from typing import Any
 import ray
 import torch
 from ray import train
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
 from lth_ray.running.failures import Failed, described
+from lth_ray.running.rooms import asked_by
 from lth_ray.running.settings import Settings
 from lth_ray.store import Store
 from lth_ray.training import Team, TeamBroken
@@ -34,6 +35,7 @@ ROOM = (
 ROOM_S, ROOM_FOR_FEWER_S = "600", "30"
 EXCHANGE_TIMEOUT_S = 600  # a worker may wait so long for the others: evaluation and decoding included
 LOST_TOO_OFTEN = 5
+LOST = train.TrainingFailedError, RayActorError, OutOfMemoryError  # the latter two where Ray Train's own process was
 POLL_S = 0.2
 LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
@@ -83,13 +85,14 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
             left.pop(0)
             continue
         size = settings.workers.choose(left[0], ray.cluster_resources())
+        settings.board.need.remote(left[0].key, asked_by(size, settings.workers.resources))
         alike = list(takewhile(lambda task: settings.workers.sizes(task) == settings.workers.sizes(left[0]), left))
         try:
             for outcome in done_by(trainer(alike, settings, size, gpu_type), alike, settings):
                 yield outcome
                 left.pop(0)
             continue
-        except (train.TrainingFailedError, RayActorError) as error:  # the latter where Ray Train's own process was lost
+        except LOST as error:
             no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
             before, mark = mark, _reached(left, settings.store)
             lost = (lost if mark == before else 0) + (not no_room)  # which the cluster may have later

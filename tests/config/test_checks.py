@@ -238,7 +238,7 @@ def subclasses(cls: type[Config]) -> list[type[Config]]:
 
 LAUNCH_NUMBERS = (
     "workers", "later_workers", "min_workers", "cpus_per_worker", "loaders", "gpu_type", "concurrent",
-    "checkpoint_every_steps",
+    "checkpoint_every_steps", "stall_after_min",
 )  # fmt: skip
 
 

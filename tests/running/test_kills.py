@@ -2,12 +2,15 @@
 
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.running.conftest import EVERY, Runner
 
+AGENT_PORT = 52365  # by default
 CPUS = 2  # trials at a time, each of which may lose what it trained since its last checkpoint
 slow = pytest.mark.slow
 POINTS = [
@@ -17,6 +20,19 @@ POINTS = [
     pytest.param("published:2", marks=slow),
     pytest.param("unreported:2", marks=slow),
 ]
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def listening(pid: int) -> set[int]:
+    """The TCP ports on which a process listens."""
+    with suppress(psutil.Error):
+        found = psutil.Process(pid).net_connections("tcp")
+        return {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
+    return set()
 
 
 def finish(runner: Runner, undisturbed: dict[str, str]) -> None:
@@ -90,7 +106,11 @@ def test_killed_at_random_times(victim: str, runner: Runner, undisturbed: dict[s
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(runner: Runner, undisturbed: dict[str, str]) -> None:
     process = runner.start()
     runner.wait_for(lambda: runner.steps.total() > 20)
+    ports = {port for pid in family(process.pid) for port in listening(pid)}
+    assert ports, "Ray listens"
+    assert AGENT_PORT not in ports, "that of a head's agent, started beside the study"
     process.send_signal(signal.SIGTERM)
+    runner.wait_for(lambda: "stopping: trainings get 20 s for their last checkpoints" in runner.output, timeout_s=5)
     assert process.wait(timeout=240) == 128 + signal.SIGTERM, runner.output[-3000:]
     assert "goes on from there" in runner.output
     assert "Traceback" not in runner.output

@@ -41,6 +41,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"concurrent": 0}, "Launch.concurrent = 0"),
     ({"workers": 2, "gpus_per_worker": 0.5}, "Launch.gpus_per_worker = 0.5: each of the workers"),
     ({"checkpoint_every_steps": 0}, "Launch.checkpoint_every_steps = 0"),
+    ({"stall_after_min": -1}, "Launch.stall_after_min = -1"),
 ]
 
 
