@@ -1,6 +1,6 @@
 """Batches as a pure function of the step, so that training may start anywhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ class TrainingBatches(Protocol):
     """What the training loop takes its images from."""
 
     steps_per_epoch: int
+    carried: Mapping[str, Tensor]
 
     def batch(self, step: int, model: object = None) -> Batch:
         """This process's part of the global batch of the step-th step (from 0), on the data set's device.
@@ -26,8 +27,21 @@ class TrainingBatches(Protocol):
         model: of no use to images.
         """
 
+    def carry_on(self, carried: Mapping[str, Tensor]) -> None:
+        """Takes up what the step before has left: of images nothing."""
+
     def close(self) -> None:
         """Ends what helps to make batches; to be called once no more are needed."""
+
+
+class CarriesNothing:
+    """A source of batches each of which depends on its step alone, and on nothing that a step before it has left."""
+
+    carried: Mapping[str, Tensor] = {}
+
+    def carry_on(self, carried: Mapping[str, Tensor]) -> None:
+        """There is nothing to take up."""
+        raise ValueError(f"{sorted(carried)}: batches of {type(self).__name__} carry nothing from step to step")
 
 
 class Normalisation:
@@ -49,7 +63,7 @@ class Normalisation:
         return pixels.to(torch.float32).mul_(self.scale).add_(self.shift)
 
 
-class Batches:
+class Batches(CarriesNothing):
     """Training batches of `split`, in an order and with an augmentation given by (seed, epoch, position in epoch).
 
     An epoch is floor(n / batch_size) steps; what remains of its order is dropped. `batch` holds no state but the

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lth_ray.data.batches import Batch, Normalisation, checked_part, shared_out, steps_per_epoch
+from lth_ray.data.batches import Batch, CarriesNothing, Normalisation, checked_part, shared_out, steps_per_epoch
 from lth_ray.data.cropping import CROP_WORDS, centred, cropped, decode, random_crop
 from lth_ray.data.errors import DamagedDataset
 from lth_ray.data.order import image_words, permutation
@@ -79,7 +79,7 @@ class Decoder(Dataset[Made]):
         return cropped(pixels, random_crop(height, width, words), work.size)
 
 
-class StreamedBatches:
+class StreamedBatches(CarriesNothing):
     """Training batches of a packed split, in an order and with an augmentation given by (seed, epoch, position).
 
     augment: "none" and "flip" take the centre, as evaluation does; "resized_crop_flip" takes `random_crop`.

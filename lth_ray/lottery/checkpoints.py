@@ -9,7 +9,7 @@ import torch
 
 from lth_ray import probes
 from lth_ray.store import Store
-from lth_ray.training import Run
+from lth_ray.training import Run, stored_beside
 
 
 class Checkpoints:
@@ -29,7 +29,7 @@ class Checkpoints:
         before where they are not done yet."""
         self.wait()
         copies = [
-            (key, run.step, on_host(run.model.state_dict()), on_host(run.optimizer.state_dict()), journal)
+            (key, run.step, on_host(run.model.state_dict()), on_host(stored_beside(run)), journal)
             for key, run, journal in kept
         ]
         self._pending = self._pool.submit(self._write, copies)

@@ -33,7 +33,19 @@ from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import DamagedFile, MissingFile, Store, content, mask_path, segment_path, state_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
 from lth_ray.tasks.base import Loaded
-from lth_ray.training import ALONE, Clock, Pause, Recipe, Start, Supermask, Team, Usage, environment, train_segment
+from lth_ray.training import (
+    ALONE,
+    Clock,
+    Pause,
+    Recipe,
+    Start,
+    Supermask,
+    Team,
+    Usage,
+    environment,
+    stored_beside,
+    train_segment,
+)
 
 
 @dataclass(frozen=True)
@@ -217,7 +229,7 @@ def keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
     run, segment = pause.run, task.segment
     if pause.step not in task.states or (segment.starts_anew and pause.step == segment.first):
         return
-    optimizer = run.optimizer.state_dict() if task.resumable_at(pause.step) else None
+    optimizer = stored_beside(run) if task.resumable_at(pause.step) else None
     digest = store.save_state(segment.trajectory, pause.step, run.model.state_dict(), optimizer)
     progress.contents[pause.step] = digest
 

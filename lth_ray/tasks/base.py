@@ -4,17 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from lth_ray.config import Metric, TaskConfig, Train
+from lth_ray.config import ConfigError, Metric, TaskConfig, Train
 from lth_ray.data import Identity
-from lth_ray.tasks.own import checked
+from lth_ray.tasks.own import checked, own_function
 
 Batch = tuple[Tensor, ...]  # inputs first; the first axis of each tensor runs over the examples
-Step = Callable[[Any, Any], tuple[Tensor, dict[str, Any]]]  # (network, batch) -> mean loss, metrics of the user's own
+Step = Callable[[Any, Any], tuple[Any, ...]]  # (network, batch) -> mean loss, metrics of the user's own
 Loaded = Any  # a data set ready to train on, of the task's own kind
 Config_ = TypeVar("Config_", bound=TaskConfig)
 
@@ -32,12 +32,17 @@ class Stream(Protocol):
     """What a training takes its batches from."""
 
     steps_per_epoch: int
+    carried: Mapping[str, Tensor]
 
     def batch(self, step: int, model: torch.nn.Module | None = None) -> Batch:
         """This process's part of the global batch of the step-th step (from 0).
 
         model: with its present weights, for tasks whose batches depend on them.
         """
+
+    def carry_on(self, carried: Mapping[str, Tensor]) -> None:
+        """Takes up what the last step left for the next, tensors [examples of this process's part, ...] in the order
+        of the batch; `carried` is what was taken up last, and empty for tasks that carry nothing."""
 
     def close(self) -> None:
         """Ends what helps to make batches; to be called once no more are needed."""
@@ -49,6 +54,8 @@ class Task(ABC, Generic[Config_]):
     Sums, not means, are what evaluation adds up, so that they can be added over batches and workers: `sums` of a batch
     are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric.
     """
+
+    carries: ClassVar[bool] = False  # whether its steps leave something for the next
 
     def __init__(self, config: Config_) -> None:
         self.config = config
@@ -89,7 +96,10 @@ class Task(ABC, Generic[Config_]):
 
     @abstractmethod
     def loss(self, train: Train) -> Step:
-        """The training loss of this task, as a function of a model and a batch."""
+        """The training loss of this task, as a function of a model and a batch.
+
+        Where steps carry something on, it returns that as a third value: {name: [examples, ...]}, for `carry_on`.
+        """
 
     @abstractmethod
     def sums(self, outputs: Any, batch: Batch) -> Tensor:
@@ -113,4 +123,9 @@ class Task(ABC, Generic[Config_]):
     def step(self, train: Train) -> Step:
         """What a training step computes: the study's own loss or step, else the task's loss."""
         own = train.loss if train.step is None else train.step
+        if own is not None and self.carries:
+            raise ConfigError(
+                f"{own_function(train)}: {type(self.config).__name__} carries a state from step to step, which a loss of "
+                "one's own would not pass on; leave it out"
+            )
         return self.loss(train) if own is None else lambda model, batch: checked(train, own(model, batch))

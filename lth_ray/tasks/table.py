@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError, Table, Train, nearest
 from lth_ray.data import Identity, permutation
-from lth_ray.data.batches import checked_part, shared_out, steps_per_epoch
+from lth_ray.data.batches import CarriesNothing, checked_part, shared_out, steps_per_epoch
 from lth_ray.data.order import SPLIT
 from lth_ray.tasks.base import Batch, Evaluation, Step, Stream, Task
 
@@ -135,7 +135,7 @@ class Rows(Task[Table]):
         return _arrays(self.config.name, self.config.target, None if data_root is None else str(data_root))
 
 
-class RowBatches:
+class RowBatches(CarriesNothing):
     """Training batches of `rows`, in an order given by (seed, epoch, position); what is left of an epoch is dropped."""
 
     def __init__(self, rows: Part, batch_size: int, order_seed: int, part: range | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from lth_ray.training.backends import backend_of
 from lth_ray.training.captured import capture
+from lth_ray.training.carried import stored_beside
 from lth_ray.training.clock import Clock
 from lth_ray.training.environment import environment
 from lth_ray.training.fused import fuse
@@ -18,6 +19,6 @@ from lth_ray.training.usage import Usage
 __all__ = [
     "ALONE", "Clock", "Journal", "Part", "Pause", "Recipe", "Replicates", "Run", "Seeds",
     "Start", "Supermask", "Team", "TeamBroken", "Usage", "backend_of", "capture", "columns", "environment", "evaluate",
-    "fuse", "masked_start", "replicate", "supermask_state", "train", "train_segment",
+    "fuse", "masked_start", "replicate", "stored_beside", "supermask_state", "train", "train_segment",
     "train_segments_together", "train_together",
 ]  # fmt: skip

@@ -85,7 +85,7 @@ class Captured:
 
     def step(self) -> None:
         """What is captured."""
-        loss, _ = self.loss_of(tuple(tensor[0] for tensor in self.feed.batch()))
+        loss, *_ = self.loss_of(tuple(tensor[0] for tensor in self.feed.batch()))
         loss.backward()
         update(self.run, self.optimizer)
         self.run.loss_sum += loss.detach()

@@ -11,11 +11,13 @@ import torch
 from lth_ray import probes
 from lth_ray.config.blame import named, within
 from lth_ray.pruning import Mask
+from lth_ray.store import Tensors
 from lth_ray.tasks import Stream
 from lth_ray.tasks.base import Batch
 from lth_ray.tasks.own import own_function
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
+from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused
 from lth_ray.training.fused_graph import fused_graph
@@ -56,6 +58,8 @@ class Run:
     loss_sum: torch.Tensor = field(init=False)
     loss_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    carried: Tensors = field(default_factory=dict)  # of the whole batch, as of the last pause
+    carrying: list[Tensors] = field(default_factory=list)  # of each group of the present step
     gradients: Gradients = field(init=False)
     graph: torch.nn.Module | None = field(init=False)  # the model's, where its batch norms are compiled
     forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
@@ -119,6 +123,9 @@ def is_finite(run: Run) -> bool:
 def eager_step(run: Run) -> int:
     """One step by autograd, its loss added to the run's; 1."""
     loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), run.losses)
+    if run.carrying:
+        run.batches.carry_on(joined(run.carrying))
+        run.carrying.clear()
     set_rate(run, run.step)
     update(run, run.optimizer)
     run.loss_sum += loss
@@ -167,16 +174,18 @@ def group_losses(run: Run) -> Losses:
 
     def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
         seed_dropout(run.dropout_seed, run.step, device, number)
-        return loss_of(batch)
+        loss, metrics, *carried = loss_of(batch)
+        run.carrying += carried
+        return loss, metrics
 
     return losses
 
 
-def network_loss(run: Run) -> Callable[[Batch], tuple[torch.Tensor, dict[str, Any]]]:
-    """Takes examples through the network, in its layout and precision: their mean loss and the study's own metrics."""
+def network_loss(run: Run) -> Callable[[Batch], tuple[Any, ...]]:
+    """Takes examples through the network, in its layout and precision; what its step gives."""
     recipe, device, compute_loss = run.recipe, run.device, run.recipe.task.step(run.recipe.train)
 
-    def loss_of(batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
+    def loss_of(batch: Batch) -> tuple[Any, ...]:
         inputs = laid_out(batch[0], recipe.train)
         with precision_context(recipe.train.precision, device), within(lambda: whose(recipe)):
             return compute_loss(run.forward, (inputs, *batch[1:]))

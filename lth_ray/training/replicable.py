@@ -29,6 +29,11 @@ def check_replicable(recipe: Recipe) -> None:
         "Train.optimizer": None if train.optimizer in UPDATES else train.optimizer,
         "Model.options['dropout']": recipe.model.options.get("dropout") or None,
     }
+    if recipe.task.carries:
+        raise ConfigError(
+            f"Train.replicates = {train.replicates}: {type(recipe.data).__name__} carries a state from step to step, "
+            "and networks cannot be trained together with one; train each by itself (Train.replicates = 1)"
+        )
     for name, value in given.items():
         if value is not None:
             raise ConfigError(

@@ -16,6 +16,7 @@ from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import averages
 from lth_ray.training.captured import capture
+from lth_ray.training.carried import gathered, without_carried
 from lth_ray.training.clock import Clock
 from lth_ray.training.fused import Fused, fuse
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
@@ -109,6 +110,8 @@ def train_segment(
         while True:
             due = train(run, stop, clock)
             finite = is_finite(run)
+            if recipe.task.carries:
+                run.carried = gathered(run.batches.carried, team)
             if run.step in evaluations:
                 measure(run, dataset, journal)
             # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
@@ -145,7 +148,10 @@ def begin(
     batches = recipe.task.stream(dataset, seeds.order, seeds.augmentation, part)
     run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen, team)
     if start.optimizer is not None:
-        run.optimizer.load_state_dict(copy.deepcopy(start.optimizer))  # which would keep the tensors it is given
+        optimizer, carried = without_carried(start.optimizer)
+        if carried:
+            batches.carry_on({name: tensor[part.start : part.stop].to(run.device) for name, tensor in carried.items()})
+        run.optimizer.load_state_dict(copy.deepcopy(optimizer))  # which would keep the tensors it is given
         lay_out(run.optimizer)
         mask_optimizer(run.optimizer, run.kept)
     run.loss_sum += start.loss_sum

@@ -62,6 +62,15 @@ class Team:
             dist.all_reduce(held, op=dist.ReduceOp.MAX)
         return [int(value) for value in held.tolist()]
 
+    def gather(self, part: Tensor) -> Tensor:
+        """The parts of all, which are of one size, along their first axis and in the order of ranks."""
+        if self.size == 1:
+            return part
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        with _exchange():
+            dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
     def meet(self) -> None:
         """Waits until all are here."""
         if self.size > 1:

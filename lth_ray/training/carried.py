@@ -1,0 +1,41 @@
+"""What passes from step to step beside weights and optimizer: a recurrent network's hidden state, a game's.
+
+It belongs to places in the batch, not to workers: each tensor's first axis runs over the examples of the global batch,
+of which a worker has its part. A checkpoint holds the whole, beside the optimizer's state and like that: a training
+that takes up an optimizer's state takes this up too, in a team of any size, and one with a fresh optimizer begins it
+anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lth_ray.store import Tensors
+from lth_ray.training.team import Team
+
+if TYPE_CHECKING:
+    from lth_ray.training.loop import Run
+
+CARRIED = "carried"
+
+
+def joined(groups: Sequence[Tensors]) -> Tensors:
+    """What the groups of a worker's part carry on, in order."""
+    return {name: torch.cat([group[name] for group in groups]).detach() for name in groups[0]}
+
+
+def gathered(part: Mapping[str, torch.Tensor], team: Team) -> Tensors:
+    """What the whole batch carries on, from each worker's part. A collective."""
+    return {name: team.gather(tensor) for name, tensor in sorted(part.items())}
+
+
+def stored_beside(run: "Run") -> dict[str, Any]:
+    """What a state holds beside the model: the optimizer's state, and what is carried where there is anything."""
+    optimizer = run.optimizer.state_dict()
+    return {**optimizer, CARRIED: dict(run.carried)} if run.carried else optimizer
+
+
+def without_carried(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:
+    """(the optimizer's state, what the whole batch carries) of `stored_beside`."""
+    return {name: value for name, value in stored.items() if name != CARRIED}, stored.get(CARRIED, {})
