@@ -125,7 +125,7 @@ class Task(ABC, Generic[Config_]):
         own = train.loss if train.step is None else train.step
         if own is not None and self.carries:
             raise ConfigError(
-                f"{own_function(train)}: {type(self.config).__name__} carries a state from step to step, which a loss of "
-                "one's own would not pass on; leave it out"
+                f"{own_function(train)}: {type(self.config).__name__} carries a state from step to step, which a loss "
+                "of one's own would not pass on; leave it out"
             )
         return self.loss(train) if own is None else lambda model, batch: checked(train, own(model, batch))
