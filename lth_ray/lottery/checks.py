@@ -35,14 +35,14 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         train = lineage.recipe.train
         rule = f"{json.dumps(lineage.rule, sort_keys=True)} {train.loss} {train.step} {lineage.recipe.group}"
         identity = lineage.recipe.identity
-        networks[f"{model} {identity.input_shape} {identity.num_classes}"].setdefault(rule, lineage)
+        rules = networks[f"{model} {identity.input_shape} {identity.num_classes}"]
+        rules[rule] = max(rules.get(rule, lineage), lineage, key=lambda one: one.prune.rounds)
     for rules in networks.values():
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
-            mask = check_computed(network, lineage.rule)
-            pruning.one_shot_counts(mask, lineage.prune.fraction, lineage.prune.scope, rounds=1)
+            _check_something_is_left(lineage, check_computed(network, lineage.rule))
             try_network(network, lineage.recipe)
 
 
@@ -64,6 +64,17 @@ def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
         f"Prune would leave convolutions and linear layers dense whose weight is no parameter but computed: {shown}; "
         f"{', '.join(remedies)}"
     )
+
+
+def _check_something_is_left(lineage: Lineage, mask: pruning.Mask) -> None:
+    """Counts what all rounds prune together: of a network without weights there is nothing to measure."""
+    rule, total = lineage.prune, pruning.kept(mask)
+    counts = pruning.one_shot_counts(mask, rule.fraction, rule.scope, rule.rounds)
+    if total and total == (sum(counts.values()) if isinstance(counts, dict) else counts):
+        raise ConfigError(
+            f"Prune.fraction = {rule.fraction!r}: none of {total:,} weights would be left after {rule.rounds} "
+            f"round{'s' if rule.rounds > 1 else ''}; give a smaller share, or fewer rounds"
+        )
 
 
 def check_functions(lineages: Iterable[Lineage]) -> None:

@@ -16,6 +16,7 @@ MADE_BY_MLFLOW = ("Model metrics", "System metrics")  # sections of one chart fo
 MOST_RUNS = 100  # a page of runs that MLflow loads: what lies beyond is drawn only once somebody asks for more
 CARD_HEIGHT = 400  # pixels
 SCHEME = "deflate;"
+WORKFLOW = "workflowType=machine_learning"  # without it MLflow opens its "GenAI" side, which has no registry
 
 Card = Mapping[str, Any]
 Range = tuple[float, float]
@@ -23,12 +24,12 @@ Range = tuple[float, float]
 
 def line_card(
     title: str, metric: str, x_metric: str = "", x_range: Range | None = None, y_range: Range | None = None,
-    is_log: bool = False,
+    is_log: bool = False, beside: Sequence[str] = (),
 ) -> Card:  # fmt: skip
     """A line for each run or group: `metric` against another one where given, else against the step.
 
     x_range: from left to right, so that (1, 0) falls to the right. is_log: the axis of steps, which drops step 0;
-    MLflow has no such axis for a metric.
+    MLflow has no such axis for a metric. beside: further metrics, with lines of their own.
     """
     limits: dict[str, float] = {}
     for axis, values in (("x", x_range), ("y", y_range)):
@@ -37,7 +38,7 @@ def line_card(
     name = "-".join(title.lower().split())
     return {
         "uuid": name, "metricSectionId": f"of-{name}", "type": "LINE", "displayName": title,
-        "metricKey": metric, "selectedMetricKeys": [metric], "lineSmoothness": 0,
+        "metricKey": metric, "selectedMetricKeys": [metric, *beside], "lineSmoothness": 0,
         "xAxisKey": "metric" if x_metric else "step", "selectedXAxisMetricKey": x_metric,
         "xAxisScaleType": "log" if is_log else "linear", "scaleType": "linear", "range": limits,
         "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False, "useGlobalXaxisKey": False,
@@ -93,4 +94,4 @@ def decode(tag: str) -> tuple[str, dict[str, Any]]:
 
 def fragment(experiment: str, key: str) -> str:
     """Where a view opens, below an MLflow server's address."""
-    return f"/#/experiments/{experiment}/runs?viewStateShareKey={key}&compareRunsMode=CHART"
+    return f"/#/experiments/{experiment}/runs?viewStateShareKey={key}&compareRunsMode=CHART&{WORKFLOW}"

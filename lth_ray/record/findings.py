@@ -89,7 +89,7 @@ def _against(lines: Sequence[Line], name: str) -> list[Line]:
 
 
 def _sparsest(lines: Sequence[Line]) -> float:
-    return min(line["remaining_weights"] for line in _against(lines, DENSE) if verdict_of(line) == MATCHING)
+    return min(float(line["remaining_weights"]) for line in _against(lines, DENSE) if verdict_of(line) == MATCHING)
 
 
 def _span(values: Sequence[int]) -> str:

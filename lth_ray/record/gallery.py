@@ -26,7 +26,7 @@ from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.long_tables import curves, densities, paths, weights
 from lth_ray.record.subnetworks import measures
 from lth_ray.record.targets import Target
-from lth_ray.store import Store
+from lth_ray.store import StorageError, Store
 
 if TYPE_CHECKING:
     import pandas
@@ -37,11 +37,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on disk. alt: what it shows, in words. paths: of its SVG and PNG in the store."""
+    """A figure on disk. alt: what it shows, in words. paths: of its SVG and PNG in the store; () where it could not be
+    drawn, with the reason in `failed`."""
 
     name: str
     alt: str
-    paths: tuple[str, str]
+    paths: tuple[str, ...]
+    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,17 +168,30 @@ KINDS = (
 
 
 def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
-    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another."""
+    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another.
+
+    One that cannot be drawn is named in its place: a report has all the rest.
+    """
     drawn = (_picture(found, kind, name, caption) for kind in KINDS)
     return [picture for picture in drawn if picture is not None]
+
+
+def not_drawn(picture: Picture) -> str:
+    """What stands in the place of a figure that could not be drawn."""
+    return f"The figure {picture.name!r} could not be drawn ({picture.failed}); the tables have what it shows."
 
 
 def _picture(found: Found, kind: Kind, name: str, caption: str) -> Picture | None:
     title = f"{name}: {kind.title}" if kind.title else name
     drawn_from = found.digest(title, caption)
     if not is_drawn(found.store, name, kind.name, drawn_from):
-        figure = kind.draw(found, title, caption)
-        if figure is None:
-            return None
-        write_figure(found.store, name, kind.name, figure, drawn_from)
+        try:
+            figure = kind.draw(found, title, caption)
+            if figure is None:
+                return None
+            write_figure(found.store, name, kind.name, figure, drawn_from)
+        except StorageError:  # nothing can be written then, and that is what must be said
+            raise
+        except Exception as error:  # whatever is amiss with one figure, it must not cost the others and the tables
+            return Picture(kind.name, kind.alt, (), f"{type(error).__name__}: {error}"[:300])
     return Picture(kind.name, kind.alt, paths_of(name, kind.name))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lth_ray import __version__
 from lth_ray.record.configuration import Setting
 from lth_ray.record.environments import Environment
-from lth_ray.record.gallery import Picture
+from lth_ray.record.gallery import Picture, not_drawn
 from lth_ray.record.listing import Listing
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 @dataclass(frozen=True)
 class Content:
     """What a report says. found: in plain sentences. printed: the tables ready for a paper; listings: the others.
-    pictures: with their SVG. configuration: of the study. cost: {what: number}. files: beside the page. commits: of the
-    scripts that declared it."""
+    pictures: with their SVG; undrawn: those that have none. configuration: of the study. cost: {what: number}.
+    files: beside the page. commits: of the scripts that declared it."""
 
     name: str
     question: str
@@ -35,6 +35,7 @@ class Content:
     found: Sequence[str]
     printed: Sequence[Listing]
     pictures: Sequence[tuple[Picture, str]]
+    undrawn: Sequence[Picture]
     listings: Sequence[Listing]
     configuration: Sequence[Setting]
     cost: dict[str, str]
@@ -46,7 +47,9 @@ class Content:
 def html_page(content: Content) -> str:
     """The page. Every word in it is escaped; of the figures' own SVG only what draws is taken."""
     drawn = [(picture, inline(svg, picture)) for picture, svg in content.pictures]
-    return _template().render(content=content, drawn=drawn, version=__version__, paragraphs=_paragraphs, most=LONG)
+    return _template().render(
+        content=content, drawn=drawn, version=__version__, paragraphs=_paragraphs, most=LONG, not_drawn=not_drawn
+    )
 
 
 def inline(svg: str, picture: Picture) -> "Markup":

@@ -1,5 +1,6 @@
 """Which code asked a question."""
 
+import getpass
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,16 @@ def script_folder() -> Path:
     """The folder of the script that runs now, else the working directory."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(script).absolute().parent if script else Path.cwd()
+
+
+def made_by() -> dict[str, str]:
+    """MLflow's tags of a run for its columns "Source" and "Created by": the script that runs now, and who runs it."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    named = {"mlflow.source.name": Path(script).name, "mlflow.source.type": "LOCAL"} if script else {}
+    try:
+        return named | {"mlflow.user": getpass.getuser()}
+    except (OSError, KeyError):  # a container's user without a name
+        return named
 
 
 def commit_of(folder: Path) -> str:

@@ -10,7 +10,7 @@ from lth_ray.record.comparisons import comparisons, write_comparisons
 from lth_ray.record.configuration import configured
 from lth_ray.record.environments import Environment, environments, versions
 from lth_ray.record.findings import findings
-from lth_ray.record.gallery import Found, write_gallery
+from lth_ray.record.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.html_page import Content, html_page
 from lth_ray.record.listing import Listing, in_latex, in_markdown
 from lth_ray.record.paper import against_paper
@@ -86,7 +86,8 @@ def report(
     ]  # fmt: skip
     content = Content(
         name=name, question=question.strip(), progress=progress(plan, tickets, branches), found=found, printed=printed,
-        pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures],
+        pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures if picture.paths],
+        undrawn=[picture for picture in pictures if picture.failed],
         listings=[listing for listing in listings if listing is not None],
         configuration=configured(plan.study), cost=cost(plan, ledger) | spent(records), environments=places,
         files=[path.rpartition("/")[2] for path in tables], commits=commits,
@@ -133,11 +134,12 @@ def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
 def in_words(content: Content, about: str) -> str:
     """The report's tables as Markdown, the ones ready for a paper first."""
     listings: list[Listing] = [*content.printed, *content.listings]
+    undrawn = "".join(f"\n{not_drawn(picture)}\n" for picture in content.undrawn)
     shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
     asked = f"{content.question}\n\n" if content.question else ""
     described_ = f"\n{about.replace(chr(10), ' ')}\n" if about else ""
     found = f"\n{' '.join(content.found)}\n" if content.found else ""
-    return f"# {content.name}\n\n{asked}{content.progress}\n{found}{described_}{shown}"
+    return f"# {content.name}\n\n{asked}{content.progress}\n{found}{described_}{undrawn}{shown}"
 
 
 def caption(plan: Plan, places: Sequence[Environment]) -> str:

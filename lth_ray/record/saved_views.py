@@ -9,6 +9,7 @@ from typing import Any
 from lth_ray.lottery import Lineage, measurements
 from lth_ray.record.barriers import INSTABILITY, MEASURED
 from lth_ray.record.cards import TAG, VERSIONS, decode, encode, fragment
+from lth_ray.record.controls import is_of_control
 from lth_ray.record.runs import Metric, Record, params
 from lth_ray.record.views import PREFIX, Seen, View, views_of
 
@@ -43,13 +44,13 @@ class SavedViews:
         )
         self._is_new = True
 
-    def barrier(self, lineage: Lineage, number: int, metrics: Iterable[Metric]) -> None:
-        """Takes up the mean error barriers of a ticket that is known."""
+    def branch(self, lineage: Lineage, number: int, metrics: Iterable[Metric]) -> None:
+        """Takes up what a branch adds to a ticket that is known: mean error barriers, and controls."""
         one = self._seen[lineage.id, number]
         for name, value, step, _ in metrics:
             if name == INSTABILITY:
                 one = replace(one, barriers={**one.barriers, step: value})
-            elif name in MEASURED:
+            elif name in MEASURED or is_of_control(name):
                 one = replace(one, measured={**one.measured, name: value})
         self._seen[lineage.id, number] = one
         self._is_new = True

@@ -7,7 +7,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan, ticket_rows
-from lth_ray.record.cards import decode, fragment
+from lth_ray.record.cards import WORKFLOW, decode, fragment
 from lth_ray.record.destination import Destination, check_alive, destination, prepare_environment
 from lth_ray.record.registry import is_finished, matching_tickets, register
 from lth_ray.record.saved_views import first_line, our_tags
@@ -22,13 +22,15 @@ UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless it is told othe
 class Shown:
     """command: that opens the record, "" where a server shows it anyway. links: {view: address}, the first view first.
 
-    registered: tickets of a matching verdict in the Model Registry. warning: what went wrong, "" where nothing did.
+    registered: tickets of a matching verdict in the Model Registry; registry: where that shows them.
+    warning: what went wrong, "" where nothing did.
     """
 
     where: str
     command: str
     links: Mapping[str, str]
     registered: int = 0
+    registry: str = ""
     warning: str = ""
 
 
@@ -55,7 +57,7 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
     except Exception as error:  # nothing that was trained or reported may hang on it
         said = f"MLflow at {where.uri} was not asked ({type(error).__name__}: {first_line(error)})"
         return Shown(where.uri, command, {}, warning=f"{said}; `lth-ray replay {plan.study.name}` brings it up to date")
-    return Shown(where.uri, command, links, count)
+    return Shown(where.uri, command, links, count, f"{address}/#/models/{plan.study.name}?{WORKFLOW}" if count else "")
 
 
 def opens(where: Destination) -> tuple[str, str]:

@@ -1,8 +1,10 @@
 """Which subnetwork a row is about, where a measurement hangs on it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+COPY = re.compile(r"-\d+$")
 MEASUREMENTS = ("barrier", "stability", "weights", "mask_overlap")  # branches that measure what they hang on
 
 
@@ -14,6 +16,14 @@ def subnetwork(row: Mapping[str, Any]) -> str:
     path = str(row.get("branch") or "").split("/")
     hosts = path[:-1] if path[-1] in MEASUREMENTS else path
     return hosts[-1].partition("-")[0] if hosts and hosts[-1] else "ticket" if row["round"] else "dense"
+
+
+def chain(row: Mapping[str, Any]) -> str:
+    """`subnetwork`, with all that it hangs on and what tells it from others of its kind, but no copy's number:
+    "random_reinit, random_mask" of "random_reinit-0/random_mask-1/barrier". What is averaged together has one chain."""
+    path = str(row.get("branch") or "").split("/")
+    hosts = path[:-1] if path[-1] in MEASUREMENTS else path
+    return ", ".join(COPY.sub("", host) for host in hosts) or ("ticket" if row["round"] else "dense")
 
 
 def measures(row: Mapping[str, Any], name: str) -> bool:

@@ -14,14 +14,18 @@ from typing import Any
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
 from lth_ray.record import runs
 from lth_ray.record.barriers import Barriers
+from lth_ray.record.controls import Controls
 from lth_ray.record.database import prepared
 from lth_ray.record.destination import Destination, check_alive, prepare_environment
 from lth_ray.record.lineage_run import LineageRun
 from lth_ray.record.models import Models
+from lth_ray.record.provenance import made_by
 from lth_ray.record.runs import Description, Record
 from lth_ray.record.saved_views import NOTE, QUESTION, SavedViews, Warn
 from lth_ray.record.sending import log_batch, log_dataset, put_files
 from lth_ray.store import StorageAway, StorageError, Store, locked
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # of an experiment: no "GenAI"
 
 Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
 
@@ -60,7 +64,7 @@ class Tracking:
         from mlflow.tracking import MlflowClient
 
         self._plan, self._store, self._commit = plan, store, commit
-        self._cost = Costs(plan)
+        self._cost, self._made_by = Costs(plan), made_by()
         self._client: Any = MlflowClient(tracking_uri=where.uri)
         self._experiment = self._find_experiment(where, question)
         self._views = SavedViews(self._client, self._experiment, warn)
@@ -69,7 +73,7 @@ class Tracking:
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
         self._costs: dict[str, Record] = {}
-        self._barriers = Barriers(plan)
+        self._barriers, self._controls = Barriers(plan), Controls(plan)
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
@@ -95,12 +99,13 @@ class Tracking:
         means = self._barriers.metrics(result, last, self._store.table)
         instability = self._barriers.instability(result, self._store.table)
         by_round = self._barriers.metrics(result, result.round, self._store.table)
+        controls = self._controls.metrics(result, self._store.segment)
         for run_id, metrics in (
-            (self._tickets[ticket], means + instability), (self._lineage(result.lineage).id, by_round)
+            (self._tickets[ticket], means + instability), (self._lineage(result.lineage).id, by_round + controls)
         ):  # fmt: skip
             if metrics:
                 log_batch(self._client, run_id, metrics, {}, {})
-        self._views.barrier(result.lineage, result.round, means + instability)
+        self._views.branch(result.lineage, result.round, means + instability + controls)
         return is_new
 
     def flush(self) -> None:
@@ -123,7 +128,7 @@ class Tracking:
 
     def _find_experiment(self, where: Destination, question: str) -> str:
         name = self._plan.study.name
-        given = {QUESTION: question, NOTE: question.strip(), runs.COMMIT: self._commit}
+        given = {QUESTION: question, NOTE: question.strip(), runs.COMMIT: self._commit, **KIND}
         tags = {key: value for key, value in given.items() if value}
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -254,7 +259,7 @@ class Tracking:
         return next((run for known, run in found if known == identity), None)
 
     def _create(self, description: Description, parent: str) -> Run:
-        own = {runs.PARENT: parent, runs.COMMIT: self._commit}
+        own = {runs.PARENT: parent, runs.COMMIT: self._commit, **self._made_by}
         tags = description.tags | {key: value for key, value in own.items() if value}
         info = self._client.create_run(
             self._experiment, start_time=description.started, tags=tags, run_name=description.name

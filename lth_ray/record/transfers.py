@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import differences, interval, within_seeds
 from lth_ray.record.listing import Listing
-from lth_ray.record.subnetworks import measures, subnetwork
+from lth_ray.record.subnetworks import chain, measures
 from lth_ray.record.summary import COMMON, SERIES, is_there, series_of
 from lth_ray.record.tables import plain
 from lth_ray.record.wording import percent, points
@@ -81,7 +81,7 @@ def _text(line: Mapping[str, Any], told: Sequence[str]) -> tuple[str, ...]:
 
 def _subnetwork(row: Row) -> str:
     """What was transferred: what the transfer hangs on."""
-    return subnetwork({**row, "branch": str(row["branch"]).rpartition("/")[0]})
+    return chain({**row, "branch": str(row["branch"]).rpartition("/")[0]})
 
 
 def _accuracies(rows: Sequence[Row]) -> dict[int, float]:

@@ -42,11 +42,12 @@ def verdicts_listing(frame: "pandas.DataFrame") -> Listing | None:
 def comparisons_table(frame: "pandas.DataFrame") -> "Table":
     """For a terminal: at which densities each verdict holds."""
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(*BRIEF, title=_title(frame), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for line in _brief(frame):
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     return table
 
 
@@ -55,7 +56,7 @@ def _brief(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
     groups: dict[tuple[str, str], list[Line]] = {}
     for label, line in zip(ticket_labels(frame), frame.to_dict("records"), strict=True):
         groups.setdefault((label, line["against"]), []).append(line)
-    found = []
+    found: list[tuple[str, ...]] = []
     for name, lines in groups.items():
         ns = sorted({line["n"] for line in lines})
         n = "-".join(map(str, dict.fromkeys((ns[0], ns[-1]))))

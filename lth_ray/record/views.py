@@ -89,7 +89,7 @@ def _accuracy(part: Part) -> View | None:
 
 
 def _warmup(part: Part) -> View | None:
-    """Whatever else varies is in the mean; None without a sweep."""
+    """None without a sweep."""
     if len(_by("warmup_steps", part.tickets)) < 2:
         return None
     cards = [
@@ -97,7 +97,8 @@ def _warmup(part: Part) -> View | None:
         *_against_weights("LMC error barrier", "lmc_error_barrier", part.tickets)[:1],
         *_against_weights("early-stop step", "early_stop_step", part.tickets)[:1],
     ]
-    return _of_lineages("warm-up", part, cards, ("warmup_steps",))
+    others = telling(part.tickets, without=("warmup_steps",))
+    return _of_lineages("warm-up", part, cards, ("warmup_steps", *others))
 
 
 def _early_stop(part: Part) -> View | None:
@@ -115,7 +116,8 @@ def _barriers(part: Part) -> list[View]:
     cards = [line_card(TITLES["barrier-k"], INSTABILITY, y_range=limits)]
     if steps[-1] > 10 * next(step for step in steps if step):
         cards.append(line_card(f"{TITLES['barrier-k']}, log axis", INSTABILITY, y_range=limits, is_log=True))
-    keys = telling(measured, without=("rewind_step",))
+    at_k = all(set(one.barriers) <= {int(one.params.get("rewind_step", 0))} for one in measured)
+    keys = telling(measured, without=("rewind_step",) if at_k else ())
     if len(measured) <= MOST_RUNS:
         return [_view("barrier-k", part, cards, (*keys, "round"), of_tickets=True)]
     rounds = sorted(_by("round", measured), key=int)
@@ -129,7 +131,8 @@ def _barriers_by_round(part: Part) -> View | None:
 
 
 def _against_weights(what: str, metric: str, tickets: Sequence[Seen]) -> list[Card]:
-    """A metric against remaining weights, and evenly spaced by rounds; nothing where no lineage has two points.
+    """A metric by rounds, evenly spaced and beside the controls', and against remaining weights, for which MLflow has
+    no log axis; nothing where no lineage has two points.
 
     By rounds alone where it was not measured in all of them: MLflow then mistakes the groups' remaining weights.
     """
@@ -139,13 +142,21 @@ def _against_weights(what: str, metric: str, tickets: Sequence[Seen]) -> list[Ca
             points.setdefault(one.lineage, []).append(one.measured[metric])
     if max(map(len, points.values()), default=0) < 2:
         return []
-    values = [value for line in points.values() for value in line]
+    beside = list(dict.fromkeys(name for one in tickets for name in one.measured if name.startswith(f"{metric}.")))
+    others = [one.measured[name] for name in beside for one in tickets if name in one.measured]
+    values = [value for line in points.values() for value in line] + others
     limits = _limits(values, "barrier" in metric, 1.0 if metric == "test_accuracy" else math.inf)
     title = what[0].upper() + what[1:]
-    by_round = line_card(f"{title} by round", metric, y_range=limits)
+    named = f"{title} by round" + (f", beside {' and '.join(map(_control, beside))}" if beside else "")
+    by_round = line_card(f"{named} (step = round)", metric, y_range=limits, beside=beside)
     if any(metric not in one.measured for one in tickets):
         return [by_round]
-    return [line_card(f"{title} against remaining weights", metric, WEIGHTS, FALLING, limits), by_round]
+    return [by_round, line_card(f"{title} against remaining weights", metric, WEIGHTS, FALLING, limits)]
+
+
+def _control(metric: str) -> str:
+    """ "random reinit" of "test_accuracy.random_reinit" """
+    return metric.partition(".")[2].replace("_", " ")
 
 
 def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str] | None = None) -> View | None:

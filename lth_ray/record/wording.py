@@ -36,13 +36,14 @@ def summary_listing(frame: "pandas.DataFrame") -> Listing:
 
 def render(frame: "pandas.DataFrame") -> "Table":
     """The summary for a terminal, by rich."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(*HEADINGS)
     for column in table.columns[1:]:
         column.justify = "right"
     for line in text_lines(frame):
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     return table
 
 

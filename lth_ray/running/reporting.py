@@ -44,7 +44,7 @@ def compared(summary: "pandas.DataFrame") -> Table:
     for label, rows in frame.groupby("label", sort=False):
         lines = rows.set_index("round")
         cells = [_cell(lines.loc[number]) if number in lines.index else "" for number in picked]
-        table.add_row(str(label), *cells, end_section=True)
+        table.add_row(escape(str(label)), *cells, end_section=True)
     return table
 
 
@@ -98,10 +98,13 @@ def print_mlflow(
     if shown.warning:
         console.print(shown.warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if shown.registered:
-        said = f"MLflow's model registry has {shown.registered} tickets of matching verdicts under {plan.study.name}"
+        said = f"MLflow's model registry has {shown.registered} tickets of matching verdicts: {shown.registry}"
         console.print(said, highlight=False, markup=False, soft_wrap=True)
     opens = f"{_venv()}{shown.command}" if shown.command else shown.where
     console.print(f"MLflow: [bold]{escape(opens)}[/]", highlight=False, soft_wrap=True)
+    if shown.links:  # MLflow's own list of experiments opens them as "GenAI", until a browser has been told otherwise
+        told = 'and then one of these, which open its "Model training" side, where the runs and the registry are:'
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     for name, link in shown.links.items():
         console.print(f"  {escape(name)}: {escape(link)}", highlight=False, soft_wrap=True)
 

@@ -16,6 +16,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "exclude matches nothing": ({"prune.exclude": ["conv*"]}, r"Prune.exclude: glob 'conv\*' matches no parameter"),
     "include matches nothing": ({"prune.include": ["fc9*"]}, r"Prune.include: glob 'fc9\*' .* fc1.weight"),
     "nothing left to prune": ({"prune.exclude": ["*"]}, "leaves nothing to prune"),
+    "nothing left of a network": (
+        {"prune.fraction": 0.999999999999}, r"Prune.fraction = 0.999999999999: none of [\d,]+ weights would be left",
+    ),
     "fraction for no parameter": ({"prune.fraction": {"*": 0.2, "conv*": 0.1}}, r"Prune.fraction: glob 'conv\*'"),
     "no fraction for one": ({"prune.fraction": {"fc*": 0.2}}, r"Prune.fraction: 'output.weight' matches none"),
     "two fractions for one": ({"prune.fraction": {"*": 0.2, "fc*": 0.1}}, r"'fc1.weight' matches \['\*', 'fc\*'\]"),

@@ -1,6 +1,7 @@
 """Which figures a study has, and that none is drawn twice."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record import gallery
 from lth_ray.record.figures import accuracy_figure
 from lth_ray.record.figures.page import is_drawn, write_figure
-from lth_ray.record.gallery import Found, write_gallery
+from lth_ray.record.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.summary import summary
 from lth_ray.store import Store
-from tests.record.figures.setups import barriers, weights
+from tests.record.figures.setups import barriers, legend, row, weights
 
 Fill = Callable[..., None]
 PATH = {"alpha": [0.0, 0.5, 1.0], "test_error": [0.1, 0.4, 0.1]}
@@ -40,6 +41,32 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(gallery, "write_figure", write)
     return drawn
+
+
+def test_a_figure_that_cannot_be_drawn_costs_no_other(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+    kinds = [replace(kind, draw=fail) if kind.name == "curves" else kind for kind in gallery.KINDS]
+    monkeypatch.setattr(gallery, "KINDS", kinds)
+    pictures = {picture.name: picture for picture in write_gallery(found, "tickets", "of something")}
+    assert pictures["curves"].paths == ()
+    assert not_drawn(pictures["curves"]) == (
+        "The figure 'curves' could not be drawn (ZeroDivisionError: division by zero); the tables have what it shows."
+    )
+    assert len([picture for picture in pictures.values() if picture.paths]) == 6
+
+
+@pytest.mark.parametrize("name", [r"a $\frac{$ b", "$x$", "50 % & _under_"])
+def test_words_are_drawn_as_they_are(name: str, store: Store) -> None:
+    tickets = [
+        row(seed, number, arm=name, test_accuracy=0.9, early_stop_step=10) for number in (0, 1) for seed in (0, 1)
+    ]  # fmt: skip
+    other = [{**one, "arm": "b", "lineage": one["lineage"].replace(name, "b")} for one in tickets]
+    figure = accuracy_figure(summary([*tickets, *other], []), name, name)
+    assert any(name.replace("_", " ") in label for label in legend(figure))
+    write_figure(store, "tickets", "accuracy", figure)
+    assert store.exists("studies/tickets/accuracy.png")
 
 
 def test_a_study_has_every_figure_that_was_measured(found: Found) -> None:

@@ -96,7 +96,7 @@ def test_they_are_written_for_known_versions_alone(
 
 def test_a_note_without_a_question_has_its_links() -> None:
     assert note_of("", "", "7", {"lth-a": "A"}) == (
-        "- [A](#/experiments/7/runs?viewStateShareKey=lth-a&compareRunsMode=CHART)"
+        "- [A](#/experiments/7/runs?viewStateShareKey=lth-a&compareRunsMode=CHART&workflowType=machine_learning)"
     )
 
 
@@ -111,7 +111,7 @@ def test_a_replayed_study_has_links_to_its_views(
     assert (found.command, found.warning) == (f"mlflow ui --backend-store-uri sqlite:///{database.path}", "")
     assert list(found.links) == [FIRST, "Early-stop step against remaining weights"]
     assert found.links[FIRST] == (
-        "http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=lth-accuracy&compareRunsMode=CHART"
+        "http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=lth-accuracy&compareRunsMode=CHART&workflowType=machine_learning"
     )
     (experiment,) = [one for one in database.client.search_experiments() if one.name == "tickets"]
     assert len(our_tags(experiment.tags)) == 2

@@ -1,6 +1,7 @@
 """Which views a study gets, of tickets made up here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,13 +62,14 @@ def test_lines_are_what_tells_lineages_apart(lineages: list[dict[str, Any]], gro
 
 def test_accuracy_falls_to_the_right_within_a_fixed_range() -> None:
     view = views_of(seen(product(seed=SEEDS, rewind_step=[0, 100])))[0]
-    falling, by_round = view.state["compareRunCharts"]
+    by_round, falling = view.state["compareRunCharts"]
     assert falling["selectedXAxisMetricKey"] == "remaining_weights"
     assert falling["range"]["xMin"] > 1 > falling["range"]["xMax"] == 0
     assert falling["range"]["yMin"] < 0.87 < 0.9 < falling["range"]["yMax"] < 1
     assert (by_round["xAxisKey"], by_round["range"]["yMin"]) == ("step", falling["range"]["yMin"])
     assert list(cards(view)) == [
-        "Test accuracy against remaining weights, for each rewind_step", "Test accuracy by round, for each rewind_step",
+        "Test accuracy by round (step = round), for each rewind_step",
+        "Test accuracy against remaining weights, for each rewind_step",
     ]  # fmt: skip
     assert view.state["searchFilter"] == "tags.`lth.kind` = 'lineage'"
 
@@ -91,8 +93,34 @@ def test_only_what_has_data_has_a_view(
 def test_what_is_not_measured_in_every_round_stands_against_rounds_alone() -> None:
     """MLflow 3.17 puts a group's points at the remaining weights of other rounds then: see tests/browser."""
     found = {view.key: view for view in views_of(seen(product(seed=SEEDS), barriers=True))}
-    assert list(cards(found["lth-barrier-round"])) == ["LMC error barrier by round, for each rewind_step"]
+    assert list(cards(found["lth-barrier-round"])) == [
+        "LMC error barrier by round (step = round), for each rewind_step"
+    ]
     assert len(cards(found["lth-accuracy"])) == 2
+
+
+def test_controls_are_lines_of_their_own_beside_the_tickets() -> None:
+    """Within the range, too: a random mask's .6 is not cut off."""
+    controls = {"test_accuracy.random_reinit": 0.8, "test_accuracy.random_mask": 0.6}
+    view = views_of(seen(product(seed=SEEDS), **controls))[0]
+    by_round, falling = view.state["compareRunCharts"]
+    assert by_round["selectedMetricKeys"] == ["test_accuracy", *controls]
+    assert by_round["displayName"].startswith("Test accuracy by round, beside random reinit and random mask")
+    assert by_round["range"]["yMin"] < 0.6
+    assert falling["selectedMetricKeys"] == ["test_accuracy"]
+
+
+def test_a_warm_up_sweep_averages_nothing_but_seeds() -> None:
+    tickets = seen(product(seed=SEEDS, warmup_steps=[0, 50], rewind_step=[0, 9], arm=["a", "b"]))
+    view = next(view for view in views_of(tickets) if view.key == "lth-warm-up")
+    assert keys(view) == ["warmup_steps", "arm", "rewind_step"]
+
+
+def test_barriers_of_several_rewind_points_from_one_step_are_apart() -> None:
+    lines = seen(product(rewind_step=[0, 9]), barriers=True)
+    apart = [replace(one, barriers={0: 0.1, 50: 0.1} if one.barriers else {}) for one in lines]
+    assert keys(next(view for view in views_of(apart) if view.key == "lth-barrier-k")) == ["rewind_step", "round"]
+    assert keys(next(view for view in views_of(lines) if view.key == "lth-barrier-k")) == ["round"]
 
 
 def test_nothing_is_there_before_the_second_round() -> None:

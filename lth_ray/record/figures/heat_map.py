@@ -4,14 +4,15 @@ table 1)."""
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.instability import STABLE
-from lth_ray.record.figures.measured import joined, percent, rows_of
+from lth_ray.record.figures.instability import PARAMETERS, STABLE
+from lth_ray.record.figures.lines import SPREAD, mean_and_ends
+from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
-from lth_ray.record.subnetworks import measures, subnetwork
+from lth_ray.record.subnetworks import chain, measures
 from lth_ray.record.summary import is_there
 from lth_ray.record.tables import BRANCH_COLUMNS
 from lth_ray.record.wording import LENGTH, length_said
@@ -23,15 +24,16 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 FIRST = "train.warmup"  # of several swept fields
+MOST_VARIANTS = 3
 CELL, DARK = 0.42, 0.45  # height of a row, inches; the luminance under which a cell's words are white
 
 
 @dataclass(frozen=True)
 class Cells:
-    """{(value of the field, k): a quantity, seed by seed}. shades: the span that they have at least."""
+    """{(value of the field, k): (seed, quantity) of every result}. shades: the span that they have at least."""
 
     name: str
-    values: Mapping[tuple[str, int], Sequence[float]]
+    values: Mapping[tuple[str, int], Sequence[tuple[int, float]]]
     shades: tuple[float, ...] = ()
 
 
@@ -43,22 +45,22 @@ def heat_map_figure(
     the dense network of the same run; where barriers were measured, those of the dense network and of the tickets.
 
     results: the rows of Results.tickets() and Results.branches(), one under the other. field: by default the warm-up,
-    else the first that is swept. A cell holds the mean over seeds and copies, and under it its least and greatest.
-    None unless two values of the field meet two rewind steps.
+    else the first that is swept. A cell holds the mean over seeds, a seed's copies averaged first, and under it half
+    its 95 % t-interval. Whatever else varies, arms and other sweeps, has panels of its own. None unless two values of
+    the field meet two rewind steps.
     """
     rows = rows_of(results)
     tickets = [row for row in rows if not row.get("branch")]
     field = field or _field(tickets)
     if field is None:
         return None
-    values = sorted({_said(row[field]) for row in tickets if is_there(row.get(field))}, key=_place)
-    steps = sorted({row["rewind_step"] for row in tickets})
-    if len(values) < 2 or len(steps) < 2:
+    variants, caption = few(_maps(rows, field), MOST_VARIANTS, caption)
+    found = [cells for variant, own in variants.items() for cells in _of_variant(variant, own, field)]
+    if not found:
         return None
-    found = [cells for cells in (*_accuracies(tickets, field), *_barriers(rows, field)) if cells.values]
+    values, steps = _axes(tickets, field)
     columns = 1 if len(found) == 1 else 2
-    n = _n(found)
-    words = "\n".join(filter(None, [f"Cells: mean, and minimum to maximum; n = {n} for each.", caption]))
+    words = "\n".join(filter(None, [f"Cells: mean, ± half its {SPREAD}; n = {_n(found)} seeds for each.", caption]))
     height = CELL * len(values)
     page = Page.of([], words, -(-len(found) // columns), columns, panel=height, gap=0.75, are_titled=True)
     figure, panels = page.begin()
@@ -70,6 +72,24 @@ def heat_map_figure(
     for panel in panels[len(found) :]:
         panel.set_axis_off()
     return page.finish(figure, title, ([], []))
+
+
+def _axes(tickets: Sequence[Row], field: str) -> tuple[list[str], list[int]]:
+    values = sorted({_said(row[field]) for row in tickets if is_there(row.get(field))}, key=_place)
+    return values, sorted({row["rewind_step"] for row in tickets})
+
+
+def _maps(rows: Sequence[Row], field: str) -> dict[str, list[Row]]:
+    """Rows by all that is neither axis, where two values of the field meet two rewind steps."""
+    variants = by_variant(rows, over_points=True, over_field=field)
+    axes = {name: _axes([row for row in own if not row.get("branch")], field) for name, own in variants.items()}
+    return {name: own for name, own in variants.items() if all(len(axis) > 1 for axis in axes[name])}
+
+
+def _of_variant(variant: str, rows: Sequence[Row], field: str) -> list[Cells]:
+    tickets = [row for row in rows if not row.get("branch")]
+    found = [cells for cells in (*_accuracies(tickets, field), *_barriers(rows, field)) if cells.values]
+    return [replace(cells, name=joined(variant, cells.name)) for cells in found]
 
 
 def _field(tickets: Sequence[Row]) -> str | None:
@@ -118,28 +138,30 @@ def _accuracies(tickets: Sequence[Row], field: str) -> list[Cells]:
 
 
 def _barriers(rows: Sequence[Row], field: str) -> list[Cells]:
-    """Of the dense network, and of tickets at the sparsest round measured."""
+    """Of the dense network, and of tickets at the sparsest round measured; apart by whatever barriers vary."""
     barriers = [row for row in rows if measures(row, "barrier") and is_there(row.get("lmc_error_barrier"))]
+    parameters = (*PARAMETERS, "spawn_step") if part_later(barriers) else PARAMETERS
     found = []
     for kind in ("dense", "ticket"):
-        own = [row for row in barriers if subnetwork(row) == kind]
+        own = [row for row in barriers if chain(row) == kind]
         own = [row for row in own if row["round"] == max(other["round"] for other in own)]
         at = f"{short(percent(own))} % of weights" if own and kind == "ticket" else ""
-        name = joined(f"error barrier (%), {kind}", at)
-        found.append(Cells(name, _cells(own, field, "lmc_error_barrier"), (0.0, STABLE)))
+        for variant, alike in by_variant(own, parameters, over_points=True, over_field=field).items():
+            name = joined(f"error barrier (%), {kind}", at, variant)
+            found.append(Cells(name, _cells(alike, field, "lmc_error_barrier"), (0.0, STABLE)))
     return found
 
 
-def _cells(rows: Sequence[Row], field: str, column: str) -> dict[tuple[str, int], list[float]]:
-    found: dict[tuple[str, int], list[float]] = {}
+def _cells(rows: Sequence[Row], field: str, column: str) -> dict[tuple[str, int], list[tuple[int, float]]]:
+    found: dict[tuple[str, int], list[tuple[int, float]]] = {}
     for row in rows:
         if is_there(row.get(field)):
-            found.setdefault((_said(row[field]), row["rewind_step"]), []).append(100 * row[column])
+            found.setdefault((_said(row[field]), row["rewind_step"]), []).append((row["seed"], 100 * row[column]))
     return found
 
 
 def _n(found: Sequence[Cells]) -> str:
-    counts = sorted({len(values) for cells in found for values in cells.values.values()})
+    counts = sorted({len(dict(values)) for cells in found for values in cells.values.values()})
     return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
@@ -148,20 +170,19 @@ def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[in
     import matplotlib
 
     shades = matplotlib.colormaps["cividis"]
-    means = {place: math.fsum(own) / len(own) for place, own in cells.values.items()}
-    low, high = min([*means.values(), *cells.shades]), max([*means.values(), *cells.shades])
-    for (value, step), mean in means.items():
+    spreads = {place: mean_and_ends(own) for place, own in cells.values.items()}
+    means = [mean for mean, _, _ in spreads.values()]
+    low, high = min([*means, *cells.shades]), max([*means, *cells.shades])
+    for (value, step), (mean, _, end) in spreads.items():
         x, y = steps.index(step), values.index(value)
         colour = shades((mean - low) / (high - low) if high > low else 0.5)
-        own = cells.values[value, step]
+        has_spread = len(dict(cells.values[value, step])) > 1
         red, green, blue, _ = colour
         words = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < DARK else "black"
         panel.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=colour, linewidth=0)
-        panel.text(x, y + (0.16 if len(own) > 1 else 0), f"{mean:.1f}", ha="center", va="center", color=words)
-        if len(own) > 1:
-            panel.text(
-                x, y - 0.22, f"{min(own):.1f} to {max(own):.1f}", ha="center", va="center", fontsize=6, color=words
-            )  # fmt: skip
+        panel.text(x, y + (0.16 if has_spread else 0), f"{mean:.1f}", ha="center", va="center", color=words)
+        if has_spread:
+            panel.text(x, y - 0.22, f"± {end - mean:.1f}", ha="center", va="center", fontsize=6, color=words)
     panel.set_xlim(-0.5, len(steps) - 0.5)
     panel.set_ylim(-0.5, len(values) - 0.5)
     panel.set_xticks(range(len(steps)), [compact(step) for step in steps])

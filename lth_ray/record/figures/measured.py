@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.panels import short
-from lth_ray.record.subnetworks import measures, subnetwork
+from lth_ray.record.subnetworks import chain, measures
 from lth_ray.record.summary import is_there, series_of
 from lth_ray.record.tables import plain
 
@@ -30,21 +30,42 @@ def results_of(branches: Iterable[Row], name: str, column: str) -> list[Row]:
     return [row for row in branches if measures(row, name) and is_there(row.get(column))]
 
 
-def by_variant(rows: Sequence[Row], parameters: Sequence[str] = (), over_points: bool = False) -> dict[str, list[Row]]:
-    """Rows by what they vary beside the seed: arm, swept values, method, rewind point (unless the figure goes over it),
-    and those of a branch's parameters that differ; the name is "" where there is one variant only."""
+def by_variant(
+    rows: Sequence[Row], parameters: Sequence[str] = (), over_points: bool = False, over_field: str = ""
+) -> dict[str, list[Row]]:
+    """Rows by what they vary beside the seed: arm, swept values, method, rewind point (unless the figure goes over it,
+    or over a swept field), and those of a branch's parameters that differ; the name is "" where there is one variant
+    only."""
     told = [name for name in parameters if len({plain(row.get(name)) for row in rows}) > 1]
-    stems = {stem_of(row) for row in rows}
+    stems = {stem_of(row, over_field) for row in rows}
     points = set() if over_points else {row["rewind_step"] for row in rows}
     found: dict[str, list[Row]] = {}
     for row in rows:
         name = joined(
-            stem_of(row) if len(stems) > 1 else "",
+            stem_of(row, over_field) if len(stems) > 1 else "",
             f"k = {row['rewind_step']:,}" if len(points) > 1 else "",
             *(f"{name.replace('_', ' ')} {plain(row.get(name))}" for name in told),
         )
         found.setdefault(name, []).append(row)
     return found
+
+
+def by_host(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of a measurement over densities by variant, and by what it hangs on where that is not tickets alone; the
+    dense network is where their line begins."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        name = chain(row).replace("_", " ")
+        kinds.setdefault("ticket" if name == "dense" else name, []).append(row)
+    return {
+        joined(variant, kind if len(kinds) > 1 else ""): own
+        for kind, of_kind in kinds.items() for variant, own in by_variant(of_kind).items()
+    }  # fmt: skip
+
+
+def part_later(rows: Iterable[Row]) -> bool:
+    """Whether copies part elsewhere than at the rewind point, so that both steps tell results apart."""
+    return any(row["spawn_step"] != row["rewind_step"] for row in rows)
 
 
 def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dict[str, list[Row]], str]:
@@ -55,9 +76,10 @@ def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dic
     return {name: variants[name] for name in evenly(list(variants), most)}, f"{caption}\n{note}".strip()
 
 
-def stem_of(row: Row) -> str:
-    """A lineage's name without seed and rewind point, in words."""
+def stem_of(row: Row, without: str = "") -> str:
+    """A lineage's name without seed and rewind point, in words. without: a swept field that is left out too."""
     parts = [part for part in series_of(row).split("/") if not POINT.match(part)]
+    parts = [part for part in parts if not (without and part.startswith(f"{without.split('.')[-1]}="))]
     return EPOCHS.sub(r" \1 epochs", STEPS.sub(r" \1", ", ".join(parts))).replace("=", " ").replace("_", " ")
 
 
@@ -65,7 +87,7 @@ def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows by kind, in words: dense first, then ticket, then the others as they come."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(subnetwork(row).replace("_", " "), []).append(row)
+        found.setdefault(chain(row).replace("_", " "), []).append(row)
     first = ("dense", "ticket")
     return {kind: found[kind] for kind in sorted(found, key=lambda kind: first.index(kind) if kind in first else 2)}
 

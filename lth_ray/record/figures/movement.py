@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.lines import draw, gather
 from lth_ray.record.figures.looks import DASHES, Look, looks
-from lth_ray.record.figures.measured import by_variant, few, joined, results_of, rows_of
+from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
 
@@ -28,7 +28,7 @@ def movement_figure(branches: "pandas.DataFrame", title: str = "", caption: str 
     rows = results_of(rows_of(branches), "weights", "moved_kept")
     if not rows:
         return None
-    variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)
+    variants, caption = few(by_host(rows), MOST_VARIANTS, caption)
     sides = (
         ("mean distance moved", 1.0, {"moved_kept": "kept", "moved_pruned": "pruned"}),
         ("share of kept weights (%)", 100.0, {"moved_from_zero": "away from zero", "sign_flipped": "sign changed"}),

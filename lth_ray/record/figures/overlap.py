@@ -1,13 +1,12 @@
 """What the masks of different seeds have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.lines import counted, draw, gather
 from lth_ray.record.figures.looks import DASHES, GREY, Look, looks
-from lth_ray.record.figures.measured import by_variant, few, joined, results_of, rows_of
+from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
 
@@ -22,14 +21,16 @@ MOST_VARIANTS = 6
 @styled
 def overlap_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
     """The Jaccard overlap of the masks of two seeds against remaining weights, and that of masks drawn at random with
-    the same layer densities (hollow). n counts pairs of seeds. None where none was measured."""
+    the same layer densities (hollow). n counts seeds, each with the mean over its pairs. None where none
+    was measured."""
     rows = results_of(rows_of(branches), "mask_overlap", "jaccard")
     if not rows:
         return None
-    variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)
+    variants, caption = few(by_host(rows), MOST_VARIANTS, caption)
     lines = []
     for look, (variant, own) in zip(looks(len(variants)), variants.items(), strict=True):
-        n = counted([(len(list(found)),) * 2 for _, found in groupby(sorted(own, key=_round), _round)])
+        own = [*own, *({**row, "seed": row["other_seed"]} for row in own)]  # a pair belongs to both
+        n = counted([(len(seeds), len(seeds)) for seeds in _seeds(own).values()])
         for i, (column, what) in enumerate((("jaccard", "pairs of seeds"), ("jaccard_by_chance", "by chance"))):
             line = gather("", own, "remaining_weights", column, x_scale=100.0, scale=100.0)
             colour = GREY if i and len(variants) == 1 else look.colour
@@ -46,5 +47,9 @@ def overlap_figure(branches: "pandas.DataFrame", title: str = "", caption: str =
     return page.finish(figure, title, by_label([panel]))
 
 
-def _round(row: Row) -> int:
-    return int(row["round"])
+def _seeds(rows: Iterable[Row]) -> dict[int, set[int]]:
+    """{round: seeds}"""
+    found: dict[int, set[int]] = {}
+    for row in rows:
+        found.setdefault(row["round"], set()).add(row["seed"])
+    return found

@@ -20,7 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 STYLE = {
     "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": GREY, "axes.linewidth": 0.8, "svg.hashsalt": "lth_ray", "svg.fonttype": "path",
+    # Words are drawn as they are: a swept string with two dollar signs is no formula.
+    "text.parse_math": False, "axes.edgecolor": GREY, "axes.linewidth": 0.8, "svg.hashsalt": "lth_ray",
+    "svg.fonttype": "path",
 }  # fmt: skip
 
 

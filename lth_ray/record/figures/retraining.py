@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.lines import draw, gather, mean_and_ends
 from lth_ray.record.figures.looks import Look, beside, looks
-from lth_ray.record.figures.measured import evenly, joined, percent, rows_of
+from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, stem_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
 from lth_ray.record.figures.series import DENSE
@@ -26,9 +26,9 @@ BEST = "Against compression: of each method the retraining time that is best at 
 
 @styled
 def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Test accuracy by retraining method, a row of panels for each arm: left, against compression, 1 / density, each
-    method at the retraining time that does it best; right, at up to two densities, against the epochs that a ticket
-    took with its search, a point for each retraining time.
+    """Test accuracy by retraining method, a row of panels for each arm and whatever else varies: left, against
+    compression, 1 / density, each method at the retraining time that does it best; right, at up to two densities,
+    against the epochs that a ticket took with its search, a point for each retraining time.
 
     tickets: as of Results.tickets(). Mean over seeds with error bars of its 95 % t-interval; the dotted line in its
     band is the dense network. None unless tickets of several methods say what they cost.
@@ -37,7 +37,9 @@ def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str
     methods = list(dict.fromkeys(row["method"] for row in rows if row["round"] > 0))
     if len(methods) < 2:
         return None
-    arms = {row["arm"]: [other for other in rows if other["arm"] == row["arm"]] for row in rows}
+    arms: dict[str, list[Row]] = {}
+    for row in rows:
+        arms.setdefault(_but_the_method(row), []).append(row)
     rounds = evenly(sorted({row["round"] for row in rows} - {0}), MOST_ROUNDS + 1)[-MOST_ROUNDS:]  # not the densest
     judged = "validation_accuracy" if all(is_there(row.get("validation_accuracy")) for row in rows) else "test_accuracy"
     words = "\n".join(filter(None, [BEST.format(judged.partition("_")[0]), caption]))
@@ -59,7 +61,7 @@ def _compression(panel: "Axes", arm: str, rows: Sequence[Row], chosen: Mapping[s
     lines = {method: best_points([row for row in kept if row["method"] == method], judged) for method in chosen}
     _draw(panel, rows, lines, chosen, "compression")
     compression_axis(panel, [row["compression"] for row in kept])
-    name_panel(panel, joined(arm.replace("_", " "), "each at its best"))
+    name_panel(panel, joined(arm, "each at its best"))
 
 
 def _cost(panel: "Axes", arm: str, rows: Sequence[Row], number: int, chosen: Mapping[str, Look]) -> None:
@@ -67,7 +69,7 @@ def _cost(panel: "Axes", arm: str, rows: Sequence[Row], number: int, chosen: Map
     lines = {method: [row for row in of_round if row["method"] == method] for method in chosen}
     _draw(panel, rows, lines, chosen, COST)
     if of_round:
-        name_panel(panel, joined(arm.replace("_", " "), f"{short(percent(of_round))} % of weights"))
+        name_panel(panel, joined(arm, f"{short(percent(of_round))} % of weights"))
     panel.set_xlabel("search cost (epochs)")
     panel.locator_params(axis="x", nbins=5)
 
@@ -84,6 +86,12 @@ def _draw(
         if line.x:
             draw(panel, line, chosen[method], aside=aside)
     grid(panel)
+
+
+def _but_the_method(row: Row) -> str:
+    """A lineage's name in words without seed, rewind point and method, which the panels go over."""
+    method = str(row["method"]).replace("_", " ")
+    return joined(*(part for part in stem_of(row).split(", ") if part != method))
 
 
 def best_points(rows: Sequence[Row], judged: str) -> list[Row]:

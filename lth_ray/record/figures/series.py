@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DENSE = f"dense, {SPREAD}"
 OPEN = "the last step of some runs, or later"
-UP = r"$\uparrow$"
+UP = 10  # matplotlib's CARETUPBASE
 MOST_LEVELS = 2
 LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
 
@@ -79,7 +79,7 @@ def mark_open(panel: "Axes", series: Sequence[Series]) -> None:
         seen = panel.get_legend_handles_labels()[1]
         if rows:
             panel.plot(
-                x, y, linestyle="", marker=UP, markersize=11, color=line.look.colour, markeredgewidth=0.9, zorder=12,
+                x, y, linestyle="", marker=UP, markersize=8, color=line.look.colour, markeredgewidth=0.9, zorder=12,
                 label="_" if OPEN in seen else OPEN,
             )  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.lines import draw, gather
 from lth_ray.record.figures.looks import DASHES, Look, looks
-from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, results_of, rows_of
+from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, part_later, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, name_panel, weights_axis
 
@@ -27,7 +27,7 @@ def stability_figure(branches: "pandas.DataFrame", title: str = "", caption: str
     rows = results_of(rows_of(branches), "stability", "l2_distance")
     if not rows:
         return None
-    variants = by_variant(rows, ("spawn_step",) if _spawns_later(rows) else ())
+    variants = by_variant(rows, ("spawn_step",) if part_later(rows) else ())
     is_split = len(COMPARED) * len(by_subnetwork(rows)) * len(variants) > MOST_LINES and len(variants) > 1
     if is_split:
         variants, caption = few(variants, MOST_VARIANTS, caption)
@@ -63,8 +63,3 @@ def _lines(variants: Mapping[str, Sequence[Row]], with_variant: bool) -> list[tu
             look = Look(colour.colour, colour.marker, DASHES[i], is_hollow=i > 0)
             found += [(f"{joined(*key)}, {words}", own, look)] if own else []
     return found
-
-
-def _spawns_later(rows: Sequence[Row]) -> bool:
-    """Whether copies part elsewhere than at the rewind point, so that the step tells lines apart."""
-    return any(row["spawn_step"] != row["rewind_step"] for row in rows)

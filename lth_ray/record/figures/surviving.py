@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.lines import Line, counted, draw
 from lth_ray.record.figures.looks import ramp
-from lth_ray.record.figures.measured import by_round, by_variant, evenly, few, joined, rows_of
+from lth_ray.record.figures.measured import by_host, by_round, evenly, few, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, name_panel
 
@@ -33,7 +33,7 @@ def surviving_figure(weights: "pandas.DataFrame", title: str = "", caption: str 
     rows = _results(rows_of(weights))
     if not rows:
         return None
-    variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)
+    variants, caption = few(by_host(rows), MOST_VARIANTS, caption)
     layers = evenly(list(dict.fromkeys(rows[0]["table"]["layer"])), MOST_LAYERS)
     columns = min(3, len(layers))
     shown = evenly(sorted({row["round"] for row in rows}), MOST_ROUNDS)

@@ -46,7 +46,18 @@ def test_layers_are_told_apart(count: int) -> None:
     assert not list(overlaps(figure))
 
 
-def test_overlap_counts_pairs_of_seeds() -> None:
+def test_weights_of_other_subnetworks_are_lines_of_their_own() -> None:
+    """Tickets move .2 and random masks .6: no line is their mean."""
+    tickets = weights()
+    masks = [{**one, "key": f"{one['key']}m", "branch": "random_mask-0/weights", "moved_kept": 0.6} for one in tickets]
+    figure = movement_figure(frame([*tickets, *masks]))
+    assert figure is not None
+    lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines["ticket, kept (n = 3)"] == pytest.approx([0.2] * 7)
+    assert lines["random mask, kept (n = 3)"] == pytest.approx([0.6] * 7)
+
+
+def test_overlap_counts_seeds() -> None:
     rows = [
         row(seed, number, "mask_overlap", other_seed=other, jaccard=0.5, jaccard_by_chance=0.4)
         for number in (1, 2) for seed in SEEDS for other in range(seed + 1, 3)
