@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lth_ray.config import ConfigError
 from lth_ray.tasks.base import Batch
+from lth_ray.training.averages import HOLDER
 from lth_ray.training.team import Team
 
 Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its number in the batch) -> its mean loss
@@ -25,7 +27,9 @@ class Gradients:
 
     group: examples in a group. batch: examples in the global batch. This worker has the groups from `first` on.
     Where there are several groups, gradients, the loss and the running statistics of batch norm are summed in one flat
-    buffer. Statistics start each group from where the step began and end as the mean over groups.
+    buffer. Statistics start each group from where the step began and end as the mean over groups. So does every other
+    buffer of numbers that a forward pass moves (spectral_norm's vectors, running statistics of instance norm), of which
+    changes are summed: what stands still keeps its bits. Parameters that no group has used have no gradient, as alone.
     """
 
     model: nn.Module
@@ -35,7 +39,11 @@ class Gradients:
     flat: Tensor = field(init=False)
     views: list[tuple[nn.Parameter, Tensor]] = field(init=False, default_factory=list)
     statistics: list[tuple[Tensor, Tensor]] = field(init=False, default_factory=list)
+    moved: list[tuple[Tensor, Tensor]] = field(init=False, default_factory=list)
     counters: list[Tensor] = field(init=False, default_factory=list)
+    used: set[int] = field(init=False, default_factory=set)  # places in `views` of what a step's groups have used
+    unused: frozenset[int] | None = field(init=False, default=None)  # by any worker, settled at the first step
+    first_own: frozenset[int] = field(init=False, default=frozenset())
 
     def __post_init__(self) -> None:
         if self.alone:
@@ -43,13 +51,19 @@ class Gradients:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         layers = [m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
         buffers = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
-        self.counters = [m.num_batches_tracked for m in layers if m.num_batches_tracked is not None]
-        sizes = [t.numel() for t in (*parameters, *buffers)]
+        known = {id(buffer) for buffer in buffers}
+        held = [b for name, b in self.model.named_buffers() if id(b) not in known and not name.startswith(f"{HOLDER}.")]
+        others = [buffer for buffer in held if buffer.is_floating_point()]
+        self.counters = [buffer for buffer in held if not buffer.is_floating_point()]
+        sizes = [t.numel() for t in (*parameters, *buffers, *others)]
         self.flat = torch.zeros(sum(sizes) + 1, dtype=parameters[0].dtype, device=parameters[0].device)
         parts = iter(torch.split(self.flat, [*sizes, 1]))
         # of the parameter's own strides: the optimizer's fused kernels read both as plain memory
         self.views = [(p, next(parts).as_strided(p.shape, p.stride())) for p in parameters]
         self.statistics = [(buffer, next(parts).view_as(buffer)) for buffer in buffers]
+        self.moved = [(buffer, next(parts).view_as(buffer)) for buffer in others]
+        for place, parameter in enumerate(parameters):
+            parameter.register_post_accumulate_grad_hook(lambda _, place=place: self.used.add(place))
 
     @property
     def alone(self) -> bool:
@@ -74,10 +88,13 @@ class Gradients:
         for parameter, view in self.views:
             parameter.grad = view
         began = [buffer.clone() for buffer, _ in self.statistics]
+        stood = [buffer.clone() for buffer, _ in self.moved]
         counted = [counter.clone() for counter in self.counters]
+        self.used.clear()
         found: list[dict[str, Any]] = []
         for number, group in enumerate(_groups(share, self.group), start=self.first):
             _set([buffer for buffer, _ in self.statistics], began)
+            _set([buffer for buffer, _ in self.moved], stood)
             _set(self.counters, counted)
             loss, metrics = losses(group, number)
             loss = loss * (self.group / self.batch)
@@ -85,12 +102,36 @@ class Gradients:
             self.flat[-1] += loss.detach()
             for buffer, total in self.statistics:
                 total += buffer
+            for (buffer, total), before in zip(self.moved, stood, strict=True):
+                total += buffer - before
             found.append(metrics)
         self.team.add(self.flat)
         num_groups = self.batch // self.group
         _set([buffer for buffer, _ in self.statistics], [total / num_groups for _, total in self.statistics])
-        _set(self.counters, [counter + 1 for counter in counted])
+        _set([buffer for buffer, _ in self.moved], [
+            before + total / num_groups for (_, total), before in zip(self.moved, stood, strict=True)
+        ])  # fmt: skip
+        for place in self._unused():
+            self.views[place][0].grad = None
         return self.flat[-1].clone(), {name: sum(float(m[name]) for m in found) / len(found) for name in found[0]}
+
+    def _unused(self) -> frozenset[int]:
+        """Places of the parameters that no worker's groups have used in this step; a team settles it at its first."""
+        own = frozenset(range(len(self.views))) - self.used
+        if self.team.size == 1:
+            return own
+        if self.unused is None:
+            uses = torch.tensor([place in self.used for place in range(len(self.views))], dtype=self.flat.dtype)
+            shared = self.team.add(uses.to(self.flat.device)).tolist()
+            self.unused, self.first_own = frozenset(place for place, n in enumerate(shared) if not n), own
+        elif own != self.first_own:
+            names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+            changed = ", ".join(names[id(self.views[place][0])] for place in sorted(own ^ self.first_own))
+            raise ConfigError(
+                f"--workers {self.team.size}: {changed} of the network take part in some steps and not in others, "
+                "which workers do not tell each other; let all take part in each, or train it by one process"
+            )
+        return self.unused
 
 
 def _groups(share: Batch, size: int) -> Iterator[Batch]:

@@ -234,3 +234,61 @@ def test_a_compiled_training_changes_rounding_alone_and_resumes_bit_for_bit(sett
     )
     half = restart([*made.pauses(made.begin(), 5)][-1])
     assert _end(made.trained(half, 10, first=0)) == _end(straight)
+
+
+class Stateful(torch.nn.Module):
+    """Layers that keep state other than batch norm's, one that stands still, and a parameter nobody uses."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 6, 3)
+        self.norm = torch.nn.InstanceNorm2d(6, affine=True, track_running_stats=True)
+        self.hidden = torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(6 * 36, 16))
+        self.output, self.spare = torch.nn.Linear(16, num_classes), torch.nn.Linear(4, 4)
+        self.register_buffer("constant", torch.tensor([0.1, 1 / 3, 7e-9]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.output(self.hidden(self.norm(self.conv(images)).relu().flatten(1)).relu())
+        return logits
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_state_other_than_batch_norms_does_not_depend_on_the_number_of_workers(setting: Make, size: int) -> None:
+    made = grouped(setting, model=Stateful, batch_norm_group=8)
+    expected, found = alone(made), results(made, size)
+    agree(found[0], expected, tolerance=2e-5)
+    assert all(worker["bits"] == found[0]["bits"] for worker in found)
+    began = made.initial
+    for name in ("norm.running_mean", "hidden.parametrizations.weight.0._u"):
+        assert not torch.equal(expected["model"][name], began[name])
+    for worker in (expected, *found):
+        assert torch.equal(worker["model"]["constant"], began["constant"])
+
+
+def test_what_nobody_uses_is_not_decayed_with_groups_either(setting: Make) -> None:
+    given: dict[str, Any] = {"model": Stateful, "batch_size": 48, "momentum": 0.9, "weight_decay": 0.1}
+    whole, groups = setting(**given, masked=False), setting(**given, masked=False, batch_norm_group=12)
+    for found in (alone(whole), alone(groups), results(groups, 2)[1]):
+        assert torch.equal(found["model"]["spare.weight"], whole.initial["spare.weight"])
+        assert not torch.equal(found["model"]["output.weight"], whole.initial["output.weight"])
+
+
+def test_what_takes_part_in_some_steps_alone_is_refused_in_a_team(setting: Make) -> None:
+    class Sometimes(Stateful):
+        calls = 0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            logits: torch.Tensor = super().forward(images)
+            return logits + self.spare.weight.sum() if self.training and self.calls > 9 else logits
+
+    made = grouped(setting, model=Sometimes, masked=False)
+
+    def work(team: Team) -> str:
+        try:
+            made.trained(made.begin(), 8, team=team)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    assert all("--workers 2: spare.weight of the network" in told for told in together(2, work))
