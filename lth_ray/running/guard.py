@@ -1,6 +1,7 @@
 """Sees that a run does not wait for what will never come: a thread of the driver that looks every few seconds."""
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,9 @@ from lth_ray.running.snapshot import duration
 from lth_ray.running.watch import HALTED, Halted
 
 LOOK_S = 2.0
-LEAVE_S = 30.0  # that a driver which was halted has to put everything down
+CONNECT_S = 5.0
+SILENT_S = 20.0  # after which a head that takes no connections is lost; Ray itself ends its drivers after 60
+LEAVE_S = 20.0  # that a driver which was halted has to put everything down
 KILLED = "the kernel kills it where memory runs out"
 
 
@@ -50,6 +53,7 @@ class Guard:
     def __init__(self, board: Board, signals: Signals, stall_s: float) -> None:
         self.board, self.signals = board, signals
         self.needs: Needs = dict
+        self._heard = time.monotonic()
         self.stall = Stall(stall_s, time.monotonic())
         self._resting, self._done = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lth_ray-guard", daemon=True)
@@ -82,7 +86,12 @@ class Guard:
                 return
 
     def _look(self) -> Halted | None:
-        reason = lost()
+        heard = answers()
+        if heard:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard < SILENT_S:
+            return None  # whatever asks the head would wait for it
+        reason = lost() if heard else f"the head of the cluster has not answered for {SILENT_S:g} s"
         if reason is not None:
             return Halted(f"Ray was lost: {reason}", lost=True)
         with suppress(Exception):  # the head may be away for a moment
@@ -107,21 +116,34 @@ class Guard:
         return "\n".join(lines)
 
 
+def answers() -> bool:
+    """Whether Ray's head takes connections."""
+    node: Any = ray._private.worker._global_node
+    if node is None:
+        return True  # it is being shut down
+    host, _, port = node.gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
 def lost() -> str | None:
     """Why this process has no Ray any more; None where it has."""
     node: Any = ray._private.worker._global_node
     if node is None:
         return None  # it is being shut down
-    socket = node.raylet_socket_name
-    if not os.path.exists(socket):
-        return f"its folder was removed ({os.path.dirname(os.path.dirname(socket))})"
+    raylet = node.raylet_socket_name
+    if not os.path.exists(raylet):
+        return f"its folder was removed ({os.path.dirname(os.path.dirname(raylet))})"
     for started in node.all_processes.get("raylet", ()):  # of a Ray of one's own; a zombie as long as nobody asks
         code = started.process.poll()
         if code is not None:
             return f"its raylet has ended with {code}" + (f" ({KILLED})" if code == -9 else "")
     try:
         alive = {one["NodeID"] for one in ray.nodes() if one["Alive"]}
-    except Exception:  # the head is away: Ray ends its drivers when it stays so
+    except Exception:  # the head is away, for a moment or for longer
         return None
     if not alive:
         return "no node of the cluster is alive"

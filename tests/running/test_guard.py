@@ -1,5 +1,6 @@
 """When a run is halted, and how it says what waits for room."""
 
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,7 @@ def test_a_trial_that_waits_for_room_says_what_for_and_since_when(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard_module, "lost", lambda: None)
+    monkeypatch.setattr(guard_module, "answers", lambda: True)
     monkeypatch.setattr(rooms, "groups", lambda: [group(Group.PENDING, b"\x05" * 16, False)])
     monkeypatch.setattr(rooms, "free", lambda: "1 of 2 GPU")
     guard = Guard(board, NoSignals(), 600)  # type: ignore[arg-type]
@@ -138,3 +140,20 @@ def test_a_ray_that_is_lost_is_known_by(
     monkeypatch.setattr(guard_module.ray, "nodes", lambda: nodes)
     found = guard_module.lost()
     assert found == told if told is None else told in str(found)
+
+
+def test_a_head_that_takes_no_connections_is_lost_after_a_while(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as head:
+        head.bind(("127.0.0.1", 0))
+        head.listen()
+        node = SimpleNamespace(gcs_address=f"127.0.0.1:{head.getsockname()[1]}")
+        monkeypatch.setattr(guard_module.ray._private.worker, "_global_node", node)
+        assert guard_module.answers()
+    assert not guard_module.answers()
+    guard = Guard(board, NoSignals(), 0)  # type: ignore[arg-type]
+    assert guard._look() is None
+    guard._heard -= guard_module.SILENT_S
+    halted = guard._look()
+    assert halted is not None
+    assert halted.lost
+    assert halted.reason == "Ray was lost: the head of the cluster has not answered for 20 s"
