@@ -34,6 +34,7 @@ NOTHING = "Nothing is finished yet."
 LEDGER = {
     "trained_steps": "steps trained in this run", "seconds": "seconds that this run took",
     "unique_steps": "steps of the study", "reused_steps": "of them found in the storage",
+    "resumed_steps": "of them in checkpoints", "others_steps": "of them trained by other runs meanwhile",
     "naive_steps": "steps without sharing",
 }  # fmt: skip
 

@@ -3,7 +3,6 @@
 import os
 import time
 import uuid
-from typing import Any
 
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
 from lth_ray.running.home import check_home
+from lth_ray.running.ledger import opened
 from lth_ray.running.planning import check_workers
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
@@ -45,7 +45,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
     launch, console = launch or Launch(), console or Console(stderr=True)
     began = time.monotonic()
     plan, store = prepare(study, launch)
-    results = Results(plan, store, _counts(plan))
+    results = Results(plan, store, opened(plan))
 
     def say(text: str) -> None:
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
@@ -87,15 +87,6 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
     if plan.jobs:
         check_home(launch)
     return plan, store
-
-
-def _counts(plan: Plan) -> dict[str, Any]:
-    """The ledger at the start; steps that only restore a state are no part of the study's own."""
-    new = sum(task.num_steps for job in plan.jobs for task in job.tasks if task.measured)
-    return {
-        "unique_steps": plan.unique_steps, "naive_steps": plan.naive_steps, "trained_steps": 0,
-        "reused_steps": plan.unique_steps - new,
-    }  # fmt: skip
 
 
 def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, signals: Signals) -> None:

@@ -14,6 +14,7 @@ from lth_ray.config import Launch, Study
 from lth_ray.lottery import Plan
 from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running import history
+from lth_ray.running.ledger import told as ledger_words
 from lth_ray.running.planning import listed
 from lth_ray.running.results import Results
 from lth_ray.running.snapshot import duration
@@ -80,7 +81,7 @@ def print_results(
         ledger = results.ledger()
         console.print(
             f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
-            f"{ledger['unique_steps']:,} steps ({ledger['reused_steps']:,} were in the store), "
+            f"{ledger['unique_steps']:,} steps ({ledger_words(ledger)}), "
             f"{ledger['naive_steps']:,} without sharing",
             highlight=False, soft_wrap=True,
         )  # fmt: skip

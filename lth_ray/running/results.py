@@ -49,6 +49,8 @@ class Results:
         return pandas.DataFrame(branch_rows(self.plan, self.store))
 
     def ledger(self) -> dict[str, Any]:
-        """Of one invocation: unique_steps and naive_steps of the whole study, trained_steps (counted in the loop),
-        reused_steps (found in the store) and seconds."""
+        """Of one invocation: unique_steps and naive_steps of the whole study, and seconds. unique_steps are the sum of
+        trained_steps (counted in the loop; restored_steps of them only made a lost state again, and are none of the
+        study's), resumed_steps (in checkpoints), others_steps (trained by another run meanwhile), reused_steps (in the
+        store before) and undone_steps."""
         return dict(self.counts)

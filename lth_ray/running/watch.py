@@ -6,6 +6,7 @@ from rich.console import Console
 
 from lth_ray.lottery import Job
 from lth_ray.record import Shipper
+from lth_ray.running.ledger import enter
 from lth_ray.running.progress import Board
 from lth_ray.running.results import Ending, Results
 
@@ -36,7 +37,7 @@ class Watch:
         if result["key"] in self.seen:
             return
         self.seen.add(result["key"])
-        self.results.counts["trained_steps"] += result["trained_steps"]
+        enter(self.results.counts, self.results.plan, result)
         self.board.on_task(job, result)
         self.shipper.segment(result["key"])
 
