@@ -195,7 +195,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Runs train their jobs in this process, one after another, and ship nothing; the jobs that were run."""
     ran: list[str] = []
 
-    def train(results: Results, launch: Launch, watch: Watch) -> None:
+    def train(results: Results, launch: Launch, watch: Watch, *_: object) -> None:
         for job in results.plan.jobs:
             ran.append(job.id)
             for task in job.tasks:
