@@ -41,4 +41,3 @@ def test_copies_held_at_the_peak() -> None:
         held += event.nbytes()
         peak = max(peak, held)
     assert 3 <= peak / (4 * WIDTH * WIDTH * DEPTH) < 3.5
-    assert held < 1e6  # all is freed again
