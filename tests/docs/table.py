@@ -38,7 +38,7 @@ README = (
     ("import torch", by("test_ones_own_model_and_folder_plan")),
     ("lth-ray data pack IMAGENET /shared/data/imagenet --short-side 256", FORM),
     ("lth-ray status NAME", by("test_readme_s_looks_at_a_study")),
-    ("lth-ray show iterative/k0/seed0/r3", by("test_readme_s_tickets_travel")),
+    ("lth-ray show k0/seed0/r3", by("test_readme_s_tickets_travel")),
 )
 TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
     "README.md": README,

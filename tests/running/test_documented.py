@@ -19,7 +19,6 @@ DEMO = Study(
     prune=Prune(fraction=0.5, rounds=3),
     rewind=[steps(0)],
     seeds=[0],
-    arms={"iterative": {}, "one_shot": {"prune.one_shot": True}},
 )
 
 
@@ -47,16 +46,16 @@ def test_readme_s_looks_at_a_study(call: Call, folder: Path) -> None:
         "lth-ray status digits", "lth-ray report digits", "lth-ray report digits --against paper",
         "lth-ray replay digits",
     ]  # fmt: skip
-    assert "6/6 trainings  2/2 lineages" in found["lth-ray status digits"]
+    assert "4/4 trainings  1/1 lineages" in found["lth-ray status digits"]
     for name in ("report.html", "report.md", "report.tex", "accuracy.svg", "accuracy.png", "tickets.parquet"):
         assert (folder / "lth_storage" / "studies" / "digits" / name).exists(), name
-    assert "8 results sent" in found["lth-ray replay digits"]
+    assert "4 results sent" in found["lth-ray replay digits"]
 
 
 def test_readme_s_tickets_travel(call: Call, folder: Path) -> None:
     show, export, take = lines("lth-ray show ")
     code, printed = call(None, *shlex.split(show, comments=True)[1:])
-    assert (code, "iterative/k0/seed0" in printed) == (0, True), printed
+    assert (code, "k0/seed0" in printed) == (0, True), printed
     code, printed = call(None, *shlex.split(export, comments=True)[1:])
     assert (code, (folder / "ticket.safetensors").exists()) == (0, True), printed
     words = shlex.split(export, comments=True)[1:]

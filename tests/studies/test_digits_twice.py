@@ -26,5 +26,5 @@ def contents_of_a_run(storage: Path) -> dict[tuple[str, str], str]:
 @pytest.mark.timeout(3600)
 def test_two_empty_storages_hold_identical_contents(tmp_path: Path) -> None:
     first, second = contents_of_a_run(tmp_path / "first"), contents_of_a_run(tmp_path / "second")
-    assert len(first) == 140  # 10 lineages of 10 rounds, and 40 branch results
+    assert len(first) == 90  # 10 lineages of 5 rounds, and 40 branch results
     assert first == second
