@@ -12,7 +12,7 @@ import ray
 
 from lth_ray.running import rooms
 from lth_ray.running.progress import Board
-from lth_ray.running.signals import Signals
+from lth_ray.running.signals import AT_ONCE, Signals
 from lth_ray.running.snapshot import duration
 from lth_ray.running.watch import HALTED, Halted
 
@@ -82,7 +82,7 @@ class Guard:
             if halted is not None and not self._resting.is_set():
                 self.signals.halt(halted)
                 if not self._done.wait(LEAVE_S):
-                    self.signals.end_at_once(HALTED, f"{halted.reason}; Ray does not end, and so was killed")
+                    self.signals.end_at_once(HALTED, f"{halted.reason}; Ray hung, and so it was {AT_ONCE}")
                 return
 
     def _look(self) -> Halted | None:
