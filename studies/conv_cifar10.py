@@ -1,7 +1,7 @@
 """Are there winning tickets in convolutional networks, and does dropout help to find them?
 
 Frankle & Carbin 2019, figures 5 and 6: Conv-2, Conv-4 and Conv-6 on CIFAR-10, with and without dropout,
-against random reinitialisations. 5 seeds.
+against three random reinitialisations of each ticket. 5 seeds.
 """
 
 from lth_ray import Data, Model, Prune, RandomReinit, Study, Train, main, steps
@@ -29,7 +29,7 @@ def conv(depth: int, length: int, lr: float, dropout_lr: float, conv_fraction: f
                 "train.lr": dropout_lr,
             },
         },
-        branches=[RandomReinit()],
+        branches=[RandomReinit(copies=3)],
         smoke={
             "model.name": f"conv{depth}_16",
             "data.evaluation_images": 1000,

@@ -45,8 +45,8 @@ resnet50 = Study(
     ),
     prune=Prune(scope="global", fraction=0.7, rounds=1, one_shot=True),
     rewind=[epochs(k) for k in (0, 1, 2, 4, 6, 10, 18)],
-    seeds=[0, 1, 2],
-    branches=[Barrier(children=2, points=11, rounds=[1])],
+    seeds=[0, 1, 2, 3, 4],
+    branches=[Barrier(children=2, points=11, rounds=[0, 1])],
     smoke={**SMOKE, "train.milestones": [steps(2), steps(3)]},
     smoke_shows="pipeline",
 )
@@ -68,6 +68,7 @@ inception_v3 = replace(
         precision="bf16",
         channels_last=True,
     ),
+    rewind=[*resnet50.rewind, epochs(28)],
     smoke={**SMOKE, "data.image_size": 96},
 )
 

@@ -24,8 +24,8 @@ study = Study(
         channels_last=True,
     ),
     prune=Prune("magnitude", scope="global", fraction=0.2, rounds=12),
-    rewind=[epochs(0), epochs(1), epochs(5), epochs(18)],
-    seeds=[0, 1, 2],
+    rewind=[epochs(0), epochs(1), epochs(5), epochs(6), epochs(18)],
+    seeds=[0, 1, 2, 3, 4],
     branches=[Barrier(children=2, points=11, rounds=[0, 4, 8, 12])],
     smoke={
         "data.batch_size": 16,

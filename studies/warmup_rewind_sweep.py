@@ -1,8 +1,9 @@
 """Do warm-up and rewinding buy the same thing? Instability and matching over warm-up x k, for ResNet-20 and VGG-19.
 
-Frankle et al. 2020 ("Linear mode connectivity and the lottery ticket hypothesis"), table 1: the standard recipes of
-both networks, here with every warm-up crossed with every rewind point. A warm-up of a network has a dense run of its
-own, which all of its rewind points share.
+Frankle et al. 2020 ("Linear mode connectivity and the lottery ticket hypothesis"), table 1: the lengths and rates of
+both networks, with every warm-up crossed with every rewind point; ResNet-20 at the rate of its standard training, .1,
+and of its warm-up, .03. A warm-up of a network has a dense run of its own, which all of its rewind points share. The
+paper's second network is VGG-16, and its warm-up is of 30,000 steps; the others are ours.
 """
 
 from dataclasses import replace
@@ -14,14 +15,15 @@ resnet20 = Study(
     model=Model("cifar_resnet20", init="kaiming"),
     data=Data("cifar10", batch_size=128, validation=0, augment="crop_flip"),
     train=Train(
-        epochs(160),
+        steps(63_000),
         lr=0.1,
         momentum=0.9,
         weight_decay=1e-4,
-        milestones=[epochs(80), epochs(120)],
+        milestones=[steps(32_000), steps(48_000)],
         evaluate_every=epochs(1),
     ),
     prune=Prune(scope="global", fraction=0.2, rounds=8, exclude=["*shortcut*", "output.weight"]),
+    arms={"standard_rate": {"train.lr": 0.1}, "warmup_rate": {"train.lr": 0.03}},
     sweep={"train.warmup": [steps(0), steps(1_000), steps(10_000), steps(30_000)]},
     rewind=[steps(k) for k in (0, 100, 500, 2_000, 10_000)],
     seeds=[0, 1, 2],
@@ -32,6 +34,7 @@ resnet20 = Study(
         "data.evaluation_images": 500,
         "train.length": steps(300),
         "train.lr": 0.05,
+        "arms": {},
         "train.milestones": [steps(240), steps(270)],
         "train.evaluate_every": steps(150),
         "train.batch_norm_group": 16,
@@ -48,6 +51,7 @@ vgg19 = replace(
     name="warmup-rewind-vgg19",
     model=Model("cifar_vgg19", init="kaiming"),
     prune=replace(resnet20.prune, exclude=["output.weight"]),
+    arms={},
     smoke={
         **resnet20.smoke,
         "model.name": "cifar_vgg19_8",

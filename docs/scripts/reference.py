@@ -64,6 +64,9 @@ COLUMNS = {
     "rewind_step": "k",
     "round": "0 is the dense network",
     "remaining_weights": "kept / eligible weights, in [0, 1]",
+    "remaining_of_all": "kept / all weights of convolutions, linear, recurrent and embedding layers, in [0, 1]; papers "
+    "are compared by it; missing of what an earlier version recorded",
+    "steps_per_epoch": "floor(training images / batch)",
     "sparsity": "1 - remaining_weights",
     "test_accuracy": "at the last step, in [0, 1]",
     "test_error": "1 - test_accuracy",

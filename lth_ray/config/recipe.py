@@ -297,7 +297,8 @@ class Rewind(Config):
         position of k), "fine_tune" (final weights, T - k more steps at the last rate), "continue"
         (masks come from training on without rewinding; each ticket is rewound to k and trained apart) or
         "scratch" (newly drawn weights every round, schedule and data position of k).
-    optimizer: its state at the start, "fresh" or "restored" (that of step k).
+    optimizer: its state at the start, "fresh" or "restored": that of the weights, at step k or at the end of the round
+        before (Renda et al. 2020, whose code restores whole checkpoints whatever the method).
     perturbation: of the weights that each round starts from; with frozen pruned weights, for all rounds to come.
     pretraining: stands in for steps 0 to k, from initialisation and at the study's first learning rate. The dense
         network is then trained from k to T, masks are found in it, and rounds rewind to the pretrained weights; an
@@ -315,9 +316,9 @@ class Rewind(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.optimizer == "restored" and self.method != "weights":
+        if self.optimizer == "restored" and self.method == "scratch":
             raise ConfigError(
-                f"Rewind.optimizer = 'restored': only method='weights' rewinds it, not {self.method!r}; leave it out"
+                "Rewind.optimizer = 'restored': method='scratch' draws new weights, which have none; leave it out"
             )
         if self.perturbation is not None and self.method != "weights":
             raise ConfigError(

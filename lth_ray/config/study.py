@@ -74,6 +74,8 @@ class Study(Config):
     may_fail: arms that need not learn for --smoke to succeed.
     margin: a ticket matches its dense network where its test accuracy is shown to be less than this share worse; where
         that is less than one image of the test set, one image is taken, and reports say so.
+    otherwise: what it still does otherwise than the paper, in words. Reports say so, and show that paper's numbers as
+        not comparable.
     against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
     """
 
@@ -98,6 +100,7 @@ class Study(Config):
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(text("give arm names")))
     margin: float = option(0.002, check=number(0, 1, open_low=True, open_high=True), means=False)
+    otherwise: Sequence[str] = option((), check=many(a(str, "give sentences")), means=False)
     against: str = option("", check=text("give the name of a group of targets"), means=False)
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ FIXED = (
     "smoke_shows",
     "may_fail",
     "margin",
+    "otherwise",
     "against",
 )  # what no arm and no sweep may vary
 

@@ -276,6 +276,11 @@ def _uses(recipe: Recipe) -> dict[str, int]:
 _USES: dict[str, dict[str, int]] = {}
 
 
+def network_of(model: torch.nn.Module) -> torch.nn.Module:
+    """The network itself, where a mask is learned over it."""
+    return model.network if isinstance(model, Supermask) else model
+
+
 def _record(
     task: Task, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
 ) -> Record:
@@ -294,6 +299,7 @@ def _record(
         "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
         "mask": mask_content,
         "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
+        "remaining_of_all": pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
         "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
         "tied": tied(model),

@@ -18,14 +18,16 @@ def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[st
     asked = list(asked)
     readers: dict[tuple[str, int], set[str]] = defaultdict(set)  # by (trajectory, step)
     wanted: dict[str, set[int]] = defaultdict(set)
+    restored: dict[str, set[int]] = defaultdict(set)
     for one in asked:
-        for trajectory, step, _ in one.needs:
+        for trajectory, step, optimizer in one.needs:
             readers[trajectory, step].add(one.key)
             wanted[trajectory].add(step)
+            restored[trajectory] |= {step} if optimizer else set()
     tasks: dict[str, AnyTask] = {
         one.key: TableTask(one)
         if isinstance(one, Table)
-        else _task(one, wanted[one.trajectory], keep, one.key in trunks)
+        else _task(one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks)
         for one in asked
     }
     for task in [task for task in tasks.values() if isinstance(task, Task)]:
@@ -39,7 +41,7 @@ def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[st
     return tasks
 
 
-def _task(segment: Segment, wanted: set[int], keep: str, is_trunk: bool) -> Task:
+def _task(segment: Segment, wanted: set[int], restored: set[int], keep: str, is_trunk: bool) -> Task:
     read = {step for step in wanted if segment.first <= step <= segment.last}
     if not segment.num_steps and not is_trunk:  # an evaluation: what it looked at can be made again at once
         return Task(segment, frozenset(read))
@@ -48,7 +50,8 @@ def _task(segment: Segment, wanted: set[int], keep: str, is_trunk: bool) -> Task
         kept |= {segment.last} | read
     if keep == "all":
         kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
-    return Task(segment, frozenset(kept | read), frozenset(read - kept), resumable=is_trunk)
+    states, passing = frozenset(kept | read), frozenset(read - kept)
+    return Task(segment, states, passing, resumable=is_trunk, restored=frozenset(restored & read))
 
 
 def state_tasks(tasks: Mapping[str, AnyTask], stock: Stock) -> dict[str, Task]:

@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lth_ray import analysis, models, probes
+from lth_ray import analysis, probes
 from lth_ray.analysis.states import OVERALL
 from lth_ray.config import ConfigError
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
-from lth_ray.lottery.realise import Mask, MissingState, build, masked, recorded_mask, start_state, stored_record
+from lth_ray.lottery.realise import (
+    Mask,
+    MissingState,
+    build,
+    eligible,
+    masked,
+    recorded_mask,
+    start_state,
+    stored_record,
+)
 from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import TableTask
@@ -62,6 +71,13 @@ class Bench:
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])
 
+    def covered(self, mask: Mask | None) -> list[str]:
+        """The parameters that distances cover: those of the mask or, of a dense network, those that may be pruned."""
+        if mask is not None:
+            return list(mask)
+        rule = (self.table.options or {}).get("prunable", {"include": [], "exclude": []})
+        return list(eligible(build(self.table.recipe), rule))
+
     def batches(self, split: Any, team: Team = ALONE) -> Iterator[Batch]:
         """Of its examples those that training's evaluations measure, too: this process's share of them."""
         task = self.table.recipe.task
@@ -86,7 +102,7 @@ def line(bench: Bench) -> Measured:
     model = build(bench.table.recipe).to(bench.device)  # last: reading a state takes twice its size for a moment
     if options["align"]:
         second = analysis.align(model, first, second, in_place=True)
-        values["l2_distance_aligned"] = analysis.l2_distance(first, second, names=list(models.prunable(model)))
+        values["l2_distance_aligned"] = analysis.l2_distance(first, second, names=bench.covered(bench.mask()))
     recalibrate = None
     if options["batch_norm"] == "reestimate":
 
@@ -115,7 +131,7 @@ def apart(bench: Bench) -> dict[str, float | None]:
     At most two states are held at a time, which costs reading one of them twice.
     """
     mask = bench.mask()
-    names = list(mask) if mask else list(models.prunable(build(bench.table.recipe)))
+    names = bench.covered(mask)
     first = bench.state(0)
     values: dict[str, float | None] = {}
     if bench.table.start is not None:
@@ -224,6 +240,7 @@ def _published(task: TableTask, store: Store, measured: Measured, host: Record, 
         "meaning": table.meaning,
         "metric": table.recipe.task.metric.document,
         "remaining_weights": host["remaining_weights"],
+        "remaining_of_all": host.get("remaining_of_all"),
         "measurements": values,
         "columns": measured.columns,
         "content": hashlib.sha256(content.encode()).hexdigest(),

@@ -18,6 +18,7 @@ def measurements(record: Record) -> dict[str, Any]:
         last, early = dict.fromkeys(last), None
     return {
         "remaining_weights": record["remaining_weights"],
+        "remaining_of_all": record.get("remaining_of_all"),
         "sparsity": 1 - record["remaining_weights"],
         test: last[test],
         "test_error": None if last[test] is None else metric.error(last[test]),

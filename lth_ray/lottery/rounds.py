@@ -159,8 +159,12 @@ class Lineage:
         """The state of the rewind point. At its ends training has no optimizer state to restore."""
         if isinstance(self.dense.start, Transplanted):
             return self.dense.start
-        restored = self.rewind.optimizer == "restored" and 0 < self.rewind_step < self.recipe.total_steps
-        return Snapshot(self.dense.trajectory, self.rewind_step, restored)
+        return Snapshot(self.dense.trajectory, self.rewind_step, self._restores and self.rewind_step > 0)
+
+    @property
+    def _restores(self) -> bool:
+        """Whether the optimizer's state is restored where there is anything left to train."""
+        return self.rewind.optimizer == "restored" and self.rewind_step < self.recipe.total_steps
 
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
@@ -198,7 +202,7 @@ class Lineage:
 
     def _round(self, number: int, before: Segment) -> Round:
         """The round that prunes the weights at the end of `before`."""
-        mask, ended = self._mask(number, before), before.end
+        mask, ended = self._mask(number, before), replace(before.end, optimizer=self._restores)
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "weights":
             ticket = self.piece(self.rewound, mask)

@@ -59,7 +59,8 @@ class Task:
     """A segment to train, and the steps of it whose states are kept.
 
     passing: those of `states` that are there only for later segments, the last of which discards them.
-    resumable: keep the optimizer's state with them, so that training can go on from there.
+    resumable: keep the optimizer's state with them, so that training can go on from there. restored: the steps at
+    which it is kept because others start with it.
     of: the key of the finished segment whose states are made (a later rewind point, or what was not kept): training
         sets out from the nearest stored state, measures nothing and publishes no record. None trains a new segment.
     begins: the step that this sets out from, as far as the plan knows; None for the segment's first.
@@ -69,6 +70,7 @@ class Task:
     states: frozenset[int]
     passing: frozenset[int] = frozenset()
     resumable: bool = False
+    restored: frozenset[int] = frozenset()
     discards: tuple[Discard, ...] = ()
     of: str | None = field(default=None, kw_only=True)
     begins: int | None = field(default=None, kw_only=True)
@@ -117,7 +119,7 @@ class Task:
 
     def resumable_at(self, step: int) -> bool:
         """Whether the state at `step` is kept with the optimizer's."""
-        return self.resumable and self.segment.first < step < self.segment.recipe.total_steps
+        return step in self.restored or (self.resumable and self.segment.first < step < self.segment.recipe.total_steps)
 
     def for_states(self, states: list[int], begins: int | None = None) -> "Task":
         """The task that makes `states`, in order, of this one's segment once that is finished."""

@@ -4,13 +4,14 @@ from lth_ray.models.building import build, names
 from lth_ray.models.computed import Computed, computed
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import load_weights, read_weights
-from lth_ray.models.prunable import prunable
+from lth_ray.models.prunable import counted, prunable
 from lth_ray.models.tied import functional, retied, tied
 
 __all__ = [
     "Computed",
     "build",
     "computed",
+    "counted",
     "functional",
     "initialise",
     "load_weights",

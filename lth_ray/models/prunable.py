@@ -1,4 +1,4 @@
-"""What may be pruned: the weights of convolutions and linear layers."""
+"""What may be pruned: the weights of convolutions and linear layers; and what papers count as weights."""
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -18,4 +18,16 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
             found.add(id(module.weight))
         elif isinstance(module, nn.MultiheadAttention):
             found.update(id(getattr(module, name)) for name in _PROJECTIONS)
+    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in found}
+
+
+def counted(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Every weight of convolutions, linear, recurrent and embedding layers by name, prunable or not: the denominator of
+    Frankle & Carbin 2019. Shared weights are named once."""
+    layers = (nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.EmbeddingBag)
+    found = {id(parameter) for parameter in prunable(model).values()}
+    for module in model.modules():
+        if isinstance(module, layers):
+            own = module.named_parameters(recurse=False)
+            found.update(id(parameter) for name, parameter in own if name.startswith("weight"))
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in found}

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lth_ray.config import ConfigError
-from lth_ray.models import prunable
+from lth_ray.models import counted, prunable
 
 Mask = dict[str, torch.Tensor]
 
@@ -56,6 +56,14 @@ def density(mask: Mapping[str, torch.Tensor]) -> float:
     if eligible == 0:
         raise ConfigError("the mask covers no weight: let Prune.exclude leave some parameter")
     return kept(mask) / eligible
+
+
+def density_of_all(mask: Mapping[str, torch.Tensor], model: nn.Module) -> float:
+    """What a mask leaves of all weights of the model's convolutions, linear, recurrent and embedding layers, those that
+    it does not cover included; what else it covers (biases, normalisations) does not count."""
+    weights = counted(model)
+    pruned = sum(keeps.numel() - kept({name: keeps}) for name, keeps in mask.items() if name in weights)
+    return 1 - pruned / sum(weight.numel() for weight in weights.values())
 
 
 def layer_densities(mask: Mapping[str, torch.Tensor]) -> dict[str, float]:

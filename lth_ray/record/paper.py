@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,12 @@ Row = Mapping[str, Any]
 BySeed = dict[int, float]
 NEAR = 1.12  # our density counts as the paper's within this factor, half a pruning step of 20 %
 ROUNDED = 1.02  # the ends of a range are printed with two or three digits
+MARGIN = 0.002  # a ticket this much under the dense network matches it (Frankle et al. 2020a)
 STABLE = 0.02  # the error barrier of copies that are called stable is under this (Frankle et al. 2020a)
 COLUMNS = (
     "series", "quantity", "relative_to", "subnetwork", "n", "ours", "ours_min", "ours_max", "ours_half_width", "theirs",
     "theirs_low", "theirs_high", "theirs_spread", "relation", "difference", "in_spread", "unit", "remaining_weights",
-    "source", "is_checked",
+    "source", "doubt",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ def against_paper(tickets: Sequence[Row], branches: Sequence[Row], targets: Sequ
 
     ours: mean over seeds, with _min, _max and _half_width (of the 95 % t-interval), in the target's unit. theirs: as
     reported; _low and _high: what its relation allows. difference: ours - theirs.
-    in_spread: whether theirs meets our least-to-greatest range; None without a spread of ours, and for marks N and R.
+    in_spread: whether theirs meets our least-to-greatest range; None without a spread of ours and where there is a
+    `doubt` (unchecked, not comparable).
     """
     import pandas
 
@@ -68,8 +69,8 @@ def _line(results: Results, target: Target, values: Sequence[float]) -> dict[str
     ours = interval(values)
     n = len({row["seed"] for row in results.rows}) if target.quantity in OVER_SEEDS else ours.n
     meets = None
-    if target.is_checked and ours.n > 1 and ours.min is not None and ours.max is not None:
-        meets = target.meets(ours.min, ours.max)
+    if not target.doubt and ours.n > 1 and ours.min is not None and ours.max is not None:
+        meets = target.meets(ours.min, ours.max, ROUNDED if target.unit == "% of weights" else 1.0)
     return {
         "series": results.name, "quantity": target.quantity, "relative_to": target.relative_to,
         "subnetwork": target.series, "n": n, "ours": ours.mean, "ours_min": ours.min, "ours_max": ours.max,
@@ -77,26 +78,24 @@ def _line(results: Results, target: Target, values: Sequence[float]) -> dict[str
         "theirs_high": target.high, "theirs_spread": target.spread, "relation": target.relation,
         "difference": None if ours.mean is None else ours.mean - target.value,
         "in_spread": meets, "unit": target.unit,
-        "remaining_weights": target.remaining_weights, "source": target.source, "is_checked": target.is_checked,
+        "remaining_weights": target.remaining_weights, "source": target.source, "doubt": target.doubt,
     }  # fmt: skip
 
 
 def _candidates(rows: Sequence[Row], target: Target) -> list[Results]:
     """Our series of the target's arm, method and rewind step. A dense run that several have in common counts once."""
     merged = target.quantity in OVER_REWIND_STEPS
-    fitting = [row for row in rows if _fits(row, target)]
+    fitting = [row for row in rows if target.fits(row)]
     groups: dict[str, list[Row]] = {}
     for row in fitting if merged or target.series != "dense" else _once(fitting):
         groups.setdefault(series_of(row).rpartition("/")[0] if merged else series_of(row), []).append(row)
     return [Results(name, tuple(found)) for name, found in groups.items()]
 
 
-def _fits(row: Row, target: Target) -> bool:
-    return (
-        (not target.arm or fnmatchcase(row["arm"], target.arm))
-        and (not target.method or row["method"] == target.method)
-        and (not target.rewind_step or str(row["rewind_step"]) == target.rewind_step)
-    )
+def share_left(row: Row) -> float:
+    """Remaining weights as papers count them: of all weights, prunable or not."""
+    of_all = row.get("remaining_of_all")
+    return float(row["remaining_weights"] if of_all is None or of_all != of_all else of_all)
 
 
 def _once(rows: Sequence[Row]) -> list[Row]:
@@ -149,7 +148,8 @@ def _falls_below(results: Results, target: Target, rows: Sequence[Row]) -> BySee
     dense = _reference(results, target, rows, "test_accuracy")
     found = {}
     for seed in sorted(dense):
-        curve = _curve([row for row in results.of(target) if row["seed"] == seed], "remaining_weights", "test_accuracy")
+        own = [row | {"left": share_left(row)} for row in map(dict, results.of(target)) if row["seed"] == seed]
+        curve = _curve(own, "left", "test_accuracy")
         below = _from_which_on(curve[::-1], dense[seed].__gt__)  # from dense to sparse
         if below is not None:
             found[seed] = 100 * below
@@ -157,15 +157,34 @@ def _falls_below(results: Results, target: Target, rows: Sequence[Row]) -> BySee
 
 
 def _stable_from(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
-    """The first spawn step from which on each seed's copies are stable."""
+    """The first spawn step, or epoch, from which on each seed's copies are stable."""
     found = {}
     barriers = [row for row in results.of(target) if measures(row, "barrier")]
     for seed in sorted({row["seed"] for row in barriers}):
         curve = _curve([row for row in barriers if row["seed"] == seed], "spawn_step", "lmc_error_barrier")
         step = _from_which_on(curve, lambda barrier: barrier < STABLE)
         if step is not None:
-            found[seed] = step
-    return found if target.unit == "steps" else {}
+            found[seed] = step if target.unit == "steps" else step / barriers[0]["steps_per_epoch"]
+    return found
+
+
+def _rewinding_suffices(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+    """The first rewind step from which on each seed's tickets match its dense network, wherever those of the latest
+    rewind point do."""
+    dense = _reference(results, target, rows, "test_accuracy")
+    found = {}
+    for seed in sorted(dense):
+        own = [row for row in results.of(target) if row["seed"] == seed and is_there(row.get("test_accuracy"))]
+        matched: dict[int, set[int]] = {row["rewind_step"]: set() for row in own}
+        for row in own:
+            if row["test_accuracy"] >= dense[seed] - MARGIN:
+                matched[row["rewind_step"]].add(row["round"])
+        possible = matched[max(matched)] if matched else set()
+        curve = [(float(step), float(possible <= rounds)) for step, rounds in sorted(matched.items())]
+        first = _from_which_on(curve, bool) if possible else None
+        if first is not None:
+            found[seed] = first
+    return found
 
 
 def _share_travelled(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
@@ -188,7 +207,7 @@ def _largest_compression(results: Results, target: Target, rows: Sequence[Row]) 
         if is_there(row.get("test_accuracy")):
             rounds.setdefault((row["rewind_step"], row["round"]), []).append(row)
     reached = [
-        row["remaining_weights"] for same in rounds.values() for row in same[:1]
+        share_left(row) for same in rounds.values() for row in same[:1]
         if dense and median(row["test_accuracy"] for row in same) >= median(dense)
     ]  # fmt: skip
     return {0: 1 / min(reached)} if reached else {}
@@ -203,10 +222,11 @@ MEASURES: dict[str, Measure] = {
     "largest_compression": _largest_compression,
     "stable_from": _stable_from,
     "share_travelled": _share_travelled,
+    "rewinding_suffices_from": _rewinding_suffices,
     "order_distance": _order_distance,
 }
 OVER_SEEDS = ("largest_compression",)  # one number from all seeds, without a spread
-OVER_REWIND_STEPS = ("largest_compression", "stable_from", "share_travelled")
+OVER_REWIND_STEPS = ("largest_compression", "stable_from", "share_travelled", "rewinding_suffices_from")
 
 
 def _by_seed(rows: Sequence[Row], name: str) -> BySeed:
@@ -242,4 +262,4 @@ def _is_near(row: Row, ends: tuple[float, float] | None) -> bool:
         return True
     low, high = ends
     slack = NEAR if low == high else ROUNDED
-    return bool(low / slack <= row["remaining_weights"] <= high * slack)
+    return bool(low / slack <= share_left(row) <= high * slack)

@@ -19,13 +19,14 @@ SAID = {
     "falls_below_dense": "accuracy stays under dense from (% of weights)",
     "largest_compression": "largest compression at dense accuracy (x)",
     "stable_from": "copies stable from (step)",
+    "rewinding_suffices_from": "tickets match dense from rewind step",
     "share_travelled": "distance of stable copies, of that travelled",
     "order_distance": "L2 distance to data order",
 }
 NOTE = (
     "Ours: mean over seeds, ± half the 95 % t-interval. Theirs lies inside where it meets our range from minimum to "
     "maximum. Marks: C the authors' code, D their data, P the paper; N third-party notes and R memory are unchecked, "
-    "and nothing is concluded from them."
+    "and numbers are not comparable where our study does something otherwise: nothing is concluded from either."
 )
 
 
@@ -97,8 +98,8 @@ def _theirs(line: Mapping[str, Any], digits: int) -> str:
 
 def _lies(line: Mapping[str, Any]) -> str:
     """inside or outside our spread, where that can be said."""
-    if not line["is_checked"]:
-        return "(unchecked)"
+    if line["doubt"]:
+        return f"({line['doubt']})"
     if not is_there(line["in_spread"]):
         return "(no spread)"
     return "inside" if line["in_spread"] else "outside"

@@ -1,7 +1,7 @@
 """A study's report, from what is finished so far: tables, comparisons, figures, and the pages that show them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
@@ -74,7 +74,7 @@ def report(
     compared = comparisons(tickets, branches, fields, plan.study.margin, smallest_test_set(plan))
     found = findings(compared)
     group = group_of(plan.study.name, plan.study.against)
-    targets = targets_of(group)
+    targets = [replace(target, comparable=not plan.study.otherwise) for target in targets_of(group)]
     against = against_paper(tickets, branches, targets)
     places = environments(store, {str(row["key"]) for row in [*tickets, *branches]})
     about = caption(plan, places)

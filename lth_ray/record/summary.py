@@ -24,7 +24,8 @@ def summary(tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[st
     are averaged within a seed first. diverged: runs without an accuracy, which enter no mean.
     test_accuracy, early_stop_step: mean over seeds, with _min, _max and _half_width, that of the 95 % t-interval over
     seeds (None under 2). at_end: runs whose early-stop step is their last, where it might have come later.
-    test_accuracy_at_early_stop, remaining_weights: means over seeds.
+    test_accuracy_at_early_stop, remaining_weights, remaining_of_all: means over seeds. steps_per_epoch: of the
+    first row.
     """
     import pandas
 
@@ -55,7 +56,8 @@ def is_there(value: Any) -> bool:
 
 COMMON = ("arm", "method", "rewind_step")
 MEASURED = (
-    "remaining_weights", "seeds", "runs", "diverged", "test_accuracy", "test_accuracy_min", "test_accuracy_max",
+    "remaining_weights", "remaining_of_all", "steps_per_epoch", "seeds", "runs",
+    "diverged", "test_accuracy", "test_accuracy_min", "test_accuracy_max",
     "test_accuracy_half_width", "early_stop_step", "early_stop_step_min", "early_stop_step_max",
     "early_stop_step_half_width", "at_end", "test_accuracy_at_early_stop",
 )  # fmt: skip
@@ -81,6 +83,8 @@ def _line(rows: list[Row], fields: list[str]) -> dict[str, Any]:
         "branch": first.get("branch", ""),
         "round": first["round"],
         "remaining_weights": over_seeds(rows, "remaining_weights").mean,
+        "remaining_of_all": over_seeds(rows, "remaining_of_all").mean,
+        "steps_per_epoch": first.get("steps_per_epoch"),
         "seeds": len({row["seed"] for row in rows}),
         "runs": len(rows),
         "diverged": len(rows) - len(present(rows, "test_accuracy")),

@@ -15,7 +15,8 @@ Row = Mapping[str, Any]
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "double", "bool"
 IDENTITY = {"lineage": TEXT, "arm": TEXT}
 MEASUREMENTS = {
-    "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "round": WHOLE, "remaining_weights": REAL, "sparsity": REAL,
+    "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "steps_per_epoch": WHOLE, "round": WHOLE,
+    "remaining_weights": REAL, "remaining_of_all": REAL, "sparsity": REAL,
     "test_accuracy": REAL, "test_error": REAL, "test_loss": REAL, "validation_accuracy": REAL,
     "early_stop_step": WHOLE, "early_stop_at_end": FLAG, "test_accuracy_at_early_stop": REAL, "train_steps": WHOLE,
     "diverged_at": WHOLE, "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,

@@ -8,13 +8,16 @@ the number is from: C the authors' code, D their raw data, P the paper, N third-
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 FILE = "targets.csv"
 UNCHECKED = {"N", "R"}
+EPOCHS = re.compile(r"^epochs\((\d+(?:\.\d+)?)\)$")  # a rewind point
 RANGE = re.compile(r"^(-?[\d.]+)-([\d.]+)$")  # "25-45", not "-38"
 
 
@@ -24,6 +27,7 @@ class Target:
 
     remaining_weights: (least, greatest) share, or None where the paper gives none. rewind_step: as written.
     value: the number, or the middle of a range. low, high: what the relation ("", "<", "<=", ">", ">=") allows.
+    comparable: whether our study does what the paper's did.
     """
 
     study: str
@@ -44,12 +48,28 @@ class Target:
     unit: str
     spread: float | None
     mark: str
+    comparable: bool = True
 
-    def meets(self, least: float, greatest: float) -> bool:
-        """Whether the value, or what its relation allows, lies between the two."""
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is of the target's arm, method and rewind step, where it names them."""
+        return (
+            (not self.arm or fnmatchcase(row["arm"], self.arm))
+            and (not self.method or row["method"] == self.method)
+            and (not self.rewind_step or row["rewind_step"] == _in_steps(self.rewind_step, row))
+        )
+
+    def meets(self, least: float, greatest: float, rounded: float = 1.0) -> bool:
+        """Whether the value, or what its relation allows, lies between the two; numbers that differ by less than the
+        factor `rounded` are the same."""
         if self.relation in ("<", ">"):
-            return least < self.value if self.relation == "<" else greatest > self.value
-        return least <= self.high and self.low <= greatest
+            return least * rounded < self.value if self.relation == "<" else greatest > self.value * rounded
+        return least <= self.high * rounded and self.low <= greatest * rounded
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing is concluded from the number: "unchecked", where it was not taken from the paper, its code or
+        its data, or "not comparable"; "" where something is."""
+        return "unchecked" if not self.is_checked else "" if self.comparable else "not comparable"
 
     @property
     def is_checked(self) -> bool:
@@ -102,6 +122,15 @@ def _target(line: dict[str, str]) -> Target:
         "value": value, "low": low, "high": high,
     }  # fmt: skip
     return Target(**{**line, **parsed})
+
+
+def _in_steps(written: str, row: Mapping[str, Any]) -> int | None:
+    """A rewind point, "500" or "epochs(4)", in the row's own steps; None where those are not known."""
+    found = EPOCHS.match(written)
+    if found is None:
+        return int(written)
+    epoch = row.get("steps_per_epoch")
+    return None if epoch is None else int(float(found[1]) * epoch)
 
 
 def _range(text: str) -> tuple[float, float]:

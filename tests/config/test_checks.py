@@ -180,6 +180,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (study, "smoke_shows", "pipelin", "did you mean pipeline?"),
     (study, "may_fail", ["other"], "no such arm"),
     (study, "against", 3, "give the name of a group of targets"),
+    (study, "otherwise", [3], "give sentences"),
     (Subseeds, "init", -1, "at least 0"),
     (RandomReinit, "copies", 0, "at least 1"),
     (RandomMask, "rounds", [1, 1], "given twice"),
@@ -219,8 +220,7 @@ BAD_PAIRS: list[tuple[Make, dict[str, Any], list[str]]] = [
     (train, {"ema_for": "evaluation_and_pruning"}, ["Train.ema_for = 'evaluation_and_pruning'", "give ema_decay"]),
     (train, {"replicates": 2, "backend": "eager"}, ["Train.replicates = 2", "leave one of them out"]),
     (train, {"sync_batch_norm": True, "batch_norm_group": 8}, ["Train.batch_norm_group = 8", "leave one of them out"]),
-    (rewind, {"method": "learning_rate", "optimizer": "restored"}, ["Rewind.optimizer = 'restored'", "weights"]),
-    (rewind, {"method": "fine_tune", "optimizer": "restored"}, ["Rewind.optimizer = 'restored'", "fine_tune"]),
+    (rewind, {"method": "scratch", "optimizer": "restored"}, ["Rewind.optimizer = 'restored'", "draws new weights"]),
 ]
 
 

@@ -71,7 +71,7 @@ def test_an_arm_may_replace_a_whole_part() -> None:
     assert only.study.prune == Prune("random", scope="layer", fraction=0.5, rounds=9)
 
 
-@pytest.mark.parametrize("path", ["name", "arms", "sweep", "smoke", "may_fail", "against"])
+@pytest.mark.parametrize("path", ["name", "arms", "sweep", "smoke", "may_fail", "otherwise", "against"])
 def test_what_no_arm_or_sweep_may_vary(path: str) -> None:
     for given in ({"arms": {"a": {path: 1}}}, {"sweep": {path: [1]}}):
         with pytest.raises(ConfigError, match=f"'{path}' cannot be varied"):

@@ -96,7 +96,12 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         for script in ("resnet50_rewind", "imagenet_oneshot")
     )
     + tuple(
-        (f"python studies/{script}.py", by("test_its_smoke_run_learns")) for script in ("retraining", "warm_start")
+        (f"python studies/{script}.py", by(test))
+        for script, test in (
+            ("retraining", "test_its_smoke_run_learns"),
+            ("retraining_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),
+            ("warm_start", "test_its_smoke_run_learns"),
+        )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),
     "docs/tickets.md": (

@@ -12,6 +12,18 @@ from lth_ray.training import evaluate
 from tests.conftest import IMAGES
 
 
+def test_distances_of_dense_copies_cover_what_those_of_tickets_do(lab: Any) -> None:
+    branches = [Barrier(points=5, rounds=[0, 1]), Stability(rounds=[0])]
+    ran = lab.run(lab.study({"prune.exclude": ["output.weight"]}, branches=branches))
+    pair = ran.plan.branches[0].trainings
+    first, second = (lab.store().load_state(segment.trajectory, 40).model for _, segment in pair)
+    apart = sum(float(((first[n] - second[n]).double() ** 2).sum()) for n in ("fc1.weight", "fc2.weight")) ** 0.5
+    found = {(row["branch"], row["round"]): row for row in ran.branches}
+    assert found["barrier", 0]["l2_distance"] == found["stability", 0]["l2_distance"] == pytest.approx(apart, rel=1e-6)
+    ticket = load_ticket(ran.key(1), ran.store.uri)
+    assert set(ticket.mask) == {"fc1.weight", "fc2.weight"}
+
+
 def test_a_barrier_has_a_row_for_each_pair_and_trains_each_copy_once(lab: Any) -> None:
     plain = lab.run(lab.study(rewind=[steps(10)]))
     branches = [Barrier(children=3, points=5, rounds=[0, 2]), Stability(children=3, rounds=[0, 2])]

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 import torch
 
+from lth_ray import models
 from lth_ray.config import Rewind, steps
 from lth_ray.data import Batches
 from lth_ray.lottery import load_ticket, make_plan
+from lth_ray.store import Store
 from lth_ray.training import segment as training_segment
 
 SGD = {"train.optimizer": "sgd", "train.lr": 0.1, "train.momentum": 0.9}
@@ -121,6 +123,45 @@ def test_a_restored_optimizer_starts_from_step_k_with_no_momentum_of_pruned_weig
         stored = dense.optimizer["state"][index]["momentum_buffer"]
         assert torch.equal(momenta[0][name], stored * kept)
         assert (momenta[0][name] != 0).any()
+
+
+@pytest.mark.parametrize("method", ["learning_rate", "fine_tune", "continue"])
+def test_final_weights_come_with_their_own_optimizer(lab: Any, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Momentum at the start of a round is that at the end of the one before, 0 for pruned weights."""
+    ended: dict[str, Any] = {}
+    begun: list[Any] = []
+    original = training_segment.begin
+
+    def begin(*args: Any) -> Any:
+        run = original(*args)
+        begun.append([v["momentum_buffer"].clone() for v in run.optimizer.state.values() if "momentum_buffer" in v])
+        return run
+
+    monkeypatch.setattr(training_segment, "begin", begin)
+    study = lab.study(
+        {**SGD, "prune.rounds": 2}, rewind=[Rewind(steps(20), method=method, optimizer="restored")], keep="rewind"
+    )
+    dense = make_plan(study).lineages[0].dense
+    saved = Store.save_state
+
+    def save_state(store: Any, trajectory: str, step: int, model: Any, optimizer: Any = None) -> str:
+        if optimizer is not None:
+            ended[trajectory, step] = optimizer["state"]
+        return saved(store, trajectory, step, model, optimizer)
+
+    monkeypatch.setattr(Store, "save_state", save_state)
+    ran = lab.run(study)
+    assert not ran.failures
+    last = ended[dense.trajectory, 40]
+    start = ran.plan.lineages[0].rounds[1]
+    mask = load_ticket(start.segment.key, ran.store.uri).mask
+    names = [name for name, _ in models.build("lenet_20_10", 10, (1, 8, 8)).named_parameters()]
+    expected = [last[i]["momentum_buffer"] * mask.get(name, torch.ones(()).bool()) for i, name in enumerate(names)]
+    assert any(len(found) == len(expected) and all(map(torch.equal, found, expected)) for found in begun)
+    assert lab.run(study).steps == 0
+    fresh = lab.run(lab.study({**SGD, "prune.rounds": 2}, rewind=[Rewind(steps(20), method=method)]), "fresh")
+    assert fresh.tickets[0]["content"] == ran.tickets[0]["content"]
+    assert fresh.tickets[2]["content"] != ran.tickets[2]["content"]
 
 
 def test_later_restored_points_are_made_with_their_optimizer(lab: Any) -> None:

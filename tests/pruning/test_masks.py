@@ -31,6 +31,25 @@ def test_a_dense_mask_covers_the_prunable_weights():
         pruning.dense_mask(model, ["output.bais"])
 
 
+def test_what_is_left_of_all_weights_counts_those_that_no_mask_covers():
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.cell = nn.Embedding(10, 4), nn.LSTM(4, 3)
+            self.conv, self.norm, self.output = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(3, 10)
+
+    model = Small()
+    counts = {name: value.numel() for name, value in models.counted(model).items()}
+    assert counts == {
+        "words.weight": 40, "cell.weight_ih_l0": 48, "cell.weight_hh_l0": 36, "conv.weight": 18, "output.weight": 30,
+    }  # fmt: skip
+    mask = {"conv.weight": torch.zeros(2, 1, 3, 3), "output.weight": torch.ones(10, 3), "norm.weight": torch.zeros(2)}
+    mask = {name: keeps.bool() for name, keeps in mask.items()}
+    mask["output.weight"][0] = False
+    assert pruning.density_of_all(mask, model) == pytest.approx(1 - (18 + 3) / 172)
+    assert pruning.density(mask) == 27 / 50
+
+
 def test_applied_masks_leave_positive_zeros_whatever_was_there():
     model = nn.Linear(4, 1)
     model.weight.data = torch.tensor([[-1.0, float("nan"), float("-inf"), -2.0]])

@@ -30,7 +30,7 @@ SCRIPTS = files("studies", "*.py")
 
 
 IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
-PIPELINES = ("resnet50_rewind", "imagenet_oneshot")
+PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet")
 
 
 def declared(script: Path) -> list[Study]:
@@ -119,7 +119,7 @@ def test_the_early_phase_is_perturbed_and_pretrained(shared_data: Path) -> None:
     assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, 500, 2000]
     assert len(plan.branches) == 13 * 6 * 2
     pretrained = planned("early_phase", "early-phase-pretraining", shared_data, seeds=1).branches
-    assert len(pretrained) == 4 * 5 * 2 * 6
+    assert len(pretrained) == 4 * 5 * 6
     lengths = {result.trainings[0][1].recipe.train.length for result in pretrained}
     assert lengths == {epochs(n) for n in (2, 5, 10, 20, 40)}
 
@@ -157,11 +157,12 @@ def test_stability_has_3_samples_to_pruning_and_18_to_data_order(name: str, shar
 
 def test_every_retraining_method_is_given_every_retraining_time(shared_data: Path) -> None:
     plan = planned("retraining", "retraining-resnet56", shared_data)
+    assert {lineage.recipe.total_steps for lineage in plan.lineages} == {71_108}
     times = {}
     for lineage in plan.lineages:
-        epoch = lineage.recipe.steps_per_epoch
+        epoch = 71_108 / 182
         last = lineage.rounds[1].segment
-        times.setdefault((lineage.variant.arm, lineage.rewind.method), set()).add(last.num_steps / epoch)
+        times.setdefault((lineage.variant.arm, lineage.rewind.method), set()).add(round(last.num_steps / epoch))
     assert len(times) == 2 * 5
     assert all(found == {*range(10, 180, 20), 182} for found in times.values())
 
@@ -179,7 +180,7 @@ def test_warm_starts_begin_where_training_on_half_of_the_data_ended(shared_data:
 def test_rewinding_resnet50_is_planned_from_shared_dense_runs(tmp_path: Path) -> None:
     plan = planned("resnet50_rewind", "resnet50-rewind", tmp_path)
     epoch = 1_281_167 // 1024
-    assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, epoch, 5 * epoch, 18 * epoch]
+    assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, epoch, 5 * epoch, 6 * epoch, 18 * epoch]
     assert plan.lineages[0].recipe.total_steps == 90 * epoch
     assert len({lineage.dense.key for lineage in plan.lineages}) == len(plan.study.seeds)
     assert all(plan.lineages[0].recipe.admits(workers) for workers in (1, 2, 4, 8))
@@ -199,7 +200,7 @@ def test_each_warm_up_has_a_dense_run_that_its_rewind_points_share(name: str, sh
     plan = planned("warmup_rewind_sweep", name, shared_data, seeds=1)
     pairs = {(lineage.recipe.warmup_steps, lineage.rewind_step) for lineage in plan.lineages}
     assert len(pairs) == 4 * 5
-    assert len({lineage.dense.key for lineage in plan.lineages}) == 4
+    assert len({lineage.dense.key for lineage in plan.lineages}) == 4 * max(1, len(plan.study.arms))
 
 
 @pytest.mark.timeout(600)

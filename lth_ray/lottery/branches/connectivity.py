@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from lth_ray.config import Barrier, ConfigError, Length, Stability, subseed
 from lth_ray.lottery.branches.base import Asked, Host, Seed
@@ -23,7 +24,7 @@ def barrier(host: Host, branch: Barrier, seed: Seed) -> Iterable[Asked]:
     """A result for each pair of children (Frankle et al. 2020a, section 2)."""
     has_own = branch.initialisations == "own"
     family = _independent(host, branch.children) if has_own else spawn(host, "Barrier", branch.spawn, branch.children)
-    options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align}
+    options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align, **_measured(host)}
     for pair in combinations(family, 2):
         trained = [child.segment for child in pair]
         table = Table(
@@ -44,8 +45,15 @@ def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
     for pair in combinations(family, 2):
         trained = [child.segment for child in pair]
         keys, ends = tuple(child.key for child in trained), tuple(child.end for child in trained)
-        table = Table("distance", recipe, keys, ends, trained[0].start)
+        table = Table("distance", recipe, keys, ends, trained[0].start, _measured(host))
         yield Asked(_trainings(pair), table, {**told, "compared": "order", "pair": _pair(family, pair)})
+
+
+def _measured(host: Host) -> dict[str, Any]:
+    """Options that let distances of dense copies cover the weights that a ticket's do: those which may be pruned."""
+    prune = host.lineage.prune
+    is_narrower = host.segment.mask is None and (prune.include or prune.exclude)
+    return {"prunable": {"include": list(prune.include), "exclude": list(prune.exclude)}} if is_narrower else {}
 
 
 def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]:

@@ -42,9 +42,10 @@ def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: s
     is_over_steps = len({row["spawn_step"] for row in rows}) > 1 or len({row["round"] for row in rows}) == 1
     groups = barriers_by(rows, by_density=is_over_steps)
     if len(groups) > MOST_LINES and len({key[:2] for key in groups}) > 1:
-        return _multiples(groups, is_over_steps, title, caption)
+        return _multiples(groups, is_over_steps, title, f"{caption}{_rule(rows)}")
     chosen = dict(zip(groups, looks(len(groups)), strict=True))
     names = {key: f"{joined(*key)} ({_n(groups[key])})" for key in groups}
+    caption = f"{caption}{_rule(rows)}"
     has_share = any(is_there(row.get("share_travelled")) for row in rows)
     page = Page.of([*names.values(), *WORDS], caption, 1, 2 if has_share else 1)
     figure, panels = page.begin()
@@ -102,6 +103,17 @@ def barriers_by(rows: Sequence[Row], by_density: bool = True) -> dict[Key, list[
                 found[kind, variant, "" if kind == "dense" else density] = of_round
     order = {kind: i for i, kind in enumerate(by_subnetwork(rows))}
     return dict(sorted(found.items(), key=lambda item: order[item[0][0]]))
+
+
+def _rule(rows: Sequence[Row]) -> str:
+    """How batch norm's running statistics were had on the line, where all rows have the same; else lines say so."""
+    rules = {str(row.get("batch_norm")) for row in rows}
+    said = {"stored": "interpolated as weights are", "reestimate": "re-estimated at every point"}
+    return (
+        f". Batch norm's statistics on the line: {said[rules.pop()]}"
+        if len(rules) == 1 and rules <= said.keys()
+        else ""
+    )
 
 
 def _n(rows: Sequence[Row]) -> str:

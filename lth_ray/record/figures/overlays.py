@@ -1,7 +1,7 @@
-"""What papers report, drawn into a figure of ours: stars, hollow and dashed where the number is unchecked."""
+"""What papers report, drawn into a figure of ours: stars, hollow and dashed where the number is unchecked
+or not comparable."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.looks import GREY, Look
@@ -40,7 +40,7 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
         if ours is None or base is None:
             continue
         y = base + target.value
-        x = _within(reach, target)
+        x = _within(reach, target, ours[0])
         if not x or not low - ROOM <= y <= high + ROOM:
             left_out += 1
             continue
@@ -54,7 +54,7 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
 
 def said(target: Target) -> str:
     """A target's name in a legend."""
-    return target.source if target.is_checked else f"{target.source}, unchecked"
+    return f"{target.source}, {target.doubt}" if target.doubt else target.source
 
 
 def _reach(panel: "Axes") -> tuple[float, float]:
@@ -66,14 +66,21 @@ def _reach(panel: "Axes") -> tuple[float, float]:
     return least / room, greatest * room
 
 
-def _within(reach: tuple[float, float], target: Target) -> list[float]:
-    """The target's density, or the ends of its range, in per cent, without what lies out of reach."""
-    ends = {100 * end for end in target.remaining_weights or ()}
+def _within(reach: tuple[float, float], target: Target, ours: Rows) -> list[float]:
+    """The target's density, or the ends of its range, in per cent of prunable weights as our axis is, without what lies
+    out of reach. A paper's is of all weights: what is never pruned, a share of all that our line tells, is left out."""
+    ends = {100 * _of_prunable(end, ours) for end in target.remaining_weights or ()}
     return sorted(end for end in ends if reach[0] <= end <= reach[1])
 
 
+def _of_prunable(share: float, ours: Rows) -> float:
+    told = [row for row in ours if is_there(row.get("remaining_of_all")) and row["remaining_weights"] < 1]
+    prunable = (1 - told[-1]["remaining_of_all"]) / (1 - told[-1]["remaining_weights"]) if told else 1.0
+    return 1 - (1 - share) / prunable
+
+
 def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: str) -> None:
-    edge, fill, dashes = ("black", colour, "-") if target.is_checked else (colour, "white", (0, (3, 2)))
+    edge, fill, dashes = (colour, "white", (0, (3, 2))) if target.doubt else ("black", colour, "-")
     seen = panel.get_legend_handles_labels()[1]
     panel.plot(
         x, [y] * len(x), label="_" if said(target) in seen else said(target), color=colour, marker="*", markersize=9,
@@ -88,14 +95,7 @@ def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: s
 
 def _fits(rows: Rows, target: Target) -> bool:
     """Whether a line of ours is of the target's arm, method, rewind step and kind."""
-    first = rows[0]
-    kinds = {subnetwork(row) for row in rows}
-    return (
-        target.series in kinds
-        and (not target.arm or fnmatchcase(first["arm"], target.arm))
-        and (not target.method or first["method"] == target.method)
-        and (not target.rewind_step or str(first["rewind_step"]) == target.rewind_step)
-    )
+    return target.series in {subnetwork(row) for row in rows} and target.fits(rows[0])
 
 
 def _dense(rows: Rows) -> float | None:
