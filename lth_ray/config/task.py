@@ -55,7 +55,7 @@ class Table(TaskConfig):
     name: "diabetes" (scikit-learn's 442 patients, nothing to download), csv:PATH, parquet:PATH, or a function without
         parameters that returns a pandas DataFrame or arrays (features [n, k], targets [n]).
     target: the column to predict; None for the last.
-    test: rows held out to test on; they are drawn by `split_seed`, as those of `validation` are.
+    test: rows held out to test on. split_seed: draws them and those of `validation`, for all lineages.
     score: "r2", the share of the variance that is explained, or "rmse", the root mean square error, in standard
         deviations of the training targets.
     The network is given `input_shape` = (k,) and `num_classes` = 1. Features and targets are standardised by the mean

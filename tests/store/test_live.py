@@ -71,7 +71,7 @@ def test_a_run_elsewhere_is_live_while_heard_of(
     assert len(live_runs(local_store)) == expected
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1])
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1], ids=["one that lives here", "one of nobody"])
 def test_a_pid_of_another_namespace_says_nothing(local_store: Store, pid: int) -> None:
     """Two containers under one host name: whether that PID is some process here does not matter."""
     with live(local_store, "s", "a") as run:
