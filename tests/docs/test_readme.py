@@ -70,5 +70,5 @@ def test_make_demo(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert ran.returncode == 0, ran.stdout[-3000:]
-    assert "trained 78,000 steps" in ran.stdout
+    assert "trained 36,000 steps" in ran.stdout
     assert (tmp_path / "storage" / "studies" / "digits" / "accuracy.png").exists()
