@@ -180,7 +180,7 @@ def test_reports_status_and_replay_need_the_record_alone(
     def gone(*_: object, **__: object) -> None:
         raise AssertionError("the data set is not at hand")
 
-    monkeypatch.setattr("lth_ray.lottery.plan.identify", gone)
+    monkeypatch.setattr("lth_ray.tasks.images.Images.identify", gone)
     monkeypatch.setattr("lth_ray.data.load", gone)
     code, printed = call(None, "status", "small", "--storage", storage)
     assert (code, printed.count("2/2"), "no run is live" in printed) == (0, 2, True)
@@ -202,10 +202,10 @@ def test_an_unfinished_study_is_reported_with_its_n(call: Call, tmp_path: Path) 
         assert code == 0
         assert f"pid {os.getpid()}" in printed
         assert "320 of 1,240" not in printed
-        assert "of 1,240 steps are left" in printed
+        assert "of 1,160 steps are left" in printed
         code, printed = call(None, "report", "small", "--storage", tmp_path)
     assert code == 0
-    assert "n = 1 runs" in " ".join(printed.split())
+    assert "over n = 1 seeds" in " ".join(printed.split())
     assert "4 of 12 tickets and 0 of 4 branch results" in (tmp_path / "studies/small/report.md").read_text()
 
 
@@ -275,7 +275,7 @@ def test_a_kill_during_collection_leaves_nothing_half_removed(
     plan = make_plan(STUDY, None, store)
     assert (plan.jobs, contents(plan, store)) == ((), undisturbed)
     other = replace(STUDY, name="other", seeds=[7])
-    assert make_plan(other, None, store).remaining_steps == 620  # of the other nothing is left, nor half of anything
+    assert make_plan(other, None, store).remaining_steps == 580  # of the other nothing is left, nor half of anything
     train_here(other, store)
     assert not make_plan(other, None, store).jobs
 

@@ -49,9 +49,9 @@ def test_a_log_gets_plain_lines_now_and_then(plan: Plan, monkeypatch: pytest.Mon
         board.on_end(jobs(plan)["k0/seed0"], "it was [cancelled]")
         until(lambda: out.getvalue().count("\n") >= 4)
     lines = out.getvalue().splitlines()
-    assert lines[0] == "small: 2 lineages on 1 dense run, 7 trainings, 620 steps, 100 saved by sharing"
+    assert lines[0] == "small: 2 lineages on 1 dense run, 7 trainings, 580 steps, 100 saved by sharing"
     assert lines[1] == "ended: k0/seed0: it was [cancelled]"
-    assert lines[2].startswith("48 %, 1/7 trainings, 1/2 lineages, ")
+    assert lines[2].startswith("51 %, 1/7 trainings, 1/2 lineages, ")
     assert lines[2].endswith(f"| last {dense.id}: 50.0% remaining, 90.0% test")
     assert sum(line.startswith("ended") for line in lines) == 1  # a reason is told once
     assert "\x1b" not in out.getvalue()

@@ -52,7 +52,7 @@ def test_a_live_run_is_shown_as_it_sees_itself(
     assert "1/7 trainings  0/2 lineages  0/2 branches  1 at work" in printed
     assert "k40/seed0 90.0  50%" in printed
     assert "waits for a free slot" in printed
-    assert f"490 of 620 steps are left; running on {run.host}, pid {os.getpid()}, last heard of 0 s ago" in printed
+    assert f"450 of 580 steps are left; running on {run.host}, pid {os.getpid()}, last heard of 0 s ago" in printed
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines()[:-1])) <= 80
 
@@ -84,7 +84,7 @@ def test_a_run_that_died_says_when_it_was_last_heard_of(store: Store, call: Call
         f"no run is live: the last one, on {run.host}, pid {run.pid}, seems to have died, last heard of 3 min"
         in printed
     )
-    assert "620 of 620 steps are left" in printed  # the store is what counts: what died was never published
+    assert "580 of 580 steps are left" in printed  # the store is what counts: what died was never published
     assert "at work" not in printed
     assert "waits" not in printed
 
@@ -108,7 +108,7 @@ def test_a_finished_study_is_told_from_the_store(store: Store, call: Call, tmp_p
     code, printed = call(None, "status", "small", "--storage", tmp_path)
     assert code == 0
     assert "7/7 trainings  2/2 lineages  2/2 branches" in printed
-    assert "0 of 620 steps are left; no run is live" in printed
+    assert "0 of 580 steps are left; no run is live" in printed
     assert "from the store" not in printed
     [row] = [line.split() for line in printed.splitlines() if line.startswith("k40/seed0")]
     assert len(row) == 4
