@@ -134,7 +134,7 @@ def of_rounds(storage: Path) -> Entry:
         prune=Prune(scope="layer", fraction=0.02, rounds=ROUNDS), rewind=[steps(0)], seeds=[0],
     )  # fmt: skip
     plan = make_plan(study, None)
-    length = round(plan.remaining_steps / estimate(plan, None, 1).seconds)
+    length = round(plan.remaining_steps / estimate(plan, None, Launch(), 1).seconds)
     study = replace(study, train=replace(study.train, length=steps(length)))
     return rounds_line(noted(study, Launch(str(storage), cpus=2)))
 

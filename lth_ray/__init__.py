@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from lth_ray.running.results import Results
     from lth_ray.running.tickets import export_ticket
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"  # moves with lth_ray.config.REVISIONS
 
 tell_plainly()
 

@@ -17,7 +17,19 @@ from lth_ray.config.branches import (
 )
 from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
-from lth_ray.config.keys import REVISIONS, digest, in_few_words, meaning, revised, subseed, told
+from lth_ray.config.keys import (
+    RAISED,
+    RELEASES,
+    REVISIONS,
+    as_of,
+    digest,
+    in_few_words,
+    meaning,
+    revised,
+    revision,
+    subseed,
+    told,
+)
 from lth_ray.config.launch import Launch
 from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.passwords import check_no_password
@@ -31,6 +43,8 @@ from lth_ray.config.variants import Variant, launched, parse, set_field, set_fie
 
 __all__ = [
     "ACCURACY",
+    "RAISED",
+    "RELEASES",
     "REVISIONS",
     "Barrier",
     "Branch",
@@ -63,6 +77,7 @@ __all__ = [
     "Transfer",
     "Variant",
     "Weights",
+    "as_of",
     "called",
     "check_no_password",
     "declaration",
@@ -78,6 +93,7 @@ __all__ = [
     "parse",
     "restore",
     "revised",
+    "revision",
     "set_field",
     "set_fields",
     "settled",

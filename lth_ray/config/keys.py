@@ -6,7 +6,9 @@ A key is derived from what a thing was made from, its fields, and a revision of 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any
 
@@ -14,24 +16,54 @@ from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.functions import is_function, own, short_name
 from lth_ray.config.units import Length
 
-# Bumped when the same meaning would give another result, so that what is stored is not mistaken for it.
+# Raised when the same meaning would give another result, so that what is stored is not mistaken for it.
 # The first are whole kinds of things that are digested; the others parts, which only what has them is revised by.
+# Whoever raises one says why in RAISED, and moves the version: a row of its own in RELEASES.
 REVISIONS = {
     "init": 1,
-    "order": 1,
     "mask": 1,
     "trajectory": 1,
-    "segment": 1,
     "ticket": 1,
     "branch": 1,
     "table": 1,
     "perturbed": 1,
     "transplanted": 1,
     "imported": 1,
-    "kept_alike": 2,  # 2: kept weights that are "grown" or "shrunk" go on from the round before
-    "warmup": 2,  # 2: the rate of step t is lr * min(1, t / warmup), and milestones within it count
-    "replicated": 2,  # 2: a CPU takes the steps of several networks in turn
+    "order": 1,
+    "kept_alike": 2,
+    "warmup": 2,
+    "replicated": 2,
 }
+RAISED = {
+    "kept_alike": "kept weights that are 'grown' or 'shrunk' go on from the round before",
+    "warmup": "the rate of step t is lr * min(1, t / warmup), and milestones within it count",
+    "replicated": "a CPU takes the steps of several networks in turn",
+}
+# (version, the revisions above 1) that storages may have been filled by, oldest first; the last are the present ones.
+RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
+    ("0.1.0", {}),
+    ("0.1.0", {"warmup": 2}),
+    ("0.1.0", {"warmup": 2, "replicated": 2}),
+    ("0.1.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
+    ("0.2.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
+)
+_then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)
+
+
+def revision(part: str) -> int:
+    """The number of a part of REVISIONS: the present one, or that of the time `as_of` goes back to."""
+    then = _then.get()
+    return REVISIONS[part] if then is None else then.get(part, 1)
+
+
+@contextmanager
+def as_of(revisions: Mapping[str, int]) -> Iterator[None]:
+    """Within it, keys are what they were under other revisions. revisions: those above 1, as RELEASES has them."""
+    token = _then.set(revisions)
+    try:
+        yield
+    finally:
+        _then.reset(token)
 
 
 def meaning(value: Any) -> Any:
@@ -74,7 +106,7 @@ def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
 
 def revised(part: str) -> dict[str, int]:
     """What a part of REVISIONS adds to the meaning of what has it; at revision 1 nothing, as before there was one."""
-    return {f"{part}_revision": REVISIONS[part]} if REVISIONS[part] > 1 else {}
+    return {f"{part}_revision": number} if (number := revision(part)) > 1 else {}
 
 
 def told(config: Config) -> tuple[str, ...]:
@@ -108,7 +140,7 @@ def _brief(value: Any) -> str:
 
 def digest(kind: str, content: Any) -> str:
     """32 hex digits that identify `content` (plain JSON data) as a `kind` of REVISIONS."""
-    document = {"kind": kind, "revision": REVISIONS[kind], "content": content}
+    document = {"kind": kind, "revision": revision(kind), "content": content}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -7,6 +7,7 @@ from lth_ray.lottery.execute import Outcome, execute
 from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.jobs import Job
 from lth_ray.lottery.measurements import early_stop, measurements, metric_of
+from lth_ray.lottery.older import Older, older
 from lth_ray.lottery.plan import Plan, make_plan
 from lth_ray.lottery.results import branch_row, branch_rows, ticket_row, ticket_rows
 from lth_ray.lottery.rounds import Lineage
@@ -15,8 +16,8 @@ from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.tickets import Ticket, load_ticket
 
 __all__ = [
-    "AnyTask", "BranchResult", "Bundle", "Costs", "Job", "Lineage", "Outcome", "Plan", "StopRule", "TableTask", "Task",
-    "Ticket",
+    "AnyTask", "BranchResult", "Bundle", "Costs", "Job", "Lineage", "Older", "Outcome", "Plan", "StopRule", "TableTask",
+    "Task", "Ticket",
     "branch_row", "branch_rows", "bundles", "carry_out", "carry_out_all", "early_stop", "execute", "in_lockstep",
-    "load_ticket", "make_plan", "measurements", "metric_of", "shape_of", "stored", "ticket_row", "ticket_rows",
+    "load_ticket", "make_plan", "measurements", "metric_of", "older", "shape_of", "stored", "ticket_row", "ticket_rows",
 ]  # fmt: skip

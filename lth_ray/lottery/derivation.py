@@ -52,6 +52,7 @@ class Segment:
             "first": self.first,
             "backend": self.backend,
             **{name: value for name, value in later.items() if value is not None},
+            **revised("order"),
             **(revised("replicated") if self.backend == REPLICATED else {}),
         }
 

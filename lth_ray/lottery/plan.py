@@ -89,7 +89,7 @@ def make_plan(
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
     known, study = dict(identities or {}), settled(study)
-    lineages = _lineages(study, data_root, known)
+    lineages = unfolded(study, data_root, known)
     branches = tuple(result for lineage in lineages for result in branch_results(lineage))
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
@@ -113,7 +113,8 @@ def make_plan(
     return Plan(study, lineages, branches, tasks, jobs, known)
 
 
-def _lineages(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
+def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
+    """Every lineage of a settled study. identities: of its data sets, as far as they are known; gains the others."""
     found, recipes = [], dict[int, Recipe]()  # one of each declaration, whatever the seed and the rewind point
     for variant in variants(study):
         data = variant.study.data

@@ -139,7 +139,7 @@ class Pruned:
         if self.initial is not None:
             content["initial"] = self.initial.meaning
         if self.order is not None:
-            content["order"] = self.order
+            content |= {"order": self.order, **revised("order")}
         if self.own_loss:
             content["own_loss"] = True
         return {"mask": digest("mask", content)}

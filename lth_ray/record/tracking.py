@@ -6,6 +6,7 @@ to one record, one at a time looks for a run and makes it where it is not there.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ class Tracking:
         self._views = SavedViews(self._client, self._experiment, warn)
         self._models = Models(self._client, self._experiment, store)
         self._runs: dict[Identity, Run] = {}
+        self._names: set[str] = set()
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
         self._costs: dict[str, Record] = {}
@@ -151,6 +153,7 @@ class Tracking:
         asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
         for run in self._all_runs():
             tags, info = run.data.tags, run.info
+            self._names.add(info.run_name)
             if runs.DIGEST not in tags:
                 continue
             identity, found = _read(run)
@@ -237,6 +240,7 @@ class Tracking:
                 if not surely():  # this process was stopped for so long that another may have taken its turn
                     continue
                 if run is None:
+                    description = replace(description, name=self._free(description.name))
                     run = self._create(description, parent)
                 return run, self._models.begin(description, run.id) if has_model else None
 
@@ -257,6 +261,13 @@ class Tracking:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
         found = map(_read, self._client.search_runs([self._experiment], filter_string=tagged))
         return next((run for known, run in found if known == identity), None)
+
+    def _free(self, name: str) -> str:
+        """`name`, with a number where a run of another key has it: what was trained again is told from what was."""
+        numbered = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+        free = next(one for one in numbered if one not in self._names)
+        self._names.add(free)
+        return free
 
     def _create(self, description: Description, parent: str) -> Run:
         own = {runs.PARENT: parent, runs.COMMIT: self._commit, **self._made_by}

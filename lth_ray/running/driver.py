@@ -50,6 +50,8 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
     def say(text: str) -> None:
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
+    for one in history.told_older(store, plan) if plan.jobs else ():
+        say(str(one))
     with (
         Scratch() as scratch,
         Signals(say, scratch.end) as signals,

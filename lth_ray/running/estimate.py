@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -109,8 +109,9 @@ class _Levels:
         number, prune = self.rounds.get(segment.key, (0, Prune(fraction=0.5, rounds=0)))
         if segment.mask is None or segment.backend != FUSED:
             return 0, prune
-        share = max(prune.fraction.values()) if isinstance(prune.fraction, dict) else prune.fraction
-        every = max(1, math.floor(math.log(2) / -math.log(1 - float(share))))
+        share = max(prune.fraction.values()) if isinstance(prune.fraction, Mapping) else prune.fraction
+        halving = math.log(2) / -math.log1p(-share)  # rounds; a share may be as small as a float can be
+        every = max(1, int(min(halving, prune.rounds + 1)))
         return number // every * every, prune
 
 

@@ -7,20 +7,22 @@ both are remembered. Earlier versions kept all of them in one file, history.json
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, Study, declaration, differences, nearest, restore
+from lth_ray.config import ConfigError, Study, TaskConfig, declaration, differences, nearest, restore
 from lth_ray.config.declared import FUNCTION, KIND
 from lth_ray.data import Identity
-from lth_ray.lottery import Plan, make_plan
+from lth_ray.lottery import Older, Plan, make_plan, older
 from lth_ray.store import DamagedFile, Store, live_runs, study_path
 from lth_ray.store.layout import STUDIES
 
 HISTORY, ALL_IN_ONE, CANCELLED = "history", "history.json", "cancelled.json"
 ENTRY = re.compile(rf"studies/([^/]+)/(?:{HISTORY}/\d{{6,}}\.json|{re.escape(ALL_IN_ONE)})")
+LOOKED_AT = 5  # declarations of a study that what is to be trained anew is looked for in
 GROWS = (
     "seeds",
     "rewind",
@@ -180,8 +182,22 @@ def recorded_plan(store: Store, name: str) -> Plan:
     if not entries:
         known = studies(store)
         raise ConfigError(f"no study {name!r} in {store.uri}: {nearest(name, known) if known else 'it holds none yet'}")
-    identities = {restore(data): _identity(fields) for data, fields in entries[-1]["identities"]}
-    return make_plan(restore(entries[-1]["declaration"]), None, store, identities)
+    study, identities = _declared(entries[-1])
+    return make_plan(study, None, store, identities)
+
+
+def told_older(store: Store, plan: Plan) -> list[Older]:
+    """What is there of a study under an older meaning, and will not be taken."""
+    entries, recorded = entries_of(store, plan.study.name), []
+    for entry in reversed(entries[-LOOKED_AT:]):
+        with suppress(ConfigError):  # of a class that this installation does not know
+            recorded.append(_declared(entry))
+    return older(plan, store, recorded, frozenset(key for entry in entries for key in entry["keys"]))
+
+
+def _declared(entry: dict[str, Any]) -> tuple[Study, dict[TaskConfig, Identity]]:
+    identities = {restore(data): _identity(fields) for data, fields in entry["identities"]}
+    return restore(entry["declaration"]), identities
 
 
 def _identity(fields: dict[str, Any]) -> Identity:

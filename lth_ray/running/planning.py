@@ -83,6 +83,8 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         if text:
             table.add_row(name, text)
     console.print(table)
+    for one in history.told_older(store, plan) if store is not None and plan.jobs else ():
+        console.print(str(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def readable_time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lth_ray import __version__
 from lth_ray.training.kernels import library
 
 
@@ -16,11 +17,12 @@ from lth_ray.training.kernels import library
 def environment(device: str, world_size: int = 1) -> dict[str, Any]:
     """Device model, instruction set, threads, world size and library versions, as plain data."""
     packages = {}
-    for name in ("torch", "torchvision", "numpy", "lth_ray"):
+    for name in ("torch", "torchvision", "numpy"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "unknown"
+    packages["lth_ray"] = __version__  # of the code that is run, whatever was installed last
     is_cuda = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),

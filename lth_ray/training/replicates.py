@@ -135,7 +135,8 @@ class Replicates:
 
     def _loss(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
         with precision_context(self.recipe.train.precision, batch[0].device):
-            return self.recipe.task.loss(self.recipe.train)(self._network(parameters, buffers), batch)[0]
+            loss: Tensor = self.recipe.task.loss(self.recipe.train)(self._network(parameters, buffers), batch)[0]
+            return loss
 
     def _begin(self) -> Callable[[], object]:
         """Stacks the optimizers' states and sets up the first step."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lth_ray.config import Prune, Study
+from lth_ray.config import REVISIONS, Prune, Study
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.record import RecordError, Shipper, replay, runs, shown
 from lth_ray.store import Store
@@ -280,3 +280,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_what_a_later_release_trains_again_has_names_of_its_own(
+    plan: Plan, recorded_store: Store, fill: Fill, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(recorded_store, plan, rounds=range(2), branches=False)
+    replay(plan, recorded_store)
+    before = [run.info.run_name for run in database.runs()]
+    for number in (2, 3):
+        monkeypatch.setitem(REVISIONS, "init", number)
+        later = make_plan(plan.study, None, recorded_store)
+        fill(recorded_store, later, rounds=range(2), branches=False)
+        assert replay(later, recorded_store)["shipped"] == replay(later, recorded_store)["present"]
+    names = [run.info.run_name for run in database.runs()]
+    numbered = [f"{name} ({number})" for name in before for number in (2, 3)]
+    assert (len(names), sorted(names)) == (len(set(names)), sorted(before + numbered))
+    ticket = next(run for run in database.runs("ticket") if run.info.run_name == "k0/seed0/round1 (3)")
+    parent = database.client.get_run(ticket.data.tags["mlflow.parentRunId"])
+    assert parent.info.run_name == "k0/seed0 (3)"
+    assert ticket.data.tags["lth.lineage"] == "k0/seed0"

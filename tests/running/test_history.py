@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from lth_ray import Model, Prune, RandomMask, Study
-from lth_ray.config import ConfigError, steps
+from lth_ray.config import ConfigError, Launch, set_fields, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.running import reporting
 from lth_ray.running.history import ALL_IN_ONE, check_same_study, entries_of, recorded_plan, remember, studies
+from lth_ray.running.planning import print_plan
 from lth_ray.store import StorageError, Store
 from tests.running.conftest import declared
 
@@ -142,3 +144,15 @@ def test_a_damaged_entry_stops_no_run_and_lets_nothing_be_collected(store: Store
         assert [entry["declaration"]["seeds"] for entry in entries_of(store, "small")][-1] == [1]
     with pytest.raises(StorageError, match=rf"{form} .* nobody knows what it reaches: `lth-ray verify small --mend`"):
         reporting.reached(store)
+
+
+def test_a_plan_says_what_is_there_under_an_older_meaning(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a storage is whose automatic backend was another: the study's history holds the keys of that one."""
+    then = make_plan(set_fields(declared(), {"train.backend": "eager"}))
+    remember(store, replace(then, study=declared()), "")
+    for key in then.keys:
+        store.publish_segment(key, {"key": key, "environment": {"packages": {"lth_ray": "0.1.0"}}})
+    print_plan(declared(), Launch(store.uri), Console())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "6 tickets and 2 branch results are there, of this study under an older meaning (lth_ray 0.1.0)" in told
+    assert "chooses 'fused'. `--set train.backend=eager` takes them" in told
