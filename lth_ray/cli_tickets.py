@@ -56,11 +56,15 @@ def export(
 @click.argument("file")
 @STORAGE
 def import_(file: str, storage: str) -> None:
-    """Makes a ticket of FILE, the state dict (safetensors) of a network pruned by torch.nn.utils.prune; prints its key,
-    which Study(ticket=KEY), load_ticket, `show` and `export` take."""
+    """Makes a ticket of FILE, a network's state dict (safetensors, or .pt and .pth of torch.save), dense or pruned by
+    torch.nn.utils.prune; prints its key, which Study(ticket=KEY), load_ticket, `show` and `export` take."""
     from lth_ray.lottery.importing import import_ticket
+    from lth_ray.store import Store
 
-    click.echo(import_ticket(file, storage))
+    key = import_ticket(file, storage)
+    if (Store.open(storage, writable=False).segment(key) or {}).get("mask") is None:
+        click.echo("a dense network: no parameter is named as torch.nn.utils.prune names pruned ones", err=True)
+    click.echo(key)
 
 
 COMMANDS = (show, export, import_)

@@ -40,6 +40,7 @@ from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import Table, TaskConfig
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
+from lth_ray.config.weights import WeightsFile, weights_file
 
 __all__ = [
     "ACCURACY",
@@ -77,6 +78,7 @@ __all__ = [
     "Transfer",
     "Variant",
     "Weights",
+    "WeightsFile",
     "as_of",
     "called",
     "check_no_password",
@@ -102,4 +104,5 @@ __all__ = [
     "subseed",
     "told",
     "variants",
+    "weights_file",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.functions import is_function, own, short_name
 from lth_ray.config.units import Length
+from lth_ray.config.weights import WeightsFile
 
 # Raised when the same meaning would give another result, so that what is stored is not mistaken for it.
 # The first are whole kinds of things that are digested; the others parts, which only what has them is revised by.
@@ -29,6 +30,7 @@ REVISIONS = {
     "perturbed": 1,
     "transplanted": 1,
     "imported": 1,
+    "pretrained": 1,
     "order": 1,
     "kept_alike": 2,
     "warmup": 2,
@@ -126,7 +128,7 @@ def in_few_words(value: Any) -> str:
     """A varied value as a part of a name: a function by its own, a config by what tells it from others."""
     if is_function(value):
         return short_name(value)
-    if isinstance(value, Config) and not isinstance(value, Length):
+    if isinstance(value, Config) and not isinstance(value, (Length, WeightsFile)):
         given = "-".join(in_few_words(getattr(value, f.name)) for f in fields(value) if not f.kw_only)
         return "-".join([given, *told(value)[1:]]) if given else type(value).__name__
     return str(value)

@@ -23,6 +23,7 @@ from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length, a_length, steps
+from lth_ray.config.weights import WeightsFile, weights_file
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
 PRETRAINING = ("labels", "rotation", "random_labels")
@@ -56,6 +57,15 @@ class Model(Config):
     options: keyword arguments of the network, such as dropout=0.5.
     version: of one's own function, part of the key in its source's place: change it when the function changes what it
         builds. None: its source counts, with what it closes over and refers to.
+    weights: the path of pretrained weights, which are then what every lineage begins with, its step 0: a safetensors
+        file, or one of torch.save (.pt, .pth) that holds a state dict, by itself or as "state_dict" or "model". A
+        relative path is one inside --data-root, or the working directory. It must give every tensor of this network
+        and no others, of the same shape (a prefix "module." or "_orig_mod." of all names is passed over, and counts of
+        batches seen may be missing); floating-point numbers become the network's. What is in it, and not its
+        place, is part of the key. Controls that draw new weights, such as RandomReinit and Rewind(method="scratch"),
+        draw them as a network without `weights` does. None draws all weights.
+    redraw: globs over names of tensors that `weights` is not to give, and that are drawn by `init` and the lineage's
+        seed, such as ["fc.*"] for an output layer of another size. What the file holds under these names is left.
     """
 
     name: str | Callable[..., Any] = option(check=_named_or_callable)
@@ -63,9 +73,23 @@ class Model(Config):
     init: str | float = option("default", check=_initialisation)
     options: Mapping[str, Any] = option({}, check=mapping())
     version: str | None = option(None, check=maybe(TEXT), none_means="1")
+    weights: str | WeightsFile | None = option(None, check=maybe(weights_file), absent_means=None)
+    redraw: Sequence[str] = option((), check=many(text("give globs"), "give a list of globs"), absent_means=())
+
+    @property
+    def file(self) -> WeightsFile | None:
+        """Its pretrained weights."""
+        return None if self.weights is None else weights_file(self.weights)
+
+    @property
+    def drawn(self) -> "Model":
+        """The same network with all of its weights newly drawn."""
+        return replace(self, weights=None, redraw=()) if self.weights is not None else self
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.redraw and self.weights is None:
+            raise ConfigError(f"Model.redraw = {list(self.redraw)}: without Model.weights all are drawn; leave it out")
         if isinstance(self.name, str) and self.version == "1":  # as earlier versions recorded that there is none
             object.__setattr__(self, "version", None)
 
@@ -248,6 +272,10 @@ class Prune(Config):
     include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
         (biases, normalisations), and nothing that `exclude` matches.
     one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
+    at: the step whose weights give the mask of round 1 (with one_shot that of every round), and where the dense network
+        of round 0 ends: steps(0) prunes initial or pretrained weights without training them. No rewind point may be
+        later. Of no step, round 0 is measured only, and reports compare nothing with it. Gradients ("snip", "grad")
+        are those at its weights. None: the last step, T, and for gradients the initial weights.
     ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
     """
 
@@ -260,6 +288,7 @@ class Prune(Config):
     exclude: Sequence[str] = option((), check=many(text("give globs")))
     one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
+    at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -65,7 +65,8 @@ class Study(Config):
     sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.
     branches: experiments hung on every lineage's tickets.
     ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the weights it
-        has, instead of a newly drawn dense network, and later rounds prune it further. None draws new weights.
+        has, instead of a newly drawn dense network, and later rounds prune it further. None draws new weights, or takes
+        those of Model.weights.
     keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
     stop_below: a lineage ends after the first pruned round whose metric (validation, else test) is worse than this: an
         accuracy under it, an error above it.
@@ -113,6 +114,11 @@ class Study(Config):
                 raise ConfigError(
                     f"Study.may_fail = {name!r}: no such arm; the arms are {', '.join(self.arms) or 'none'}"
                 )
+        if self.ticket is not None and self.model.weights is not None:
+            raise ConfigError(
+                f"Study.ticket = {self.ticket!r} and Model.weights = {str(self.model.file)!r} both give the weights "
+                "that a lineage begins with; leave one of them out"
+            )
         metric = self.data.metric
         if self.stop_below is not None and not metric.lowest <= self.stop_below <= metric.highest:
             raise ConfigError(

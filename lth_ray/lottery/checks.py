@@ -11,9 +11,9 @@ from torch import nn
 
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
-from lth_ray.lottery.realise import build, eligible
+from lth_ray.lottery.realise import build, eligible, pretrained_weights
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.sources import Adopted
+from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.stock import Record
 from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.lottery.trying import try_network
@@ -114,10 +114,26 @@ def _versioned(recipe: Recipe) -> list[tuple[str, OwnFunction, str]]:
     return [(field, one, version) for field, one, version in found if version is not None]
 
 
+def check_weights(lineages: Iterable[Lineage]) -> None:
+    """Reads each file of pretrained weights into the networks that are to begin with it. ConfigError where it does not
+    fit one."""
+    seen = set()
+    for lineage in lineages:
+        origin, identity = lineage.origin, lineage.recipe.identity
+        if isinstance(origin, Pretrained):
+            asked = json.dumps([
+                lineage.recipe.meaning()["model"], identity.input_shape, identity.num_classes, origin.file.path,
+                origin.redraw,
+            ])  # fmt: skip
+            if asked not in seen:
+                pretrained_weights(origin, lineage.recipe)
+            seen.add(asked)
+
+
 def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
     """Compares each ticket that a study starts from with the networks and pruning rules that are to take it up.
 
-    Raises ConfigError where it is not there, is dense, or does not fit. Without a store there is nothing to look at.
+    Raises ConfigError where it is not there, or does not fit. Without a store there is nothing to look at.
     """
     seen = set()
     for lineage in (one for one in lineages if one.variant.study.ticket is not None):
@@ -136,20 +152,38 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
         raise ConfigError(f"{wrong}: not in {store.uri}; `lth-ray import FILE --storage {store.uri}` puts one there")
     if store.find_state(trajectory, step) is None:
         raise ConfigError(f"{wrong}: its weights were not kept; run its study again with keep='tickets'")
-    if record["mask"] is None or record["meaning"].get("learned") or record["meaning"].get("frozen"):
-        kind = "a dense network" if record["mask"] is None else "no network of kept weights and zeros"
-        raise ConfigError(f"{wrong} is {kind}: give a ticket that was found by pruning, or an imported one")
+    if record["meaning"].get("learned") or record["meaning"].get("frozen"):
+        raise ConfigError(
+            f"{wrong} is no network of kept weights and zeros: give a ticket that was found by pruning, or an imported "
+            "one"
+        )
     network, given = build(lineage.recipe, seed=0), store.load_state(trajectory, step).model
+    ties = models.tied(network)
+    given = models.retied(given, ties)
     own = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{HOLDER}.")}
     for name in [*own, *(name for name in given if not name.startswith(f"{HOLDER}."))]:
         if name not in given or name not in own or own[name].shape != given[name].shape:
             theirs, ours = (tuple(some[name].shape) if name in some else "none" for some in (given, own))
             raise ConfigError(f"{wrong} does not fit this network: {name!r} is {theirs} there and {ours} here")
-    covered, may = set(store.load_mask(record["mask"])), set(eligible(network, lineage.rule))
+    if record["mask"] is None:
+        _check_dense_ticket(lineage, wrong)
+        return
+    covered = set(models.under_own_names(store.load_mask(record["mask"]), ties))
+    may = set(eligible(network, lineage.rule))
     if covered != may:
         field = "include" if covered - may else "exclude"
         names = sorted(covered - may or may - covered)
         raise ConfigError(f"{wrong}: its mask covers other parameters than Prune; give Prune({field}={names})")
+
+
+def _check_dense_ticket(lineage: Lineage, wrong: str) -> None:
+    """Round 0 is dense then, and has no mask for a branch."""
+    for branch in lineage.variant.study.branches:
+        if 0 in (branch.rounds or ()) and not branch.of_dense:
+            raise ConfigError(
+                f"{type(branch).__name__}.rounds = {list(branch.rounds or ())}: {wrong} is a dense network, whose "
+                "round 0 has no mask; leave round 0 out"
+            )
 
 
 def check_replicates(tasks: Iterable[AnyTask]) -> None:

@@ -7,11 +7,19 @@ from functools import cached_property
 
 from lth_ray.config import ConfigError, Study, TaskConfig, settled, variants
 from lth_ray.data import Identity
-from lth_ray.lottery.checks import check_functions, check_networks, check_replicates, check_tickets, tell_other_sources
+from lth_ray.lottery.checks import (
+    check_functions,
+    check_networks,
+    check_replicates,
+    check_tickets,
+    check_weights,
+    tell_other_sources,
+)
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
 from lth_ray.lottery.keeping import make_tasks, state_tasks
+from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stock import Stock, damaged_masks, take_stock
 from lth_ray.lottery.task import AnyTask
@@ -88,13 +96,14 @@ def make_plan(
 
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
-    known, study = dict(identities or {}), settled(study)
+    known, study = dict(identities or {}), identified(settled(study), data_root)
     lineages = unfolded(study, data_root, known)
     branches = tuple(result for lineage in lineages for result in branch_results(lineage))
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
         check_functions(lineages)
         check_networks(lineages)
+        check_weights(lineages)
         check_tickets(lineages, store)
     stock = take_stock(store, _asked(lineages, branches, {})) if store else Stock()
     if identities is None:
@@ -124,7 +133,7 @@ def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, I
             if one not in identities:
                 identities[one] = task_of(one).identify(data_root)
         if id(variant.study) not in recipes:
-            recipes[id(variant.study)] = Recipe(variant.study.model, data, variant.study.train, identities[data])
+            recipes[id(variant.study)] = Recipe(variant.study.model.drawn, data, variant.study.train, identities[data])
         found.append(Lineage(variant, recipes[id(variant.study)], identities))
     _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
     return tuple(found)

@@ -44,10 +44,20 @@ def from_prune_naming(given: Mapping[str, torch.Tensor], where: str) -> tuple[Te
             continue
         if name in mask:
             raise ConfigError(f"{where} holds both {name!r} and {name + ORIG!r}: remove one of them")
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ConfigError(f"{where}: {name!r} has values that are NaN or infinite; import a network that is whole")
-        state[own] = value
+        state[own] = finite(value, name, where)
     return state, mask
+
+
+def is_dense(given: Mapping[str, torch.Tensor]) -> bool:
+    """Whether nothing in a state dict is named as something pruned."""
+    return not any(name.endswith(ORIG) or (name.endswith(MASK) and name.removesuffix(MASK) in given) for name in given)
+
+
+def finite(value: torch.Tensor, name: str, where: str) -> torch.Tensor:
+    """`value`. ConfigError where it holds NaN or infinity."""
+    if value.is_floating_point() and not value.isfinite().all():
+        raise ConfigError(f"{where}: {name!r} has values that are NaN or infinite; import a network that is whole")
+    return value
 
 
 def _mask(given: Mapping[str, torch.Tensor], name: str, where: str) -> torch.Tensor:

@@ -9,7 +9,17 @@ import torch
 from lth_ray import models, pruning
 from lth_ray.config import called, meaning, subseed
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.sources import Adopted, Copied, Init, Perturbed, Pruned, Redrawn, Snapshot, StartSource
+from lth_ray.lottery.sources import (
+    Adopted,
+    Copied,
+    Init,
+    Perturbed,
+    Pretrained,
+    Pruned,
+    Redrawn,
+    Snapshot,
+    StartSource,
+)
 from lth_ray.store import DamagedFile, MissingFile, State, Store, content
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import Recipe, Supermask, averages, supermask_state
@@ -36,8 +46,15 @@ def once_more(attempt: Callable[[], T]) -> T:
 
 def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     """The recipe's network, initialised under `seed` (None: whatever weights)."""
+    network = build_without_averages(recipe, seed)
+    if recipe.train.ema_decay is not None:
+        averages.attach(network)
+    return network
+
+
+def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     model, data = recipe.model, recipe.identity
-    network = models.build(
+    return models.build(
         model.name,
         data.num_classes,
         input_shape=data.input_shape,
@@ -45,9 +62,6 @@ def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
         seed=seed,
         **called(model.options),
     )
-    if recipe.train.ema_decay is not None:
-        averages.attach(network)
-    return network
 
 
 def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
@@ -87,8 +101,11 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
         return stored_state(store, source.trajectory, source.step, source.optimizer)
     if isinstance(source, Init):
         made = build(recipe, source.seed).state_dict()
+    elif isinstance(source, Pretrained):
+        made = _begun(recipe, source.initial.seed, pretrained_weights(source, recipe))
     elif isinstance(source, Adopted):
-        made = _adopted(source, recipe, store)
+        ((trajectory, step, _),) = source.needs
+        made = _begun(recipe, 0, stored_state(store, trajectory, step).model)
     elif isinstance(source, Perturbed):
         made = _perturbed(source, recipe, store, mask)
     else:
@@ -98,15 +115,24 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
     return State(made, None, content(made))
 
 
-def _adopted(source: Adopted, recipe: Recipe, store: Store) -> dict[str, torch.Tensor]:
-    """In the network's own precision; averages, which begin anew, need not be among the ticket's."""
-    ((trajectory, step, _),) = source.needs
-    given = stored_state(store, trajectory, step).model
-    network = build(recipe, seed=0)
-    ties = models.tied(network)
-    given = models.retied(given, ties)
-    own = network.state_dict().items()
-    return models.retied({n: given[n].to(value.dtype) if n in given else value for n, value in own}, ties)
+def _begun(recipe: Recipe, seed: int, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The network's state with `given` in its own precision, and what is not given drawn; averages begin with it."""
+    network = build(recipe, seed)
+    own = network.state_dict().keys()
+    given = models.retied(given, models.tied(network))
+    network.load_state_dict({name: value for name, value in given.items() if name in own}, strict=False)
+    averages.begin(network)
+    return network.state_dict()
+
+
+def pretrained_weights(source: Pretrained, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """What the recipe's network takes of a file of pretrained weights. ConfigError where that does not fit it."""
+    path = source.file.path
+    given = models.read_weights(path)
+    if content(given) != source.file.content:
+        raise MissingState(f"pretrained weights {path} are others than when the study was planned; run the study again")
+    network = build_without_averages(recipe, seed=0)
+    return models.fitting_weights(network, given, f"pretrained weights {path}", source.redraw)
 
 
 def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:
@@ -154,14 +180,19 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
     if isinstance(source, Pruned):
         return pruned_mask(source, segment.recipe, store, dataset)
     base = recorded_mask(store, source.of)
+    if base is None and isinstance(source, Copied):
+        return None
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
     return fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base)
 
 
 def fitting(mask: Mask, recipe: Recipe) -> Mask:
-    """The part of a mask that fits the recipe's network, in its order: an output layer for other classes is dense."""
-    parameters = build(recipe).named_parameters()
+    """The part of a mask that fits the recipe's network, in its order and by its names: an output layer for other
+    classes is dense."""
+    network = build(recipe)
+    mask = models.under_own_names(mask, models.tied(network))
+    parameters = network.named_parameters()
     return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
 
 

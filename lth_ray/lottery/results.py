@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lth_ray.config import Length
+from lth_ray.config import Length, WeightsFile
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.measurements import Record, measurements
@@ -46,7 +46,10 @@ def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
     return {
         "lineage": lineage.id,
         "arm": variant.arm,
-        **{path: str(value) if isinstance(value, Length) else value for path, value in variant.varied.items()},
+        **{
+            path: str(value) if isinstance(value, (Length, WeightsFile)) else value
+            for path, value in variant.varied.items()
+        },
         "method": variant.rewind.method,
         "seed": variant.seed,
         "rewind_step": lineage.rewind_step,

@@ -33,7 +33,9 @@ from lth_ray.lottery.sources import (
     Copied,
     Init,
     MaskSource,
+    Origin,
     Perturbed,
+    Pretrained,
     Pruned,
     Snapshot,
     StartSource,
@@ -77,6 +79,17 @@ class Lineage:
                 f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond the end of training, "
                 f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier rewind point"
             )
+        if self.dense_end > self.recipe.total_steps:
+            raise ConfigError(
+                f"Prune.at = {self.prune.at}: step {self.dense_end} lies beyond the end of training, "
+                f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier step"
+            )
+        if self.rewind_step > self.dense_end:
+            raise ConfigError(
+                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond Prune.at = "
+                f"{self.prune.at} = step {self.dense_end}, where the dense network's training ends; give an earlier "
+                "rewind point, or a later step for Prune.at"
+            )
 
     @property
     def rewind(self) -> Rewind:
@@ -90,6 +103,12 @@ class Lineage:
     def rewind_step(self) -> int:
         """k"""
         return self.recipe.steps(self.rewind.point)
+
+    @cached_property
+    def dense_end(self) -> int:
+        """The step at which the training of the dense network ends, and its weights give a mask."""
+        at = self.prune.at
+        return self.recipe.total_steps if at is None else self.recipe.steps(at)
 
     @cached_property
     def id(self) -> str:
@@ -122,8 +141,8 @@ class Lineage:
         before = self.pretraining
         if before is not None:
             start = Transplanted(before.end, self.drawn)
-            return replace(before, recipe=self.recipe, start=start, first=before.last, last=self.recipe.total_steps)
-        return self.whole(self.origin, self._given_mask)
+            return replace(before, recipe=self.recipe, start=start, first=before.last, last=self.dense_end)
+        return replace(self.whole(self.origin, self._given_mask), last=self.dense_end)
 
     @cached_property
     def pretraining(self) -> Segment | None:
@@ -140,10 +159,12 @@ class Lineage:
         return Copied(ticket) if ticket else None
 
     @property
-    def origin(self) -> Init | Adopted:
-        """Its initial weights: newly drawn, or those of the study's ticket."""
-        ticket = self.variant.study.ticket
-        return Adopted(ticket) if ticket else self.drawn
+    def origin(self) -> Origin:
+        """Its initial weights: newly drawn, those of the study's ticket, or pretrained ones."""
+        ticket, model = self.variant.study.ticket, self.variant.study.model
+        if ticket:
+            return Adopted(ticket)
+        return Pretrained(model.file, tuple(model.redraw), self.drawn) if model.file is not None else self.drawn
 
     @property
     def drawn(self) -> Init:
@@ -225,7 +246,8 @@ class Lineage:
     def _mask(self, number: int, before: Segment) -> Pruned:
         at_once = number if self.prune.one_shot else 1
         mask = Pruned(before.key, before.trajectory, before.last, self.rule, at_once, self._pruning_seed(number))
-        needs = pruning.uses(self.prune.criterion)
+        at_end = self.prune.at is None  # else a criterion looks at the weights of that step, not at initial ones
+        needs = pruning.uses(self.prune.criterion) if at_end else pruning.needs(self.prune.criterion)
         if "initial" in needs and self.rewind.method == "scratch":
             raise ConfigError(
                 f"Prune.criterion = {self.prune.criterion!r}: it compares with initial weights, and method='scratch' "
@@ -251,8 +273,9 @@ class Lineage:
 
     @cached_property
     def rule(self) -> dict[str, Any]:
-        """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's."""
-        rule = {name: value for name, value in meaning(self.prune).items() if name != "one_shot"}
+        """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, and what
+        is pruned early in `Pruned.step`."""
+        rule = {name: value for name, value in meaning(self.prune).items() if name not in ("one_shot", "at")}
         return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
     def _pruning_seed(self, number: int) -> int | None:

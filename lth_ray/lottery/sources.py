@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Model, Perturbation, digest, meaning, revised
+from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
 
@@ -30,6 +30,24 @@ class Init:
     @property
     def needs(self) -> tuple[StateAt, ...]:
         """The stored states it is made from."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The weights of a file; those of `initial` where the globs `redraw` say so."""
+
+    file: WeightsFile
+    redraw: tuple[str, ...]
+    initial: Init
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        content = {"file": meaning(self.file), "redraw": list(self.redraw), "initial": self.initial.meaning}
+        return {"pretrained": digest("pretrained", content)}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
         return ()
 
 
@@ -66,13 +84,16 @@ class Adopted:
         return ((trajectory, int(step), False),)
 
 
+Origin = Init | Adopted | Pretrained  # what a lineage begins with
+
+
 @dataclass(frozen=True)
 class Perturbed:
     """`base`, its weights perturbed. final: the weights by which the mask was found, where the rule asks for them."""
 
     base: "StartSource"
     rule: Perturbation
-    initial: Init | Adopted | None
+    initial: Origin | None
     final: Snapshot | None
     seed: int
 
@@ -105,7 +126,7 @@ class Transplanted:
         return self.base.needs
 
 
-StartSource = Init | Adopted | Snapshot | Perturbed | Transplanted
+StartSource = Origin | Snapshot | Perturbed | Transplanted
 
 
 def weights_of(source: StartSource) -> StartSource:
@@ -129,7 +150,7 @@ class Pruned:
     rule: Mapping[str, Any]
     rounds: int = 1
     seed: int | None = None
-    initial: Init | Adopted | None = None
+    initial: Origin | None = None
     order: int | None = None
     own_loss: bool = False
 

@@ -2,16 +2,19 @@
 
 from lth_ray.models.building import build, names
 from lth_ray.models.computed import Computed, computed
+from lth_ray.models.files import checked, read_weights
 from lth_ray.models.initial import initialise
-from lth_ray.models.pretrained import load_weights, read_weights
+from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.prunable import counted, prunable
-from lth_ray.models.tied import functional, retied, tied
+from lth_ray.models.tied import functional, retied, tied, under_own_names
 
 __all__ = [
     "Computed",
     "build",
+    "checked",
     "computed",
     "counted",
+    "fitting_weights",
     "functional",
     "initialise",
     "load_weights",
@@ -20,4 +23,5 @@ __all__ = [
     "read_weights",
     "retied",
     "tied",
+    "under_own_names",
 ]

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from lth_ray.config import ConfigError
+
 Ties = dict[str, str]
 
 
@@ -31,6 +33,16 @@ def retied(state: Mapping[str, torch.Tensor], ties: Mapping[str, str]) -> dict[s
         if name not in found and other in found:
             found[name] = found[other].clone()
     return found | {other: found[name].clone() for other, name in ties.items() if name in found}
+
+
+def under_own_names(masks: Mapping[str, torch.Tensor], ties: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """`masks`, each of a tensor with several names under its own. ConfigError where those of two names differ."""
+    found = {name: keeps for name, keeps in masks.items() if name not in ties}
+    for name, keeps in masks.items():
+        own = ties.get(name, name)
+        if not torch.equal(found.setdefault(own, keeps), keeps):
+            raise ConfigError(f"the masks of {own!r} and {name!r} differ, and these are one tensor; give both one mask")
+    return found
 
 
 def functional(model: nn.Module) -> Callable[[Mapping[str, torch.Tensor], tuple[Any, ...]], Any]:

@@ -17,7 +17,7 @@ from lth_ray.analysis.statistics import (
     superiority,
     within_seeds,
 )
-from lth_ray.record.summary import COMMON, SERIES, described_by, grouped, has_trained, is_there, series_of
+from lth_ray.record.summary import COMMON, SERIES, described_by, grouped, has_trained, is_level, is_there, series_of
 from lth_ray.record.tables import REAL, TEXT, TICKET_COLUMNS, WHOLE, encode_table
 from lth_ray.record.wording import kind
 from lth_ray.store import Store, study_path
@@ -43,8 +43,9 @@ def comparisons(
 ) -> "pandas.DataFrame":  # fmt: skip
     """A row for each (series, round from 1 on) and what its tickets are compared `against`.
 
-    against: "dense", round 0 of the same series, or a control at the same round: a branch of CONTROLS with its
-    parameters. fields: as in `summary`. n_test: images of the test set; margin: that asked for, see `resolvable`.
+    against: "dense", round 0 of the same series if it was trained (see `is_level`), or a control at the same round:
+        a branch of CONTROLS with its parameters. fields: as in `summary`. n_test: images of the test set; margin: that
+        asked for, see `resolvable`.
     n: seeds that have both; several copies of a seed are averaged first. difference: the tickets' accuracy minus the
     other's, paired by seed: mean, with _min, _max and _half_width, that of the 95 % t-interval.
     matching, matching_p: against dense, non-inferiority by the column `margin`. superiority, superiority_p: against
@@ -91,7 +92,7 @@ def _pairs(
     tickets: Sequence[Row], branches: Sequence[Row], swept: Sequence[str], own: Sequence[str]
 ) -> list[tuple[list[Row], str, list[Row]]]:
     """(tickets of one series and round, what they are compared against, its rows)."""
-    dense = {series_of(rows[0]): rows for rows in grouped([row for row in tickets if row["round"] == 0], swept)}
+    dense = {series_of(rows[0]): rows for rows in grouped(list(filter(is_level, tickets)), swept)}
     controls: dict[tuple[str, int], list[list[Row]]] = {}
     for rows in grouped([row for row in branches if row["branch"] in CONTROLS and has_trained(row)], own):
         controls.setdefault((series_of(rows[0]), rows[0]["round"]), []).append(rows)

@@ -18,7 +18,7 @@ from lth_ray.record.paper_table import paper_listings
 from lth_ray.record.paper_words import paper_listing
 from lth_ray.record.runs import name_of
 from lth_ray.record.spending import spent
-from lth_ray.record.summary import summary
+from lth_ray.record.summary import is_level, summary
 from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
 from lth_ray.record.targets import group_of, targets_of
 from lth_ray.record.transfers import transfers, transfers_listing
@@ -79,7 +79,9 @@ def report(
     places = environments(store, {str(row["key"]) for row in [*tickets, *branches]})
     about = caption(plan, places)
     tables = (*write_tables(store, name, tickets, branches), write_comparisons(store, name, compared))
-    pictures = write_gallery(Found(plan, store, tickets, branches, frame, targets), name, about)
+    drawn = [row for row in tickets if row["round"] > 0 or is_level(row)]
+    shown = frame if len(drawn) == len(tickets) else summary(drawn, branches, fields)
+    pictures = write_gallery(Found(plan, store, drawn, branches, shown, targets), name, about)
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
         verdicts_listing(compared), transfers_listing(transfers(branches)), paper_listing(against),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lth_ray.config import digest, meaning, short_name
+from lth_ray.config import WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
 
 Record = Mapping[str, Any]
@@ -131,8 +131,8 @@ def name_of(lineage: Lineage) -> str:
 
 
 def text(value: Any) -> str:
-    """A value as a param: strings as they are, the rest as JSON of its meaning."""
-    plain = meaning(value)
+    """A value as a param: strings as they are, a file's name, the rest as JSON of its meaning."""
+    plain = str(value) if isinstance(value, WeightsFile) else meaning(value)
     return (plain if isinstance(plain, str) else json.dumps(plain))[:TEXT_LIMIT]
 
 

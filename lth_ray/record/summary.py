@@ -49,6 +49,12 @@ def has_trained(row: Row) -> bool:
     return is_there(row.get("test_accuracy")) or is_there(row.get("diverged_at"))
 
 
+def is_level(row: Row) -> bool:
+    """Whether a ticket's row is a level to compare others with: a dense network that was trained, which one that is
+    pruned at step 0 was not."""
+    return bool(row["round"] == 0) and row.get("train_steps") != 0
+
+
 def is_there(value: Any) -> bool:
     """Whether a column's value was measured: neither None nor NaN."""
     return value is not None and value == value

@@ -4,6 +4,7 @@ Each declaration is a file of its own, history/NUMBER.json, that exactly one run
 both are remembered. Earlier versions kept all of them in one file, history.json, which is still read.
 """
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, Study, TaskConfig, declaration, differences, nearest, restore
+from lth_ray.config import ConfigError, Study, TaskConfig, WeightsFile, declaration, differences, nearest, restore
 from lth_ray.config.declared import FUNCTION, KIND
 from lth_ray.data import Identity
 from lth_ray.lottery import Older, Plan, make_plan, older
@@ -70,12 +71,15 @@ def _shown(path: str, old: Any, new: Any) -> str:
 
 def _as_recorded(declared: Any, recorded: Any) -> Any:
     """`declared` with its functions as `recorded` has them where these are no others: where a version is stated in the
-    source's place, and where an earlier lth_ray recorded a qualified name alone."""
+    source's place, and where an earlier lth_ray recorded a qualified name alone. And with its files of weights where
+    their names are those of `recorded`: as of data sets, what is in them now is a matter of keys."""
     if not isinstance(declared, dict) or not isinstance(recorded, dict):
         return declared
     found = {name: _as_recorded(value, recorded.get(name)) for name, value in declared.items()}
     for name, value in declared.items():
         before = recorded.get(name)
+        if _file_named(name, before) is not None and _file_named(name, before) == _file_named(name, value):
+            found[name] = before
         if not isinstance(before, dict) or not (_is_function(value) and _is_function(before)):
             continue
         version = name.rpartition(".")[0] + ".version" if "." in name else "version"
@@ -85,6 +89,15 @@ def _as_recorded(declared: Any, recorded: Any) -> Any:
         elif declared.get(version) is not None and before["name"] == value["name"]:
             found[name] = before
     return found
+
+
+def _file_named(field: str, document: Any) -> str | None:
+    """The name of a file of weights, as a study declares it or as it was recorded."""
+    if field.rpartition(".")[2] != "weights":
+        return None
+    if isinstance(document, dict) and document.get(KIND) == WeightsFile.__name__:
+        document = document["path"]
+    return os.path.basename(document) if isinstance(document, str) else None
 
 
 def _is_function(document: Any) -> bool:

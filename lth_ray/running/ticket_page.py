@@ -192,6 +192,8 @@ def _start(meaning: Mapping[str, Any]) -> str:
         return f"the weights of {start['snapshot']} at step {start['step']}{restored}"
     if "ticket" in start:
         return f"the weights of ticket {start['ticket']}"
+    if "pretrained" in start:
+        return "pretrained weights of a file"
     return "newly drawn weights" if "init" in start else next(iter(start), "nothing")
 
 

@@ -76,6 +76,8 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (model, "options", [1], "give a dict"),
     (model, "options", {1: 2}, "give a dict"),
     (model, "version", 2, "give a string"),
+    (model, "weights", 3, "give the path of a safetensors, .pt or .pth file"),
+    (model, "redraw", "fc.*", "give a list of globs"),
     (data, "name", 3, "give a data set's name"),
     (data, "batch_size", 0, "at least 1"),
     (data, "batch_size", 60.0, "give a whole number"),
@@ -149,6 +151,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (prune, "exclude", [1], "give globs"),
     (prune, "one_shot", "yes", "give True or False"),
     (prune, "ties", "lowst", "did you mean lowest?"),
+    (prune, "at", 0, "say the unit: steps(0) or epochs(0)"),
     (rewind, "point", 0, "say the unit: steps(0) or epochs(0)"),
     (rewind, "method", "weight", "did you mean weights"),
     (rewind, "optimizer", "restore", "did you mean restored"),
@@ -250,6 +253,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("launch", name) for name in LAUNCH_NUMBERS}  # test_workers.py
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
+    alike |= {("weightsfile", "path"), ("weightsfile", "content")}  # which Model.weights becomes
     alike |= {("pretraining", "task"), ("pretraining", "blur"), ("rewind", "pretraining")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
     declared = {(cls.__name__.lower(), f.name) for cls in ours if cls not in (Length, TaskConfig) for f in fields(cls)}

@@ -111,6 +111,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("lth-ray import ", by("test_the_commands_of_the_documents")),
         ("prune.global_unstructured(", SHOWN),
         ('Study("further", ticket=key', SHOWN),
+        ('"""How far can these weights be pruned and fine-tuned?"""', by("test_the_example_of_the_documents")),
     ),
     "docs/tutorial.md": (
         ("make demo", by("test_make_demo")),

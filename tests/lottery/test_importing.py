@@ -76,9 +76,9 @@ def test_a_live_network_its_state_dict_and_a_file_are_one_ticket(tmp_path: Path)
     [
         (lambda file: None, "not a readable safetensors file"),
         (lambda file: file.write_bytes(b"PK\x03\x04 of torch.save"), "not a readable safetensors file .*save_file"),
-        (lambda file: save_file({"fc1.weight": torch.ones(2)}, file), "holds no pruned parameter"),
+        (lambda file: save_file({}, file), "holds no tensor"),
     ],
-    ids=["missing", "foreign", "not pruned"],
+    ids=["missing", "foreign", "empty"],
 )
 def test_a_file_that_is_none_is_named(write: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
@@ -176,7 +176,6 @@ def dense(lab: Any) -> str:
     ("ticket", "changes", "message"),
     [
         (lambda lab: "imported-0", {}, "not in .*lth-ray import"),
-        (dense, {}, "is a dense network"),
         (partly, {}, r"covers other parameters than Prune; give Prune\(exclude=\['output.weight'\]\)"),
         (no_change, {"prune.exclude": ["output.*"]}, r"give Prune\(include=\['output.weight'\]\)"),
         (no_change, {"model": Model("lenet_20_12")}, r"does not fit .*: 'fc2.weight' is \(10, 20\) there and"),
@@ -189,6 +188,103 @@ def test_what_does_not_fit_is_named_before_training(
     study = lab.study(changes, ticket=ticket(lab))
     with pytest.raises(ConfigError, match=f"Study.ticket = .*{message}"):
         make_plan(study, None, lab.store())
+
+
+@pytest.mark.parametrize("form", ["live", "state dict", "pt", "holder", "safetensors"])
+def test_a_dense_network_is_a_dense_ticket(lab: Any, tmp_path: Path, form: str) -> None:
+    network = models.build("lenet_20_10", input_shape=(1, 8, 8), seed=3)
+    state, file = network.state_dict(), tmp_path / "mine"
+    torch.save({"state_dict": state, "epoch": 3} if form == "holder" else state, file)
+    if form == "safetensors":
+        save_file(state, file)
+    key = import_ticket({"live": network, "state dict": state}.get(form, file), lab.store().uri)
+    ticket = load_ticket(key, lab.store().uri)
+    assert ticket.mask == {}
+    assert ticket.provenance["remaining_weights"] == 1.0
+    assert torch.equal(outputs(ticket, ticket.trained_state), network(digits()))
+    assert key == import_ticket(models.build("lenet_20_10", input_shape=(1, 8, 8), seed=3), lab.store().uri)
+
+
+def test_a_study_prunes_a_dense_ticket(lab: Any) -> None:
+    """Round 0 trains it, as a newly drawn network is trained elsewhere, and later rounds prune that."""
+    network = models.build("lenet_20_10", input_shape=(1, 8, 8), seed=3)
+    key = import_ticket(network, lab.store().uri)
+    ran = lab.run(lab.study(ticket=key, branches=[RandomReinit()]))
+    assert not ran.failures
+    assert [round(row["remaining_weights"], 3) for row in ran.tickets] == [1.0, 0.8, 0.64]
+    last = load_ticket(ran.key(2), ran.store.uri)
+    assert last.rewind_state is not None
+    for name, keeps in last.mask.items():
+        assert torch.equal(last.rewind_state[name], network.state_dict()[name].masked_fill(~keeps, 0.0))
+    for branch in (RandomReinit(rounds=[0, 1]), RandomMask(rounds=[0])):
+        with pytest.raises(ConfigError, match=f"{type(branch).__name__}.rounds = .* whose round 0 has no mask"):
+            make_plan(lab.study(ticket=key, branches=[branch]), None, lab.store())
+
+
+class Tied(torch.nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
+        self.output = torch.nn.Linear(64, num_classes)
+        self.second.weight = self.first.weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.output(self.second(self.first(images.flatten(1)).relu()).relu())
+        return logits
+
+
+@pytest.mark.parametrize("pruned", ["first", "second"])
+@pytest.mark.parametrize("form", ["live", "pt", "safetensors"])
+def test_a_tied_weight_is_pruned_under_any_of_its_names(lab: Any, tmp_path: Path, pruned: str, form: str) -> None:
+    """torch.nn.utils.prune hooks one of the layers, and leaves the other the whole weight."""
+    from torch.nn.utils import prune
+
+    torch.manual_seed(0)
+    network, file = Tied(10), tmp_path / "mine"
+    prune.l1_unstructured(network.get_submodule(pruned), "weight", amount=0.5)
+    prune.l1_unstructured(network.output, "weight", amount=0.5)
+    keeps = network.get_buffer(f"{pruned}.weight_mask").bool()
+    state = network.state_dict()
+    if form == "pt":
+        torch.save(state, file)
+    elif form == "safetensors":
+        save_file({name: value.clone() for name, value in state.items()}, file)
+    key = import_ticket(network if form == "live" else file, lab.store().uri)
+    ran = lab.run(lab.study({"prune.rounds": 1}, ticket=key, model=Model(Tied)))
+    assert not ran.failures
+    ticket = load_ticket(ran.key(0), ran.store.uri)
+    assert set(ticket.mask) == {"first.weight", "output.weight"}
+    assert torch.equal(ticket.mask["first.weight"], keeps)
+    assert ticket.rewind_state is not None
+    for name in ("first.weight", "second.weight"):
+        assert torch.equal(ticket.rewind_state[name], state[f"{pruned}.weight_orig"].masked_fill(~keeps, 0.0))
+    assert round(ran.tickets[1]["remaining_weights"], 3) == 0.4
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.ones(4).to(torch.float8_e5m2), "'w' is float8_e5m2; its scale is not in it: give float32"),
+        (torch.ones(4) * 1j, r"'w' is complex \(complex64\); weights are pruned as real numbers"),
+        (torch.ones(4).to_sparse(), r"'w' is sparse \(sparse_coo\)"),
+        (torch.full((4,), torch.inf), "'w' has values that are NaN or infinite"),
+    ],
+    ids=["float8", "complex", "sparse", "infinite"],
+)
+def test_tensors_of_other_kinds_are_named(value: torch.Tensor, message: str, tmp_path: Path) -> None:
+    torch.save({"w": value}, tmp_path / "mine.pt")
+    for source in ({"w": value}, tmp_path / "mine.pt"):
+        with pytest.raises(ConfigError, match=message):
+            import_ticket(source, str(tmp_path / "storage"))
+    assert not (tmp_path / "storage").exists()
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    torch.save(models.build("lenet_5"), tmp_path / "mine.pt")
+    with pytest.raises(ConfigError, match=r"network .*mine.pt holds more than tensors.*weights_only=False"):
+        import_ticket(tmp_path / "mine.pt", str(tmp_path / "storage"))
 
 
 def test_a_part_of_a_key_is_no_ticket(lab: Any) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from safetensors.torch import save_file
 
 from lth_ray import Model, Prune, RandomMask, Study
 from lth_ray.config import ConfigError, Launch, set_fields, steps
 from lth_ray.lottery import Plan, make_plan
+from lth_ray.models import build
 from lth_ray.running import reporting
 from lth_ray.running.history import ALL_IN_ONE, check_same_study, entries_of, recorded_plan, remember, studies
 from lth_ray.running.planning import print_plan
@@ -72,6 +74,26 @@ def held(tmp_path: Path, model: Model) -> Store:
     plan = replace(make_plan(declared()), study=study)
     remember(store, plan, "")
     return store
+
+
+def test_a_file_of_weights_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it lies: what is in it is in the keys, as of data sets."""
+    monkeypatch.chdir(tmp_path)
+    study = declared()
+    network = build(study.model.name, input_shape=(1, 8, 8))
+    for name in ("one.safetensors", "other.safetensors"):
+        save_file(network.state_dict(), name)
+    store = Store.open(str(tmp_path / "storage"))
+    one, other = (replace(study, model=replace(study.model, weights=f"{n}.safetensors")) for n in ("one", "other"))
+    in_arms = [replace(study, arms={"a": {"model.weights": f"{n}.safetensors"}}) for n in ("one", "other")]
+    for same, another in ((one, other), (replace(in_arms[0], name="arms"), replace(in_arms[1], name="arms"))):
+        remember(store, make_plan(same), "Asked by a test.")
+        check_same_study(store, same)
+        with pytest.raises(ConfigError, match="already holds a different study"):
+            check_same_study(store, another)
+    keys = make_plan(one).keys
+    (tmp_path / "one.safetensors").unlink()
+    assert recorded_plan(store, study.name).keys == keys
 
 
 def test_another_function_of_its_name_is_another_study(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
         step = ticket.recipe.steps(point)
     else:
         step = lineage.rewind_step if ticket.key == lineage.dense.key else ticket.first
+    if not ticket.num_steps:
+        raise ConfigError(
+            f"{who}: round {host.number} takes no step of training (Prune.at), and so do copies of it; give "
+            f"{who}(rounds=...) without it"
+        )
     if not ticket.first <= step <= ticket.last:
         where = "beyond the end" if step > ticket.last else "before the start"
         raise ConfigError(

@@ -1,0 +1,69 @@
+"""Files of pretrained weights, found and identified when a study is planned."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lth_ray.config import ConfigError, Model, Study, WeightsFile, weights_file
+from lth_ray.models import read_weights
+from lth_ray.store import content
+
+FIELD = "model.weights"
+
+
+def identified(study: Study, data_root: str | None = None) -> Study:
+    """`study` with an absolute path and the content of every file of weights that it names, those of its arms and
+    sweeps too. A recorded study has them, and its files are not read again. ConfigError for a file that is none."""
+    known: dict[str, WeightsFile] = {}
+
+    def of(file: WeightsFile) -> WeightsFile:
+        if file.content is not None:
+            return file
+        if file.path not in known:
+            known[file.path] = _identified(file, data_root)
+        return known[file.path]
+
+    def model(value: Model) -> Model:
+        return value if value.file is None else replace(value, weights=of(value.file))
+
+    def field(path: str, value: Any) -> Any:
+        if path == FIELD and value is not None:
+            return of(_declared(value))
+        return model(value) if isinstance(value, Model) else value
+
+    def fields(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {path: field(path, value) for path, value in values.items()}
+
+    read: dict[str, Any] = {
+        "model": model(study.model),
+        "arms": {name: fields(values) for name, values in study.arms.items()},
+        "sweep": {path: tuple(field(path, value) for value in values) for path, values in study.sweep.items()},
+    }
+    changed = {name: value for name, value in read.items() if value != getattr(study, name)}
+    return replace(study, **changed) if changed else study
+
+
+def _declared(value: Any) -> WeightsFile:
+    try:
+        return weights_file(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{FIELD} = {value!r}: {error}") from None
+
+
+def _identified(file: WeightsFile, data_root: str | None) -> WeightsFile:
+    place = _found(file.path, data_root)
+    return replace(file, path=str(place), content=content(read_weights(place)))
+
+
+def _found(path: str, data_root: str | None) -> Path:
+    """An absolute path. A relative one is looked up in the data root, then in the working directory."""
+    given = Path(path).expanduser()
+    tried = [(Path(root).expanduser() / given).absolute() for root in dict.fromkeys((data_root or "", ""))]
+    for place in tried:
+        if place.is_file():
+            return place
+    raise ConfigError(
+        f"Model.weights = {path!r}: there is no file {' or '.join(map(str, tried))}; give the path of a safetensors, "
+        ".pt or .pth file, which every machine that trains can read"
+    )
