@@ -16,6 +16,7 @@ from lth_ray.config.branches import (
     Weights,
 )
 from lth_ray.config.declared import declaration, differences, restore
+from lth_ray.config.examples import Examples
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import (
     RAISED,
@@ -52,6 +53,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Data",
+    "Examples",
     "Launch",
     "Length",
     "MaskOverlap",

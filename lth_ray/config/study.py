@@ -8,6 +8,7 @@ from typing import Any
 from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.branches import Branch
 from lth_ray.config.declared import declaration
+from lth_ray.config.examples import is_dataset
 from lth_ray.config.recipe import Model, Prune, Rewind, Train
 from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length
@@ -21,6 +22,14 @@ def _rewind(value: Any) -> Rewind:
     if isinstance(value, Rewind):
         return value
     raise ValueError("give rewind points: steps(n), epochs(n) or Rewind(...)")
+
+
+def _task(value: Any) -> TaskConfig:
+    if isinstance(value, TaskConfig):
+        return value
+    if callable(value) or is_dataset(value):
+        raise ValueError("examples of one's own need to be told how they are used: give Examples(..., batch_size=...)")
+    raise ValueError("give a Data, or another task such as Table or Examples")
 
 
 def _key(value: Any) -> str:
@@ -83,7 +92,7 @@ class Study(Config):
     name: str = option(check=slug)
     _: KW_ONLY
     model: Model = option(check=a(Model, "give a Model"))
-    data: TaskConfig = option(check=a(TaskConfig, "give a Data, or another task such as Table"))
+    data: TaskConfig = option(check=_task)
     train: Train = option(check=a(Train, "give a Train"))
     prune: Prune = option(check=a(Prune, "give a Prune"))
     rewind: Sequence[Any] = option(check=many(_rewind, "give a list of rewind points", at_least=1, distinct=True))

@@ -73,6 +73,7 @@ class Identity:
 
     digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in config.Data.
     input_shape: of one example. num_classes: what the network is to give for it; 1 number for a regression.
+    input_dtype: of what the network is called with, "float32" or "int64".
     """
 
     digest: str
@@ -81,6 +82,7 @@ class Identity:
     n_test: int
     input_shape: tuple[int, ...]
     num_classes: int
+    input_dtype: str = "float32"
 
 
 @dataclass(frozen=True)

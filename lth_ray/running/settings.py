@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.config import TaskConfig
+from lth_ray.config import ConfigError
 from lth_ray.lottery import StopRule
 from lth_ray.running import history
 from lth_ray.running.notices import Reader
@@ -13,7 +13,7 @@ from lth_ray.running.workers import Workers
 from lth_ray.store import StorageError, Store
 from lth_ray.tasks import task_of
 from lth_ray.tasks.base import Loaded
-from lth_ray.training import Clock
+from lth_ray.training import Clock, Recipe
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,17 @@ class Settings:
     stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
     study: str = ""
 
-    def dataset(self, data: TaskConfig, device: str) -> Loaded:
-        """The examples where the driver has found them, whatever this process's working directory is."""
-        name, root = self.places[data.called]
-        return task_of(data.found_at(name)).load(root, device, self.workers.loaders)
+    def dataset(self, recipe: Recipe, device: str) -> Loaded:
+        """The examples where the driver has found them, whatever this process's working directory is. ConfigError
+        where they are not those that were planned with."""
+        name, root = self.places[recipe.data.called]
+        loaded = task_of(recipe.data.found_at(name)).load(root, device, self.workers.loaders)
+        if getattr(loaded, "digest", recipe.identity.digest) != recipe.identity.digest:
+            raise ConfigError(
+                f"{type(recipe.data).__name__} {recipe.data.called!r}: this process finds other examples than the plan "
+                "did; leave unseeded chance out of what makes them, or run the study again if their files have changed"
+            )
+        return loaded
 
     def cancelled(self) -> set[str]:
         """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not

@@ -46,7 +46,7 @@ def _here(settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Except
     device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
 
     def done(tasks: list[AnyTask]) -> list[Outcome | Exception]:
-        dataset = settings.dataset(tasks[0].recipe.data, device)
+        dataset = settings.dataset(tasks[0].recipe, device)
         with settings.clock(*(task.key for task in tasks)) as clock:
             return carry_out_all(tasks, settings.store, dataset, device, clock)
 

@@ -65,7 +65,7 @@ def share(config: dict[str, Any]) -> None:
 
 
 def _do(task: AnyTask, settings: Settings, device: str, team: Team) -> Outcome:
-    dataset = settings.dataset(task.recipe.data, device)
+    dataset = settings.dataset(task.recipe, device)
     with settings.clock(task.key if team.leads else None) as clock:
         return carry_out(task, settings.store, dataset, device, clock, team)
 

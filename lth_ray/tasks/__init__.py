@@ -5,12 +5,13 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Table, TaskConfig
+from lth_ray.config import ConfigError, Data, Examples, Table, TaskConfig
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
+from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
 from lth_ray.tasks.table import Rows
 
-TASKS: dict[type[TaskConfig], type[Task[Any]]] = {Data: Images, Table: Rows}
+TASKS: dict[type[TaskConfig], type[Task[Any]]] = {Data: Images, Table: Rows, Examples: Own}
 
 
 def task_of(config: TaskConfig) -> Task[Any]:
@@ -23,4 +24,4 @@ def task_of(config: TaskConfig) -> Task[Any]:
     )
 
 
-__all__ = ["TASKS", "Evaluation", "Images", "Rows", "Step", "Stream", "Task", "task_of"]
+__all__ = ["TASKS", "Evaluation", "Images", "Own", "Rows", "Step", "Stream", "Task", "task_of"]

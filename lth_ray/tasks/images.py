@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lth_ray import data
 from lth_ray.config import Data, Train
 from lth_ray.data import AnySplit, Dataset, Identity
 from lth_ray.tasks.base import Batch, Evaluation, Step, Stream, Task
+from lth_ray.tasks.objectives import CrossEntropy
 
+OBJECTIVE = CrossEntropy()
 IMAGES_A_CLASS = 10  # whose gradients a criterion looks at (Tanaka et al. 2020, appendix)
 
 
@@ -51,25 +51,16 @@ class Images(Task[Data]):
         return data.training_batches(loaded, plain, order, 0).batch(0)
 
     def loss(self, train: Train) -> Step:
-        def cross_entropy(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-            inputs, labels = batch
-            return F.cross_entropy(model(inputs), labels, label_smoothing=train.label_smoothing), {}
-
-        return cross_entropy
+        return OBJECTIVE.loss(train)
 
     def sums(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[sum of cross entropies, images classified rightly, images]"""
-        _, labels = batch
-        loss = F.cross_entropy(outputs.float(), labels, reduction="sum").double()
-        right = (outputs.argmax(1) == labels).sum().double()
-        return torch.stack([loss, right, torch.full_like(loss, len(labels))])
+        return OBJECTIVE.sums(outputs, batch)
 
     def evaluation(self, sums: Tensor) -> Evaluation:
-        loss, right, n = sums.tolist()
-        return Evaluation(loss / n, right / n, int(n))
+        return OBJECTIVE.evaluation(sums)
 
     def example(self, identity: Identity) -> tuple[Tensor]:
         return (torch.zeros(1, *identity.input_shape),)
 
     def chance(self, identity: Identity) -> float:
-        return 1 / identity.num_classes
+        return OBJECTIVE.chance(identity.num_classes)

@@ -1,61 +1,27 @@
 """Rows of numbers and a number to predict for each: least squares, R² or root mean square error."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from lth_ray.config import ConfigError, Table, Train, nearest
-from lth_ray.data import Identity, permutation
-from lth_ray.data.batches import CarriesNothing, checked_part, shared_out, steps_per_epoch
-from lth_ray.data.order import SPLIT
-from lth_ray.tasks.base import Batch, Evaluation, Step, Stream, Task
+from lth_ray.config import ConfigError, Table, nearest
+from lth_ray.data import Identity
+from lth_ray.tasks.objectives import LeastSquares
+from lth_ray.tasks.resident import InMemory, Part, Resident, held_out
 
 NAMES = ("diabetes", "csv:PATH", "parquet:PATH")
-ROWS_AT_A_TIME = 10_000  # of an evaluation
 
 
-@dataclass(frozen=True)
-class Part:
-    """Standardised features, float32 [n, k], and targets, float32 [n], of some rows."""
-
-    features: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def first(self, n: int) -> "Part":
-        """The first n rows, or all where there are fewer."""
-        return Part(self.features[:n], self.targets[:n])
-
-    def to(self, device: str | torch.device) -> "Part":
-        return Part(self.features.to(device), self.targets.to(device))
-
-
-@dataclass(frozen=True)
-class LoadedTable:
-    """A table's parts, standardised by the training rows."""
-
-    train: Part
-    validation: Part | None
-    test: Part
-
-
-class Rows(Task[Table]):
+class Rows(Resident[Table]):
     """Regression on the rows of a table (config.Table). A batch is (features float32 [B, k], targets float32 [B])."""
 
     def identify(self, data_root: str | Path | None = None) -> Identity:
         features, targets = self._read(data_root)
-        bytes_of = features.tobytes() + targets.tobytes()
-        digest = hashlib.sha256(f"{features.shape} ".encode() + bytes_of).hexdigest()
+        digest = _digest(features, targets)
         held_out = self.config.validation + self.config.test
         if held_out >= len(targets):
             raise ConfigError(
@@ -67,11 +33,11 @@ class Rows(Task[Table]):
 
     def load(
         self, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0
-    ) -> LoadedTable:
+    ) -> InMemory:
         features, targets = self._read(data_root)
-        order = permutation(self.config.split_seed, 0, len(targets), SPLIT)
-        ends = np.cumsum([self.config.test, self.config.validation])
-        test, validation, train = (np.sort(rows) for rows in np.split(order, ends))
+        train, validation, test = held_out(
+            len(targets), self.config.test, self.config.validation, self.config.split_seed
+        )
         columns = np.column_stack([features, targets])
         mean, deviation = columns[train].mean(0), columns[train].std(0)
         if deviation[-1] == 0:
@@ -84,48 +50,12 @@ class Rows(Task[Table]):
             chosen = standard[torch.from_numpy(rows)]
             return Part(chosen[:, :-1].contiguous(), chosen[:, -1].contiguous()).to(device)
 
-        return LoadedTable(part(train), part(validation) if len(validation) else None, part(test))
+        digest = _digest(features, targets)
+        return InMemory(part(train), part(validation) if len(validation) else None, part(test), digest)
 
-    def stream(self, loaded: LoadedTable, order_seed: int, augmentation_seed: int, part: range | None = None) -> Stream:
-        return RowBatches(loaded.train, self.config.batch_size, order_seed, part)
-
-    def splits(self, loaded: LoadedTable) -> Mapping[str, Part]:
-        found = {"validation": loaded.validation, "test": loaded.test}
-        return {name: part for name, part in found.items() if part is not None}
-
-    def examples(self, loaded: LoadedTable, split: Part, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        own = shared_out(len(split), share)
-        for start in range(own.start, own.stop, ROWS_AT_A_TIME):
-            stop = min(start + ROWS_AT_A_TIME, own.stop)
-            yield split.features[start:stop], split.targets[start:stop]
-
-    def evidence(self, loaded: LoadedTable, order: int) -> Batch:
-        """A batch: the first rows of the training order."""
-        return RowBatches(loaded.train, self.config.batch_size, order).batch(0)
-
-    def loss(self, train: Train) -> Step:
-        def squared_error(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-            features, targets = batch
-            return F.mse_loss(_predictions(model(features), targets), targets), {}
-
-        return squared_error
-
-    def sums(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[sum of squared errors, sum of targets, sum of their squares, rows], of standardised targets."""
-        _, targets = batch
-        wanted = targets.double()
-        squares = (_predictions(outputs, targets).double() - wanted).square().sum()
-        return torch.stack([squares, wanted.sum(), wanted.square().sum(), torch.full_like(squares, len(targets))])
-
-    def evaluation(self, sums: Tensor) -> Evaluation:
-        squares, total, total_squares, n = sums.tolist()
-        if self.config.score == "rmse":
-            return Evaluation(squares / n, (squares / n) ** 0.5, int(n))
-        spread = total_squares - total**2 / n
-        return Evaluation(squares / n, 1 - squares / spread if spread > 0 else 0.0, int(n))
-
-    def example(self, identity: Identity) -> tuple[Tensor]:
-        return (torch.zeros(1, *identity.input_shape),)
+    @property
+    def objective(self) -> LeastSquares:
+        return LeastSquares(self.config.score)
 
     def chance(self, identity: Identity) -> float:
         """That of the mean of the training targets, for every row: R² is about 0, the error one standard deviation."""
@@ -135,38 +65,8 @@ class Rows(Task[Table]):
         return _arrays(self.config.name, self.config.target, None if data_root is None else str(data_root))
 
 
-class RowBatches(CarriesNothing):
-    """Training batches of `rows`, in an order given by (seed, epoch, position); what is left of an epoch is dropped."""
-
-    def __init__(self, rows: Part, batch_size: int, order_seed: int, part: range | None = None) -> None:
-        self.steps_per_epoch = steps_per_epoch(len(rows), batch_size)
-        self._rows, self._size, self._seed = rows, batch_size, order_seed
-        self._part = checked_part(part, batch_size)
-
-    def batch(self, step: int, model: torch.nn.Module | None = None) -> Batch:
-        epoch, index = divmod(step, self.steps_per_epoch)
-        order = _order(self._seed, epoch, len(self._rows))
-        start = index * self._size + self._part.start
-        chosen = order[start : start + len(self._part)].to(self._rows.targets.device)
-        return self._rows.features.index_select(0, chosen), self._rows.targets.index_select(0, chosen)
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-@lru_cache(maxsize=8)
-def _order(seed: int, epoch: int, n: int) -> Tensor:
-    return torch.from_numpy(permutation(seed, epoch, n))
-
-
-def _predictions(outputs: Tensor, targets: Tensor) -> Tensor:
-    """One number a row. ConfigError for a network that gives more."""
-    if outputs.numel() != targets.numel():
-        raise ConfigError(
-            f"Model: it gives {tuple(outputs.shape)} for {len(targets)} rows, and a Table needs one number a row; "
-            "end it in one output (num_classes is 1)"
-        )
-    return outputs.reshape(targets.shape)
+def _digest(features: np.ndarray, targets: np.ndarray) -> str:
+    return hashlib.sha256(f"{features.shape} ".encode() + features.tobytes() + targets.tobytes()).hexdigest()
 
 
 def _called(config: Table) -> str:

@@ -11,6 +11,7 @@ from lth_ray.config import (
     Config,
     ConfigError,
     Data,
+    Examples,
     Launch,
     Length,
     Model,
@@ -41,6 +42,10 @@ def model(**given: Any) -> Model:
 
 def table(**given: Any) -> Table:
     return Table(**{"name": "diabetes", "batch_size": 32, "validation": 60, "test": 60, **given})
+
+
+def examples(**given: Any) -> Examples:
+    return Examples(**{"source": list, "batch_size": 32, "validation": 60, "test": 60, **given})
 
 
 def data(**given: Any) -> Data:
@@ -90,6 +95,16 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (table, "test", 1, "at least 2"),
     (table, "score", "r3", "did you mean r2"),
     (table, "split_seed", -1, "at least 0"),
+    (examples, "source", "mnist", "give a torch Dataset that has a length"),
+    (examples, "batch_size", 0, "at least 1"),
+    (examples, "validation", -1, "at least 0"),
+    (examples, "score", "r3", "did you mean r2"),
+    (examples, "test", 0, "at least 1"),
+    (examples, "mean", [NAN], "give a finite number"),
+    (examples, "std", [0], "give a number in (0, inf]"),
+    (examples, "classes", 0, "at least 1"),
+    (examples, "split_seed", -1, "at least 0"),
+    (examples, "version", 2, "give a string"),
     (data, "augment", "crop_filp", "did you mean crop_flip"),
     (data, "augment_padding", 0, "at least 1"),
     (data, "split_seed", -1, "at least 0"),
@@ -211,6 +226,9 @@ def test_a_bad_value_is_named_with_its_field_and_the_remedy(make: Make, field: s
 
 
 BAD_PAIRS: list[tuple[Make, dict[str, Any], list[str]]] = [
+    (examples, {"mean": [0.5], "std": [1, 1]}, ["Examples.mean has 1 numbers, Examples.std 2"]),
+    (examples, {"score": "r2", "test": 1}, ["Examples.test = 1: one example has no variance"]),
+    (examples, {"score": "rmse", "classes": 3}, ["Examples.classes = 3: rmse judges numbers"]),
     (train, {"milestones": [steps(5)], "schedule": "cosine"}, ["Train.milestones", "'cosine'", "leave one"]),
     (train, {"schedule": "milestones"}, ["Train.milestones = ()", "at least one"]),
     (train, {"milestones": [steps(9), steps(5)]}, ["steps(9), steps(5)", "earliest"]),

@@ -12,7 +12,8 @@ from lth_ray.config import ConfigError, Model, Prune, Rewind, Study, Table, Trai
 from lth_ray.lottery import carry_out, make_plan, ticket_rows
 from lth_ray.lottery.realise import build
 from lth_ray.store import Store
-from lth_ray.tasks.table import RowBatches, Rows
+from lth_ray.tasks.resident import ResidentBatches
+from lth_ray.tasks.table import Rows
 from lth_ray.training import Clock, Recipe, Seeds, Start, Team, train_segment
 from tests.training.teams import together
 
@@ -22,7 +23,7 @@ class Drifting(Table):
     """Rows whose targets drift by what each place in the batch has seen so far."""
 
 
-class DriftingBatches(RowBatches):
+class DriftingBatches(ResidentBatches):
     """Beside the rows, the drift of each place: a running mean of the targets that it has had."""
 
     def __init__(self, *given: Any) -> None:

@@ -48,8 +48,8 @@ def test_the_diabetes_set_is_split_once_and_standardised_by_its_training_rows() 
     assert (identity.n_train, identity.n_validation, identity.n_test) == (322, 60, 60)
     assert (identity.input_shape, identity.num_classes) == ((10,), 1)
     parts = [loaded.train, loaded.validation, loaded.test]
-    assert torch.cat([loaded.train.features, loaded.train.targets[:, None]], 1).mean(0).abs().max() < 1e-6
-    assert loaded.train.features.std(0, correction=0) == pytest.approx(torch.ones(10))
+    assert torch.cat([loaded.train.inputs, loaded.train.targets[:, None]], 1).mean(0).abs().max() < 1e-6
+    assert loaded.train.inputs.std(0, correction=0) == pytest.approx(torch.ones(10))
     # every row is in one part: undone, the targets are those of the set
     targets = load_diabetes(as_frame=True).frame["target"]
     found = np.sort(torch.cat([part.targets for part in parts]).numpy())
@@ -64,11 +64,11 @@ def test_the_metric_by_hand(score: str, batches: int) -> None:
     task = task_of(table)
     test, network = task.load().test, nn.Linear(3, 1)
     with torch.no_grad():
-        predicted = network(test.features).squeeze(1).double().numpy()
+        predicted = network(test.inputs).squeeze(1).double().numpy()
     wanted = test.targets.double().numpy()
     squares = ((predicted - wanted) ** 2).sum()
     spread = ((wanted - wanted.mean()) ** 2).sum()
-    cut = list(zip(test.features.chunk(batches), test.targets.chunk(batches), strict=True))
+    cut = list(zip(test.inputs.chunk(batches), test.targets.chunk(batches), strict=True))
     measured = evaluate(network, cut, task, Train(steps(1), lr=0.1))
     assert measured.n == 20
     assert measured.loss == pytest.approx(squares / 20, rel=1e-6)
@@ -154,3 +154,20 @@ def test_a_network_of_two_outputs_is_refused() -> None:
     task = task_of(DIABETES)
     with pytest.raises(ConfigError, match="one number a row"):
         evaluate(nn.Linear(10, 2), task.examples(task.load(), task.load().test), task, Train(steps(1), lr=0.1))
+
+
+@pytest.mark.parametrize("score", ["r2", "rmse"])
+def test_a_loss_of_ones_own_is_measured_and_leaves_the_metric_alone(score: str) -> None:
+    def absolute(model: nn.Module, batch: Any) -> Any:
+        return (model(batch[0]).squeeze(1) - batch[1]).abs().mean(), {}
+
+    task = task_of(set_fields(STUDY, {"data.score": score}).data)
+    test, network = task.load().test, nn.Linear(10, 1)
+    with torch.no_grad():
+        wanted = (network(test.inputs).squeeze(1) - test.targets).abs().mean().item()
+    plain, own = (
+        evaluate(network, task.examples(task.load(), test), task, Train(steps(1), lr=0.1, loss=loss))
+        for loss in (None, absolute)
+    )
+    assert own.loss == pytest.approx(wanted)
+    assert own.value == plain.value
