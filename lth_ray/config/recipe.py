@@ -98,16 +98,18 @@ class Model(Config):
 class Data(TaskConfig):
     """Images, and the class of each to predict: classification.
 
-    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH or folder:PATH, which are kept in memory; or
-        imagenet or packed:PATH, which `lth-ray data pack` has made and which are read as they are needed. A relative
-        PATH is one inside --data-root, or the working directory. EXIF's orientation is not applied.
+    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH, arrow:PATH (what Hugging Face's datasets has
+        saved to disk) or folder:PATH, which are kept in memory; or imagenet or packed:PATH, which `lth-ray data pack`
+        has made and which are read as they are needed. A relative PATH is one inside --data-root, or the working
+        directory. EXIF's orientation is not applied.
     augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed
         sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area, resized, and flip; Szegedy
         et al. 2015).
     augment_padding: pixels on each side, for "crop_flip". split_seed: draws the validation set, for all lineages.
     evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
-    image_size: side in pixels to which the images of parquet: and folder: sets are resized and centre-cropped; of
-        packed sets that of the crops, by default 224 (their short side is 256 / 224 of it where the centre is taken).
+    image_size: side in pixels to which the images of parquet:, arrow: and folder: sets are resized and centre-cropped;
+        of packed sets that of the crops, by default 224 (their short side is 256 / 224 of it where the centre is
+        taken).
     target: what is learned: "labels"; "rotation", by how many quarters an image is turned (training turns it anew each
         time, evaluation always by the same; Gidaris et al. 2018); "random_labels" (Zhang et al. 2017), drawn once for
         each training and validation image by `split_seed`, while test images keep their own.

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from lth_ray.config import ConfigError, Data, nearest
+from lth_ray.data.arrow import arrow_source
 from lth_ray.data.blur import blurred
 from lth_ray.data.cifar import CIFAR_SETS, cifar_source
 from lth_ray.data.dataset import (
@@ -27,7 +28,9 @@ from lth_ray.data.parquet import parquet_source
 from lth_ray.data.rotation import QUARTERS, to_be_turned
 from lth_ray.store.uri import SCHEME
 
-NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "folder:PATH", "packed:PATH")
+NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "arrow:PATH", "folder:PATH", "packed:PATH")
+
+IN_FILES = {"parquet": parquet_source, "arrow": arrow_source, "folder": folder_source}  # of images of any size
 
 
 def identify(data: Data, data_root: str | Path | None = None) -> Identity:
@@ -84,17 +87,19 @@ def _check_kind(data: Data) -> None:
 def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
     """Looks a data set up by its name and reads as little of it as its digest needs."""
     kind, _, path = name.partition(":")
-    if kind in ("parquet", "folder"):
+    if kind in IN_FILES:
         if not path:
             raise ConfigError(f"Data.name = {name!r}: give the folder, {kind}:PATH")
         place = (data_root or Path()) / Path(path).expanduser()
-        return (parquet_source if kind == "parquet" else folder_source)(place, image_size)
+        return IN_FILES[kind](place, image_size)
     if is_packed(name):
         return packed_source(name, image_size, data_root)
     if name not in NAMES:
         raise ConfigError(f"Data.name = {name!r}: no such data set; {nearest(name, NAMES)}")
     if image_size is not None:
-        raise ConfigError(f"Data.image_size = {image_size}: only for parquet:, folder: and packed sets; leave it out")
+        raise ConfigError(
+            f"Data.image_size = {image_size}: only for parquet:, arrow:, folder: and packed sets; leave it out"
+        )
     if name in IDX_SETS:
         return idx_source(name, data_root)
     return cifar_source(name, data_root) if name in CIFAR_SETS else digits_source()
@@ -137,7 +142,7 @@ def _as_asked(data: Data, stored: Identity) -> Identity:
     if data.target == "rotation" and height != width:
         raise ConfigError(
             f"Data.target = 'rotation': only square images can be turned by a quarter, and these have {height}x{width} "
-            "pixels; use others (parquet: and folder: sets can be given a square image_size)"
+            "pixels; use others (parquet:, arrow: and folder: sets can be given a square image_size)"
         )
     return replace(
         stored,

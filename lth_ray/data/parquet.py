@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -45,13 +45,17 @@ def labelled(folder: Path) -> str:
         raise MissingDataset(
             f"{folder}: neither {names}; a set needs images to test on: put some rows of train into such a file"
         )
-    for split in there:
+    return first_labelled(there, lambda split: [stored_labels(path) for path in shards(folder, split)])
+
+
+def first_labelled(splits: Sequence[str], read: Callable[[str], object]) -> str:
+    """The first split whose labels `read` reads. Unlabelled where none has any."""
+    for split in splits:
         try:
-            for path in shards(folder, split):
-                stored_labels(path)
+            read(split)
             return split
         except Unlabelled:
-            if split == there[-1]:
+            if split == splits[-1]:
                 raise
     raise AssertionError("the last split is returned, or raises")
 
@@ -91,6 +95,11 @@ def stored_labels(path: Path) -> NDArray[np.int64]:
     column = column_name(path, LABEL_COLUMNS)
     with as_parquet(path):
         values = file.read(columns=[column]).column(column)
+    return whole_labels(path, column, values)
+
+
+def whole_labels(path: Path, column: str, values: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A column's labels, int64 [rows]. DamagedDataset as in `stored_labels`."""
     if not pa.types.is_integer(values.type) or values.null_count:
         why = f"column {column} is {values.type} with {values.null_count} missing"
         raise DamagedDataset(path, why, "use whole numbers from 0 up")
@@ -105,14 +114,20 @@ def stored_labels(path: Path) -> NDArray[np.int64]:
 
 def _images(path: Path) -> Iterator[Encoded]:
     column = column_name(path, IMAGE_COLUMNS)
-    row = 0
     with as_parquet(path):
-        for batch in open_parquet(path).iter_batches(ROWS, columns=[f"{column}.bytes"]):
-            for data in batch.column(0).field("bytes"):
-                if not data.is_valid:
-                    raise DamagedDataset(path, f"row {row} has no image bytes", "store the images in the file")
-                yield f"{path}, row {row}", data.as_py()
-                row += 1
+        batches = open_parquet(path).iter_batches(ROWS, columns=[f"{column}.bytes"])
+        yield from image_bytes(path, (batch.column(0) for batch in batches))
+
+
+def image_bytes(path: Path, columns: Iterable[pa.StructArray]) -> Iterator[Encoded]:
+    """Every row's image, of consecutive pieces of a column. DamagedDataset where one has none."""
+    row = 0
+    for column in columns:
+        for data in column.field("bytes"):
+            if not data.is_valid:
+                raise DamagedDataset(path, f"row {row} has no image bytes", "store the images in the file")
+            yield f"{path}, row {row}", data.as_py()
+            row += 1
 
 
 def column_name(path: Path, names: tuple[str, ...]) -> str:
@@ -125,12 +140,13 @@ def column_name(path: Path, names: tuple[str, ...]) -> str:
             path, f"has the columns {', '.join(schema.names)}", f"one must be called {' or '.join(names)}"
         )
     kind = schema.field(found).type
-    if names is IMAGE_COLUMNS and not _holds_bytes(kind):
+    if names is IMAGE_COLUMNS and not holds_bytes(kind):
         raise DamagedDataset(path, f"column {found} is {kind}", "store struct<bytes: binary, path: string>")
     return found
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether a column holds images in the files' own bytes: struct<bytes, path>."""
     place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
     return place >= 0 and (
         pa.types.is_binary(kind.field(place).type) or pa.types.is_large_binary(kind.field(place).type)

@@ -18,10 +18,12 @@ STUDY, RESULTS, OWN = (block.text for block in blocks("README.md") if block.lang
 
 
 def run_block(block: str, monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
-    """Executes a block as the script it shows; a study's main ends in SystemExit(0)."""
+    """Executes a block as the script it shows, in this folder; a study's main ends in SystemExit(0)."""
     monkeypatch.setattr("sys.argv", ["readme.py", *flags])
+    script = Path("readme.py").absolute()  # whose functions' source is looked up
+    script.write_text(block)
     with pytest.raises(SystemExit) as ended:
-        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+        exec(compile(block, str(script), "exec"), {"__name__": "__main__"})
     assert ended.value.code in (0, None)
 
 

@@ -45,7 +45,7 @@ class Probe:
         from lth_ray.config import Data
         from lth_ray.data import identify
 
-        size = 224 if name.startswith(("parquet:", "folder:")) else None  # images of any size are looked up
+        size = 224 if name.startswith(("parquet:", "arrow:", "folder:")) else None  # images of any size are looked up
         return identify(Data(name, batch_size=1, validation=0, image_size=size), data_root).digest
 
     def open_rendezvous(self) -> int:
