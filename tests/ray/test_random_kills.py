@@ -1,6 +1,6 @@
-"""Something is killed, again and again, while a study runs: what, and after how many steps, is drawn under a seed.
+"""On a cluster of several nodes something is killed, again and again: what, and when, is drawn under a seed.
 
-LTH_RAY_CHAOS says how often; `make chaos` makes it twenty times.
+Other faults, and on one machine, are in tests/chaos.
 """
 
 import os
@@ -19,7 +19,7 @@ from lth_ray.store.files import TEMPORARY
 from tests.ray.conftest import EVERY, Expected, complete
 from tests.ray.nodes import OnNodes, a_cluster
 
-KILLS = int(os.environ.get("LTH_RAY_CHAOS", "3"))
+KILLS = 3
 TWO = "--workers", "2"
 OFTEN = "--checkpoint-every-steps", str(EVERY), "--checkpoint-every-s", "3600"
 LOOK_S = 0.002
