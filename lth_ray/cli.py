@@ -199,9 +199,10 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
 
     store = Store.open(storage, writable=False)
     plan = history.recorded_plan(store, name)
-    question = history.entries_of(store, name)[-1]["question"] or ""
+    last = history.entries_of(store, name)[-1]
+    question, commit = last["question"] or "", last.get("commit") or ""
     try:
-        counts = record.replay(plan, store, tracking_uri, question=question)
+        counts = record.replay(plan, store, tracking_uri, question=question, commit=commit)
     except record.RecordError as error:
         raise ConfigError(str(error)) from None
     done = record.report(plan, store, question=question, commits=history.commits_of(store, name))

@@ -141,8 +141,8 @@ def in_words(content: Content, about: str) -> str:
     shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
     asked = f"{content.question}\n\n" if content.question else ""
     described_ = f"\n{about.replace(chr(10), ' ')}\n" if about else ""
-    found = f"\n{' '.join(content.found)}\n" if content.found else ""
-    return f"# {content.name}\n\n{asked}{content.progress}\n{found}{described_}{undrawn}{shown}"
+    found = f"{' '.join(content.found)}\n\n" if content.found else ""
+    return f"# {content.name}\n\n{found}{asked}{content.progress}\n{described_}{undrawn}{shown}"
 
 
 def caption(plan: Plan, places: Sequence[Environment]) -> str:

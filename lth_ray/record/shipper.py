@@ -171,16 +171,19 @@ def _is_others(entry: logging.LogRecord) -> bool:
     return entry.threadName != THREAD
 
 
-def replay(plan: Plan, store: Store, tracking_uri: str | None = None, *, question: str = "") -> dict[str, int]:
+def replay(
+    plan: Plan, store: Store, tracking_uri: str | None = None, *, question: str = "", commit: str | None = None
+) -> dict[str, int]:
     """Ships every finished result of a plan that is not in MLflow yet; again, it ships nothing.
 
+    commit: of the script that declared it, "" where that is unknown; by default of the one that runs now.
     Returns how many were shipped, were present already, and failed (each with a warning).
     Raises RecordError where MLflow cannot be written to.
     """
     where = destination(store.uri, tracking_uri)
     counts, in_a_row = Counter(shipped=0, present=0, failed=0), 0
     try:
-        tracking = opened(plan, store, where, question, thorough=True)
+        tracking = opened(plan, store, where, question, thorough=True, commit=commit)
     except Exception as error:
         raise RecordError(unreachable(where, error)) from error
     for item in finished(plan, store):
@@ -199,9 +202,10 @@ def replay(plan: Plan, store: Store, tracking_uri: str | None = None, *, questio
 
 def opened(
     plan: Plan, store: Store, where: Destination, question: str, warn: Callable[[str], None] | None = None,
-    thorough: bool = False,
+    thorough: bool = False, commit: str | None = None,
 ) -> Tracking:  # fmt: skip
-    return Tracking(plan, store, where, question, commit_of(script_folder()), warn, thorough)
+    declared_by = commit_of(script_folder()) if commit is None else commit
+    return Tracking(plan, store, where, question, declared_by, warn, thorough)
 
 
 def send(tracking: Tracking, item: Item) -> bool:

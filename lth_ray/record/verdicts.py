@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 HEADINGS = (
-    "subnetwork", "round", "remaining", "against", "difference", "min", "max", "verdict", "p", "steps earlier",
-    "faster", "p (faster)", "n",
+    "subnetwork", "round", "remaining", "against", "difference", "verdict", "p", "steps earlier", "faster",
+    "p (faster)", "n",
 )  # fmt: skip
 BRIEF = ("subnetwork", "against", "in", "n", "verdict, at weights remaining")
 ACCURACY, SPEED = "accuracy", "early stop"
@@ -117,8 +117,7 @@ def _text(line: Line, label: str) -> tuple[str, ...]:
     p = line["matching_p"] if line["against"] == DENSE else line["superiority_p"]
     return (
         label, str(line["round"]), percent(line["remaining_weights"]), line["against"],
-        f"{points(line['difference'], sign=True)}{spread}", points(line["difference_min"], sign=True),
-        points(line["difference_max"], sign=True), verdict_of(line), _p(p), earlier, speed_of(line),
+        f"{points(line['difference'], sign=True)}{spread}", verdict_of(line), _p(p), earlier, speed_of(line),
         _p(line["faster_p"]), str(line["n"]),
     )  # fmt: skip
 

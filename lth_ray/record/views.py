@@ -147,35 +147,28 @@ def _against_weights(what: str, metric: str, tickets: Sequence[Seen]) -> list[Ca
     values = [value for line in points.values() for value in line] + others
     limits = _limits(values, "barrier" in metric, 1.0 if metric == "test_accuracy" else math.inf)
     title = what[0].upper() + what[1:]
-    named = f"{title} by round" + (f", beside {' and '.join(map(_control, beside))}" if beside else "")
-    by_round = line_card(f"{named} (step = round)", metric, y_range=limits, beside=beside)
+    by_round = line_card(f"{title} by round (the step)", metric, y_range=limits, beside=beside)
     if any(metric not in one.measured for one in tickets):
         return [by_round]
     return [by_round, line_card(f"{title} against remaining weights", metric, WEIGHTS, FALLING, limits)]
 
 
-def _control(metric: str) -> str:
-    """ "random reinit" of "test_accuracy.random_reinit" """
-    return metric.partition(".")[2].replace("_", " ")
-
-
 def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str] | None = None) -> View | None:
-    """None without cards. keys: by default what tells lineages apart; seeds alone are one line, and a run itself."""
+    """None without cards. keys: by default what tells lineages apart; seeds alone are one line, called by its model,
+    and a run itself."""
     if not cards:
         return None
     has_seeds = len(_by("seed", part.tickets)) > 1
     chosen = telling(part.tickets) if keys is None else keys
-    return _view(key, part, cards, chosen or (("rewind_step",) if has_seeds else ()))
+    return _view(key, part, cards, chosen or (("model",) if has_seeds else ()))
 
 
 def _view(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str], of_tickets: bool = False) -> View:
-    """keys: a line for each of their values; the titles tell of a single one, which MLflow's legend does not name."""
+    """keys: a line for each of their values; MLflow's page names them above the charts."""
     metric = str(cards[0]["metricKey"])
     terms = [f"tags.`lth.kind` = '{'ticket' if of_tickets else 'lineage'}'"]
     terms += [f"params.{name} = '{value}'" for name, value in part.where.items()]
     terms += [f"metrics.{metric} >= 0"] if of_tickets else []
-    if len(keys) == 1:
-        cards = [{**card, "displayName": f"{card['displayName']}, for each {keys[0]}"} for card in cards]
     columns = [*(f"params.`{name}`" for name in (*keys, "seed")), f"metrics.`{WEIGHTS}`", f"metrics.`{metric}`"]
     state = view_state(cards, " and ".join(terms), keys, list(dict.fromkeys(columns)))
     told = [value if name == "arm" else f"{name} {value}" for name, value in part.where.items()]

@@ -4,20 +4,22 @@ Needs Debian's `chromium`, or a Chrome at $LTH_RAY_CHROMIUM, and the package's e
 build/screenshots.
 """
 
+import getpass
 import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytest
 
-from lth_ray import Barrier, Data, Model, Prune, Study, Train, steps
+from lth_ray import Barrier, Data, Model, Prune, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record import comparisons, replay, shown
+from lth_ray.record.provenance import made_by
 from lth_ray.store import Store
 from tests.mlflow_server import Server, free_port
 from tests.running.conftest import train_here
@@ -59,7 +61,7 @@ def study() -> Study:
         rewind=[steps(k) for k in POINTS],
         seeds=SEEDS,
         sweep={"train.warmup": [steps(0), steps(30)]},
-        branches=[Barrier(2, points=5, rounds=[0, ROUNDS])],
+        branches=[Barrier(2, points=5, rounds=[0, ROUNDS]), RandomReinit(rounds=[1, ROUNDS])],
     )
 
 
@@ -101,18 +103,22 @@ def links(server: Server, plan: Plan, store: Store) -> dict[str, str]:
 def page() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1500, "height": 2200})
+        page = browser.new_page(viewport={"width": 1400, "height": 2200})
         page.set_default_timeout(120_000)
         yield page
         browser.close()
 
 
-def charts(page: Any, link: str, expected: int) -> list[dict[str, Any]]:
-    """The charts of a view once all of them have points."""
+def charts(page: Any, link: str, expected: int, titles: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The charts of a view once all of them have points, and these titles of theirs are to be read."""
     page.goto("about:blank")  # a page that only changes behind the # is not loaded again
     page.goto(link)
     drawn = f"({CHARTS})().filter(chart => chart.lines.some(line => (line.x || []).length)).length"
     page.wait_for_function(f"() => {drawn} === {expected}")
+    for title in titles:  # whole, where the page is no wider than a laptop's
+        heading = page.get_by_text(title, exact=True).first
+        heading.wait_for()
+        assert heading.evaluate("one => one.scrollWidth <= one.clientWidth"), f"{title} is cut off"
     page.wait_for_timeout(1000)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     name = link.partition("viewStateShareKey=")[2].partition("&")[0]
@@ -171,12 +177,17 @@ def test_a_lineages_rounds_are_drawn_against_remaining_weights(
     links: dict[str, str], page: Any, plan: Plan, store: Store,
 ) -> None:  # fmt: skip
     rows = ticket_rows(plan, store)
-    against_weights, by_round, *_ = charts(page, links[view], cards)
+    title = {"test_accuracy": "Test accuracy", "early_stop_step": "Early-stop step"}[measured]
+    titles = [f"{title} by round (the step)", f"{title} against remaining weights"]
+    by_round, against_weights, *_ = charts(page, links[view], cards, titles)
     expected = averaged(rows, "remaining_weights", measured, line)
     assert len(expected) == count
     assert_drawn(against_weights, expected)
     assert against_weights["falls"]
-    assert_drawn(by_round, averaged(rows, "round", measured, line))
+    controls = [row for row in branch_rows(plan, store) if row["branch"] == "random_reinit"]
+    beside = averaged(controls, "round", measured, lambda row: f"{line(row)}, random reinit")
+    assert [sorted(points) for points in beside.values()] == count * [[1, ROUNDS]]
+    assert_drawn(by_round, averaged(rows, "round", measured, line) | beside)
 
 
 def test_barriers_are_drawn_against_k(links: dict[str, str], page: Any, plan: Plan, store: Store) -> None:
@@ -231,6 +242,8 @@ def test_a_ticket_shows_its_model_and_what_its_training_took(
     name = client.get_logged_model(output.model_id).name
     page.goto(f"{server.uri}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}")
     page.get_by_text(name).first.wait_for()
+    page.get_by_text(getpass.getuser(), exact=True).first.wait_for()  # "Created by"
+    page.get_by_text(made_by()["mlflow.source.name"], exact=True).first.wait_for()  # "Source"
     page.screenshot(path=SCREENSHOTS / "ticket.png")
     page.goto(f"{server.uri}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/system-metrics")
     page.get_by_text("process_memory_usage_megabytes").first.wait_for()

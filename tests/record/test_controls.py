@@ -17,7 +17,7 @@ def test_a_lineages_run_has_its_controls_by_round(
     plan: Plan, recorded_store: Store, fill: Callable[..., None], database: Any
 ) -> None:
     fill(recorded_store, plan)
-    replay(plan, recorded_store)
+    replay(plan, recorded_store, commit="1a2b")
     run = database.runs("lineage")[0]
     name = run.data.tags["lth.lineage"]
     rows = [row for row in branch_rows(plan, recorded_store) if row["lineage"] == name]
@@ -29,9 +29,11 @@ def test_a_lineages_run_has_its_controls_by_round(
         means = {n: pytest.approx(mean(values)) for n, values in expected.items()}
         assert {metric.step: metric.value for metric in found} == means
     points = database.points()
-    replay(plan, recorded_store)
+    replay(plan, recorded_store, commit="")
     assert database.points() == points
     user, source = run.data.tags["mlflow.user"], run.data.tags["mlflow.source.name"]
     assert (user, source) == (getpass.getuser(), made_by()["mlflow.source.name"])
-    kind = database.client.get_experiment_by_name("tickets").tags["mlflow.experimentKind"]
-    assert kind == "custom_model_development"
+    tags = database.client.get_experiment_by_name("tickets").tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    commits = [tags["mlflow.source.git.commit"], run.data.tags["mlflow.source.git.commit"]]
+    assert commits == ["1a2b", "1a2b"]  # of who declared it, not of what replays it

@@ -16,7 +16,8 @@ def test_a_report_of_a_study_at_work_states_n(plan: Plan, store: Store, fill: Fi
     store.delete(f"segments/{plan.lineages[1].rounds[1].segment.key}.json")
     partial = report(plan, store, question="Do tickets win?")
     assert "3 of 8 tickets and 4 of 14 branch results are finished." in partial.markdown
-    assert partial.markdown.startswith("# tickets\n\nDo tickets win?\n")
+    assert partial.markdown.startswith("# tickets\n\nNothing is concluded")
+    assert partial.markdown.index("Nothing is concluded") < partial.markdown.index("Do tickets win?")
     assert "## Test accuracy (%)" in partial.markdown
     assert "lenet_300_100 on digits, adam at 0.0012, 300 steps." in partial.markdown
     assert "lth_ray 0.1.0, torch 2.14.1; a processor" in partial.markdown

@@ -10,6 +10,7 @@ from lth_ray.record.summary import is_there
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
 
 Row = Mapping[str, Any]
 BAND = 0.13  # opacity
@@ -78,11 +79,7 @@ def draw(
 
     label: put it into the legend. order: the highest is on top. aside: points by which it is moved to the right.
     """
-    from matplotlib.transforms import ScaledTranslation
-
-    moved = panel.transData
-    if aside:
-        moved = moved + ScaledTranslation(aside / 72, 0, panel.figure.dpi_scale_trans)
+    moved = moved_by(panel, aside)
     if has_spread and look.marker and line.x:
         panel.vlines(line.x, line.low, line.high, color=look.colour, linewidth=0.9, zorder=order - 0.5, transform=moved)
         for ends in (line.low, line.high):
@@ -100,3 +97,11 @@ def draw(
     if aside and line.x:  # matplotlib scales axes by what is drawn in place only
         panel.update_datalim([*zip(line.x, line.low, strict=True), *zip(line.x, line.high, strict=True)])
         panel.autoscale_view()
+
+
+def moved_by(panel: "Axes", aside: float) -> "Transform":
+    """Where data are drawn, so many points to the right."""
+    from matplotlib.transforms import ScaledTranslation
+
+    data = panel.transData
+    return data + ScaledTranslation(aside / 72, 0, panel.figure.dpi_scale_trans) if aside else data

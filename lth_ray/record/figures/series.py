@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.lines import SPREAD, Line, counted, draw
+from lth_ray.record.figures.lines import SPREAD, Line, counted, draw, moved_by
 from lth_ray.record.figures.looks import GREY, Look, beside
 from lth_ray.record.figures.panels import grid, level, weights_axis
 from lth_ray.record.summary import is_there
@@ -72,15 +72,16 @@ def _ends(row: Mapping[str, Any], column: str) -> tuple[float, float, float]:
 
 
 def mark_open(panel: "Axes", series: Sequence[Series]) -> None:
-    """Marks early-stop steps that are the last one of some runs: they might have come later."""
-    for line in series:
+    """An arrow's head on the intervals of early-stop steps that are the last one of some runs: they might have come
+    later."""
+    for line, aside in zip(series, beside(len(series)), strict=True):
         rows = [row for row in line.rows if row["at_end"] and is_there(row["early_stop_step"])]
-        x, y = [100 * row["remaining_weights"] for row in rows], [row["early_stop_step"] for row in rows]
+        x, y = [100 * row["remaining_weights"] for row in rows], [_ends(row, "early_stop_step")[2] for row in rows]
         seen = panel.get_legend_handles_labels()[1]
         if rows:
             panel.plot(
-                x, y, linestyle="", marker=UP, markersize=8, color=line.look.colour, markeredgewidth=0.9, zorder=12,
-                label="_" if OPEN in seen else OPEN,
+                x, y, linestyle="", marker=UP, markersize=7, color=GREY, markeredgewidth=0, zorder=12,
+                transform=moved_by(panel, aside), label="_" if OPEN in seen else OPEN,
             )  # fmt: skip
 
 
