@@ -24,6 +24,7 @@ from lth_ray.config import (
 from lth_ray.data import Identity
 from lth_ray.lottery.hanging import branch_results
 from lth_ray.lottery.plan import Plan, unfolded
+from lth_ray.lottery.pretrained import files_of
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.store import DamagedFile, Store
 from lth_ray.training.backends import EAGER, FUSED, FUSED_NORM
@@ -100,7 +101,10 @@ def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
             if (above, backend) != (None, None):
                 yield _Then(plan.study, plan.identities, above, backend)
     for study, identities in recorded:
-        why = (*_other_functions(study, plan.study), *_other_data(identities, plan.identities))
+        why = (
+            *_other_functions(study, plan.study), *_other_data(identities, plan.identities),
+            *_other_weights(study, plan.study),
+        )  # fmt: skip
         if why:
             yield from (
                 _Then(study, identities, above, backend, why) for above in revisions for backend in (None, EAGER)
@@ -178,6 +182,16 @@ def _other_functions(then: Study, now: Study) -> list[str]:
 def _other_data(then: Identities, now: Identities) -> list[str]:
     changed = [data for data, one in then.items() if data in now and now[data].digest != one.digest]
     return [f"the data set {data.called!r} holds other examples" for data in changed]
+
+
+def _other_weights(then: Study, now: Study) -> list[str]:
+    """Files of one name with other weights."""
+    present: dict[str, set[str | None]] = {}
+    for file in files_of(now):
+        present.setdefault(str(file), set()).add(file.content)
+    other = (one for one in files_of(then) if one.content not in present.get(str(one), {one.content}))
+    changed = dict.fromkeys(map(str, other))
+    return [f"the file {name!r} of Model.weights holds other weights" for name in changed]
 
 
 def _version(store: Store, keys: Keys) -> str:

@@ -1,6 +1,6 @@
 """Files of pretrained weights, found and identified when a study is planned."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,15 @@ def identified(study: Study, data_root: str | None = None) -> Study:
     }
     changed = {name: value for name, value in read.items() if value != getattr(study, name)}
     return replace(study, **changed) if changed else study
+
+
+def files_of(study: Study) -> Iterator[WeightsFile]:
+    """The files of weights that an identified study names, those of its arms and sweeps too."""
+    varied = [value for fields in study.arms.values() for value in fields.values()]
+    for value in (study.model, *varied, *(value for values in study.sweep.values() for value in values)):
+        file = value.file if isinstance(value, Model) else value
+        if isinstance(file, WeightsFile):
+            yield file
 
 
 def _declared(value: Any) -> WeightsFile:

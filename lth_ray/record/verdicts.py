@@ -93,7 +93,13 @@ def _where(lines: Iterable[Line], verdict: Callable[[Line], str]) -> str:
 
 
 def _title(frame: "pandas.DataFrame") -> str:
-    return f"tickets over seeds (matching: under {points(margin_of(frame))} worse; p < {LEVEL:g} by Holm)"
+    matching = f"matching: under {points(margin_of(frame))} worse; " if _has_dense(frame) else ""
+    return f"tickets over seeds ({matching}p < {LEVEL:g} by Holm)"
+
+
+def _has_dense(frame: "pandas.DataFrame") -> bool:
+    """Whether any ticket is compared with its dense network, which may not have been trained."""
+    return DENSE in set(frame["against"])
 
 
 def margin_of(frame: "pandas.DataFrame", column: str = "margin") -> float:
@@ -127,12 +133,15 @@ def _p(value: float | None) -> str:
 
 
 def _note(frame: "pandas.DataFrame") -> str:
+    matching = (
+        f"Matching: a one-sided paired t test at the {100 * LEVEL:g} % level shows that the ticket is less than "
+        f"{points(margin_of(frame))} worse than the dense network. "
+    )
     return (
         "Differences in test accuracy are paired by seed, copies of a seed averaged first: mean ± half the "
-        f"{100 * CONFIDENCE:g} % t-interval. Matching: a one-sided paired t test at the {100 * LEVEL:g} % level shows "
-        f"that the ticket is less than {points(margin_of(frame))} worse than the dense network. Better: shown to be "
-        "above the control. Faster: its early-stop step, that of the least validation loss, is shown to be the earlier "
-        "one. Each kind of claim is corrected by Holm for its number in this table. Not shown is no proof of the "
+        f"{100 * CONFIDENCE:g} % t-interval. {matching if _has_dense(frame) else ''}Better: shown to be above the "
+        "control. Faster: its early-stop step, that of the least validation loss, is shown to be the earlier one. Each "
+        "kind of claim is corrected by Holm for its number in this table. Not shown is no proof of the "
         f"contrary; under {LEAST} seeds there is no verdict, nor one on the speed of tickets that are still learning "
         f"when their training ends.{unresolved(frame)}"
     )

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
+from lth_ray import models
 from lth_ray.config import RELEASES, REVISIONS, Model, Perturb, RandomMask, Study, as_of, set_fields, steps
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan, older
@@ -107,6 +110,22 @@ def test_functions_and_data_that_have_changed_since(lab: Any) -> None:
     hold(store, plan_of(STUDY))
     [told] = older(plan_of(STUDY, "1" * 64), store, [(STUDY, {STUDY.data: IDENTITY})])
     assert told.why == ("the data set 'digits' holds other examples",)
+
+
+@pytest.mark.parametrize("in_a_sweep", [False, True])
+def test_weights_that_have_changed_since(lab: Any, tmp_path: Path, in_a_sweep: bool) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    swept, set_ = replace(STUDY, sweep={"model.weights": [path]}), set_fields(STUDY, {"model.weights": path})
+    study = swept if in_a_sweep else set_
+    plans = []
+    for seed in (1, 2):
+        save_file(models.build("lenet_20_10", input_shape=(1, 8, 8), seed=seed).state_dict(), path)
+        plans.append(plan_of(study))
+    then, now = plans
+    hold(lab.store(), then)
+    [told] = older(now, lab.store(), [(then.study, {STUDY.data: IDENTITY})])
+    assert told.why == ("the file 'mine.safetensors' of Model.weights holds other weights",)
+    assert told.tickets == 6
 
 
 def test_nothing_is_told_of_what_is_taken_or_another_question(lab: Any) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray.training import Clock, Start
-from tests.training.setups import Setting, bits, clone, restart
+from lth_ray.models import tied
+from lth_ray.training import Clock, Start, averages, train_segment
+from tests.training.setups import SEEDS, Setting, bits, clone, restart
 from tests.training.test_resume import OPTIMIZERS
 
 Make = Callable[..., Setting]
@@ -37,6 +38,71 @@ def test_pruned_weights_and_their_momentum_are_zero_after_every_step(setting: Ma
                 if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                     assert not value[kept == 0].any(), name
     assert taken == 8
+
+
+class Shared(torch.nn.Module):
+    """A linear layer that is used twice, and another whose weight is the first's."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
+        self.output = torch.nn.Linear(64, num_classes)
+        self.second.weight = self.first.weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.first(self.first(images.flatten(1)).relu()).relu()
+        logits: torch.Tensor = self.output(self.second(x).relu())
+        return logits
+
+
+def away_from_zero(model: torch.nn.Module, batch: Any) -> Any:
+    """A loss that draws every weight to 1, so that a pruned one has a gradient whatever the images are."""
+    loss = torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
+    return loss + 0.1 * sum(((weight - 1) ** 2).sum() for weight in model.parameters()), {}
+
+
+@pytest.mark.parametrize("own_loss", [None, away_from_zero], ids=["loss", "own loss"])
+@pytest.mark.parametrize("decay", [None, 0.9], ids=["plain", "averaged"])
+@pytest.mark.parametrize("model", [None, Shared], ids=["separate", "tied"])
+@pytest.mark.parametrize("train", [{"momentum": 0.9, "weight_decay": 1e-2}, {"optimizer": "adam"}], ids=["sgd", "adam"])
+def test_so_they_are_in_tied_and_averaged_networks_with_a_loss_of_one_s_own(
+    setting: Make, train: dict[str, Any], model: Any, decay: float | None, own_loss: Any
+) -> None:
+    """Under each of their names, and in averages."""
+    made = setting(**({"model": model} if model else {}), lr=1e-3, loss=own_loss, ema_decay=decay, **train)
+    assert made.mask is not None
+    network = made.model()
+    if decay is not None:
+        averages.attach(network)
+    names = {name: [name] for name in made.mask}
+    for other, name in tied(network).items():
+        names.get(name, []).append(other)
+    assert model is None or names["first.weight"] == ["first.weight", "second.weight"]
+    start = Start(0, clone(network.state_dict()))
+    pauses = train_segment(
+        "key", made.recipe, network, made.dataset, made.mask, SEEDS, start, 6, pauses=frozenset(range(7))
+    )
+    taken = moved = 0
+    for pause in pauses:
+        taken += 1
+        run, state = pause.run, pause.run.model.state_dict()
+        means = averages.named(run.model)
+        assert len(means) == (0 if decay is None else len(list(network.parameters())))
+        for name, kept in made.mask.items():
+            held = [*(state[one] for one in names[name]), *([means[name]] if means else [])]
+            for tensor in held:
+                assert set(bits_of(tensor[~kept])) == {struct.pack("<d", 0.0)}, name
+                moved += int(tensor[kept].count_nonzero())
+        for parameter, keeps in run.kept:
+            tensors = [one for one in run.optimizer.state[parameter].values() if one.shape == parameter.shape]
+            assert len(tensors) == (1 if "momentum" in train else 2)
+            assert all(tensor[keeps != 0].any() and not tensor[keeps == 0].any() for tensor in tensors)
+    assert taken == 6
+    assert moved > 0
+
+
+def bits_of(values: torch.Tensor) -> list[bytes]:
+    return [struct.pack("<d", value) for value in values.flatten().tolist()]
 
 
 def test_kept_weights_move(setting: Make) -> None:
