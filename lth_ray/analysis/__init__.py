@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from lth_ray.analysis.connectivity import barrier, error_barrier, linear_path, walk
     from lth_ray.analysis.distances import angle, l2_distance, share_travelled
     from lth_ray.analysis.masks import overlap
-    from lth_ray.analysis.units import Units, hidden_units
     from lth_ray.analysis.weights import movement, surviving
 
 _MODULES = {
@@ -21,14 +20,13 @@ _MODULES = {
     "connectivity": ("barrier", "error_barrier", "linear_path", "walk"),
     "distances": ("angle", "l2_distance", "share_travelled"),
     "masks": ("overlap",),
-    "units": ("Units", "hidden_units"),
     "weights": ("movement", "surviving"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "Units", "align", "angle", "barrier", "error_barrier", "hidden_units", "l2_distance", "linear_path", "movement",
-    "overlap", "reestimate", "share_travelled", "surviving", "walk",
+    "align", "angle", "barrier", "error_barrier", "l2_distance", "linear_path", "movement", "overlap", "reestimate",
+    "share_travelled", "surviving", "walk",
 ]  # fmt: skip
 
 

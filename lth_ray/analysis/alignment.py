@@ -4,7 +4,8 @@ Copies from different initialisations may compute alike with their units in anot
 crosses a barrier that says nothing until the order is made the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,15 +14,18 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from lth_ray.analysis.states import Tensors, require_same
-from lth_ray.analysis.units import Units, hidden_units
 from lth_ray.config import ConfigError, subseed
 from lth_ray.data.order import permutation
+from lth_ray.models import Coupling, coupled
+
+Places = Sequence[Mapping[int, torch.Tensor]]  # of a tensor: see Coupling.places
 
 
 def align(
     model: nn.Module,
     state_a: Tensors,
     state_b: dict[str, torch.Tensor],
+    example: tuple[Any, ...],
     *,
     seed: int = 0,
     iterations: int = 100,
@@ -30,46 +34,47 @@ def align(
     """state_b with its hidden units in the order that brings its weights nearest to state_a's (algorithm 1).
 
     model: of the states' architecture; its own weights are neither read nor changed. Inputs and outputs keep their
-    order, and the network's function stays that of state_b. The optimum is a local one. seed: of the order in which
-    groups of units are taken up. iterations: passes over the groups, at most.
-    in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is held.
-    Errors: ConfigError as in `hidden_units`, for states of different networks, and for NaN or infinite weights.
+    order, and the network's function stays that of state_b. The optimum is a local one.
+    example: what the model is called with for one example, whose shapes alone matter: see `models.coupled`, which says
+    what the units are. seed: of the order in which groups of units are taken up. iterations: passes over the groups, at
+    most. in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is held.
+    Errors: ConfigError as in `models.coupled`, for states of different networks, and for NaN or infinite weights.
     """
-    units = hidden_units(model)
     require_same(state_a, state_b)
     require_same(model.state_dict(), state_a, ("the model", "the states"))
+    coupling = coupled(model, example)
     weights = [name for name, _ in model.named_parameters()]
-    orders = match(units, {name: state_a[name] for name in weights}, state_b, seed, iterations)
+    orders = match(coupling, {name: state_a[name] for name in weights}, state_b, seed, iterations)
     aligned = state_b if in_place else dict(state_b)
-    for name in units.axes:
-        aligned[name] = reorder(aligned[name], units.axes[name], orders)
+    for name in coupling.units:
+        aligned[name] = reorder(aligned[name], coupling.places(name), orders)
     return aligned
 
 
-def match(units: Units, weights_a: Tensors, state_b: Tensors, seed: int, iterations: int) -> list[torch.Tensor]:
+def match(coupling: Coupling, weights_a: Tensors, state_b: Tensors, seed: int, iterations: int) -> list[torch.Tensor]:
     """For each group the unit of b that comes to each place, int64 [size], on the CPU.
 
     One group after another is matched exactly (a linear assignment) while the others stay as they are, until none
     changes. weights_a: what is compared; running statistics, which have another scale, are left out of it.
     """
-    members: list[list[tuple[str, int]]] = [[] for _ in units.sizes]
-    touching: list[set[int]] = [set() for _ in units.sizes]  # groups whose best order depends on this one's
-    for name in (name for name in units.axes if name in weights_a):
-        for axis, group in enumerate(units.axes[name]):
-            if group is not None:
+    places = {name: coupling.places(name) for name in coupling.units if name in weights_a}
+    members: list[list[tuple[str, int]]] = [[] for _ in coupling.sizes]
+    touching: list[set[int]] = [set() for _ in coupling.sizes]  # groups whose best order depends on this one's
+    for name, axes in places.items():
+        for axis, groups in enumerate(axes):
+            for group in groups:
                 members[group].append((name, axis))
-                others = units.axes[name][:axis] + units.axes[name][axis + 1 :]
-                touching[group] |= {other for other in others if other is not None}
-    orders = [torch.arange(size) for size in units.sizes]
-    unsettled = set(range(len(units.sizes)))
+                touching[group].update(*axes[:axis], *axes[axis + 1 :])
+    orders = [torch.arange(size) for size in coupling.sizes]
+    unsettled = set(range(len(orders)))
     for iteration in range(iterations):
         for group in permutation(subseed(seed, "alignment"), iteration, len(orders)).tolist():
             if group not in unsettled:
                 continue
             unsettled.discard(group)
-            similarity = np.zeros((units.sizes[group],) * 2)
+            similarity = np.zeros((coupling.sizes[group],) * 2)
             for name, axis in members[group]:
-                similarity += _similarity(weights_a[name], state_b[name], units.axes[name], axis, orders)
+                similarity += _similarity(weights_a[name], state_b[name], places[name], axis, group, orders)
             better = _better(similarity, orders[group])
             if better is not None:
                 orders[group] = better
@@ -80,30 +85,38 @@ def match(units: Units, weights_a: Tensors, state_b: Tensors, seed: int, iterati
 
 
 def reorder(
-    tensor: torch.Tensor, groups: Sequence[int | None], orders: Sequence[torch.Tensor], skipped: int | None = None
+    tensor: torch.Tensor, places: Places, orders: Sequence[torch.Tensor], skipped: int | None = None
 ) -> torch.Tensor:
     """A tensor, or a mask of it, with its units in a new order along each axis but the skipped one.
 
-    groups: those along its axes (None: the axis stays). orders: by group, the unit that comes to each place.
+    places: of its units, along each axis. orders: by group, the unit that comes to each place.
     """
-    for axis, group in enumerate(groups):
-        if group is not None and axis != skipped:
-            places = torch.arange(tensor.shape[axis]).view(len(orders[group]), -1)  # [units, block]
-            tensor = tensor.index_select(axis, places[orders[group]].flatten().to(tensor.device))
+    for axis, groups in enumerate(places):
+        if groups and axis != skipped:
+            source = torch.arange(tensor.shape[axis])
+            for group, own in groups.items():
+                source[own.flatten()] = own[orders[group]].flatten()
+            tensor = tensor.index_select(axis, source.to(tensor.device))
     return tensor
 
 
 def _similarity(
-    a: torch.Tensor, b: torch.Tensor, groups: Sequence[int | None], axis: int, orders: Sequence[torch.Tensor]
+    a: torch.Tensor, b: torch.Tensor, places: Places, axis: int, group: int, orders: Sequence[torch.Tensor]
 ) -> NDArray[np.float64]:
     """[i, j]: the inner product of what unit i of a and unit j of b have along this axis, b's others in order."""
-    group = groups[axis]
-    assert group is not None
-    size = len(orders[group])
-    rows_a = a.detach().movedim(axis, 0).reshape(size, -1)
-    rows_b = reorder(b.detach().to(a), groups, orders, skipped=axis).movedim(axis, 0).reshape(size, -1)
+    own = places[axis][group]
+    rows_a = _rows(a.detach(), axis, own)
+    rows_b = _rows(reorder(b.detach().to(a), places, orders, skipped=axis), axis, own)
     products: NDArray[np.float64] = (rows_a @ rows_b.T).double().cpu().numpy()
     return products
+
+
+def _rows(tensor: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tensor:
+    """[units, what each has along an axis]"""
+    flat = places.flatten()
+    if not torch.equal(flat, torch.arange(tensor.shape[axis])):  # else nothing need be copied
+        tensor = tensor.index_select(axis, flat.to(tensor.device))
+    return tensor.movedim(axis, 0).reshape(len(places), -1)
 
 
 def _better(similarity: NDArray[np.float64], order: torch.Tensor) -> torch.Tensor | None:

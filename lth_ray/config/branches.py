@@ -100,7 +100,8 @@ class Barrier(Branch):
     spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own training.
     batch_norm: running statistics on the line, "stored" (interpolated as the weights are) or "reestimate"d.
     initialisations: "shared", or "own": every copy is trained from an initialisation of its own, from step 0.
-    align: permute the second copy's units to match the first's before (Ainsworth et al. 2022, weight matching).
+    align: permute the second copy's units to match the first's before (Ainsworth et al. 2022, weight matching):
+        channels, hidden and recurrent units, and heads of attention as wholes. The order of inputs and outputs stays.
     """
 
     of_dense: ClassVar[bool] = True

@@ -15,7 +15,7 @@ from lth_ray.lottery.realise import build, eligible, pretrained_weights
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.stock import Record
-from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.trying import try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -200,3 +200,18 @@ def check_replicates(tasks: Iterable[AnyTask]) -> None:
                     f"Train.replicates = {segment.recipe.train.replicates}: {what} cannot be trained in replicates; "
                     "leave that out, or train each by itself (Train.replicates = 1)"
                 )
+
+
+def check_alignment(tasks: Iterable[AnyTask]) -> None:
+    """Raises ConfigError for networks whose units Barrier.align asks for and which cannot be told apart."""
+    lines = (task.table for task in tasks if isinstance(task, TableTask) and task.table.kind == "line")
+    recipes = {id(table.recipe): table.recipe for table in lines if (table.options or {})["align"]}
+    for recipe in recipes.values():
+        if recipe.train.ema_decay is not None:
+            raise ConfigError(
+                "Barrier.align = True: units are matched by weights, and not by their averages; leave it out"
+            )
+        try:
+            models.coupled(build(recipe), recipe.task.example(recipe.identity))
+        except ConfigError as error:
+            raise ConfigError(f"Barrier.align = True: {error}; leave it out for this network") from error

@@ -13,7 +13,6 @@ import torch
 
 from lth_ray import analysis, probes
 from lth_ray.analysis.states import OVERALL
-from lth_ray.config import ConfigError
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execute import Outcome, discard
 from lth_ray.lottery.realise import (
@@ -95,13 +94,12 @@ class Bench:
 def line(bench: Bench) -> Measured:
     """Error and loss along the line between two trained copies (Frankle et al. 2020a, section 2)."""
     options = bench.table.options or {}
-    if options["align"] and bench.table.recipe.train.ema_decay is not None:
-        raise ConfigError("Barrier.align = True: units are matched by weights, and not by their averages; leave it out")
     values = apart(bench)
     first, second = bench.state(0), bench.state(1)
     model = build(bench.table.recipe).to(bench.device)  # last: reading a state takes twice its size for a moment
     if options["align"]:
-        second = analysis.align(model, first, second, in_place=True)
+        recipe = bench.table.recipe
+        second = analysis.align(model, first, second, recipe.task.example(recipe.identity), in_place=True)
         values["l2_distance_aligned"] = analysis.l2_distance(first, second, names=bench.covered(bench.mask()))
     recalibrate = None
     if options["batch_norm"] == "reestimate":

@@ -8,6 +8,7 @@ from functools import cached_property
 from lth_ray.config import ConfigError, Study, TaskConfig, settled, variants
 from lth_ray.data import Identity
 from lth_ray.lottery.checks import (
+    check_alignment,
     check_functions,
     check_networks,
     check_replicates,
@@ -114,6 +115,7 @@ def make_plan(
     tasks = make_tasks(_possible(asked.values(), lost), study.keep, trunks)
     if identities is None:
         check_replicates(tasks.values())
+        check_alignment(tasks.values())
     if store is not None and identities is None:
         for key in damaged_masks(tasks, stock, store):
             del stock.records[key]

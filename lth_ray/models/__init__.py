@@ -3,6 +3,7 @@
 from lth_ray.models.building import build, names
 from lth_ray.models.computed import Computed, computed
 from lth_ray.models.files import checked, read_weights
+from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.prunable import counted, prunable
@@ -10,10 +11,12 @@ from lth_ray.models.tied import functional, retied, tied, under_own_names
 
 __all__ = [
     "Computed",
+    "Coupling",
     "build",
     "checked",
     "computed",
     "counted",
+    "coupled",
     "fitting_weights",
     "functional",
     "initialise",

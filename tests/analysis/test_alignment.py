@@ -1,22 +1,24 @@
 """Alignment by weight matching: it keeps a network's function and undoes a permutation of its units."""
 
+import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torchvision.models import DenseNet, VisionTransformer
 
 from lth_ray import models
-from lth_ray.analysis import align, hidden_units, l2_distance
+from lth_ray.analysis import align, l2_distance
 from lth_ray.analysis.alignment import match, reorder
-from lth_ray.analysis.units import Units
 from lth_ray.config import ConfigError
+from lth_ray.models import Coupling, coupled
 
 NETWORKS = {
     "lenet_300_100": (1, 28, 28), "lenet_12_9_7": (1, 8, 8), "conv2_8": (3, 32, 32), "cifar_vgg11_4": (3, 32, 32),
     "cifar_vgg19_8": (3, 32, 32), "cifar_resnet20": (3, 32, 32),
 }  # fmt: skip
+SMALL = NETWORKS["lenet_12_9_7"]
 
 
 def network(name, seed):
@@ -36,12 +38,16 @@ def clone(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def permuted(model, seed):
+def example(shape):
+    return (torch.zeros(1, *shape),)
+
+
+def permuted(model, seed, shape):
     """Its state with every group of units in a random order."""
-    generator, units = torch.Generator().manual_seed(seed), hidden_units(model)
-    orders = [torch.randperm(size, generator=generator) for size in units.sizes]
+    generator, coupling = torch.Generator().manual_seed(seed), coupled(model, example(shape))
+    orders = [torch.randperm(size, generator=generator) for size in coupling.sizes]
     return {
-        name: reorder(value, units.axes[name], orders) if name in units.axes else value.clone()
+        name: reorder(value, coupling.places(name), orders) if name in coupling.units else value.clone()
         for name, value in model.state_dict().items()
     }
 
@@ -56,11 +62,11 @@ def outputs(model, state, shape):
 def test_a_permuted_copy_computes_the_same_and_is_aligned_with_the_original(name):
     model = network(name, 1)
     original = clone(model)
-    shuffled = permuted(model, 2)
+    shuffled = permuted(model, 2, NETWORKS[name])
     assert l2_distance(original, shuffled) > 1
     before = outputs(model, original, NETWORKS[name])
     assert torch.allclose(outputs(model, shuffled, NETWORKS[name]), before, rtol=1e-4, atol=1e-4)
-    aligned = align(model, original, shuffled)
+    aligned = align(model, original, shuffled, example(NETWORKS[name]))
     assert l2_distance(original, aligned, names=original) == 0.0
     assert list(aligned) == list(original)
 
@@ -70,7 +76,7 @@ def test_another_network_keeps_its_function_and_comes_nearer(name):
     model = network(name, 1)
     a, b = clone(model), clone(network(name, 2))
     given_a, given_b = ({key: value.clone() for key, value in state.items()} for state in (a, b))
-    aligned = align(model, a, b)
+    aligned = align(model, a, b, example(NETWORKS[name]))
     assert all(torch.equal(a[key], given_a[key]) and torch.equal(b[key], given_b[key]) for key in a)
     weights = [key for key, _ in model.named_parameters()]
     assert l2_distance(a, aligned, weights) < l2_distance(a, b, weights)
@@ -86,8 +92,8 @@ def test_the_order_of_b_does_not_matter_where_the_match_is_clear(seed, align_see
     noise = torch.Generator().manual_seed(seed)
     b = {name: value + 0.01 * torch.randn(value.shape, generator=noise) for name, value in a.items()}
     model.load_state_dict(b)
-    shuffled = permuted(model, seed)
-    aligned = align(model, a, shuffled, seed=align_seed)
+    shuffled = permuted(model, seed, SMALL)
+    aligned = align(model, a, shuffled, example(SMALL), seed=align_seed)
     assert all(torch.equal(aligned[name], b[name]) for name in b)
 
 
@@ -95,31 +101,32 @@ def test_equal_seeds_give_equal_alignments_and_no_global_randomness_is_used():
     model = network("lenet_12_9_7", 1)
     a, b = clone(model), clone(network("lenet_12_9_7", 2))
     state = torch.get_rng_state()
-    first, second = (align(model, a, b, seed=5) for _ in range(2))
+    first, second = (align(model, a, b, example(SMALL), seed=5) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_in_place_it_is_the_dict_that_changes():
     model = network("conv2_8", 1)
-    a, b = clone(model), permuted(model, 3)
+    a, b = clone(model), permuted(model, 3, (3, 32, 32))
     tensors = dict(b)
     kept = {name: value.clone() for name, value in b.items()}
-    assert align(model, a, b, in_place=True) is b
+    assert align(model, a, b, example((3, 32, 32)), in_place=True) is b
     assert l2_distance(a, b) == 0.0
     assert all(torch.equal(tensors[name], kept[name]) for name in kept)
 
 
 def test_no_iteration_leaves_every_unit_in_its_place():
     model = network("lenet_12_9_7", 1)
-    shuffled = permuted(model, 2)
-    aligned = align(model, clone(model), shuffled, iterations=0)
+    shuffled = permuted(model, 2, SMALL)
+    aligned = align(model, clone(model), shuffled, example(SMALL), iterations=0)
     assert all(torch.equal(aligned[name], shuffled[name]) for name in shuffled)
 
 
 def test_a_match_by_hand():
     """Two units of two inputs; b's are a's in the other order, slightly off."""
-    units = Units((2,), {"w": (0, None), "bias": (0,), "out": (None, 0)})
+    units, none = np.array([0, 1]), np.array([-1, -1])
+    coupling = Coupling((2,), {"w": (units, none), "bias": (units,), "out": (none[:1], units)})
     a = {
         "w": torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
         "bias": torch.tensor([1.0, -1.0]),
@@ -130,27 +137,34 @@ def test_a_match_by_hand():
         "bias": torch.tensor([-1.0, 1.0]),
         "out": torch.tensor([[3.0, 2.0]]),
     }
-    (order,) = match(units, a, b, seed=0, iterations=10)
+    (order,) = match(coupling, a, b, seed=0, iterations=10)
     assert order.tolist() == [1, 0]
-    assert reorder(b["w"], units.axes["w"], [order]).tolist() == [[pytest.approx(0.9), 0.0], [0.0, pytest.approx(1.1)]]
+    there = reorder(b["w"], coupling.places("w"), [order])
+    assert there.tolist() == [[pytest.approx(0.9), 0.0], [0.0, pytest.approx(1.1)]]
 
 
-def test_a_flattened_image_moves_in_blocks():
-    assert reorder(torch.arange(6), (0,), [torch.tensor([2, 0, 1])]).tolist() == [4, 5, 0, 1, 2, 3]
+def test_a_flattened_image_moves_in_blocks_and_beside_others():
+    blocks = {0: torch.tensor([[0, 1], [2, 3], [4, 5]])}
+    assert reorder(torch.arange(6), [blocks], [torch.tensor([2, 0, 1])]).tolist() == [4, 5, 0, 1, 2, 3]
+    two = {0: torch.tensor([[0], [3]]), 2: torch.tensor([[1], [4]])}
+    orders = [torch.tensor([1, 0]), torch.tensor([0, 1, 2]), torch.tensor([1, 0])]
+    assert reorder(torch.arange(6), [two], orders).tolist() == [3, 4, 2, 0, 1, 5]
 
 
 def test_the_groups_of_a_residual_network():
-    units = hidden_units(models.build("cifar_resnet20"))
-    assert sorted(units.sizes) == [16] * 4 + [32] * 4 + [64] * 4  # the stream of each stage, and its blocks' insides
-    stream = units.axes["conv.weight"][0]
-    assert units.axes["conv.weight"] == (stream, None, None, None)
-    assert {units.axes[f"blocks.{i}.conv2.weight"][0] for i in range(3)} == {stream}
-    assert units.axes["blocks.3.shortcut.weight"][1] == stream
-    assert units.axes["blocks.3.shortcut.weight"][0] == units.axes["blocks.5.conv2.weight"][0]
-    assert units.axes["norm.running_var"] == (stream,)
-    assert units.axes["output.weight"][0] is None
-    assert "output.bias" not in units.axes
-    assert "norm.num_batches_tracked" not in units.axes
+    coupling = coupled(models.build("cifar_resnet20"), example((3, 32, 32)))
+    assert sorted(coupling.sizes) == [16] * 4 + [32] * 4 + [64] * 4  # the stream of each stage, and blocks' insides
+    assert coupling.sizes[:3] == (16, 16, 16)  # in the order of the state dict, which decides the order of matching
+    stream = list(range(16))
+    assert coupling.units["conv.weight"][0].tolist() == stream
+    assert all(coupling.units[f"blocks.{i}.conv2.weight"][0].tolist() == stream for i in range(3))
+    assert coupling.units["blocks.3.shortcut.weight"][1].tolist() == stream
+    wide = coupling.units["blocks.3.shortcut.weight"][0].tolist()
+    assert coupling.units["blocks.5.conv2.weight"][0].tolist() == wide
+    assert coupling.units["norm.running_var"][0].tolist() == stream
+    assert coupling.units["output.weight"][0].tolist() == [-1] * 10
+    assert "output.bias" not in coupling.units
+    assert "norm.num_batches_tracked" not in coupling.units
 
 
 class Shared(nn.Module):
@@ -171,89 +185,56 @@ class Shared(nn.Module):
 def test_a_layer_that_is_used_twice():
     torch.manual_seed(0)
     model = Shared()
-    units = hidden_units(model)
-    assert units.sizes == (5,)
-    assert units.axes["middle.weight"] == units.axes["again.weight"] == (0, 0)
-    original, shuffled = clone(model), permuted(model, 1)
+    coupling = coupled(model, example((3,)))
+    assert coupling.sizes == (5,)
+    for name in ("middle.weight", "again.weight"):
+        assert [axis.tolist() for axis in coupling.units[name]] == [[0, 1, 2, 3, 4]] * 2
+    original, shuffled = clone(model), permuted(model, 1, (3,))
     assert torch.allclose(outputs(model, shuffled, (3,)), outputs(model, original, (3,)), atol=1e-6)
-    assert torch.allclose(
-        outputs(model, align(model, original, shuffled), (3,)), outputs(model, original, (3,)), atol=1e-6
-    )
+    aligned = align(model, original, shuffled, example((3,)))
+    assert torch.allclose(outputs(model, aligned, (3,)), outputs(model, original, (3,)), atol=1e-6)
 
 
-class Forward(nn.Module):
-    """A network whose forward is given."""
-
-    def __init__(self, forward, **layers):
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-        self._forward = forward
-
-    def forward(self, x):
-        return self._forward(self, x)
+def transformer():
+    torch.manual_seed(0)
+    return VisionTransformer(16, 8, 1, 2, 8, 12, num_classes=3)
 
 
-conv, fc = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 2)
-KNOWN = {
-    "view": lambda m, x: m.fc(F.adaptive_avg_pool2d(m.conv(x), 1).view(x.size(0), -1)),
-    "reshape": lambda m, x: m.fc(F.adaptive_avg_pool2d(m.conv(x), 1).reshape((x.shape[0], -1))),
-    "mean": lambda m, x: m.fc(torch.mean(m.conv(x), (-1, -2))),
-    "mean kept": lambda m, x: m.fc(m.conv(x).mean((2, 3), keepdim=True).flatten(start_dim=1)),
-    "scaled": lambda m, x: m.fc(2 * m.conv(x).relu().mean(dim=[2, 3]) + 1),
-    "gated": lambda m, x: m.fc((m.conv(x) * m.conv(x).mean((2, 3), keepdim=True)).mean((2, 3))),
-    "functional dropout": lambda m, x: m.fc(F.dropout(m.conv(x).mean((2, 3)), 0.5, m.training)),
-}
+def dense():
+    return DenseNet(4, (2, 2), 8, 2, num_classes=3)
 
 
-@pytest.mark.parametrize("forward", KNOWN.values(), ids=KNOWN)
-def test_operations_that_are_known(forward):
-    model = Forward(forward, conv=nn.Conv2d(3, 4, 3, padding=1), fc=nn.Linear(4, 2)).eval()
-    assert hidden_units(model).sizes == (4,)
-    original, shuffled = clone(model), permuted(model, 1)
-    expected = outputs(model, original, (3, 6, 6))
-    assert torch.allclose(outputs(model, shuffled, (3, 6, 6)), expected, atol=1e-5)
-    assert not all(torch.equal(original[name], shuffled[name]) for name in original)
+@pytest.mark.parametrize("build", [transformer, dense])
+def test_heads_and_concatenations_are_aligned(build):
+    """Heads as wholes, and the groups of an axis each by itself."""
+    model, shape = build().eval(), (3, 16 if build is transformer else 32, 16 if build is transformer else 32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(torch.randn(value.shape, generator=generator) * (1 if "weight" in name else 0.3))
+    original, shuffled = clone(model), permuted(model, 4, shape)
+    changed = [name for name, value in original.items() if not torch.equal(value, shuffled[name])]
+    assert {transformer: "heads.head.weight", dense: "classifier.weight"}[build] in changed
+    aligned = align(model, original, shuffled, example(shape))
+    assert l2_distance(original, aligned, names=original) == 0.0
 
 
-def test_inputs_that_are_added_to_units_fix_them():
-    model = Forward(lambda m, x: m.conv(x) + x, conv=nn.Conv2d(3, 3, 3, padding=1))
-    assert hidden_units(model) == Units((), {})
+def test_what_alignment_refuses_names_the_operation():
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return x.sort(1)[0]
 
-
-UNKNOWN = {
-    "control flow on numbers": (lambda m, x: m.conv(x) if x.sum() > 0 else x, "torch.fx cannot trace Forward"),
-    "concatenation": (lambda m, x: torch.cat([m.conv(x), m.conv(x)], 1), "'cat'"),
-    "softmax": (lambda m, x: m.fc(torch.softmax(m.conv(x).mean((2, 3)), 1)), "'softmax'"),
-    "mean over units": (lambda m, x: m.conv(x).mean(1), "'mean'"),
-    "mean over one side": (lambda m, x: m.conv(x).mean(dim=2), "'mean'"),
-    "flattened with the batch": (lambda m, x: torch.flatten(m.conv(x)), "'flatten'"),
-    "another view": (lambda m, x: m.conv(x).view(2, 2, -1), "'view'"),
-    "transposed": (lambda m, x: m.conv(x).transpose(1, 2), "'transpose'"),
-    "linear on an image's last side": (lambda m, x: m.fc(m.conv(x)), "the Linear 'fc'"),
-    "flattened tokens": (lambda m, x: m.fc(m.fc(x).flatten(1)), "'flatten'"),
-    "grouped": (lambda m, x: m.grouped(m.conv(x)), "the grouped Conv2d 'grouped'"),
-    "layer norm": (lambda m, x: m.norm(m.fc(x)), "the LayerNorm 'norm'"),
-    "units of two sizes": (lambda m, x: m.conv(x) + m.wide(x), "units of 4 and 5 meet"),
-    "a parameter of its own": (lambda m, x: m.conv(x) * m.scale, "'scale'"),
-}
-
-
-@pytest.mark.parametrize(("forward", "message"), UNKNOWN.values(), ids=UNKNOWN)
-def test_one_clear_error_for_what_is_not_known(forward, message):
-    layers = {"conv": conv, "fc": fc, "grouped": nn.Conv2d(4, 4, 3, groups=2), "norm": nn.LayerNorm(2)}
-    model = Forward(forward, wide=nn.Conv2d(3, 5, 3, padding=1), **layers)
-    model.scale = nn.Parameter(torch.ones(4, 1, 1))
-    with pytest.raises(ConfigError, match=message):
-        align(model, model.state_dict(), model.state_dict())
+    model = nn.Sequential(nn.Linear(3, 4), Sorted())
+    with pytest.raises(ConfigError, match=r"the Sorted '1' calls sort"):
+        align(model, model.state_dict(), model.state_dict(), example((3,)))
 
 
 def test_states_of_another_network_and_of_a_diverged_run():
     model = models.build("lenet_12_9_7", input_shape=(1, 8, 8), seed=0)
     a = clone(model)
     with pytest.raises(ConfigError, match=r"'fc1.weight': state_a has"):
-        align(model, a, a | {"fc1.weight": torch.zeros(3, 64)})
+        align(model, a, a | {"fc1.weight": torch.zeros(3, 64)}, example(SMALL))
     with pytest.raises(ConfigError, match=r"'fc3.weight': the model has shape"):
-        align(model, *[models.build("lenet_12_9", input_shape=(1, 8, 8)).state_dict()] * 2)
+        align(model, *[models.build("lenet_12_9", input_shape=SMALL).state_dict()] * 2, example(SMALL))
     with pytest.raises(ConfigError, match="NaN"):
-        align(model, a, a | {"fc1.bias": torch.full((12,), float("nan"))})
+        align(model, a, a | {"fc1.bias": torch.full((12,), float("nan"))}, example(SMALL))

@@ -22,7 +22,7 @@ def filled(model: nn.Module, value: float) -> Tensors:
 def measure(model: nn.Module) -> None:
     a, b = filled(model, 0.01), filled(model, -0.02)
     batch = torch.ones(4, WIDTH), torch.zeros(4, dtype=torch.long)
-    b = analysis.align(model, a, b, in_place=True, iterations=1)
+    b = analysis.align(model, a, b, (batch[0][:1],), in_place=True, iterations=1)
     mask = {name: a[name] > 0 for name in list(a)[:1]}
     analysis.linear_path(model, a, b, *batch, points=3)
     analysis.l2_distance(a, b)

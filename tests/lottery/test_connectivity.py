@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lth_ray import analysis, data, models
-from lth_ray.config import Barrier, ConfigError, RandomMask, RandomReinit, Stability, epochs, steps
+from lth_ray.config import Barrier, ConfigError, Model, RandomMask, RandomReinit, Stability, epochs, steps
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.training import evaluate
 from tests.conftest import IMAGES
@@ -106,6 +106,23 @@ def test_what_cannot_be_spawned_is_said_before_training(lab: Any, name: str) -> 
     branch, message = WRONG[name]
     with pytest.raises(ConfigError, match=message):
         make_plan(lab.study(branches=[branch]))
+
+
+class Sorted(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sort(1)[0]
+
+
+def sorting(num_classes: int) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), Sorted(), torch.nn.Linear(8, num_classes))
+
+
+def test_a_network_that_cannot_be_aligned_is_said_before_training(lab: Any) -> None:
+    branches = [Barrier(points=3, align=True, rounds=[0])]
+    with pytest.raises(ConfigError, match=r"Barrier.align = True: the Sorted '2' calls sort.*; leave it out"):
+        make_plan(lab.study({"model": Model(sorting)}, branches=branches))
+    with pytest.raises(ConfigError, match=r"Barrier.align = True: units are matched by weights, and not by their ave"):
+        make_plan(lab.study({"train.ema_decay": 0.9}, branches=branches))
 
 
 def test_spawning_before_the_ticket_starts_is_refused(lab: Any) -> None:
