@@ -95,7 +95,7 @@ class Barrier(Branch):
     """Linear mode connectivity (Frankle et al. 2020a): `children` copies trained from one state under different order
     and augmentation, and the error along the line between each two of them.
 
-    children: copies of a ticket; each pair of them is a result.
+    children: copies of a ticket, 100 at most; each pair of them is a result.
     points: evenly spaced on the line, both ends included.
     spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own training.
     batch_norm: running statistics on the line, "stored" (interpolated as the weights are) or "reestimate"d.
@@ -106,7 +106,7 @@ class Barrier(Branch):
 
     of_dense: ClassVar[bool] = True
 
-    children: int = option(2, check=whole(2, 1_000), means=False)
+    children: int = option(2, check=whole(2, 100), means=False)
     _: KW_ONLY
     points: int = option(30, check=whole(3, 100_000))
     spawn: Length | None = option(None, check=maybe(a_length()))
@@ -132,7 +132,7 @@ class Stability(Branch):
 
     of_dense: ClassVar[bool] = True
 
-    children: int = option(2, check=whole(2, 1_000), means=False)
+    children: int = option(2, check=whole(2, 100), means=False)
     _: KW_ONLY
     spawn: Length | None = option(None, check=maybe(a_length()))
 

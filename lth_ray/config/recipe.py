@@ -27,6 +27,10 @@ from lth_ray.config.weights import WeightsFile, weights_file
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
 PRETRAINING = ("labels", "rotation", "random_labels")
+GIVEN = {  # what no option of a network may be called
+    "num_classes": "the data set gives it", "input_shape": "the data set gives it", "name": "that is Model.name",
+    "init": "that is Model.init", "seed": "weights are drawn from the study's seeds",
+}  # fmt: skip
 INITIALISATIONS = ("default", "glorot", "kaiming")
 
 _ENDS = (
@@ -90,6 +94,10 @@ class Model(Config):
         super().__post_init__()
         if self.redraw and self.weights is None:
             raise ConfigError(f"Model.redraw = {list(self.redraw)}: without Model.weights all are drawn; leave it out")
+        for name in (name for name in GIVEN if name in self.options):
+            raise ConfigError(
+                f"Model.options[{name!r}]: {GIVEN[name]}; leave it out, or give the parameter another name"
+            )
         if isinstance(self.name, str) and self.version == "1":  # as earlier versions recorded that there is none
             object.__setattr__(self, "version", None)
 
@@ -123,7 +131,7 @@ class Data(TaskConfig):
     augment: str = option("none", check=one_of("none", "flip", "crop_flip", "resized_crop_flip"))
     augment_padding: int = option(4, check=whole(1, 4_096))
     split_seed: int = option(0, check=whole(0))
-    image_size: int | None = option(None, check=maybe(whole(1)))
+    image_size: int | None = option(None, check=maybe(whole(1, 4_096)))
     evaluation_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
     target: str = option("labels", check=one_of("labels", "rotation", "random_labels"), absent_means="labels")
     blur: int = option(1, check=whole(1, 4_096), absent_means=1)
@@ -308,7 +316,7 @@ class Pretraining(Config):
 
     task: str = option(check=one_of(*PRETRAINING))
     _: KW_ONLY
-    blur: int = option(1, check=whole(1))
+    blur: int = option(1, check=whole(1, 4_096))
 
     def data(self, given: TaskConfig) -> Data:
         """The data it trains on, `given` being the study's. ConfigError unless these are images."""

@@ -110,7 +110,7 @@ class Study(Config):
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(text("give arm names")))
     margin: float = option(0.002, check=number(0, 1, open_low=True, open_high=True), means=False)
-    otherwise: Sequence[str] = option((), check=many(a(str, "give sentences")), means=False)
+    otherwise: Sequence[str] = option((), check=many(text("give sentences")), means=False)
     against: str = option("", check=text("give the name of a group of targets"), means=False)
 
     def __post_init__(self) -> None:

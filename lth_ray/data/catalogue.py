@@ -139,6 +139,11 @@ def _as_asked(data: Data, stored: Identity) -> Identity:
     _, height, width = stored.input_shape
     if height % data.blur or width % data.blur:
         raise ConfigError(f"Data.blur = {data.blur}: it must divide the images' sides, {height} and {width} pixels")
+    if data.augment == "crop_flip" and data.augment_padding > min(height, width):
+        raise ConfigError(
+            f"Data.augment_padding = {data.augment_padding}: crops would miss images of {height}x{width} pixels "
+            "altogether; give at most their side"
+        )
     if data.target == "rotation" and height != width:
         raise ConfigError(
             f"Data.target = 'rotation': only square images can be turned by a quarter, and these have {height}x{width} "

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -83,10 +84,23 @@ def _construct(
         stated = family.match(name)
         if stated is not None:
             _check_options(name, family.network, options, stated)
+            with torch.device("meta"):
+                _check_room(name, family.network(num_classes=num_classes, **shape, **stated, **options))
             return family.network(num_classes=num_classes, **shape, **stated, **options), family.init
     if name in classifiers():
         return build_classifier(name, num_classes, input_shape, options), None
     raise ConfigError(f"Model.name = {name!r} is unknown: {nearest(name, names())}")
+
+
+def _check_room(name: str, network: nn.Module) -> None:
+    """ConfigError where a network's weights are more than this machine's memory. network: its shapes alone."""
+    needed = sum(value.nbytes for value in (*network.parameters(), *network.buffers()))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"Model.name = {name!r}: its weights take {needed / 1e9:.3g} GB, and this machine has {there / 1e9:.3g}; "
+            "give a smaller network"
+        )
 
 
 def _check_options(name: str, network: Factory, options: dict[str, Any], stated: dict[str, Any]) -> None:

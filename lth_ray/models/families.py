@@ -7,10 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from lth_ray.config import ConfigError
 from lth_ray.models.cifar_resnet import CifarResNet
 from lth_ray.models.cifar_vgg import CifarVGG
 from lth_ray.models.conv import Conv
 from lth_ray.models.lenet import Lenet
+
+MOST_NUMBERS, DIGITS, SHOWN = 1_000, 6, 60  # of a name
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,18 @@ class Family:
     init: str
 
     def match(self, name: str) -> dict[str, Any] | None:
-        """The fields that `name` states, None when it is of another family."""
+        """The fields that `name` states, None when it is of another family. ConfigError for sizes beyond all bounds."""
         found = re.fullmatch(self.regex, name)
-        return self.parse(*found.groups()) if found else None
+        if found is None:
+            return None
+        numbers = re.findall(r"\d+", name)
+        if len(numbers) > MOST_NUMBERS or any(len(number) > DIGITS for number in numbers):
+            shown = f"{name[:SHOWN]!r}{'...' if len(name) > SHOWN else ''}"
+            raise ConfigError(
+                f"Model.name = {shown}: no network has such sizes; give at most {MOST_NUMBERS:,} numbers of at most "
+                f"{DIGITS} digits"
+            )
+        return self.parse(*found.groups())
 
 
 def _widths(widths: str) -> dict[str, Any]:

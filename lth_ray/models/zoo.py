@@ -33,8 +33,9 @@ def build_classifier(
         model: nn.Module = torchvision.models.get_model(
             name, weights=None, num_classes=num_classes, **(FIXED.get(name, {}) | options)
         )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"Model.options = {options!r}: {name} of torchvision refuses them: {error}") from error
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"Model.options = {options!r}: {name} of torchvision refuses them: {why}") from error
     if input_shape is not None:
         _check_input(name, model, tuple(input_shape))
     return model

@@ -93,6 +93,20 @@ PLANNED: dict[str, tuple[dict[str, Any], str]] = {
     "no finite option": (
         {"model": Model("lenet_20_10", options={"dropout": float("nan")})}, r"Model.options\['dropout'\]",
     ),
+    "a network larger than any memory": (
+        {"model": Model("lenet_999999_999999_999999")},
+        r"'lenet_999999_999999_999999': its weights take .* GB, and this machine has .*; give a smaller network",
+    ),
+    "a width that no tensor has": ({"model": Model("lenet_1" + "0" * 30)}, "no network has such sizes"),
+    "a depth without end": ({"model": Model("cifar_resnet1000004")}, "no network has such sizes"),
+    "layers without end": ({"model": Model("lenet" + "_10" * 30_000)}, r"Model.name = 'lenet_10_.*'\.\.\.: no network"),
+    "crops beside the images": (
+        {"data": Data("digits", batch_size=60, validation=0, augment="crop_flip", augment_padding=9)},
+        r"Data.augment_padding = 9: crops would miss images of 8x8 pixels",
+    ),
+    "scores that are averaged": (
+        {"branches": [Supermask("bernoulli", train={"ema_decay": 0.9})]}, r"Supermask.train\['ema_decay'\] = 0.9",
+    ),
     "a network that says nothing": ({"model": Model(int)}, "Model.name = int does not say what it takes"),
 }  # fmt: skip
 
@@ -101,6 +115,18 @@ PLANNED: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_the_plan_refuses(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan(replace(STUDY, **parts))
+
+
+@pytest.mark.parametrize("name", ["num_classes", "input_shape", "init", "seed", "name"])
+def test_what_is_given_is_no_option(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Model.options\['{name}'\]: .*; leave it out"):
+        Model("lenet_20_10", options={name: 5})
+
+
+@pytest.mark.parametrize("field", ["image_size", "blur", "augment_padding"])
+def test_sides_of_images_are_bounded(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Data.{field} = 4097: give a whole number of at most 4,096"):
+        replace(STUDY.data, **{field: 4097})
 
 
 @pytest.mark.parametrize("make", [lambda: steps(10**18), lambda: epochs(1e300)])

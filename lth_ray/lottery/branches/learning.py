@@ -17,6 +17,10 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     if lineage.recipe.train.ema_decay is not None:
         raise ConfigError("Supermask: its scores are not averaged; leave Train.ema_decay out of a study that has one")
     recipe = lineage.on(lineage.recipe.data, **branch.train)
+    if recipe.train.ema_decay is not None:
+        raise ConfigError(
+            f"Supermask.train['ema_decay'] = {recipe.train.ema_decay}: its scores are not averaged; leave it out"
+        )
     rule = SupermaskRule(**{f.name: getattr(branch, f.name) for f in fields(SupermaskRule)})
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}
     start = lineage.rewound if ticket.key == lineage.dense.key else ticket.start
