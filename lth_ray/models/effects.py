@@ -160,7 +160,8 @@ def _places(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) ->
 def _look_up(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked] | None:
     """Rows of a table [rows, columns]."""
     table, *numbers = _given(arguments)
-    if len(table.shape) != 2 or len(numbers) != 1:
+    beside = isinstance(arguments["indices"], list | tuple) and len(arguments["indices"]) > 1  # of other axes
+    if len(table.shape) != 2 or len(numbers) != 1 or beside:
         return None
     book.fix(*numbers[0].marks)
     lead = [1] * (len(shapes[0]) - 1)

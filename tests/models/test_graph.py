@@ -288,6 +288,7 @@ UNKNOWN = {
     "numbers looked at": (lambda m, x: m.a(x) if x.sum() > 0 else x, "cannot be called without numbers"),
     "sorted": (lambda m, x: m.a(x).sort(1)[0], r"Forward calls sort"),
     "summed up": (lambda m, x: m.layer(x).cumsum(1), r"Forward calls cumsum"),
+    "picked": (lambda m, x: m.a(x).mean((2, 3))[:, [1, 0, 3, 2]], r"Forward calls index"),
     "in a layer": (lambda m, x: m.layer(x), r"the Sorted 'layer.1' calls sort"),
     "sizes that do not fit": (lambda m, x: m.a(x) + m.a(x)[:, :2], "cannot be called without numbers.*broadcast"),
 }
