@@ -249,10 +249,26 @@ def test_from_the_library_and_back(call: Call, storage: str, plan: Plan, tmp_pat
 
 def test_importing_something_else_ends_in_its_message(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
-    torch.save(network().state_dict(), file)
+    torch.save(network(), file)
     code, printed = call(None, "import", file, "--storage", tmp_path / "s")
     assert code == 2
-    assert "model.pt: not a readable safetensors file" in printed
+    assert "model.pt holds more than tensors, and code from a file is not run" in printed
+
+
+def test_importing_a_dense_network_says_that_it_is_one(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "model.pt"
+    torch.save({"state_dict": network().state_dict()}, file)
+    code, printed = call(None, "import", file, "--storage", tmp_path / "s")
+    assert code == 0
+    assert "a dense network: no parameter is named as torch.nn.utils.prune names pruned ones" in printed
+    key = next(word for word in printed.split() if word.startswith("imported-"))
+    code, shown = call(None, "show", key, "--storage", tmp_path / "s")
+    assert code == 0
+    assert f"imported ticket {key}: 100.0% of the weights" in shown
+    code, _ = call(None, "export", key, "--to", tmp_path / "out.safetensors", "--storage", tmp_path / "s")
+    assert code == 0
+    out = load_file(tmp_path / "out.safetensors")
+    assert all(torch.equal(value, out[name]) for name, value in network().state_dict().items())
 
 
 # ONNX ------------------------------------------------------------------------------------------------------------
