@@ -11,7 +11,11 @@ from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
 from lth_ray.tasks.table import Rows
 
-TASKS: dict[type[TaskConfig], type[Task[Any]]] = {Data: Images, Table: Rows, Examples: Own}
+TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
+    Data: Images,
+    Table: Rows,
+    Examples: Own,
+}
 
 
 def task_of(config: TaskConfig) -> Task[Any]:

@@ -175,7 +175,7 @@ class Recipe:
 
     @cached_property
     def _meaning(self) -> dict[str, Any]:
-        kind = {} if isinstance(self.data, Data) else {"task": type(self.data).__name__}
+        kind = {} if type(self.data) is Data else {"task": type(self.data).__name__}
         data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest, **kind}
         # what the choice of a backend comes to is part of a segment's own meaning
         train = {name: self._in_steps(name, told) for name, told in meaning(self.train).items() if name != "backend"}

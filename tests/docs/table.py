@@ -81,6 +81,14 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             "+++ lth_ray/lottery/branches/__init__.py",
             '"""Does a criterion that weighs layers find tickets',
         )
+    ) + tuple(
+        (first, by("test_its_task_and_its_metric_judge"))
+        for first in (
+            '"""Rows of numbers, learned and judged by the absolute error',
+            "+++ lth_ray/tasks/__init__.py",
+            '"""Images, judged by the Brier score',
+            "+++ lth_ray/tasks/__init__.py",
+        )
     ),
     "docs/faults.md": (),
     "docs/gallery.md": tuple(

@@ -36,6 +36,47 @@ print(json.dumps({
 }))
 """
 
+# Studies by a task and by a metric of the page; beside them what an untrained network comes to, and by hand.
+JUDGED = """
+import json, sys
+import torch
+from lth_ray.config import Model, Prune, Study, Train, steps
+from lth_ray.lottery import carry_out, make_plan, ticket_rows
+from lth_ray.store import Store
+from lth_ray.tasks import task_of
+from lth_ray.tasks.absolute import Absolute
+from lth_ray.tasks.brier import Calibrated
+from lth_ray.training import evaluate
+
+store, train = Store.open(sys.argv[1]), Train(steps(150), optimizer="adam", lr=5e-3, evaluate_every=steps(50))
+told = {}
+rows = Absolute("diabetes", batch_size=32, validation=60, test=60)
+images = Calibrated("digits", batch_size=60, validation=200)
+for data in (rows, images):
+    study = Study("judged", model=Model("lenet_30"), data=data, train=train, prune=Prune(fraction=0.5, rounds=1),
+                  rewind=[steps(0)], seeds=[0])
+    plan = make_plan(study, None, store)
+    for job in plan.jobs:
+        for task in job.tasks:
+            carry_out(task, store, task.recipe.task.load(), "cpu")
+    task = task_of(data)
+    loaded = task.load()
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(task.identify().num_classes))
+    batches = list(task.examples(loaded, loaded.test))
+    outputs = torch.cat([network(inputs) for inputs, _ in batches]).detach()
+    targets = torch.cat([targets for _, targets in batches])
+    if isinstance(data, Absolute):
+        by_hand = sum(abs(float(a) - float(b)) for a, b in zip(outputs, targets)) / len(targets)
+    else:
+        shares = torch.exp(outputs) / torch.exp(outputs).sum(1, keepdim=True)
+        by_hand = sum(float(((p - torch.eye(10)[y]) ** 2).sum()) for p, y in zip(shares, targets)) / len(targets)
+    told[data.metric.name] = {
+        "rows": ticket_rows(plan, store), "by_hand": by_hand, "measured": evaluate(network, batches, task, train).value,
+    }
+print(json.dumps(told, default=str))
+"""
+
 
 def named(block: Block) -> str:
     """The file that the text says a block is: the last path before it."""
@@ -81,6 +122,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_files_are_those_that_the_page_names() -> None:
     assert [named(block) for block in blocks(PAGE) if block.language == "python"] == [
         "my_model.py", "lth_ray/pruning/lamp.py", "lth_ray/lottery/branches/other_order.py", "extended.py",
+        "lth_ray/tasks/absolute.py", "lth_ray/tasks/brier.py",
     ]  # fmt: skip
 
 
@@ -96,6 +138,20 @@ def test_its_study_runs(extended: Path, tmp_path: Path) -> None:
     assert told["branches"] == [["other_order", number, index] for number in (1, 2) for index in (0, 1)]
     assert told["contents"] == 3 + 4  # every order ends elsewhere
     assert told["criteria"] == "lth_ray.pruning.lamp"
+
+
+def test_its_task_and_its_metric_judge(extended: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(extended)}
+    ran = subprocess.run(
+        [sys.executable, "-c", JUDGED, str(tmp_path)], cwd=extended, env=env, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    for name, worst in (("mae", 0.75), ("brier", 0.3)):  # the mean of all rows has .83, equal probabilities .9
+        assert told[name]["measured"] == pytest.approx(told[name]["by_hand"], rel=1e-5)
+        assert [row["round"] for row in told[name]["rows"]] == [0, 1]
+        assert all(row[f"test_{name}"] < worst for row in told[name]["rows"])
+        assert all("test_accuracy" not in row for row in told[name]["rows"])
 
 
 @pytest.mark.slow
