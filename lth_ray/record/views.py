@@ -67,11 +67,11 @@ def views_of(tickets: Sequence[Seen]) -> list[View]:
     return [view for view in found if view is not None]
 
 
-def telling(tickets: Iterable[Seen], without: Iterable[str] = ()) -> tuple[str, ...]:
-    """The fewest params that tell lineages apart beside their seeds: those of TOLD_FIRST before others."""
+def telling(tickets: Iterable[Seen], without: Iterable[str] = (), first: Sequence[str] = ()) -> tuple[str, ...]:
+    """The fewest params that tell lineages apart beside their seeds: `first`, then TOLD_FIRST before others."""
     lineages = [dict(known) for known in dict.fromkeys(one.lineage for one in tickets)]
     names = dict.fromkeys([*TOLD_FIRST, *(name for lineage in lineages for name in lineage)])
-    chosen: list[str] = []
+    chosen = list(first)
     for name in names:
         if name in UNTOLD or name in without:
             continue
@@ -97,8 +97,7 @@ def _warmup(part: Part) -> View | None:
         *_against_weights("LMC error barrier", "lmc_error_barrier", part.tickets)[:1],
         *_against_weights("early-stop step", "early_stop_step", part.tickets)[:1],
     ]
-    others = telling(part.tickets, without=("warmup_steps",))
-    return _of_lineages("warm-up", part, cards, ("warmup_steps", *others))
+    return _of_lineages("warm-up", part, cards, telling(part.tickets, first=("warmup_steps",)))
 
 
 def _early_stop(part: Part) -> View | None:

@@ -19,7 +19,6 @@ import pytest
 from lth_ray import Barrier, Data, Model, Prune, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record import comparisons, replay, shown
-from lth_ray.record.provenance import made_by
 from lth_ray.store import Store
 from tests.mlflow_server import Server, free_port
 from tests.running.conftest import train_here
@@ -116,7 +115,7 @@ def charts(page: Any, link: str, expected: int, titles: Sequence[str] = ()) -> l
     drawn = f"({CHARTS})().filter(chart => chart.lines.some(line => (line.x || []).length)).length"
     page.wait_for_function(f"() => {drawn} === {expected}")
     for title in titles:  # whole, where the page is no wider than a laptop's
-        heading = page.get_by_text(title, exact=True).first
+        heading = page.get_by_text(title, exact=True).last  # not the menu of views
         heading.wait_for()
         assert heading.evaluate("one => one.scrollWidth <= one.clientWidth"), f"{title} is cut off"
     page.wait_for_timeout(1000)
@@ -169,7 +168,7 @@ VARIES = of("rewind_step", "train.warmup")
     [
         ("Accuracy against remaining weights", "test_accuracy", VARIES, 4, 2),
         ("Early-stop step against remaining weights", "early_stop_step", VARIES, 4, 2),
-        ("Warm-up sweep", "test_accuracy", of("train.warmup"), 2, 4),
+        ("Warm-up sweep", "test_accuracy", VARIES, 4, 4),
     ],
 )
 def test_a_lineages_rounds_are_drawn_against_remaining_weights(
@@ -243,7 +242,6 @@ def test_a_ticket_shows_its_model_and_what_its_training_took(
     page.goto(f"{server.uri}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}")
     page.get_by_text(name).first.wait_for()
     page.get_by_text(getpass.getuser(), exact=True).first.wait_for()  # "Created by"
-    page.get_by_text(made_by()["mlflow.source.name"], exact=True).first.wait_for()  # "Source"
     page.screenshot(path=SCREENSHOTS / "ticket.png")
     page.goto(f"{server.uri}/#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}/system-metrics")
     page.get_by_text("process_memory_usage_megabytes").first.wait_for()

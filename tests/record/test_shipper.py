@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -247,7 +248,8 @@ def test_a_server_that_comes_up_later_gets_everything(
     uri, told = f"http://127.0.0.1:{port}", list[str]()
     shipper = Shipper(plan, store, uri, warn=told.append)
     time.sleep(1)
-    server = serve(tmp_path, empty_database, port)
+    served = Path(shutil.copy(empty_database, tmp_path / "served.db"))  # the empty one is every other test's, too
+    server = serve(tmp_path, served, port)
     try:
         for lineage in plan.lineages:
             shipper.ticket(lineage, 1)

@@ -113,6 +113,12 @@ def test_a_warm_up_sweep_averages_nothing_but_seeds() -> None:
     assert keys(view) == ["warmup_steps", "arm", "rewind_step"]
 
 
+def test_a_swept_field_that_says_what_the_warm_up_says_is_not_told_twice() -> None:
+    swept = [{"seed": seed, "warmup_steps": n, "train.warmup": f"steps({n})"} for seed in SEEDS for n in (0, 50)]
+    view = next(view for view in views_of(seen(swept)) if view.key == "lth-warm-up")
+    assert keys(view) == ["warmup_steps"]
+
+
 def test_barriers_of_several_rewind_points_from_one_step_are_apart() -> None:
     lines = seen(product(rewind_step=[0, 9]), barriers=True)
     apart = [replace(one, barriers={0: 0.1, 50: 0.1} if one.barriers else {}) for one in lines]
