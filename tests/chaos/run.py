@@ -133,8 +133,9 @@ def endure(planned: Sequence[Fault], folder: Path, minutes: float) -> list[Fault
                     fallen = live(scene, left, expected[first.workers], ends)
                     if any(fault.lost for fault in fallen):
                         raise Lost(f"kept: {where}")
-            except Lost as lost:
-                print(f"  {lost}", flush=True)
+            except Exception as error:  # the folder stays
+                print(f"  {_said(error)}", flush=True)
+                fallen = fallen or [replace(first, lost=_said(error))]
             done += fallen
             if not fallen:  # the study ended before the first of them was due
                 break

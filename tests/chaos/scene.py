@@ -76,7 +76,8 @@ class Scene:
     environment: dict[str, str] = field(default_factory=dict)
     damaged: bool = False
 
-    def __post_init__(self) -> None:
+    def prepare(self) -> None:
+        """Makes the folder, and what the storage lies on."""
         self.folder.mkdir(parents=True)
         self.disk.mkdir()
         (self.folder / "study.py").write_text(SCRIPT)
@@ -210,7 +211,8 @@ class Scene:
                 [sys.executable, "-m", "tests.chaos.s3_server", str(port), str(self.refuses)], stdout=log, stderr=log
             )
         client = boto3.session.Session().client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL"])
-        client.create_bucket(Bucket="chaos")  # boto3 asks again until it is up
+        self.until(lambda: b"Running on" in (self.folder / "server.log").read_bytes(), "the S3 server")
+        client.create_bucket(Bucket="chaos")
 
     def end(self) -> None:
         """Ends all that was started for the study, and takes its disk away."""
@@ -229,6 +231,7 @@ def a_scene(folder: Path, workers: int, remote: bool) -> Iterator[Scene]:
     """One that ends with the block; its folder goes with it, unless the block fails."""
     scene = Scene(folder, workers, remote)
     try:
+        scene.prepare()
         yield scene
     finally:
         scene.end()
