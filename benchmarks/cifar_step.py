@@ -47,7 +47,7 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Ent
     run = our_run(name, images, batch, {"channels_last": True, **train_fields})
     with elsewhere(name, batch) as plain:
         measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=2)
-    flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, SHAPE))
+    flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, (torch.zeros(1, *SHAPE),)))
     return judged(
         f"masked training step of {name} ({run.backend})", "x plain", measured, target=TARGETS[name],
         of_ceiling=ceiling().of_matmul(flop, measured.ours_ms / 1e3),

@@ -321,7 +321,8 @@ def test_checkpoints_of_a_batch_are_answered_for_when_all_are_written(lab: Any) 
     checkpoints = importlib.import_module("lth_ray.lottery.checkpoints")
     written: list[int] = []
     store, network = lab.store(), torch.nn.Linear(2, 1)
-    run = type("Run", (), {"model": network, "optimizer": torch.optim.SGD(network.parameters()), "step": 3})()
+    optimizer = torch.optim.SGD(network.parameters())
+    run = type("Run", (), {"model": network, "optimizer": optimizer, "step": 3, "carried": {}})()
     with checkpoints.Checkpoints(store, lambda: written.append(len(store.list("checkpoints")))) as saved:
         saved.save(("a", run, {}), ("b", run, {}))
     assert written == [2]

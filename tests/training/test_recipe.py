@@ -52,10 +52,12 @@ def test_warmup_and_milestones_are_those_of_torch(recipe: Make) -> None:
 
 
 def test_only_recipes_with_a_warmup_are_revised_by_it(recipe: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(warmup=steps(40)), recipe()
-    before = [digest("trajectory", one.meaning()) for one in made]
+    def keys() -> list[str]:
+        return [digest("trajectory", one.meaning()) for one in (recipe(warmup=steps(40)), recipe())]
+
+    before = keys()
     monkeypatch.setitem(REVISIONS, "warmup", 1)
-    after = [digest("trajectory", one.meaning()) for one in made]
+    after = keys()
     assert [first == second for first, second in zip(before, after, strict=True)] == [False, True]
 
 
