@@ -15,7 +15,7 @@ from lth_ray.cli_tickets import COMMANDS, STORAGE
 from lth_ray.config import ConfigError, Launch, Study
 from lth_ray.store import StorageError, Store
 
-CHANCE_FACTOR = 3  # a smoke run's arm has learnt when its dense accuracy is at least so many times chance
+CHANCE_FACTOR = 3  # a smoke run's arm has learnt when the share that it gets right is so many times chance
 
 
 def main(study: Study | Sequence[Study]) -> None:
@@ -107,7 +107,8 @@ def _run(study: Study, launch: Launch, question: str) -> int:
     learns = launch.smoke and asked.smoke_shows == "learning"
     idle = reporting.not_learnt(asked, results, CHANCE_FACTOR) if learns else []
     if idle:
-        console.print(f"[red]these arms did not learn ({CHANCE_FACTOR} times chance is the least): {', '.join(idle)}")
+        least = f"{CHANCE_FACTOR} times chance is the least" if asked.data.metric.is_share else "no better than chance"
+        console.print(f"[red]these arms did not learn ({least}): {', '.join(idle)}")
     return 1 if results.failures else 4 if idle else 0
 
 

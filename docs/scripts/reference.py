@@ -15,7 +15,7 @@ import click
 
 import lth_ray
 from lth_ray import cli, config
-from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS
+from lth_ray.record.tables import branch_columns, ticket_columns
 from lth_ray.training import columns
 
 CURVES = columns(config.ACCURACY)
@@ -69,7 +69,7 @@ COLUMNS = {
     "steps_per_epoch": "floor(training images / batch)",
     "sparsity": "1 - remaining_weights",
     "test_accuracy": "at the last step, in [0, 1]",
-    "test_error": "1 - test_accuracy",
+    "test_error": "how far the metric is from the best: 1 - test_accuracy",
     "test_loss": "at the last step, a mean over images",
     "validation_accuracy": "at the last step; missing where `Data(validation=0)`",
     "early_stop_step": "the step of least validation loss; missing without a validation set",
@@ -254,7 +254,7 @@ def commands(group: click.Group, path: str) -> Iterator[str]:
 
 def tables() -> str:
     """Columns of the tables that every study has."""
-    rows = [(f"`{name}`", kind, COLUMNS[name]) for name, kind in BRANCH_COLUMNS.items()]
+    rows = [(f"`{name}`", kind, COLUMNS[name]) for name, kind in branch_columns().items()]
     curves = ", ".join(f"`{name}`" for name in CURVES)
     return "\n".join(
         [
@@ -262,7 +262,8 @@ def tables() -> str:
             "`Results.tickets()` and `tickets.parquet` have a row a ticket, `Results.branches()` and "
             "`branches.parquet` a row a branch result, with `branch` and `index`. Beside these columns stand one for "
             "each field that the study varies, under its dotted name, and in branches those of its own fields. A value "
-            "that was not measured is missing.\n",
+            "that was not measured is missing. Where a study is judged by something else than accuracy, its name "
+            "stands in place of `accuracy`: `test_r2`, `validation_r2`, `test_r2_at_early_stop`.\n",
             table(("column", "type", ""), rows),
             f"A ticket's curves, by optimizer step: {curves}.\n",
             "Branches that measure add:\n",
@@ -275,7 +276,7 @@ def tables() -> str:
 
 def page() -> str:
     """The whole page."""
-    assert set(COLUMNS) == set(BRANCH_COLUMNS) >= set(TICKET_COLUMNS), set(COLUMNS) ^ set(BRANCH_COLUMNS)
+    assert set(COLUMNS) == set(branch_columns()) >= set(ticket_columns()), set(COLUMNS) ^ set(branch_columns())
     found = [HEAD]
     for heading, text, module, names in SECTIONS:
         found += [f"## {heading}\n", *([text + "\n"] if text else []), *(entry(module, name) for name in names)]

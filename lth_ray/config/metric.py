@@ -1,7 +1,7 @@
 """What a network is judged by, as everything that shows or compares it needs to know."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ class Metric:
     name: of its columns: test_NAME, validation_NAME, test_NAME_at_early_stop.
     better: "higher" or "lower". lowest, highest: the range of its values.
     scale, unit, decimals: how it is shown: value * scale, with so many decimals, in this unit.
-    margin: of a matching verdict where a study states none, in the metric's own values.
+    margin: of a matching verdict where a study states none, in the metric's own values; 0 where studies must state one.
     words: what it is called in a sentence and on an axis; its name by default.
+    comparative: what a network is than another that it beats.
+    is_share: whether it is a share of the examples, so that none smaller than one of them can be told.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Metric:
     decimals: int = 3
     margin: float = 0.0
     words: str = ""
+    comparative: str = ""
+    is_share: bool = False
 
     def column(self, split: str) -> str:
         """The column of its values on a split: "test" or "validation"."""
@@ -51,13 +55,41 @@ class Metric:
         """Whether `value` is better than `other`."""
         return value > other if self.better == "higher" else value < other
 
+    @property
+    def worse_side(self) -> str:
+        """Where a worse value lies."""
+        return "under" if self.better == "higher" else "over"
+
+    def worst(self, values: Iterable[float | None]) -> float | None:
+        """The worst of some values; None where one of them is missing, as of a loss that diverged."""
+        found = list(values)
+        measured = [value for value in found if value is not None]
+        if not found or len(measured) < len(found):
+            return None
+        return min(measured) if self.better == "higher" else max(measured)
+
     def gain(self, value: float, other: float) -> float:
         """By how much `value` is better than `other`, in the metric's own values; negative where it is worse."""
         return value - other if self.better == "higher" else other - value
 
     def shown(self, value: float | None) -> str:
         """The value as it is printed, with its unit; "-" for none."""
-        return "-" if value is None else f"{value * self.scale:.{self.decimals}f}{self.unit and ' ' + self.unit}"
+        return "-" if value is None else f"{self.bare(value)}{self.unit and ' ' + self.unit}"
+
+    def bare(self, value: float) -> str:
+        """The value as it is printed where its unit is said elsewhere."""
+        return f"{value * self.scale:.{self.decimals}f}"
+
+    def difference(self, value: float, sign: bool = False) -> str:
+        """A difference of two values as it is printed: of those in per cent in percentage points. sign: also a +."""
+        rounded = round(self.scale * value, self.decimals) + 0.0  # no negative zero
+        unit = f" {self.points}" if self.points else ""
+        return f"{rounded:{'+' if sign and rounded else ''}.{self.decimals}f}{unit}"
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference."""
+        return "pp" if self.unit == "%" else self.unit
 
     def brief(self, value: float | None) -> str:
         """The value in as few characters as will do; "-" for none."""
@@ -84,9 +116,21 @@ class Metric:
     @property
     def title(self) -> str:
         """What it is called on an axis: "accuracy (%)"."""
-        return self.called + (f" ({self.unit})" if self.unit else "")
+        return self.with_unit(self.called)
+
+    def with_unit(self, what: str) -> str:
+        """`what` with the unit behind it, where there is one: "error barrier (%)"."""
+        return what + (f" ({self.unit})" if self.unit else "")
+
+    @property
+    def beating(self) -> str:
+        """What one that beats another is, or has: "more accurate", "of better R²"."""
+        return self.comparative or f"of better {self.called}"
 
 
-ACCURACY = Metric("accuracy", "higher", 0.0, 1.0, scale=100.0, unit="%", decimals=2, margin=0.002)
+ACCURACY = Metric(
+    "accuracy", "higher", 0.0, 1.0, scale=100.0, unit="%", decimals=2, margin=0.002, comparative="more accurate",
+    is_share=True,
+)  # fmt: skip
 R2 = Metric("r2", "higher", highest=1.0, margin=0.01, words="R²")
-RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.0, words="root mean square error")
+RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.01, words="root mean square error")

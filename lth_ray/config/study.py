@@ -82,8 +82,9 @@ class Study(Config):
     smoke: {dotted_field: value}: what --smoke shortens.
     smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no accuracy.
     may_fail: arms that need not learn for --smoke to succeed.
-    margin: a ticket matches its dense network where its test accuracy is shown to be less than this share worse; where
-        that is less than one image of the test set, one image is taken, and reports say so.
+    margin: a ticket matches its dense network where its metric on the test set, an accuracy such as .97, is shown to be
+        less than this worse; None takes the metric's own, .002 of an accuracy. Where that is less than one image of the
+        test set, one image is taken, and reports say so.
     otherwise: what it still does otherwise than the paper, in words. Reports say so, and show that paper's numbers as
         not comparable.
     against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
@@ -109,7 +110,7 @@ class Study(Config):
     smoke: Mapping[str, Any] = option({}, check=mapping())
     smoke_shows: str = option("learning", check=one_of("learning", "pipeline"), means=False)
     may_fail: Sequence[str] = option((), check=many(text("give arm names")))
-    margin: float = option(0.002, check=number(0, 1, open_low=True, open_high=True), means=False)
+    margin: float | None = option(None, check=maybe(number()), means=False)
     otherwise: Sequence[str] = option((), check=many(text("give sentences")), means=False)
     against: str = option("", check=text("give the name of a group of targets"), means=False)
 
@@ -134,6 +135,16 @@ class Study(Config):
                 f"Study.stop_below = {self.stop_below}: {metric.called} lies between {metric.lowest:g} "
                 f"and {metric.highest:g}; give a value between them"
             )
+        widest = metric.highest - metric.lowest
+        if self.margin is not None and not 0 < self.margin < widest:
+            raise ConfigError(f"Study.margin = {self.margin}: give a number in (0, {widest:g})")
+        if self.margin is None and metric.margin <= 0:
+            raise ConfigError(f"Study.margin = None: {metric.called} has no margin of its own; give one")
+
+    @property
+    def matching_margin(self) -> float:
+        """The margin of a matching verdict, in the metric's own values."""
+        return self.data.metric.margin if self.margin is None else self.margin
 
 
 def _check_arm(name: str) -> None:

@@ -86,6 +86,7 @@ def variants(study: Study) -> list[Variant]:
         for values in itertools.product(*study.sweep.values()):
             varied = dict(zip(study.sweep, values, strict=True))
             chosen = set_fields(base, varied)
+            _check_metric(chosen, study)
             found += [Variant(chosen, arm, varied, rewind, seed) for rewind in chosen.rewind for seed in chosen.seeds]
     return found
 
@@ -94,6 +95,15 @@ def _check_varied(changes: Mapping[str, Any]) -> None:
     for path in changes:
         if path.split(".")[0] in FIXED:
             raise ConfigError(f"{path!r} cannot be varied by an arm or a sweep: only one study can have it")
+
+
+def _check_metric(chosen: Study, study: Study) -> None:
+    own, common = chosen.data.metric, study.data.metric
+    if own.name != common.name:
+        raise ConfigError(
+            f"an arm or a sweep is judged by {own.called}, the study by {common.called}: one study compares all its "
+            "networks by one metric; make them two studies"
+        )
 
 
 def parse(text: str) -> Any:

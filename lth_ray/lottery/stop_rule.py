@@ -23,8 +23,7 @@ class StopRule:
         """Why a lineage ends at this value; None where it goes on."""
         if judged is None or not self.metric.beats(self.bound, judged):
             return None
-        side = "under" if self.metric.better == "higher" else "over"
-        return f"its {self.metric.called} {judged:.4f} is {side} stop_below = {self.bound}"
+        return f"its {self.metric.called} {judged:.4f} is {self.metric.worse_side} stop_below = {self.bound}"
 
     def milder(self, other: "StopRule | None") -> "StopRule":
         """Of two rules the one that ends less."""

@@ -14,7 +14,7 @@ from lth_ray.record.report import Report, report
 from lth_ray.record.shipper import RecordError, Shipper, replay
 from lth_ray.record.showing import Shown, shown
 from lth_ray.record.summary import summary
-from lth_ray.record.tables import write_tables
+from lth_ray.record.tables import metric_of_frame, write_tables
 from lth_ray.record.targets import groups, targets_of
 from lth_ray.record.verdicts import comparisons_table
 from lth_ray.record.wording import early_stop, labels, render, summary_listing
@@ -22,6 +22,6 @@ from lth_ray.record.wording import early_stop, labels, render, summary_listing
 __all__ = [
     "Destination", "Listing", "RecordError", "Report", "Shipper", "Shown", "against_paper", "comparisons",
     "comparisons_table", "curves", "densities", "density_heading", "destination", "early_stop", "groups", "in_latex",
-    "in_markdown", "labels", "paper_listings", "paper_tables", "paths", "render", "replay", "report", "rounds_shown",
-    "shown", "summary", "summary_listing", "targets_of", "weights", "write_tables",
+    "in_markdown", "labels", "metric_of_frame", "paper_listings", "paper_tables", "paths", "render", "replay",
+    "report", "rounds_shown", "shown", "summary", "summary_listing", "targets_of", "weights", "write_tables",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """A study's declaration in words: every field that is set, with its dotted name."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from lth_ray.config import Config, Length, Study, short_name
@@ -20,7 +20,10 @@ class Setting:
 
 def configured(study: Study) -> list[Setting]:
     """Every field of a study; what is None or empty is left out."""
-    return [setting for setting in _fields(study) if setting.name not in LEFT_OUT]
+    settled = replace(study, margin=study.matching_margin)
+    found = [setting for setting in _fields(settled) if setting.name not in LEFT_OUT]
+    own = study.margin is None
+    return [replace(setting, is_default=own) if setting.name == "margin" else setting for setting in found]
 
 
 def _fields(config: Any, prefix: str = "") -> Iterator[Setting]:

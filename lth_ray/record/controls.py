@@ -5,19 +5,20 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lth_ray.config import Metric as Judged
 from lth_ray.lottery import BranchResult, Plan, measurements
 from lth_ray.record.comparisons import CONTROLS
 from lth_ray.record.runs import Metric, milliseconds
 
 Record = Mapping[str, Any]
 ODD = re.compile(r"[^\w.-]+")
-MEASURED = ("test_accuracy", "early_stop_step")
 
 
 class Controls:
     """The copies of each ticket's controls."""
 
     def __init__(self, plan: Plan) -> None:
+        self._measured = (plan.study.data.metric.column("test"), "early_stop_step")
         self._copies: dict[tuple[str, int, str], list[BranchResult]] = defaultdict(list)
         for result in plan.branches:
             if result.path in CONTROLS:
@@ -32,7 +33,7 @@ class Controls:
             return []
         moment = max(map(milliseconds, records)) + result.round
         found = []
-        for name in MEASURED:
+        for name in self._measured:
             values = [value for value in (measurements(record)[name] for record in records) if value is not None]
             if values:
                 found.append((control_metric(name, result.label), sum(values) / len(values), result.round, moment))
@@ -44,5 +45,6 @@ def control_metric(name: str, label: str) -> str:
     return f"{name}.{ODD.sub('_', label)}"
 
 
-def is_of_control(metric: str) -> bool:
-    return any(metric.startswith(f"{name}.") for name in MEASURED)
+def is_of_control(name: str, metric: Judged) -> bool:
+    """Whether a lineage's run has a control's measurement under this name."""
+    return name.startswith((f"{metric.column('test')}.", "early_stop_step."))

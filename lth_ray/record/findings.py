@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from lth_ray.analysis.statistics import LEAST
 from lth_ray.record.comparisons import DENSE
-from lth_ray.record.verdicts import Line, margin_of, runs_of, speed_of, ticket_labels, verdict_of
-from lth_ray.record.wording import points
+from lth_ray.record.tables import metric_of_frame
+from lth_ray.record.verdicts import Line, margin_said, runs_of, speed_of, ticket_labels, verdict_of
 
 if TYPE_CHECKING:
     import pandas
@@ -33,8 +33,12 @@ def findings(frame: "pandas.DataFrame") -> list[str]:
     matching = {label: own for label, own in kinds.items() if _shown(_against(own, DENSE), verdict_of, MATCHING)}
     best = min(matching, key=lambda label: _sparsest(matching[label]), default="")
     about = matching[best] if best else lines
-    found = [_beside_dense(best, about, len(matching), len(kinds), points(margin_of(frame)))]
-    return [*found, _beside_controls(about)] if any(line["against"] != DENSE for line in about) else found
+    found = [_beside_dense(best, about, len(matching), len(kinds), margin_said(frame))]
+    return (
+        [*found, _beside_controls(about, metric_of_frame(frame).beating)]
+        if any(line["against"] != DENSE for line in about)
+        else found
+    )
 
 
 def _beside_dense(best: str, about: Sequence[Line], matching: int, kinds: int, margin: str) -> str:
@@ -56,11 +60,11 @@ def _beside_dense(best: str, about: Sequence[Line], matching: int, kinds: int, m
     return f"{told}; that they learn faster than it is not shown." if timed else f"{told}."
 
 
-def _beside_controls(about: Sequence[Line]) -> str:
+def _beside_controls(about: Sequence[Line], beating: str) -> str:
     names = list(dict.fromkeys(line["against"] for line in about if line["against"] != DENSE))
     timed = [line for line in about if speed_of(line)]
     claims = [
-        _claims(about, names, verdict_of, BETTER, "are more accurate than", "be more accurate than"),
+        _claims(about, names, verdict_of, BETTER, f"are {beating} than", f"be {beating} than"),
         _claims(timed, names, speed_of, FASTER, "learn faster than", "learn faster than"),
     ]
     return f"They {'; they '.join(claim for claim in claims if claim)}."

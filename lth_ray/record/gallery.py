@@ -8,13 +8,14 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.lottery import Plan
 from lth_ray.record.figures import (
-    accuracy_figure,
     curves_figure,
     densities_figure,
     heat_map_figure,
     instability_figure,
+    metric_figure,
     movement_figure,
     overlap_figure,
     paths_figure,
@@ -25,6 +26,7 @@ from lth_ray.record.figures import (
 from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.long_tables import curves, densities, paths, weights
 from lth_ray.record.subnetworks import measures
+from lth_ray.record.tables import framed
 from lth_ray.record.targets import Target
 from lth_ray.store import StorageError, Store
 
@@ -59,11 +61,15 @@ class Found:
 
     @cached_property
     def ticket_frame(self) -> "pandas.DataFrame":
-        return _frame(self.tickets)
+        return framed(self.tickets, self.metric)
 
     @cached_property
     def branch_frame(self) -> "pandas.DataFrame":
-        return _frame(self.branches)
+        return framed(self.branches, self.metric)
+
+    @property
+    def metric(self) -> Metric:
+        return self.plan.study.data.metric
 
     @property
     def has_own_densities(self) -> bool:
@@ -82,12 +88,6 @@ class Found:
         return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
 
 
-def _frame(rows: Sequence[Row]) -> "pandas.DataFrame":
-    import pandas
-
-    return pandas.DataFrame(list(rows))
-
-
 @cache
 def drawing_code() -> str:
     """A digest of the source that reckons and draws: a figure that either would change is drawn again."""
@@ -99,9 +99,13 @@ def drawing_code() -> str:
     return hashlib.sha256(json.dumps(sorted(sources)).encode()).hexdigest()
 
 
+METRIC = "METRIC"
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A figure of the gallery. draw: (found, title, caption) -> figure; what has to be read for it is read then."""
+    """A figure of the gallery. METRIC in its name and in `alt`, what it shows, is what networks are judged by. draw:
+    (found, title, caption) -> figure; what has to be read for it is read then."""
 
     name: str
     alt: str
@@ -110,7 +114,7 @@ class Kind:
 
 
 def _of_summary(found: Found, title: str, caption: str) -> "Figure | None":
-    return None if found.summary.empty else accuracy_figure(found.summary, title, caption, found.targets)
+    return None if found.summary.empty else metric_figure(found.summary, title, caption, found.targets)
 
 
 def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
@@ -121,20 +125,20 @@ def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
 
 KINDS = (
     Kind(
-        "accuracy", "Test accuracy and early-stop step against remaining weights", "",
+        METRIC, f"Test {METRIC} and early-stop step against remaining weights", "",
         _of_summary,
     ),
     Kind(
-        "curves", "Test accuracy over training, by density", "training curves",
+        "curves", f"Test {METRIC} over training, by density", "training curves",
         lambda found, *words: curves_figure(curves(found.ticket_frame, found.store), *words),
     ),
     Kind(
-        "retraining", "Test accuracy of retraining methods against compression and search cost", "retraining",
+        "retraining", f"Test {METRIC} of retraining methods against compression and search cost", "retraining",
         lambda found, *words: retraining_figure(found.ticket_frame, *words),
     ),
     Kind(
-        "heat_map", "Accuracy and error barriers over a swept field and the rewind step", "rewind points",
-        lambda found, *words: heat_map_figure(_frame([*found.tickets, *found.branches]), *words),
+        "heat_map", f"{METRIC} and error barriers over a swept field and the rewind step", "rewind points",
+        lambda found, *words: heat_map_figure(framed([*found.tickets, *found.branches], found.metric), *words),
     ),
     Kind(
         "instability", "Error barrier against the step at which copies part", "linear mode connectivity",
@@ -183,15 +187,17 @@ def not_drawn(picture: Picture) -> str:
 
 def _picture(found: Found, kind: Kind, name: str, caption: str) -> Picture | None:
     title = f"{name}: {kind.title}" if kind.title else name
+    file, alt = kind.name.replace(METRIC, found.metric.name), kind.alt.replace(METRIC, found.metric.called)
+    alt = alt[0].upper() + alt[1:]
     drawn_from = found.digest(title, caption)
-    if not is_drawn(found.store, name, kind.name, drawn_from):
+    if not is_drawn(found.store, name, file, drawn_from):
         try:
             figure = kind.draw(found, title, caption)
             if figure is None:
                 return None
-            write_figure(found.store, name, kind.name, figure, drawn_from)
+            write_figure(found.store, name, file, figure, drawn_from)
         except StorageError:  # nothing can be written then, and that is what must be said
             raise
         except Exception as error:  # whatever is amiss with one figure, it must not cost the others and the tables
-            return Picture(kind.name, kind.alt, (), f"{type(error).__name__}: {error}"[:300])
-    return Picture(kind.name, kind.alt, paths_of(name, kind.name))
+            return Picture(file, alt, (), f"{type(error).__name__}: {error}"[:300])
+    return Picture(file, alt, paths_of(name, file))

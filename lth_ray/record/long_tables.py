@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.measured import rows_of
 from lth_ray.record.subnetworks import measures
-from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS
+from lth_ray.record.tables import branch_columns, framed, metric_of_frame, ticket_columns
 from lth_ray.store import Store
 
 if TYPE_CHECKING:
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, list[Any]]
 WHOSE = ("lineage", "arm", "method", "seed", "rewind_step", "round", "remaining_weights", "key", "branch", "index")
-CURVES = ("step", "epoch", "lr", "train_loss", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 
 
 def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
-    """A row for each evaluation in a ticket's training: CURVES, those that were measured. Losses are means over images,
-    accuracies lie in [0, 1]."""
+    """A row for each evaluation in a ticket's training: step, epoch, lr, and of the losses (means over examples) and
+    the metric (accuracies lie in [0, 1]) those that were measured."""
+    metric = metric_of_frame(tickets)
+    test, validation = metric.column("test"), metric.column("validation")
+    shown = ("step", "epoch", "lr", "train_loss", "validation_loss", validation, "test_loss", test)
 
     def journal(key: str) -> Columns:
         record = store.segment(key) or {}
-        return {name: values for name, values in record.get("journal", {}).items() if name in CURVES}
+        return {name: values for name, values in record.get("journal", {}).items() if name in shown}
 
-    return _long(tickets, journal, ("step", "test_accuracy", "validation_loss"))
+    return _long(tickets, journal, ("step", test, "validation_loss"))
 
 
 def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
@@ -62,13 +64,12 @@ def _long(
     frame: "pandas.DataFrame", columns_of: Callable[[str], Columns], needed: tuple[str, ...]
 ) -> "pandas.DataFrame":
     """Every row of a frame as often as its columns are long. needed: columns that are there in any case."""
-    import pandas
-
-    fixed = {*TICKET_COLUMNS, *BRANCH_COLUMNS} - {*WHOSE}
+    metric = metric_of_frame(frame)
+    fixed = {*ticket_columns(metric), *branch_columns(metric)} - {*WHOSE}
     whose = [name for name in frame.columns if name not in fixed]
     parts = []
     for row in frame[whose].to_dict("records"):
         columns = columns_of(row["key"])
         own = {name: value for name, value in row.items() if name not in columns}
         parts += [{**own, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)]
-    return pandas.DataFrame(parts, columns=None if parts else [*whose, *needed])
+    return framed(parts, metric, None if parts else [*whose, *needed])

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import interval, within_seeds
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.subnetworks import measures, subnetwork
 from lth_ray.record.summary import is_there, series_of
-from lth_ray.record.tables import plain
+from lth_ray.record.tables import framed, plain
 from lth_ray.record.targets import Target
 
 if TYPE_CHECKING:
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 BySeed = dict[int, float]
+Measure = Callable[["Results", Target, Sequence[Row]], BySeed]
 NEAR = 1.12  # our density counts as the paper's within this factor, half a pruning step of 20 %
 ROUNDED = 1.02  # the ends of a range are printed with two or three digits
-MARGIN = 0.002  # a ticket this much under the dense network matches it (Frankle et al. 2020a)
 STABLE = 0.02  # the error barrier of copies that are called stable is under this (Frankle et al. 2020a)
 COLUMNS = (
     "series", "quantity", "relative_to", "subnetwork", "n", "ours", "ours_min", "ours_max", "ours_half_width", "theirs",
@@ -44,7 +46,9 @@ class Results:
         return rows if kind == "dense" else [row for row in rows if _is_near(row, target.remaining_weights)]
 
 
-def against_paper(tickets: Sequence[Row], branches: Sequence[Row], targets: Sequence[Target]) -> "pandas.DataFrame":
+def against_paper(
+    tickets: Sequence[Row], branches: Sequence[Row], targets: Sequence[Target], metric: Metric = ACCURACY
+) -> "pandas.DataFrame":
     """A row for each target and series of ours that measured the same, with n seeds.
 
     ours: mean over seeds, with _min, _max and _half_width (of the 95 % t-interval), in the target's unit. theirs: as
@@ -52,17 +56,15 @@ def against_paper(tickets: Sequence[Row], branches: Sequence[Row], targets: Sequ
     in_spread: whether theirs meets our least-to-greatest range; None without a spread of ours and where there is a
     `doubt` (unchecked, not comparable).
     """
-    import pandas
-
-    rows = [*tickets, *branches]
+    rows, known = [*tickets, *branches], measured_as(metric)
     found = []
     for target in targets:
-        measure = MEASURES.get(target.quantity)
+        measure = known.get(target.quantity)
         for results in _candidates(rows, target) if measure else ():
             values = measure(results, target, rows) if measure else {}
             if values:
                 found.append(_line(results, target, list(values.values())))
-    return pandas.DataFrame(found, columns=list(COLUMNS))
+    return framed(found, metric, COLUMNS)
 
 
 def _line(results: Results, target: Target, values: Sequence[float]) -> dict[str, Any]:
@@ -103,15 +105,17 @@ def _once(rows: Sequence[Row]) -> list[Row]:
     return list({row.get("key", i): row for i, row in reversed(list(enumerate(rows)))}.values())[::-1]
 
 
-def _measured(name: str) -> Callable[[Results, Target, Sequence[Row]], BySeed]:
+def _measured(name: str, scale: float = 1.0) -> Measure:
     """A column's mean at the target's densities, seed by seed, in the target's unit."""
 
     def measure(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
         own = _by_seed(results.of(target), name)
         if not target.relative_to:
-            return {seed: 100 * value if target.unit == "%" else value for seed, value in own.items()}
+            return {seed: scale * value for seed, value in own.items()}
         other = _reference(results, target, rows, name)
-        return {seed: _relative(own[seed], other[seed], target.unit) for seed in sorted(own.keys() & other.keys())}
+        return {
+            seed: _relative(own[seed], other[seed], target.unit, scale) for seed in sorted(own.keys() & other.keys())
+        }
 
     return measure
 
@@ -123,34 +127,37 @@ def _reference(results: Results, target: Target, rows: Sequence[Row], name: str)
     return _by_seed(results.of(target, kind), name)
 
 
-def _relative(own: float, other: float, unit: str) -> float:
+def _relative(own: float, other: float, unit: str, scale: float) -> float:
     if unit == "pp":
-        return 100 * (own - other)
+        return scale * (own - other)
     if unit == "x faster":
         return other / own if own else math.inf
     return 100 * (own / other - 1) if other else math.inf
 
 
-def _best_accuracy(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+def _best(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
     """The best round of each seed."""
+    test, scale = metric.column("test"), metric.scale
     found: dict[int, float] = {}
     for row in results.of(target):
-        if is_there(row.get("test_accuracy")):
-            found[row["seed"]] = max(row["test_accuracy"], found.get(row["seed"], 0.0))
+        if is_there(row.get(test)) and metric.beats(row[test], found.get(row["seed"], -metric.gain(math.inf, 0.0))):
+            found[row["seed"]] = row[test]
     if not target.relative_to:
-        return {seed: 100 * value for seed, value in found.items()}
-    dense = _reference(results, target, rows, "test_accuracy")
-    return {seed: _relative(found[seed], dense[seed], target.unit) for seed in sorted(found.keys() & dense.keys())}
+        return {seed: scale * value for seed, value in found.items()}
+    dense = _reference(results, target, rows, metric.column("test"))
+    return {
+        seed: _relative(found[seed], dense[seed], target.unit, scale) for seed in sorted(found.keys() & dense.keys())
+    }
 
 
-def _falls_below(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
-    """The density, in per cent, from which on each seed's accuracy stays under its dense network's."""
-    dense = _reference(results, target, rows, "test_accuracy")
+def _falls_below(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
+    """The density, in per cent, from which on each seed's network stays worse than its dense one."""
+    dense = _reference(results, target, rows, metric.column("test"))
     found = {}
     for seed in sorted(dense):
         own = [row | {"left": share_left(row)} for row in map(dict, results.of(target)) if row["seed"] == seed]
-        curve = _curve(own, "left", "test_accuracy")
-        below = _from_which_on(curve[::-1], dense[seed].__gt__)  # from dense to sparse
+        curve = _curve(own, "left", metric.column("test"))
+        below = _from_which_on(curve[::-1], partial(metric.beats, dense[seed]))  # from dense to sparse
         if below is not None:
             found[seed] = 100 * below
     return found
@@ -168,16 +175,16 @@ def _stable_from(results: Results, target: Target, rows: Sequence[Row]) -> BySee
     return found
 
 
-def _rewinding_suffices(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
+def _rewinding_suffices(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
     """The first rewind step from which on each seed's tickets match its dense network, wherever those of the latest
     rewind point do."""
-    dense = _reference(results, target, rows, "test_accuracy")
+    dense = _reference(results, target, rows, metric.column("test"))
     found = {}
     for seed in sorted(dense):
-        own = [row for row in results.of(target) if row["seed"] == seed and is_there(row.get("test_accuracy"))]
+        own = [row for row in results.of(target) if row["seed"] == seed and is_there(row.get(metric.column("test")))]
         matched: dict[int, set[int]] = {row["rewind_step"]: set() for row in own}
         for row in own:
-            if row["test_accuracy"] >= dense[seed] - MARGIN:
+            if metric.gain(row[metric.column("test")], dense[seed]) >= -metric.margin:
                 matched[row["rewind_step"]].add(row["round"])
         possible = matched[max(matched)] if matched else set()
         curve = [(float(step), float(possible <= rounds)) for step, rounds in sorted(matched.items())]
@@ -199,32 +206,37 @@ def _order_distance(results: Results, target: Target, rows: Sequence[Row]) -> By
     return _by_seed(of_copies, "l2_distance")
 
 
-def _largest_compression(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
-    """1 / density of the sparsest round whose median accuracy reaches the dense one's: one number for all seeds."""
-    dense = _by_seed(results.of(target, "dense"), "test_accuracy").values()
+def _largest_compression(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
+    """1 / density of the sparsest round whose median network is as good as the dense one: one number for all seeds."""
+    test = metric.column("test")
+    dense = _by_seed(results.of(target, "dense"), test).values()
     rounds: dict[tuple[int, int], list[Row]] = {}
     for row in results.of(target):
-        if is_there(row.get("test_accuracy")):
+        if is_there(row.get(test)):
             rounds.setdefault((row["rewind_step"], row["round"]), []).append(row)
     reached = [
         share_left(row) for same in rounds.values() for row in same[:1]
-        if dense and median(row["test_accuracy"] for row in same) >= median(dense)
+        if dense and not metric.beats(median(dense), median(row[test] for row in same))
     ]  # fmt: skip
     return {0: 1 / min(reached)} if reached else {}
 
 
-Measure = Callable[[Results, Target, Sequence[Row]], BySeed]
-MEASURES: dict[str, Measure] = {
-    "test_accuracy": _measured("test_accuracy"),
-    "early_stop_step": _measured("early_stop_step"),
-    "best_test_accuracy": _best_accuracy,
-    "falls_below_dense": _falls_below,
-    "largest_compression": _largest_compression,
-    "stable_from": _stable_from,
-    "share_travelled": _share_travelled,
-    "rewinding_suffices_from": _rewinding_suffices,
-    "order_distance": _order_distance,
-}
+def measured_as(metric: Metric) -> dict[str, Measure]:
+    """{quantity: how it is had from our rows}"""
+    test = metric.column("test")
+    return {
+        test: _measured(test, metric.scale),
+        "early_stop_step": _measured("early_stop_step"),
+        f"best_{test}": partial(_best, metric=metric),
+        "falls_below_dense": partial(_falls_below, metric=metric),
+        "largest_compression": partial(_largest_compression, metric=metric),
+        "stable_from": _stable_from,
+        "share_travelled": _share_travelled,
+        "rewinding_suffices_from": partial(_rewinding_suffices, metric=metric),
+        "order_distance": _order_distance,
+    }
+
+
 OVER_SEEDS = ("largest_compression",)  # one number from all seeds, without a spread
 OVER_REWIND_STEPS = ("largest_compression", "stable_from", "share_travelled", "rewinding_suffices_from")
 

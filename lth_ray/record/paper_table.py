@@ -1,11 +1,14 @@
 """The summary as papers print it: a line for each kind of subnetwork, a column for each density."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.record.listing import Listing
 from lth_ray.record.summary import is_there
-from lth_ray.record.wording import AT_END, SPREAD, counted, early_stop, labels
+from lth_ray.record.tables import metric_of_frame
+from lth_ray.record.wording import AT_END, SPREAD, counted, early_stop, labels, spread
 
 if TYPE_CHECKING:
     import pandas
@@ -16,11 +19,15 @@ FIRST, LAST = "weights remaining", "n"
 
 
 def paper_listings(summary: "pandas.DataFrame") -> list[Listing]:
-    """Test accuracy, and the early-stop step where validation was measured: mean ± half the t-interval, n in seeds."""
+    """The metric on the test set, and the early-stop step where validation was measured: mean ± half the
+    t-interval, n in seeds."""
     if summary.empty:
         return []
-    accuracy = f"Test accuracy at the last step, {SPREAD}; runs of one seed are averaged first, and n counts seeds."
-    found = [_pivot(summary, "Test accuracy (%)", accuracy, _accuracy)]
+    metric = metric_of_frame(summary)
+    judged = (
+        f"Test {metric.called} at the last step, {SPREAD}; runs of one seed are averaged first, and n counts seeds."
+    )
+    found = [_pivot(summary, f"Test {metric.title}", judged, partial(_judged, metric=metric))]
     if summary["early_stop_step"].notna().any():
         step = f"Step of the least validation loss, {SPREAD}{AT_END}; n counts seeds."
         found.append(_pivot(summary, "Early-stop step", step, early_stop))
@@ -70,9 +77,8 @@ def _n(rows: list[dict[str, Any]]) -> str:
     return told[0] if len(told) == 1 else "-".join(dict.fromkeys((str(min(seeds)), str(max(seeds)))))
 
 
-def _accuracy(line: Mapping[str, Any]) -> str:
-    if not is_there(line["test_accuracy"]):
+def _judged(line: Mapping[str, Any], metric: Metric) -> str:
+    test = metric.column("test")
+    if not is_there(line[test]):
         return "diverged"
-    half_width = line["test_accuracy_half_width"]
-    spread = f" ± {100 * half_width:.2f}" if is_there(half_width) else ""
-    return f"{100 * line['test_accuracy']:.2f}{spread}"
+    return f"{metric.bare(line[test])}{spread(line[f'{test}_half_width'], metric)}"

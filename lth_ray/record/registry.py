@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
 from lth_ray.record.comparisons import DENSE
 from lth_ray.record.models import ABOUT, Models, ticket_files
@@ -47,11 +48,10 @@ def is_finished(plan: Plan, tickets: Iterable[Row]) -> bool:
 def _is_whole(lineage: Lineage, rows: Sequence[Row]) -> bool:
     if not rows:
         return False
-    last, below = max(rows, key=lambda row: row["round"]), lineage.variant.study.stop_below
+    last, rule = max(rows, key=lambda row: row["round"]), lineage.stop_rule
     if last["round"] == lineage.prune.rounds or last["diverged_at"] is not None:
         return True
-    accuracy = last["test_accuracy"] if last["validation_accuracy"] is None else last["validation_accuracy"]
-    return below is not None and last["round"] > 0 and accuracy is not None and accuracy < below
+    return rule is not None and last["round"] > 0 and rule.reason(rule.metric.judged(last)) is not None
 
 
 def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[Row]) -> list[Matching]:
@@ -60,18 +60,18 @@ def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[R
         (row["series"], row["round"]): row for row in comparisons
         if row["against"] == DENSE and row["matching"] == MATCHING
     }  # fmt: skip
-    lineages = {lineage.id: lineage for lineage in plan.lineages}
+    lineages, metric = {lineage.id: lineage for lineage in plan.lineages}, plan.study.data.metric
     found, taken = [], set[str]()
     for row in sorted(tickets, key=lambda row: (row["round"], row["seed"])):
         verdict = verdicts.get((series_of(row), row["round"]))
-        if verdict is None or row["test_accuracy"] is None:
+        if verdict is None or row[metric.column("test")] is None:
             continue
         alias = alias_of(series_of(row), row["round"])
         aliases = tuple(name for name in (alias, f"{alias}-seed{row['seed']}") if name not in taken)
         taken |= {*aliases}
         digest = lineages[row["lineage"]].digest(row["round"])
         tags = {SEED: str(row["seed"]), "lth.lineage": row["lineage"], "lth.round": str(row["round"])}
-        found.append(Matching(digest, row["content"], row["key"], aliases, _words(row, verdict), tags))
+        found.append(Matching(digest, row["content"], row["key"], aliases, _words(row, verdict, metric), tags))
     return found
 
 
@@ -137,11 +137,11 @@ def _identity(tags: Mapping[str, str]) -> tuple[str, str]:
     return tags.get(DIGEST, ""), tags.get(CONTENT, "")
 
 
-def _words(row: Row, verdict: Row) -> str:
+def _words(row: Row, verdict: Row, metric: Metric) -> str:
     return (
         f"Round {row['round']} of {row['lineage']}: {percent(row['remaining_weights'])} of the weights, "
-        f"{percent(row['test_accuracy'])} test accuracy. Over n = {verdict['n']} seeds less than "
-        f"{points(verdict['margin'])} worse than the dense network (difference "
-        f"{points(verdict['difference'], sign=True)}, one-sided paired t test, p = {verdict['matching_p']:.2g} by "
-        "Holm's correction over the study)."
+        f"{metric.shown(row[metric.column('test')])} test {metric.called}. Over n = {verdict['n']} seeds less than "
+        f"{points(verdict['margin'], metric=metric)} worse than the dense network (difference "
+        f"{points(verdict['difference'], sign=True, metric=metric)}, one-sided paired t test, p = "
+        f"{verdict['matching_p']:.2g} by Holm's correction over the study)."
     )

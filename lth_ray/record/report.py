@@ -19,7 +19,7 @@ from lth_ray.record.paper_words import paper_listing
 from lth_ray.record.runs import name_of
 from lth_ray.record.spending import spent
 from lth_ray.record.summary import is_level, summary
-from lth_ray.record.tables import BRANCH_COLUMNS, write_tables
+from lth_ray.record.tables import branch_columns, write_tables
 from lth_ray.record.targets import group_of, targets_of
 from lth_ray.record.transfers import transfers, transfers_listing
 from lth_ray.record.verdicts import comparisons_listing, verdicts_listing
@@ -70,21 +70,23 @@ def report(
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
     fields = fields_of(plan)
-    frame = summary(tickets, branches, fields)
-    compared = comparisons(tickets, branches, fields, plan.study.margin, smallest_test_set(plan))
+    metric = plan.study.data.metric
+    frame = summary(tickets, branches, fields, metric)
+    margin = plan.study.matching_margin
+    compared = comparisons(tickets, branches, fields, margin, smallest_test_set(plan), metric)
     found = findings(compared)
     group = group_of(plan.study.name, plan.study.against)
     targets = [replace(target, comparable=not plan.study.otherwise) for target in targets_of(group)]
-    against = against_paper(tickets, branches, targets)
+    against = against_paper(tickets, branches, targets, metric)
     places = environments(store, {str(row["key"]) for row in [*tickets, *branches]})
     about = caption(plan, places)
-    tables = (*write_tables(store, name, tickets, branches), write_comparisons(store, name, compared))
+    tables = (*write_tables(store, name, tickets, branches, metric), write_comparisons(store, name, compared))
     drawn = [row for row in tickets if row["round"] > 0 or is_level(row)]
-    shown = frame if len(drawn) == len(tickets) else summary(drawn, branches, fields)
+    shown = frame if len(drawn) == len(tickets) else summary(drawn, branches, fields, metric)
     pictures = write_gallery(Found(plan, store, drawn, branches, shown, targets), name, about)
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
-        verdicts_listing(compared), transfers_listing(transfers(branches)), paper_listing(against),
+        verdicts_listing(compared), transfers_listing(transfers(branches, metric)), paper_listing(against),
         comparisons_listing(compared), summary_listing(frame) if len(frame) else None,
     ]  # fmt: skip
     content = Content(
@@ -108,11 +110,12 @@ def fields_of(plan: Plan) -> list[str]:
     """What tells rows apart beside arm, method and rewind point: swept fields, then branches' parameters."""
     swept = (name for lineage in plan.lineages for name in lineage.variant.varied)
     found = dict.fromkeys([*swept, *(name for result in plan.branches for name in result.parameters)])
-    return [name for name in found if name not in BRANCH_COLUMNS]
+    fixed = branch_columns(plan.study.data.metric)
+    return [name for name in found if name not in fixed]
 
 
 def smallest_test_set(plan: Plan) -> int:
-    """Images of the smallest test set that any lineage is measured on."""
+    """Examples of the smallest test set that any lineage is measured on."""
     return min((lineage.recipe.identity.n_test for lineage in plan.lineages), default=0)
 
 

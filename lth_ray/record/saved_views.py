@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lth_ray.config import ACCURACY
 from lth_ray.lottery import Lineage, measurements
 from lth_ray.record.barriers import INSTABILITY, MEASURED
 from lth_ray.record.cards import TAG, VERSIONS, decode, encode, fragment
@@ -30,7 +31,7 @@ class SavedViews:
     def __init__(self, client: Any, experiment: str, warn: Warn | None = None) -> None:
         self._client, self._experiment, self._warn = client, experiment, warn or warned
         self._seen: dict[tuple[str, int], Seen] = {}
-        self._is_new, self._is_off = False, False
+        self._is_new, self._is_off, self._metric = False, False, ACCURACY
 
     def ticket(self, lineage: Lineage, number: int, record: Record) -> None:
         """Takes up a finished ticket."""
@@ -42,6 +43,7 @@ class SavedViews:
         self._seen[lineage.id, number] = Seen(
             {**params(lineage), "round": str(number)}, measured, earlier.barriers if earlier else {}
         )
+        self._metric = lineage.recipe.task.metric
         self._is_new = True
 
     def branch(self, lineage: Lineage, number: int, metrics: Iterable[Metric]) -> None:
@@ -50,7 +52,7 @@ class SavedViews:
         for name, value, step, _ in metrics:
             if name == INSTABILITY:
                 one = replace(one, barriers={**one.barriers, step: value})
-            elif name in MEASURED or is_of_control(name):
+            elif name in MEASURED or is_of_control(name, lineage.recipe.task.metric):
                 one = replace(one, measured={**one.measured, name: value})
         self._seen[lineage.id, number] = one
         self._is_new = True
@@ -62,7 +64,7 @@ class SavedViews:
         self._is_new = False
         try:
             check_version()
-            self._write(views_of(list(self._seen.values())))
+            self._write(views_of(list(self._seen.values()), self._metric))
         except Exception as error:  # a view is a convenience: nothing may depend on it
             self._is_off = True
             self._warn(f"MLflow's saved views are not written ({type(error).__name__}: {first_line(error)})")

@@ -74,8 +74,9 @@ def links_of(tags: Mapping[str, str], experiment: str, address: str) -> dict[str
 
 
 def _place(key: str) -> tuple[int, str]:
+    """That of the metric, whose name it has, comes first."""
     kinds = [i for i, kind in enumerate(TITLES) if key.startswith(PREFIX + kind)]
-    return (kinds or [len(TITLES)])[0], key
+    return (kinds or [-1])[0], key
 
 
 def _experiment(name: str, where: Destination) -> tuple[Any, Any | None]:

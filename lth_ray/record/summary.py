@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import Interval, interval, within_seeds
-from lth_ray.record.tables import BRANCH_COLUMNS, TICKET_COLUMNS, plain
+from lth_ray.config import ACCURACY, Metric
+from lth_ray.record.tables import branch_columns, framed, plain, ticket_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -13,25 +14,26 @@ Row = Mapping[str, Any]
 SERIES = "series"
 
 
-def summary(tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None) -> "pandas.DataFrame":
+def summary(
+    tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, metric: Metric = ACCURACY
+) -> "pandas.DataFrame":
     """A row for each (series, branch and its parameters, round), in the order of the rows given.
 
-    Branch results that only measure, such as a barrier, have no accuracy and no place here.
+    Branch results that only measure, such as a barrier, have no test metric and no place here.
     fields: swept fields and branches' parameters; None: every column beyond the fixed ones.
     series: a lineage without its seed: arm, swept values, method and rewind point; the columns after it say the same
     one by one. branch: "" for tickets.
     seeds: n, the different seeds behind the line. runs: its results, more than seeds where a branch has `copies`; they
-    are averaged within a seed first. diverged: runs without an accuracy, which enter no mean.
-    test_accuracy, early_stop_step: mean over seeds, with _min, _max and _half_width, that of the 95 % t-interval over
-    seeds (None under 2). at_end: runs whose early-stop step is their last, where it might have come later.
-    test_accuracy_at_early_stop, remaining_weights, remaining_of_all: means over seeds. steps_per_epoch: of the
-    first row.
+    are averaged within a seed first. diverged: runs without a test metric, which enter no mean.
+    test_METRIC, such as test_accuracy, early_stop_step: mean over seeds, with _min, _max and _half_width, that of the
+    95 % t-interval over seeds (None under 2). at_end: runs whose early-stop step is their last, where it might
+    have come later. test_METRIC_at_early_stop, remaining_weights, remaining_of_all: means over seeds. steps_per_epoch:
+    of the first row.
     """
-    import pandas
-
-    fields = described_by(tickets, branches) if fields is None else list(fields)
-    lines = [_line(rows, fields) for rows in grouped([*tickets, *filter(has_trained, branches)], fields)]
-    return pandas.DataFrame(lines, columns=[SERIES, *COMMON, *fields, "branch", "round", *MEASURED])
+    fields = described_by(tickets, branches, metric) if fields is None else list(fields)
+    trained = [row for row in branches if has_trained(row, metric)]
+    lines = [_line(rows, fields, metric) for rows in grouped([*tickets, *trained], fields)]
+    return framed(lines, metric, [SERIES, *COMMON, *fields, "branch", "round", *_measured(metric)])
 
 
 def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
@@ -44,9 +46,9 @@ def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def has_trained(row: Row) -> bool:
-    """Whether a branch's row has an accuracy, or would but for a loss that diverged."""
-    return is_there(row.get("test_accuracy")) or is_there(row.get("diverged_at"))
+def has_trained(row: Row, metric: Metric = ACCURACY) -> bool:
+    """Whether a branch's row has a test metric, or would but for a loss that diverged."""
+    return is_there(row.get(metric.column("test"))) or is_there(row.get("diverged_at"))
 
 
 def is_level(row: Row) -> bool:
@@ -61,18 +63,23 @@ def is_there(value: Any) -> bool:
 
 
 COMMON = ("arm", "method", "rewind_step")
-MEASURED = (
-    "remaining_weights", "remaining_of_all", "steps_per_epoch", "seeds", "runs",
-    "diverged", "test_accuracy", "test_accuracy_min", "test_accuracy_max",
-    "test_accuracy_half_width", "early_stop_step", "early_stop_step_min", "early_stop_step_max",
-    "early_stop_step_half_width", "at_end", "test_accuracy_at_early_stop",
-)  # fmt: skip
+SPREAD = ("", "_min", "_max", "_half_width")
 
 
-def described_by(tickets: Sequence[Row], branches: Sequence[Row]) -> list[str]:
+def _measured(metric: Metric) -> list[str]:
+    test = metric.column("test")
+    return [
+        "remaining_weights", "remaining_of_all", "steps_per_epoch", "seeds", "runs", "diverged",
+        *(f"{test}{end}" for end in SPREAD), *(f"early_stop_step{end}" for end in SPREAD), "at_end",
+        metric.at_early_stop,
+    ]  # fmt: skip
+
+
+def described_by(tickets: Sequence[Row], branches: Sequence[Row], metric: Metric = ACCURACY) -> list[str]:
     """The columns that rows have beyond the fixed ones: swept fields, then branches' parameters."""
-    found = [name for row in tickets for name in row if name not in TICKET_COLUMNS]
-    return list(dict.fromkeys([*found, *(name for row in branches for name in row if name not in BRANCH_COLUMNS)]))
+    fixed, of_branches = ticket_columns(metric), branch_columns(metric)
+    found = [name for row in tickets for name in row if name not in fixed]
+    return list(dict.fromkeys([*found, *(name for row in branches for name in row if name not in of_branches)]))
 
 
 def series_of(row: Row) -> str:
@@ -80,7 +87,8 @@ def series_of(row: Row) -> str:
     return str(row["lineage"]).rpartition("/")[0]
 
 
-def _line(rows: list[Row], fields: list[str]) -> dict[str, Any]:
+def _line(rows: list[Row], fields: list[str], metric: Metric) -> dict[str, Any]:
+    test = metric.column("test")
     first, trained = rows[0], [row for row in rows if row.get("train_steps") != 0]
     return {
         SERIES: series_of(first),
@@ -93,11 +101,11 @@ def _line(rows: list[Row], fields: list[str]) -> dict[str, Any]:
         "steps_per_epoch": first.get("steps_per_epoch"),
         "seeds": len({row["seed"] for row in rows}),
         "runs": len(rows),
-        "diverged": len(rows) - len(present(rows, "test_accuracy")),
-        **_spread("test_accuracy", rows),
+        "diverged": len(rows) - len(present(rows, test)),
+        **_spread(test, rows),
         **_spread("early_stop_step", trained),
         "at_end": sum(row.get("early_stop_at_end") is True for row in trained),
-        "test_accuracy_at_early_stop": over_seeds(rows, "test_accuracy_at_early_stop").mean,
+        metric.at_early_stop: over_seeds(rows, metric.at_early_stop).mean,
     }
 
 

@@ -5,33 +5,58 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
+    import pandas
     import pyarrow
 
 Row = Mapping[str, Any]
 
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "double", "bool"
-IDENTITY = {"lineage": TEXT, "arm": TEXT}
-MEASUREMENTS = {
-    "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "steps_per_epoch": WHOLE, "round": WHOLE,
-    "remaining_weights": REAL, "remaining_of_all": REAL, "sparsity": REAL,
-    "test_accuracy": REAL, "test_error": REAL, "test_loss": REAL, "validation_accuracy": REAL,
-    "early_stop_step": WHOLE, "early_stop_at_end": FLAG, "test_accuracy_at_early_stop": REAL, "train_steps": WHOLE,
-    "diverged_at": WHOLE, "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,
-    "retrain_epochs": REAL, "search_epochs": REAL, "search_flops": REAL, "inference_flops": REAL,
-}  # fmt: skip
 OF_BRANCHES = {"branch": TEXT, "index": WHOLE}
-TICKET_COLUMNS = {**IDENTITY, **MEASUREMENTS}
-BRANCH_COLUMNS = {**TICKET_COLUMNS, **OF_BRANCHES}
 
 
-def write_tables(store: Store, name: str, tickets: Sequence[Row], branches: Sequence[Row]) -> tuple[str, str]:
+def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
+    """{column: type} of tickets whatever a study varies, in order; three have the metric's name."""
+    test, validation = metric.column("test"), metric.column("validation")
+    return {
+        "lineage": TEXT, "arm": TEXT, "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "steps_per_epoch": WHOLE,
+        "round": WHOLE, "remaining_weights": REAL, "remaining_of_all": REAL, "sparsity": REAL,
+        test: REAL, "test_error": REAL, "test_loss": REAL, validation: REAL,
+        "early_stop_step": WHOLE, "early_stop_at_end": FLAG, metric.at_early_stop: REAL, "train_steps": WHOLE,
+        "diverged_at": WHOLE, "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,
+        "retrain_epochs": REAL, "search_epochs": REAL, "search_flops": REAL, "inference_flops": REAL,
+    }  # fmt: skip
+
+
+def branch_columns(metric: Metric = ACCURACY) -> dict[str, str]:
+    """Likewise of branch results."""
+    return {**ticket_columns(metric), **OF_BRANCHES}
+
+
+def framed(rows: Sequence[Row], metric: Metric, columns: Sequence[str] | None = None) -> "pandas.DataFrame":
+    """Rows as a frame that knows what its networks are judged by: `metric_of_frame` reads it again."""
+    import pandas
+
+    frame = pandas.DataFrame(list(rows), columns=columns)
+    frame.attrs["metric"] = metric.document
+    return frame
+
+
+def metric_of_frame(frame: "pandas.DataFrame") -> Metric:
+    """What the networks of a frame are judged by; accuracy for frames made elsewhere."""
+    return Metric.read(frame.attrs.get("metric"))
+
+
+def write_tables(
+    store: Store, name: str, tickets: Sequence[Row], branches: Sequence[Row], metric: Metric = ACCURACY
+) -> tuple[str, str]:
     """Writes studies/NAME/tickets.parquet and branches.parquet, each atomically; their paths in the store."""
     paths = study_path(name, "tickets.parquet"), study_path(name, "branches.parquet")
-    store.put(paths[0], encode_table(tickets, TICKET_COLUMNS, name))
-    store.put(paths[1], encode_table(branches, BRANCH_COLUMNS, name))
+    store.put(paths[0], encode_table(tickets, ticket_columns(metric), name))
+    store.put(paths[1], encode_table(branches, branch_columns(metric), name))
     return paths
 
 

@@ -1,14 +1,15 @@
-"""What weights that come from other data cost in accuracy: the generalisation gap of warm starts (Ash & Adams 2019)."""
+"""What weights that come from other data cost: the generalisation gap of warm starts (Ash & Adams 2019)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.analysis.statistics import differences, interval, within_seeds
+from lth_ray.analysis.statistics import interval, within_seeds
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.listing import Listing
 from lth_ray.record.subnetworks import chain, measures
 from lth_ray.record.summary import COMMON, SERIES, is_there, series_of
-from lth_ray.record.tables import plain
-from lth_ray.record.wording import percent, points
+from lth_ray.record.tables import framed, metric_of_frame, plain
+from lth_ray.record.wording import percent, points, spread, valued
 
 if TYPE_CHECKING:
     import pandas
@@ -16,29 +17,26 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Group = tuple[str, str, str, int, str]  # series, changes of the data, kind of subnetwork, round, start
 FRESH = ("dense", 0, "rewound")
-FOUND = (
-    "changes", "subnetwork", "start", "round", "remaining_weights", "n", "test_accuracy", "gap", "gap_min", "gap_max",
-    "gap_half_width",
-)  # fmt: skip
-HEADINGS = ("on other data", "start", "round", "remaining", "test accuracy", "to a fresh start", "min", "max", "n")
+FOUND = ("changes", "subnetwork", "start", "round", "remaining_weights", "n")
+GAPS = ("gap", "gap_min", "gap_max", "gap_half_width")
 
 
-def transfers(branches: Sequence[Row]) -> "pandas.DataFrame":
+def transfers(branches: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.DataFrame":
     """A row for each series, change of data, and start of a subnetwork that was trained on other data.
 
     subnetwork: dense, ticket or a control, as found on the study's own data. start: its "rewound" or "trained" weights.
-    n: seeds; several results of one are averaged first. gap: its accuracy minus that of the dense network trained on
-    these data from its initial weights, a fresh start, paired by seed: mean, with _min, _max and _half_width, that of
-    the 95 % t-interval. Warm starts that generalise worse have a negative one.
+    n: seeds; several results of one are averaged first. gap: by how much its metric on the test set is better than that
+    of the dense network trained on these data from its initial weights, a fresh start, paired by seed: mean, with _min,
+    _max and _half_width, that of the 95 % t-interval. Warm starts that generalise worse have a negative one.
     """
-    import pandas
-
+    test = metric.column("test")
     groups: dict[Group, list[Row]] = {}
     for row in branches:
-        if measures(row, "transfer") and is_there(row.get("test_accuracy")):
+        if measures(row, "transfer") and is_there(row.get(test)):
             name = series_of(row), plain(row["changes"]), _subnetwork(row), row["round"], row["start"]
             groups.setdefault(name, []).append(row)
-    return pandas.DataFrame([_line(groups, name) for name in groups], columns=[SERIES, *COMMON, *FOUND])
+    lines = [_line(groups, name, metric) for name in groups]
+    return framed(lines, metric, [SERIES, *COMMON, *FOUND, test, *GAPS])
 
 
 def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
@@ -46,36 +44,39 @@ def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
     if frame.empty:
         return None
     told = [name for name in (SERIES, "changes") if frame[name].nunique() > 1]
-    lines = [_text(line, told) for line in frame.to_dict("records")]
+    metric = metric_of_frame(frame)
+    lines = [_text(line, told, metric) for line in frame.to_dict("records")]
+    judged = f"test {metric.called}"
+    turned = "" if metric.better == "higher" else ", positive where it is better"
     note = (
         "Every subnetwork was found on the study's own data and then trained on other data, from its rewound or from "
-        "its trained weights. To a fresh start: its test accuracy minus that of the dense network trained on these "
-        "data from its initial weights, paired by seed; n counts seeds."
+        f"its trained weights. To a fresh start: its {judged} minus that of the dense network trained on these "
+        f"data from its initial weights, paired by seed{turned}; n counts seeds."
     )
-    return Listing("On other data", HEADINGS, lines, HEADINGS[:2], note)
+    headings = ("on other data", "start", "round", "remaining", judged, "to a fresh start", "min", "max", "n")
+    return Listing("On other data", headings, lines, headings[:2], note)
 
 
-def _line(groups: Mapping[Group, Sequence[Row]], name: Group) -> dict[str, Any]:
+def _line(groups: Mapping[Group, Sequence[Row]], name: Group, metric: Metric) -> dict[str, Any]:
     series, changes, kind, number, start = name
     rows = groups[name]
-    own, fresh = _accuracies(rows), _accuracies(groups.get((series, changes, *FRESH), ()))
-    gap = interval(differences(own, fresh))
+    test = metric.column("test")
+    own, fresh = (_judged(some, test) for some in (rows, groups.get((series, changes, *FRESH), ())))
+    gap = interval(metric.gain(own[seed], fresh[seed]) for seed in sorted(own.keys() & fresh.keys()))
     return {
         SERIES: series, **{column: rows[0].get(column) for column in COMMON}, "changes": changes, "subnetwork": kind,
         "start": start, "round": number, "remaining_weights": rows[0]["remaining_weights"], "n": len(own),
-        "test_accuracy": interval(own.values()).mean, "gap": gap.mean, "gap_min": gap.min, "gap_max": gap.max,
+        test: interval(own.values()).mean, "gap": gap.mean, "gap_min": gap.min, "gap_max": gap.max,
         "gap_half_width": gap.half_width,
     }  # fmt: skip
 
 
-def _text(line: Mapping[str, Any], told: Sequence[str]) -> tuple[str, ...]:
-    gap = points(line["gap"], sign=True)
-    if is_there(line["gap_half_width"]):
-        gap += f" ± {100 * line['gap_half_width']:.2f}"
+def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple[str, ...]:
+    gap, least, greatest = (points(line[f"gap{end}"], sign=True, metric=metric) for end in ("", "_min", "_max"))
     return (
         ", ".join([line["subnetwork"].replace("_", " "), *(line[name] for name in told)]), line["start"],
-        str(line["round"]), percent(line["remaining_weights"]), percent(line["test_accuracy"]), gap,
-        points(line["gap_min"], sign=True), points(line["gap_max"], sign=True), str(line["n"]),
+        str(line["round"]), percent(line["remaining_weights"]), valued(line[metric.column("test")], metric),
+        f"{gap}{spread(line['gap_half_width'], metric)}", least, greatest, str(line["n"]),
     )  # fmt: skip
 
 
@@ -84,5 +85,5 @@ def _subnetwork(row: Row) -> str:
     return chain({**row, "branch": str(row["branch"]).rpartition("/")[0]})
 
 
-def _accuracies(rows: Sequence[Row]) -> dict[int, float]:
-    return within_seeds((row["seed"], row["test_accuracy"]) for row in rows)
+def _judged(rows: Sequence[Row], column: str) -> dict[int, float]:
+    return within_seeds((row["seed"], row[column]) for row in rows)

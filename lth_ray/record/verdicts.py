@@ -5,10 +5,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import CONFIDENCE, LEAST, LEVEL
+from lth_ray.config import Metric
 from lth_ray.record.comparisons import DENSE
 from lth_ray.record.listing import Listing
 from lth_ray.record.summary import is_there
-from lth_ray.record.wording import labels, percent, points
+from lth_ray.record.tables import metric_of_frame
+from lth_ray.record.wording import labels, percent, points, spread
 
 if TYPE_CHECKING:
     import pandas
@@ -21,14 +23,17 @@ HEADINGS = (
     "p (faster)", "n",
 )  # fmt: skip
 BRIEF = ("subnetwork", "against", "in", "n", "verdict, at weights remaining")
-ACCURACY, SPEED = "accuracy", "early stop"
+SPEED = "early stop"
 
 
 def comparisons_listing(frame: "pandas.DataFrame") -> Listing | None:
     """Every comparison; None where there are none. The note is with the verdicts."""
     if frame.empty:
         return None
-    lines = [_text(line, label) for line, label in zip(frame.to_dict("records"), ticket_labels(frame), strict=True)]
+    metric = metric_of_frame(frame)
+    lines = [
+        _text(line, label, metric) for line, label in zip(frame.to_dict("records"), ticket_labels(frame), strict=True)
+    ]
     return Listing("Every comparison", HEADINGS, lines, ("subnetwork", "against", "verdict", "faster"))
 
 
@@ -60,7 +65,7 @@ def _brief(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
     for name, lines in groups.items():
         ns = sorted({line["n"] for line in lines})
         n = "-".join(map(str, dict.fromkeys((ns[0], ns[-1]))))
-        found.append((*name, ACCURACY, n, _where(lines, verdict_of)))
+        found.append((*name, metric_of_frame(frame).called, n, _where(lines, verdict_of)))
         timed = [line for line in lines if speed_of(line)]
         if timed:
             found.append((*name, SPEED, n, _where(timed, speed_of)))
@@ -93,7 +98,7 @@ def _where(lines: Iterable[Line], verdict: Callable[[Line], str]) -> str:
 
 
 def _title(frame: "pandas.DataFrame") -> str:
-    matching = f"matching: under {points(margin_of(frame))} worse; " if _has_dense(frame) else ""
+    matching = f"matching: under {margin_said(frame)} worse; " if _has_dense(frame) else ""
     return f"tickets over seeds ({matching}p < {LEVEL:g} by Holm)"
 
 
@@ -107,6 +112,11 @@ def margin_of(frame: "pandas.DataFrame", column: str = "margin") -> float:
     return float(margins[0]) if margins else 0.0
 
 
+def margin_said(frame: "pandas.DataFrame", column: str = "margin") -> str:
+    """ "0.20 pp" """
+    return points(margin_of(frame, column), metric=metric_of_frame(frame))
+
+
 def ticket_labels(frame: "pandas.DataFrame") -> list[str]:
     """What each line's tickets are called."""
     described = frame.copy()
@@ -114,17 +124,16 @@ def ticket_labels(frame: "pandas.DataFrame") -> list[str]:
     return labels(described)
 
 
-def _text(line: Line, label: str) -> tuple[str, ...]:
-    half_width = line["difference_half_width"]
-    spread = f" ± {100 * half_width:.2f}" if is_there(half_width) else ""
+def _text(line: Line, label: str, metric: Metric) -> tuple[str, ...]:
+    difference = points(line["difference"], sign=True, metric=metric)
     earlier = f"{line['steps_earlier']:+,.0f}" if is_there(line["steps_earlier"]) else ""
     if earlier and is_there(line["steps_earlier_half_width"]):
         earlier += f" ± {line['steps_earlier_half_width']:,.0f}"
     p = line["matching_p"] if line["against"] == DENSE else line["superiority_p"]
     return (
         label, str(line["round"]), percent(line["remaining_weights"]), line["against"],
-        f"{points(line['difference'], sign=True)}{spread}", verdict_of(line), _p(p), earlier, speed_of(line),
-        _p(line["faster_p"]), str(line["n"]),
+        f"{difference}{spread(line['difference_half_width'], metric)}", verdict_of(line), _p(p), earlier,
+        speed_of(line), _p(line["faster_p"]), str(line["n"]),
     )  # fmt: skip
 
 
@@ -133,15 +142,18 @@ def _p(value: float | None) -> str:
 
 
 def _note(frame: "pandas.DataFrame") -> str:
+    metric = metric_of_frame(frame)
+    turned = "" if metric.better == "higher" else ", positive where the ticket is better"
+    above = "above" if metric.better == "higher" else "below"
     matching = (
         f"Matching: a one-sided paired t test at the {100 * LEVEL:g} % level shows that the ticket is less than "
-        f"{points(margin_of(frame))} worse than the dense network. "
+        f"{margin_said(frame)} worse than the dense network. "
     )
     return (
-        "Differences in test accuracy are paired by seed, copies of a seed averaged first: mean ± half the "
-        f"{100 * CONFIDENCE:g} % t-interval. {matching if _has_dense(frame) else ''}Better: shown to be above the "
-        "control. Faster: its early-stop step, that of the least validation loss, is shown to be the earlier one. Each "
-        "kind of claim is corrected by Holm for its number in this table. Not shown is no proof of the "
+        f"Differences in test {metric.called} are paired by seed{turned}, copies of a seed averaged first: mean ± half "
+        f"the {100 * CONFIDENCE:g} % t-interval. {matching if _has_dense(frame) else ''}Better: shown to be {above} "
+        "the control. Faster: its early-stop step, that of the least validation loss, is shown to be the earlier one. "
+        "Each kind of claim is corrected by Holm for its number in this table. Not shown is no proof of the "
         f"contrary; under {LEAST} seeds there is no verdict, nor one on the speed of tickets that are still learning "
         f"when their training ends.{unresolved(frame)}"
     )
@@ -153,6 +165,6 @@ def unresolved(frame: "pandas.DataFrame") -> str:
     if not used > asked:
         return ""
     return (
-        f" The margin asked for, {points(asked)}, is {asked / used:.2g} of an image of this test set, which cannot "
-        f"resolve it: one image, {points(used)}, is taken."
+        f" The margin asked for, {margin_said(frame, 'margin_asked')}, is {asked / used:.2g} of an image of this test "
+        f"set, which cannot resolve it: one image, {margin_said(frame)}, is taken."
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.barriers import INSTABILITY
 from lth_ray.record.cards import MOST_RUNS, Card, Range, line_card, view_state
 
@@ -15,7 +16,7 @@ Params = Mapping[str, str]
 
 PREFIX = "lth-"  # of keys: views that somebody else has saved are left alone
 TITLES = {
-    "accuracy": "Accuracy against remaining weights", "warm-up": "Warm-up sweep",
+    "warm-up": "Warm-up sweep",
     "early-stop": "Early-stop step against remaining weights", "barrier-k": "LMC error barrier against k",
     "barrier-round": "LMC error barrier by round",
 }  # fmt: skip
@@ -42,10 +43,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Part:
-    """The tickets of some views. where: the params that pick them."""
+    """The tickets of some views, and what they are judged by. where: the params that pick them."""
 
     where: Params
     tickets: Sequence[Seen]
+    metric: Metric = ACCURACY
+
+    @property
+    def judged(self) -> list[Card]:
+        """Of the metric on the test set."""
+        test, most = self.metric.column("test"), self.metric.highest
+        return _against_weights(f"test {self.metric.called}", test, self.tickets, most)
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,13 @@ class View:
     state: Mapping[str, Any]
 
 
-def views_of(tickets: Sequence[Seen]) -> list[View]:
+def views_of(tickets: Sequence[Seen], metric: Metric = ACCURACY) -> list[View]:
     """Every view for which these tickets have data, the most asked for first."""
     is_much = len(_groups(tickets, telling(tickets))) > MOST_LINES or len({one.lineage for one in tickets}) > MOST_RUNS
     found: list[View | None] = []
     for arm, own in _by("arm", tickets).items() if is_much else [("", tickets)]:
-        part = Part({"arm": arm} if arm else {}, own)
-        found += [_accuracy(part), _warmup(part), _early_stop(part), *_barriers(part), _barriers_by_round(part)]
+        part = Part({"arm": arm} if arm else {}, own, metric)
+        found += [_judged(part), _warmup(part), _early_stop(part), *_barriers(part), _barriers_by_round(part)]
     return [view for view in found if view is not None]
 
 
@@ -83,9 +91,8 @@ def telling(tickets: Iterable[Seen], without: Iterable[str] = (), first: Sequenc
 # The views --------------------------------------------------------------------------------------------------------
 
 
-def _accuracy(part: Part) -> View | None:
-    cards = _against_weights("test accuracy", "test_accuracy", part.tickets)
-    return _of_lineages("accuracy", part, cards)
+def _judged(part: Part) -> View | None:
+    return _of_lineages(part.metric.name, part, part.judged)
 
 
 def _warmup(part: Part) -> View | None:
@@ -93,7 +100,7 @@ def _warmup(part: Part) -> View | None:
     if len(_by("warmup_steps", part.tickets)) < 2:
         return None
     cards = [
-        *_against_weights("test accuracy", "test_accuracy", part.tickets),
+        *part.judged,
         *_against_weights("LMC error barrier", "lmc_error_barrier", part.tickets)[:1],
         *_against_weights("early-stop step", "early_stop_step", part.tickets)[:1],
     ]
@@ -120,7 +127,7 @@ def _barriers(part: Part) -> list[View]:
     if len(measured) <= MOST_RUNS:
         return [_view("barrier-k", part, cards, (*keys, "round"), of_tickets=True)]
     rounds = sorted(_by("round", measured), key=int)
-    parts = [Part({**part.where, "round": number}, measured) for number in rounds]
+    parts = [Part({**part.where, "round": number}, measured, part.metric) for number in rounds]
     return [_view("barrier-k", own, cards, keys or ("round",), of_tickets=True) for own in parts]
 
 
@@ -129,7 +136,7 @@ def _barriers_by_round(part: Part) -> View | None:
     return _of_lineages("barrier-round", part, cards)
 
 
-def _against_weights(what: str, metric: str, tickets: Sequence[Seen]) -> list[Card]:
+def _against_weights(what: str, metric: str, tickets: Sequence[Seen], most: float = math.inf) -> list[Card]:
     """A metric by rounds, evenly spaced and beside the controls', and against remaining weights, for which MLflow has
     no log axis; nothing where no lineage has two points.
 
@@ -144,12 +151,17 @@ def _against_weights(what: str, metric: str, tickets: Sequence[Seen]) -> list[Ca
     beside = list(dict.fromkeys(name for one in tickets for name in one.measured if name.startswith(f"{metric}.")))
     others = [one.measured[name] for name in beside for one in tickets if name in one.measured]
     values = [value for line in points.values() for value in line] + others
-    limits = _limits(values, "barrier" in metric, 1.0 if metric == "test_accuracy" else math.inf)
-    title = what[0].upper() + what[1:]
+    limits = _limits(values, "barrier" in metric, most)
+    title = _begun(what)
     by_round = line_card(f"{title} by round (the step)", metric, y_range=limits, beside=beside)
     if any(metric not in one.measured for one in tickets):
         return [by_round]
     return [by_round, line_card(f"{title} against remaining weights", metric, WEIGHTS, FALLING, limits)]
+
+
+def _begun(words: str) -> str:
+    """As a sentence or a title begins."""
+    return words[0].upper() + words[1:]
 
 
 def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str] | None = None) -> View | None:
@@ -171,7 +183,8 @@ def _view(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str], of_t
     columns = [*(f"params.`{name}`" for name in (*keys, "seed")), f"metrics.`{WEIGHTS}`", f"metrics.`{metric}`"]
     state = view_state(cards, " and ".join(terms), keys, list(dict.fromkeys(columns)))
     told = [value if name == "arm" else f"{name} {value}" for name, value in part.where.items()]
-    return View("-".join([PREFIX + key, *part.where.values()]), ", ".join([TITLES[key], *told]), state)
+    title = TITLES.get(key) or f"{_begun(part.metric.called)} against remaining weights"
+    return View("-".join([PREFIX + key, *part.where.values()]), ", ".join([title, *told]), state)
 
 
 # ------------------------------------------------------------------------------------------------------------------

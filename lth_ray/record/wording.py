@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import CONFIDENCE
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.listing import Listing
 from lth_ray.record.summary import COMMON
-from lth_ray.record.tables import plain
+from lth_ray.record.tables import metric_of_frame, plain
 
 if TYPE_CHECKING:
     import pandas
@@ -16,22 +17,29 @@ if TYPE_CHECKING:
 LENGTH = re.compile(r"^(steps|epochs)\(([\d.]+)\)$")  # a swept length, as tickets() has it
 SPREAD = f"mean ± half the {100 * CONFIDENCE:g} % t-interval over seeds"
 AT_END = "; ≥ where it is the last step of some runs, and might have come later"
-HEADINGS = ("subnetwork", "round", "remaining", "test accuracy", "min", "max", "early stop", "at early stop", "n")
+
+
+def headings(metric: Metric) -> tuple[str, ...]:
+    """Those of a summary's lines."""
+    judged = f"test {metric.called}"
+    return "subnetwork", "round", "remaining", judged, "min", "max", "early stop", "at early stop", "n"
 
 
 def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
-    """The summary's lines under HEADINGS: shares in per cent, an interval as +-, n as seeds (runs)."""
-    return [_text(line, label) for line, label in zip(frame.to_dict("records"), labels(frame), strict=True)]
+    """The summary's lines under `headings`: shares in per cent, an interval as +-, n as seeds (runs)."""
+    metric = metric_of_frame(frame)
+    return [_text(line, label, metric) for line, label in zip(frame.to_dict("records"), labels(frame), strict=True)]
 
 
 def summary_listing(frame: "pandas.DataFrame") -> Listing:
     """Every line of the summary."""
+    metric = metric_of_frame(frame)
     note = (
-        f"Test accuracy is that of the last step: {SPREAD}, and the least and greatest seed. The early-stop step is "
-        f"that of the least validation loss{AT_END}. n counts seeds; where a seed has several runs, they are averaged "
-        "first."
+        f"Test {metric.called} is that of the last step: {SPREAD}, and the least and greatest seed. The early-stop "
+        f"step is that of the least validation loss{AT_END}. n counts seeds; where a seed has several runs, they are "
+        "averaged first."
     )
-    return Listing("Every round", HEADINGS, text_lines(frame), HEADINGS[:1], note)
+    return Listing("Every round", headings(metric), text_lines(frame), headings(metric)[:1], note)
 
 
 def render(frame: "pandas.DataFrame") -> "Table":
@@ -39,7 +47,7 @@ def render(frame: "pandas.DataFrame") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*HEADINGS)
+    table = Table(*headings(metric_of_frame(frame)))
     for column in table.columns[1:]:
         column.justify = "right"
     for line in text_lines(frame):
@@ -47,16 +55,15 @@ def render(frame: "pandas.DataFrame") -> "Table":
     return table
 
 
-def _text(line: Mapping[str, Any], label: str) -> tuple[str, ...]:
-    accuracy = percent(line["test_accuracy"])
-    if not _missing(line["test_accuracy_half_width"]):
-        accuracy += f" ± {100 * line['test_accuracy_half_width']:.2f}"
+def _text(line: Mapping[str, Any], label: str, metric: Metric) -> tuple[str, ...]:
+    test = metric.column("test")
+    mean = valued(line[test], metric) + spread(line[f"{test}_half_width"], metric)
     if line["diverged"]:
-        accuracy += f" ({line['diverged']} diverged)"
+        mean += f" ({line['diverged']} diverged)"
+    ends = (valued(line[f"{test}_{end}"], metric) for end in ("min", "max"))
     return (
-        label, str(line["round"]), percent(line["remaining_weights"]), accuracy, percent(line["test_accuracy_min"]),
-        percent(line["test_accuracy_max"]), early_stop(line), percent(line["test_accuracy_at_early_stop"]),
-        counted(line["seeds"], line["runs"]),
+        label, str(line["round"]), percent(line["remaining_weights"]), mean, *ends, early_stop(line),
+        valued(line[metric.at_early_stop], metric), counted(line["seeds"], line["runs"]),
     )  # fmt: skip
 
 
@@ -65,12 +72,19 @@ def percent(share: float | None) -> str:
     return "" if _missing(share) else f"{100 * float(share):.2f} %"  # type: ignore[arg-type]
 
 
-def points(share: float | None, sign: bool = False) -> str:
-    """A difference of shares in percentage points with two decimals, "" where there is none."""
-    if _missing(share):
-        return ""
-    value = round(100 * float(share), 2) + 0.0  # type: ignore[arg-type]  # + 0.0: no negative zero
-    return f"{value:+.2f} pp" if sign and value else f"{value:.2f} pp"
+def valued(value: float | None, metric: Metric) -> str:
+    """A value of the metric with its unit, "" where there is none."""
+    return "" if _missing(value) else metric.shown(value)
+
+
+def spread(half_width: float | None, metric: Metric) -> str:
+    """ " ± 0.31", to stand behind a value or a difference; "" where there is none."""
+    return "" if half_width is None or _missing(half_width) else f" ± {metric.bare(half_width)}"
+
+
+def points(difference: float | None, sign: bool = False, metric: Metric = ACCURACY) -> str:
+    """A difference of the metric with its unit, of accuracies in percentage points, "" where there is none."""
+    return "" if difference is None or _missing(difference) else metric.difference(float(difference), sign)
 
 
 def _missing(value: Any) -> bool:
@@ -113,7 +127,7 @@ def labels(frame: "pandas.DataFrame") -> list[str]:
 
 
 def kind(line: Mapping[str, Any]) -> str:
-    """ "ticket", or the branch in words. Whether a ticket wins is for its accuracy to say."""
+    """ "ticket", or the branch in words. Whether a ticket wins is for the metric to say."""
     return str(line["branch"]).replace("/", ", then ").replace("_", " ") or "ticket"
 
 

@@ -114,6 +114,6 @@ def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, sign
 def _write_tables(results: Results) -> None:
     plan, store = results.plan, results.store
     try:
-        write_tables(store, plan.study.name, ticket_rows(plan, store), branch_rows(plan, store))
+        write_tables(store, plan.study.name, ticket_rows(plan, store), branch_rows(plan, store), plan.study.data.metric)
     except StorageError as error:  # what was trained is not lost by that
         results.failures["tables"] = str(error)

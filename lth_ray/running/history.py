@@ -35,6 +35,7 @@ GROWS = (
     "smoke_shows",
     "may_fail",
     "stop_below",
+    "margin",
     "against",
 )
 

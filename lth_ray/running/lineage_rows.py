@@ -1,4 +1,4 @@
-"""Lineages x rounds as lines of text of a given width: every round's accuracy where there is room, else a glyph each.
+"""Lineages x rounds as lines of text of a given width: every round's metric where there is room, else a glyph each.
 
 Everything here is a pure function of lines of a snapshot.
 """
@@ -7,20 +7,21 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.running.snapshot import DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Work
 
 STYLES = {DONE: "green", REUSED: "cyan", NOW: "bold yellow", TO_COME: "bright_black", ENDED: "red"}
 GLYPHS = {DONE: "■", REUSED: "▣", NOW: "◧", TO_COME: "·", ENDED: "×"}  # noqa: RUF001
 ASCII = {DONE: "#", REUSED: "=", NOW: ">", TO_COME: ".", ENDED: "x"}
-CELL = 5  # columns of a round that shows its accuracy, with the space before
+CELL = 5  # columns of a round that shows its metric, with the space before
 NAME, STATE, BRIEF = 14, 16, 9  # columns that a lineage's name, and what it does, need at least; the latter in brief
-WEIGHTS, ACCURACY = 9, 10  # of shares in per cent, with the space before
+WEIGHTS, VALUE = 9, 10  # of shares in per cent and of the metric, with the space before
 ALIKE = 1.02  # densities of a round that differ by less share a heading
 
 
 def table(
-    lines: Sequence[Line], width: int, ascii_only: bool = False, hides_accuracy: bool = False,
-    among: Sequence[Line] | None = None,
+    lines: Sequence[Line], width: int, ascii_only: bool = False, hides_metric: bool = False,
+    among: Sequence[Line] | None = None, metric: Metric = ACCURACY,
 ) -> list[Text]:  # fmt: skip
     """One or two lines of heading and one a lineage, each at most `width` columns wide.
 
@@ -30,13 +31,13 @@ def table(
     glyphs = ASCII if ascii_only else GLYPHS
     room = width - CELL * rounds - 2 - BRIEF
     names = _names(lines, among or lines, room)
-    if names and not hides_accuracy and max(map(len, names)) <= room:
-        return list(_accuracies(lines, rounds, names, width, glyphs))
-    room = width - WEIGHTS - (0 if hides_accuracy else ACCURACY) - 4
+    if names and not hides_metric and max(map(len, names)) <= room:
+        return list(_values(lines, rounds, names, width, glyphs, metric))
+    room = width - WEIGHTS - (0 if hides_metric else VALUE) - 4
     strip = rounds if NAME + rounds + BRIEF <= room else 0
     strip = max(len("rounds"), strip)  # which holds "12/50"
     names = _names(lines, among or lines, room - strip - STATE)
-    return list(_strips(lines, strip, names, width, glyphs, hides_accuracy))
+    return list(_strips(lines, strip, names, width, glyphs, None if hides_metric else metric))
 
 
 def _names(lines: Sequence[Line], among: Sequence[Line], width: int) -> list[str]:
@@ -58,20 +59,21 @@ def legend(lines: Iterable[Line], ascii_only: bool = False) -> list[tuple[str, s
     return [(f"{glyphs[letter]} {text}", STYLES[letter]) for letter, text in words.items() if letter in shown]
 
 
-# Every round's accuracy ---------------------------------------------------------------------------------------------
+# Every round's metric -----------------------------------------------------------------------------------------------
 
 
-def _accuracies(
-    lines: Sequence[Line], rounds: int, names: Sequence[str], width: int, glyphs: dict[str, str]
+def _values(
+    lines: Sequence[Line], rounds: int, names: Sequence[str], width: int, glyphs: dict[str, str], metric: Metric
 ) -> Iterator[Text]:
     named = max(map(len, names))
     states = width - named - 2 - CELL * rounds
     headings, by_weights = _headings(lines, rounds)
-    title = "test accuracy, %, by remaining weights, %" if by_weights else "test accuracy, %, by round"
+    title = f"test {metric.called}, " + (f"{metric.unit}, " if metric.unit else "")
+    title += "by remaining weights, %" if by_weights else "by round"
     yield _line([(title, "dim")], width)
     yield _line([(" " * named, ""), *((f"{heading:>{CELL}}", "dim") for heading in headings)], width)
     for line, name in zip(lines, names, strict=True):
-        cells = [_accuracy(line, number, glyphs) for number in range(len(line.rounds))]
+        cells = [_value(line, number, glyphs, metric) for number in range(len(line.rounds))]
         blank = " " * (CELL * (rounds - len(cells)) + 2)
         yield _line([(fitted(name, named), ""), *cells, (blank, ""), _state(line, states)], width)
 
@@ -88,38 +90,41 @@ def _headings(lines: Sequence[Line], rounds: int) -> tuple[list[str], bool]:
     return found, True
 
 
-def _accuracy(line: Line, number: int, glyphs: dict[str, str]) -> tuple[str, str]:
-    letter, accuracy = line.rounds[number], line.accuracies[number]
+def _value(line: Line, number: int, glyphs: dict[str, str], metric: Metric) -> tuple[str, str]:
+    letter, value = line.rounds[number], line.values[number]
     text = glyphs[letter]
-    if letter in (DONE, REUSED) and accuracy is not None:
-        text = figure(100 * accuracy)
+    if letter in (DONE, REUSED) and value is not None:
+        text = figure(metric.scale * value)
     elif letter == NOW and line.work is not None and line.work.watched:
         text = f"{100 * line.work.share:.0f}%"
     return f"{text:>{CELL}}", STYLES[letter]
 
 
 def figure(value: float) -> str:
-    """A number from 0 to 100 in four characters at most."""
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    """A number in as many digits as four characters hold, and in more characters only where it is too large."""
+    texts = (f"{value:.{decimals}f}" for decimals in (2, 1, 0))
+    return next((text for text in texts if len(text) <= 4), f"{value:.0e}".replace("e+0", "e"))
 
 
 # A glyph a round ----------------------------------------------------------------------------------------------------
 
 
 def _strips(
-    lines: Sequence[Line], strip: int, names: Sequence[str], width: int, glyphs: dict[str, str], hides_accuracy: bool
+    lines: Sequence[Line], strip: int, names: Sequence[str], width: int, glyphs: dict[str, str], metric: Metric | None
 ) -> Iterator[Text]:
+    """metric: None leaves it out."""
     longest = max(map(len, names), default=0)
-    room = width - WEIGHTS - (0 if hides_accuracy else ACCURACY) - 4
+    room = width - WEIGHTS - (0 if metric is None else VALUE) - 4
     state = STATE if NAME + strip + STATE <= room else BRIEF
     named = max(len("lineage"), min(longest, room - strip - state))
     columns = [fitted("lineage", named), "  ", "rounds".ljust(strip), f"{'weights':>{WEIGHTS}}"]
-    yield _line([("".join([*columns, "" if hides_accuracy else f"{'accuracy':>{ACCURACY}}"]), "dim")], width)
+    columns += [] if metric is None else [f"{_heading(metric):>{VALUE}}"]
+    yield _line([("".join(columns), "dim")], width)
     for line, name in zip(lines, names, strict=True):
         last = line.last
-        weights, accuracy = (None, None) if last is None else (line.remaining[last], line.accuracies[last])
+        weights, value = (None, None) if last is None else (line.remaining[last], line.values[last])
         cells = [(f"{_share(weights):>{WEIGHTS}}", "")]
-        cells += [] if hides_accuracy else [(f"{_share(accuracy):>{ACCURACY}}", "")]
+        cells += [] if metric is None else [(f"{_shown(value, metric):>{VALUE}}", "")]
         row = [(fitted(name, named) + "  ", ""), *_strip(line, strip, glyphs), *cells, ("  ", "")]
         yield _line([*row, _state(line, room - named - strip)], width)
 
@@ -133,6 +138,14 @@ def _strip(line: Line, width: int, glyphs: dict[str, str]) -> list[tuple[str, st
 
 def _share(share: float | None) -> str:
     return "" if share is None else f"{figure(100 * share)} %"
+
+
+def _heading(metric: Metric) -> str:
+    return metric.called if len(metric.called) < VALUE else metric.name[: VALUE - 1]
+
+
+def _shown(value: float | None, metric: Metric) -> str:
+    return "" if value is None else f"{figure(metric.scale * value)} {metric.unit}".strip()
 
 
 # What a lineage does ------------------------------------------------------------------------------------------------

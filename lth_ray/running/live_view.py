@@ -37,7 +37,7 @@ def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_onl
     foot = [Text(""), *(line for name, facts in _notes(snapshot) for line in _note(name, facts, width))]
     rows = None if height is None else max(FEWEST, height - len(head) - len(foot) - 3)  # 2 of headings, the legend
     shown, folded = chosen(snapshot.lines, rows)
-    lines = table(shown, width, ascii_only, snapshot.hides_accuracy, snapshot.lines)
+    lines = table(shown, width, ascii_only, snapshot.hides_metric, snapshot.lines, snapshot.metric)
     if folded:
         lines += _packed([f"and {_counted(folded)}"], width, "dim")
     return [*head, *lines, *foot, _legend(shown, width, ascii_only)]

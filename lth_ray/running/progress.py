@@ -94,8 +94,8 @@ class Board:
             self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
 
     def describe(self, result: Mapping[str, Any]) -> str:
-        """A finished task in few words, without an accuracy where that would mean nothing."""
-        if self.hides_accuracy and result["remaining_weights"] is not None:
+        """A finished task in few words, without the metric where that would mean nothing."""
+        if self.hides_metric and result["remaining_weights"] is not None:
             return f"{result['remaining_weights']:.1%} remaining"
         return describe(result, self.metric)
 
@@ -107,7 +107,7 @@ class Board:
         return self.plan.study.data.metric
 
     @property
-    def hides_accuracy(self) -> bool:
+    def hides_metric(self) -> bool:
         return self.plan.study.smoke_shows == "pipeline"
 
     def snapshot(self, over: bool = False) -> Snapshot:
@@ -147,7 +147,8 @@ class Board:
         return {
             "study": plan.study.name, "run": run.id if run else "", "host": run.host if run else "",
             "pid": run.pid if run else 0, "unique_steps": plan.unique_steps, "naive_steps": plan.naive_steps,
-            "reused_steps": plan.unique_steps - self.new_steps if run else 0, "hides_accuracy": self.hides_accuracy,
+            "reused_steps": plan.unique_steps - self.new_steps if run else 0, "metric": self.metric,
+            "hides_metric": self.hides_metric,
             "trainings": (len(self.trainings & done), len(self.trainings)), "dense_runs": self.dense_runs,
             "branches": (sum(result.key in done for result in plan.branches), len(plan.branches)),
         }  # fmt: skip
@@ -189,7 +190,7 @@ class Board:
         measured = [self.measured.get(key, (None, None)) for key in keys]
         return Line(
             lineage.id, "".join(rounds), tuple(remaining for remaining, _ in measured),
-            tuple(None if self.hides_accuracy else accuracy for _, accuracy in measured), work, waits_for, ended,
+            tuple(None if self.hides_metric else value for _, value in measured), work, waits_for, ended,
         )  # fmt: skip
 
     def _letter(self, key: str) -> str:
@@ -252,7 +253,7 @@ def describe(result: Mapping[str, Any], metric: Metric) -> str:
     if result["remaining_weights"] is None:
         return "state restored"
     if result.get("error_barrier") is not None:
-        return f"{result['remaining_weights']:.1%} remaining, error barrier {result['error_barrier']:.1%}"
+        return f"{result['remaining_weights']:.1%} remaining, error barrier {metric.brief(result['error_barrier'])}"
     return f"{result['remaining_weights']:.1%} remaining, " + (
         "-" if result["test"] is None else f"{metric.brief(result['test'])} test"
     )

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_ray import record
-from lth_ray.config import Launch, Study
+from lth_ray.config import Launch, Metric, Study
 from lth_ray.lottery import Plan
 from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running import history
@@ -29,13 +29,14 @@ SHOWN_ROUNDS = 6  # with the dense one
 def compared(summary: "pandas.DataFrame") -> Table:
     """What a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's page has all of it.
 
-    A cell is the mean test accuracy, below it half its 95 % t-interval and the mean early-stop step.
+    A cell is the mean of the metric on the test set, below it half its 95 % t-interval and the mean early-stop step.
     """
-    frame = summary.assign(label=record.labels(summary))
+    frame, metric = summary.assign(label=record.labels(summary)), record.metric_of_frame(summary)
     picked = record.rounds_shown(frame, SHOWN_ROUNDS)
     n = sorted(set(frame["seeds"]))
+    judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
     table = Table(
-        "weights remaining", title="test accuracy, %, and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
+        "weights remaining", title=f"{judged} and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
         caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
         caption_justify="left",
         padding=(0, 1, 0, 0),
@@ -44,20 +45,21 @@ def compared(summary: "pandas.DataFrame") -> Table:
         table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
     for label, rows in frame.groupby("label", sort=False):
         lines = rows.set_index("round")
-        cells = [_cell(lines.loc[number]) if number in lines.index else "" for number in picked]
+        cells = [_cell(lines.loc[number], metric) if number in lines.index else "" for number in picked]
         table.add_row(escape(str(label)), *cells, end_section=True)
     return table
 
 
-def _cell(line: Any) -> str:
+def _cell(line: Any, metric: Metric) -> str:
     import pandas
 
-    if pandas.isna(line["test_accuracy"]):
+    test = metric.column("test")
+    if pandas.isna(line[test]):
         return "diverged"
-    half_width, step = line["test_accuracy_half_width"], record.early_stop(line, has_spread=False)
-    below = [] if pandas.isna(half_width) else [f"± {100 * half_width:.2f}"]
+    half_width, step = line[f"{test}_half_width"], record.early_stop(line, has_spread=False)
+    below = [] if pandas.isna(half_width) else [f"± {metric.bare(half_width)}"]
     below += [f"[dim]{step}[/]"] if step else []
-    return "\n".join([f"{100 * line['test_accuracy']:.2f}", *below])
+    return "\n".join([metric.bare(line[test]), *below])
 
 
 def print_results(
@@ -73,7 +75,7 @@ def print_results(
         rows, branches = len(results.tickets()), len(results.branches())
         console.print(
             f"[bold]pipeline only[/]: {rows} tickets and {branches} branch results went through it; so few steps teach "
-            "a network nothing, and no accuracy is shown", highlight=False, soft_wrap=True,
+            f"a network nothing, and no {plan.study.data.metric.called} is shown", highlight=False, soft_wrap=True,
         )  # fmt: skip
     else:
         report = print_report(results, console, question, against_paper)
@@ -162,21 +164,33 @@ def _venv() -> str:
 
 
 def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:
-    """The arms, but those of Study.may_fail, of which a round's mean accuracy stays under `times_chance` x chance, or
-    where that can hardly be had, with few classes, half-way between chance and 1."""
-    frame = results.tickets()
+    """The arms, but those of Study.may_fail, of which a round's mean on the test set is worse than `least_learnt`."""
+    frame, metric = results.tickets(), study.data.metric
     if frame.empty:
         return ["nothing was trained"]
-    classes = {lineage.variant.arm: lineage.recipe.identity.num_classes for lineage in results.plan.lineages}
+    recipes = {lineage.variant.arm: lineage.recipe for lineage in results.plan.lineages}
     idle = []
     for arm, rows in frame.groupby("arm"):
-        if any(fnmatchcase(str(arm), glob) for glob in study.may_fail):
+        task, identity = recipes[str(arm)].task, recipes[str(arm)].identity
+        least = least_learnt(metric, task.chance(identity), times_chance)
+        if least is None or any(fnmatchcase(str(arm), glob) for glob in study.may_fail):
             continue
-        accuracy = rows.groupby("round")["test_accuracy"].mean().fillna(0.0)
-        chance = 1 / classes[str(arm)]
-        if accuracy.min() < min(times_chance * chance, (1 + chance) / 2):
-            idle.append(f"{arm or study.name} ({accuracy.min():.1%})")
+        means = rows.groupby("round")[metric.column("test")].mean()
+        worst = metric.worst(None if value != value else value for value in means)
+        if worst is None or metric.beats(least, worst):
+            idle.append(f"{arm or study.name} ({'diverged' if worst is None else metric.brief(worst)})")
     return idle
+
+
+def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> float | None:
+    """What the metric of a network that has learnt something reaches: of a share `times_chance` x chance, or where that
+    can hardly be had, with few classes, half-way between chance and 1; of another what is better than chance by more
+    than the metric's margin. None where chance is not known."""
+    if chance is None:
+        return None
+    if metric.is_share:
+        return min(times_chance * chance, (1 + chance) / 2)
+    return chance + metric.margin if metric.better == "higher" else chance - metric.margin
 
 
 def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -> None:

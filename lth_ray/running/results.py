@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.record.tables import framed
 from lth_ray.store import Store
 
 if TYPE_CHECKING:
@@ -37,16 +38,13 @@ class Results:
     def tickets(self) -> "pandas.DataFrame":
         """A row a ticket: lineage, arm, each varied field, seed, rewind_step, round, remaining_weights, sparsity,
         test_accuracy, test_error, validation_accuracy, early_stop_step, test_accuracy_at_early_stop, train_steps,
-        backend, key, content. Shares and accuracies lie in [0, 1]; a value that was not measured is missing."""
-        import pandas
-
-        return pandas.DataFrame(ticket_rows(self.plan, self.store))
+        backend, key, content. Shares and accuracies lie in [0, 1]; of another metric, such as R², the columns have its
+        name, and `attrs["metric"]` of the frame says what it is. A value that was not measured is missing."""
+        return framed(ticket_rows(self.plan, self.store), self.plan.study.data.metric)
 
     def branches(self) -> "pandas.DataFrame":
         """A row a branch result: the columns of tickets() for its own training, branch, index, and its parameters."""
-        import pandas
-
-        return pandas.DataFrame(branch_rows(self.plan, self.store))
+        return framed(branch_rows(self.plan, self.store), self.plan.study.data.metric)
 
     def ledger(self) -> dict[str, Any]:
         """Of one invocation: unique_steps and naive_steps of the whole study, and seconds. unique_steps are the sum of

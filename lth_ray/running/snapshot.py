@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 2  # of the file: what was written by another version is not read
+from lth_ray.config import ACCURACY, Metric
+
+VERSION = 3  # of the file: what was written by another version is not read
 
 # A letter a round.
 DONE, REUSED, NOW, TO_COME, ENDED = "d", "r", "n", ".", "x"
@@ -42,14 +44,15 @@ class Line:
     """A lineage. rounds: a letter a round, the dense one first: trained by this run, reused from the store, trained
     now, still to come, or never to come.
 
-    remaining, accuracies: by round, in [0, 1]; None where unknown. work: what it stands on or is at. waits_for: SLOT or
-    the job that must be done before it goes on; "" where it does not wait. ended: why it ended early.
+    remaining: by round, in [0, 1]; values: of the metric on the test set; None where unknown. work: what it
+    stands on or is at. waits_for: SLOT or the job that must be done before it goes on; "" where it does not wait.
+    ended: why it ended early.
     """
 
     lineage: str
     rounds: str
     remaining: tuple[float | None, ...]
-    accuracies: tuple[float | None, ...]
+    values: tuple[float | None, ...]
     work: Work | None = None
     waits_for: str = ""
     ended: str = ""
@@ -87,7 +90,8 @@ class Snapshot:
     Of the whole study: unique_steps, naive_steps (without sharing), reused_steps (in the store before the run),
     steps_left, trainings and branches (done, in all), dense_runs. steps_per_s: of all trainings together.
     beside: work that is no lineage's own (dense runs and branches). ended: every reason why jobs ended early. last: the
-    task that was finished last. hides_accuracy: where it would mean nothing. room: what waits for room in the cluster.
+    task that was finished last. metric: what networks are judged by; hides_metric: where
+    it would mean nothing. room: what waits for room in the cluster.
     """
 
     study: str
@@ -110,7 +114,8 @@ class Snapshot:
     steps_per_s: float | None = None
     seconds_left: float | None = None
     last: str = ""
-    hides_accuracy: bool = False
+    metric: Metric = ACCURACY
+    hides_metric: bool = False
     room: tuple[str, ...] = ()
 
     @property
@@ -132,7 +137,8 @@ class Snapshot:
 
 def to_record(snapshot: Snapshot) -> dict[str, Any]:
     """As JSON; shares rounded to what is shown."""
-    return {"version": VERSION, **{name: _rounded(value) for name, value in asdict(snapshot).items()}}
+    fields = {**asdict(snapshot), "metric": snapshot.metric.document}
+    return {"version": VERSION, **{name: _rounded(value) for name, value in fields.items()}}
 
 
 def from_record(record: Mapping[str, Any] | None) -> Snapshot | None:
@@ -141,6 +147,7 @@ def from_record(record: Mapping[str, Any] | None) -> Snapshot | None:
         return None
     fields = {name: value for name, value in record.items() if name != "version"}
     own: dict[str, Any] = {name: tuple(fields[name]) for name in ("trainings", "branches", "room")}
+    own["metric"] = Metric.read(fields["metric"])
     own["lines"] = tuple(_line(line) for line in fields["lines"])
     own["beside"] = tuple(Work(**work) for work in fields["beside"])
     own["ended"] = tuple(Ended(**ended) for ended in fields["ended"])
@@ -148,9 +155,9 @@ def from_record(record: Mapping[str, Any] | None) -> Snapshot | None:
 
 
 def _line(fields: Mapping[str, Any]) -> Line:
-    shares = {name: tuple(fields[name]) for name in ("remaining", "accuracies")}
+    columns = {name: tuple(fields[name]) for name in ("remaining", "values")}
     work = Work(**fields["work"]) if fields["work"] else None
-    return Line(**{**fields, **shares, "work": work})
+    return Line(**{**fields, **columns, "work": work})
 
 
 def _rounded(value: Any) -> Any:

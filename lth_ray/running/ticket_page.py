@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lth_ray.lottery import Ticket, load_ticket, measurements
+from lth_ray.config import Metric
+from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
 from lth_ray.lottery.importing import IMPORTED
 from lth_ray.running.live_view import number
 from lth_ray.running.tickets import Place, places
@@ -20,7 +21,7 @@ Row = dict[str, Any]
 
 def description(store: Store, key: str, name: str | None = None) -> Row:
     """All of it as plain data, as `lth-ray show --json` prints it. Densities and accuracies lie in [0, 1]; sizes are
-    bytes. name: only as this study has it."""
+    bytes; `metric` says what the network is judged by. name: only as this study has it."""
     ticket = load_ticket(key, store.uri)
     record, where = ticket.provenance, places(store, key, name)
     layers = _layers(ticket)
@@ -34,6 +35,7 @@ def description(store: Store, key: str, name: str | None = None) -> Row:
         "parameters": sum(layer["eligible"] for layer in layers),
         "layers": layers,
         "bytes": _sizes(store, record),
+        "metric": metric_of(record).document,
         "measurements": _measured(record),
         "studies": [_place(place, store) for place in where],
         "trained": {
@@ -60,7 +62,7 @@ def print_ticket(told: Row, console: Console) -> None:
     console.print(facts)
     for place in told["studies"][:1]:
         if place["ancestors"]:
-            console.print(_ancestors(place))
+            console.print(_ancestors(place, Metric.read(told["metric"])))
 
 
 def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
@@ -123,16 +125,16 @@ def _place(place: Place, store: Store) -> Row:
         "seed": lineage.variant.seed, "seeds": vars(place.segment.seeds), "rewind_step": lineage.rewind_step,
         "method": lineage.rewind.method, "optimizer": lineage.rewind.optimizer,
         "declared_at": place.entry["at"], "lth_ray": place.entry["lth_ray"], "commit": place.entry.get("commit", ""),
-        "ancestors": [_ancestor(parent, i, store) for i, parent in enumerate(parents)],
+        "ancestors": [_ancestor(parent, i, store, lineage.recipe.task.metric) for i, parent in enumerate(parents)],
     }  # fmt: skip
 
 
-def _ancestor(key: str, number: int, store: Store) -> Row:
+def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Row:
     record = store.segment(key)
-    row: Row = {"round": number, "key": key, "remaining_weights": None, "test_accuracy": None}
+    row: Row = {"round": number, "key": key, "remaining_weights": None, metric.column("test"): None}
     if record is not None:
         measured = measurements(record)
-        row |= {name: measured[name] for name in ("remaining_weights", "test_accuracy")}
+        row |= {name: measured[name] for name in ("remaining_weights", metric.column("test"))}
     return row
 
 
@@ -199,10 +201,11 @@ def _start(meaning: Mapping[str, Any]) -> str:
 
 def _recipe(recipe: Mapping[str, Any]) -> str:
     model, data, train = recipe["model"], recipe["data"], recipe["train"]
+    drawn = data.get("augment")  # of images alone
+    augmentation = "" if drawn is None else f", {'no' if drawn == 'none' else drawn} augmentation"
     options = "".join(f", {name}={value}" for name, value in model["options"].items())
     return (
-        f"{model['name']}{options}; batches of {data['batch_size']}, {data['validation']} held out, "
-        f"{'no' if data['augment'] == 'none' else data['augment']} augmentation; "
+        f"{model['name']}{options}; batches of {data['batch_size']}, {data['validation']} held out{augmentation}; "
         f"{train['optimizer']}, lr {train['lr']:g}, {train['schedule']}, {train['length']} steps"
     )
 
@@ -215,12 +218,13 @@ def _environment(found: Mapping[str, Any]) -> str:
     )
 
 
-def _ancestors(place: Row) -> Table:
+def _ancestors(place: Row, metric: Metric) -> Table:
     table = Table("round", title=f"before it, in {place['lineage']}", title_justify="left")
     table.add_column("key", overflow="fold")
-    for name in ("remaining", "test accuracy"):  # short, so that keys are whole in 80 columns
+    for name in ("remaining", f"test {metric.called}"):  # short, so that keys are whole in 80 columns
         table.add_column(name, justify="right")
     for row in place["ancestors"]:
-        shares = [row["remaining_weights"], row["test_accuracy"]]
-        table.add_row(str(row["round"]), row["key"], *("" if share is None else f"{share:.2%}" for share in shares))
+        share, value = row["remaining_weights"], row[metric.column("test")]
+        cells = ["" if share is None else f"{share:.2%}", "" if value is None else f"{metric.bare(value)}{metric.unit}"]
+        table.add_row(str(row["round"]), row["key"], *cells)
     return table

@@ -193,6 +193,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (study, "branches", [RandomReinit], "give branches, such as RandomReinit()"),
     (study, "keep", "none", "valid: all, rewind, tickets"),
     (study, "margin", 0.0, "give a number in (0, 1)"),
+    (study, "margin", 1.0, "give a number in (0, 1)"),
     (study, "stop_below", 10, "accuracy lies between 0 and 1"),
     (study, "smoke", 3, "give a dict"),
     (study, "smoke_shows", "pipelin", "did you mean pipeline?"),

@@ -145,10 +145,7 @@ def test_the_page_says_what_was_tested_and_the_screen_where_it_holds() -> None:
     tickets = [*rows_of(0, DENSE), *(r for n in (1, 2, 3) for r in rows_of(n, TICKETS)), *rows_of(4, MASKS)]
     frame = comparisons(tickets, [])
     page = written(comparisons_listing, frame)
-    assert (
-        "| ticket | 1 | 80.00 % | dense | +0.07 pp ± 0.14 | 0.00 pp | +0.10 pp | matching | 0.031 |  |  |  | 3 |"
-        in page
-    )
+    assert "| ticket | 1 | 80.00 % | dense | +0.07 pp ± 0.14 | matching | 0.031 |  |  |  | 3 |" in page
     brief = written(verdicts_listing, frame)
     assert "| ticket | dense | accuracy | 3 | matching at 80-51.2 %; not shown at 41 % |" in brief
     assert "less than 0.20 pp worse" in brief

@@ -8,7 +8,7 @@ import pytest
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record import gallery
-from lth_ray.record.figures import accuracy_figure
+from lth_ray.record.figures import metric_figure
 from lth_ray.record.figures.page import is_drawn, write_figure
 from lth_ray.record.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.summary import summary
@@ -63,7 +63,7 @@ def test_words_are_drawn_as_they_are(name: str, store: Store) -> None:
         row(seed, number, arm=name, test_accuracy=0.9, early_stop_step=10) for number in (0, 1) for seed in (0, 1)
     ]  # fmt: skip
     other = [{**one, "arm": "b", "lineage": one["lineage"].replace(name, "b")} for one in tickets]
-    figure = accuracy_figure(summary([*tickets, *other], []), name, name)
+    figure = metric_figure(summary([*tickets, *other], []), name, name)
     assert any(name.replace("_", " ") in label for label in legend(figure))
     write_figure(store, "tickets", "accuracy", figure)
     assert store.exists("studies/tickets/accuracy.png")
@@ -104,10 +104,10 @@ def test_other_rows_and_other_code_are_drawn_again(found: Found, monkeypatch: py
 
 
 def test_a_figure_is_the_same_for_the_same_rows(found: Found, store: Store) -> None:
-    svg, png = write_figure(store, "tickets", "accuracy", accuracy_figure(found.summary), "sha256:a")
+    svg, png = write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
     first = store.get(svg)
     assert (svg, store.get(png)[:4]) == ("studies/tickets/accuracy.svg", b"\x89PNG")
-    write_figure(store, "tickets", "accuracy", accuracy_figure(found.summary), "sha256:a")
+    write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
     assert store.get(svg) == first
     assert is_drawn(store, "tickets", "accuracy", "sha256:a")
     assert not is_drawn(store, "tickets", "accuracy", "sha256:b")

@@ -6,12 +6,12 @@ import pytest
 from pyarrow import parquet
 from scipy import stats
 
-from lth_ray.config import Study, steps
+from lth_ray.config import ACCURACY, Study, steps
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record.listing import in_markdown
 from lth_ray.record.summary import summary
-from lth_ray.record.tables import TICKET_COLUMNS, write_tables
-from lth_ray.record.wording import HEADINGS, labels, render, summary_listing
+from lth_ray.record.tables import ticket_columns, write_tables
+from lth_ray.record.wording import headings, labels, render, summary_listing
 from lth_ray.store import Store
 
 Fill = Callable[..., None]
@@ -47,7 +47,7 @@ def test_tables_hold_every_row_and_its_types(plan: Plan, store: Store, fill: Fil
 def test_a_study_without_results_has_tables_with_columns(store: Store) -> None:
     tickets, branches = (read(store, path) for path in write_tables(store, "tickets", [], []))
     assert tickets.num_rows == branches.num_rows == 0
-    assert tickets.column_names == list(TICKET_COLUMNS)
+    assert tickets.column_names == list(ticket_columns())
     assert branches.column_names[-2:] == ["branch", "index"]
 
 
@@ -176,7 +176,7 @@ def test_a_supermask_s_method_is_its_own_and_what_was_not_trained_stops_nowhere(
 def test_the_summary_as_text() -> None:
     frame = summary([row(0, 0, 0.97), row(1, 0, 0.98)], [row(0, 1, 0.9, "random_mask", index=i) for i in range(2)])
     lines = in_markdown(summary_listing(frame)).splitlines()
-    assert lines[0] == f"| {' | '.join(HEADINGS)} |"
+    assert lines[0] == f"| {' | '.join(headings(ACCURACY))} |"
     assert lines[2].startswith("| ticket | 0 | 100.00 % | 97.50 % ± 6.35 | 97.00 % | 98.00 % | 100 ± 0 |")
     assert lines[3].endswith("| 1 (2 runs) |")
     assert "±" not in lines[3]  # copies of one seed are one trial

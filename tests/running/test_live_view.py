@@ -39,7 +39,7 @@ def lineage(name: str, done: int, num_rounds: int = 10, reused: int = 0, **field
     remaining = tuple(0.64**number if number < done else None for number in range(num_rounds))
     accuracies = tuple(0.98 - 0.001 * number if number < done else None for number in range(num_rounds))
     work = Work(name, "lineage", done, 138, 600, 1191.4) if done < num_rounds else None
-    return Line(name, **{"rounds": letters, "remaining": remaining, "accuracies": accuracies, "work": work, **fields})
+    return Line(name, **{"rounds": letters, "remaining": remaining, "values": accuracies, "work": work, **fields})
 
 
 def waiting(name: str, waits_for: str, rounds: int = 10) -> Line:
@@ -162,7 +162,7 @@ def test_rounds_of_different_densities_are_named_by_number() -> None:
 
 
 def test_a_smoke_run_of_the_pipeline_shows_no_accuracy() -> None:
-    text = "\n".join(shown(snapshot(TEN, hides_accuracy=True), 140))
+    text = "\n".join(shown(snapshot(TEN, hides_metric=True), 140))
     assert "accuracy" not in text
     assert "10.7 %" in text
     assert "97." not in text

@@ -75,7 +75,7 @@ def test_a_lineage_goes_on_round_by_round(plan: Plan) -> None:
     assert own.rounds == "ddn"  # its trial goes on at once, whoever is asked
     assert own.work is not None
     assert (own.work.round, own.work.step, own.work.watched) == (2, 0, False)
-    assert (own.last, own.remaining[:2], own.accuracies[:2]) == (1, (0.5, 0.7), (0.9, 0.8))
+    assert (own.last, own.remaining[:2], own.values[:2]) == (1, (0.5, 0.7), (0.9, 0.8))
     assert snapshot.last == "k40/seed0: 70.0% remaining, 80.0% test"
     assert snapshot.steps_left == 580 - 160
     assert not line(board.snapshot(over=True), "k40/seed0").work
@@ -129,11 +129,11 @@ def test_what_is_reused_is_told_from_what_was_trained(tmp_path: Path) -> None:
     plan = make_plan(replace(declared(), seeds=[0, 1]), None, store)
     board = Board(plan, RUN)
     before = board.snapshot()
-    assert line(before, "k0/seed0").accuracies == (None,) * 3
+    assert line(before, "k0/seed0").values == (None,) * 3
     board.on_records(reused_records(plan, store))
     snapshot = board.snapshot()
     assert [one.rounds for one in snapshot.lines if one.lineage.endswith("seed0")] == ["rrr", "rrr"]
-    assert all(accuracy is not None for accuracy in line(snapshot, "k0/seed0").accuracies)
+    assert all(accuracy is not None for accuracy in line(snapshot, "k0/seed0").values)
     assert line(snapshot, "k0/seed0").remaining[:2] == (1.0, pytest.approx(0.7, abs=0.01))
     assert (snapshot.trainings, snapshot.reused_steps) == ((5, 14), 420)
     assert snapshot.finished == 2

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from lth_ray import models, pruning
+from lth_ray.config import ACCURACY
 from lth_ray.lottery import Plan
 from lth_ray.lottery.realise import build, eligible
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.record.paper import MEASURES, against_paper
+from lth_ray.record.paper import against_paper, measured_as
 from lth_ray.record.targets import Target, group_of, groups, targets_of
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
@@ -93,4 +94,6 @@ def test_a_target_is_matched_by_what_its_study_measures(group: str, shared_data:
 def test_those_that_wait_have_no_study_yet() -> None:
     waiting = {group for group in groups() if any(fnmatchcase(group, pattern) for pattern in WAITING)}
     assert not waiting & measured_by().keys()
-    assert {one.quantity for one in (t for g in groups() if g not in waiting for t in targets_of(g))} <= MEASURES.keys()
+    assert {one.quantity for one in (t for g in groups() if g not in waiting for t in targets_of(g))} <= measured_as(
+        ACCURACY
+    ).keys()

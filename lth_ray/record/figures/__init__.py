@@ -2,11 +2,11 @@
 
 | function | frame | draws |
 |---|---|---|
-| accuracy_figure | `record.summary` | test accuracy and early-stop step against remaining weights |
-| curves_figure | `record.curves` | test accuracy and validation loss over training, by density |
+| metric_figure | `record.summary` | the metric and the early-stop step against remaining weights |
+| curves_figure | `record.curves` | the metric and the validation loss over training, by density |
 | instability_figure | Results.branches() | the error barrier against the step at which copies part |
 | paths_figure | `record.paths` | the error along the line between copies |
-| heat_map_figure | tickets and branches together | accuracy and barriers over a swept field, such as warm-up, x k |
+| heat_map_figure | tickets and branches together | the metric and barriers over a swept field, such as warm-up, x k |
 | stability_figure | Results.branches() | distances of tickets to their dense network and to each other |
 | densities_figure | `record.densities` | the density of each layer |
 | surviving_figure | `record.weights` | the distribution of the initial weights that survive |
@@ -19,11 +19,11 @@ kind of sight, and tell lines by markers or line styles too, so that they read i
 where the frame holds nothing of theirs.
 """
 
-from lth_ray.record.figures.accuracy import accuracy_figure
 from lth_ray.record.figures.curves import curves_figure
 from lth_ray.record.figures.densities import densities_figure
 from lth_ray.record.figures.heat_map import heat_map_figure
 from lth_ray.record.figures.instability import instability_figure
+from lth_ray.record.figures.metric import metric_figure
 from lth_ray.record.figures.movement import movement_figure
 from lth_ray.record.figures.overlap import overlap_figure
 from lth_ray.record.figures.paths import paths_figure
@@ -32,6 +32,6 @@ from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
 
 __all__ = [
-    "accuracy_figure", "curves_figure", "densities_figure", "heat_map_figure", "instability_figure", "movement_figure",
+    "curves_figure", "densities_figure", "heat_map_figure", "instability_figure", "metric_figure", "movement_figure",
     "overlap_figure", "paths_figure", "retraining_figure", "stability_figure", "surviving_figure",
 ]  # fmt: skip

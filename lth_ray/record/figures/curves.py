@@ -10,6 +10,7 @@ from lth_ray.record.figures.measured import by_variant, evenly, few, percent, ro
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel, short
 from lth_ray.record.summary import is_there
+from lth_ray.record.tables import metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -21,19 +22,21 @@ MOST_VARIANTS, MOST_ROUNDS = 6, 5
 LEAST = 3  # evaluations that make a curve
 START = 0.25  # the share of training in which curves may leave the axes
 ALIKE = 1.02  # densities of a round, where it is named by them
-ACCURACY, LOSS = "test_accuracy", "validation_loss"
+LOSS = "validation_loss"
 
 
 @styled
 def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Test accuracy over the steps of training, a line for each density, from dense (dark) to sparse (light), and a
+    """The metric on the test set over training, a line for each density, from dense (dark) to sparse (light), and a
     panel for each arm and rewind point; where there is one only, the validation loss beside it.
 
     curves: a row for each evaluation (`record.curves`): the columns of Results.tickets() that say whose it is, step,
-    test_accuracy and validation_loss. Mean over seeds in a band, its 95 % t-interval. What lies low in the first
+    test_METRIC and validation_loss. Mean over seeds in a band, its 95 % t-interval. What lies far off in the first
     quarter of training is cut. None where no ticket was evaluated three times.
     """
-    rows = [row for row in rows_of(curves) if is_there(row[ACCURACY])]
+    metric = metric_of_frame(curves)
+    test = metric.column("test")
+    rows = [row for row in rows_of(curves) if is_there(row[test])]
     if max(Counter((row["lineage"], row["key"]) for row in rows).values(), default=0) < LEAST:
         return None
     variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)
@@ -47,13 +50,16 @@ def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = ""
     page = Page.of(list(names.values()), caption, height, columns, panel=2.4, gap=gap, are_titled=True)
     figure, panels = page.begin(sharey=not has_loss)
     for panel, (variant, own) in zip(panels, variants.items(), strict=False):
-        _draw(panel, [(_line(own, number, ACCURACY, 100.0, names[number]), chosen[number]) for number in rounds])
+        _draw(panel, [(_line(own, number, test, metric.scale, names[number]), chosen[number]) for number in rounds])
         name_panel(panel, f"{variant} ({_n(own)})" if variant else _n(own))
-    kept = [100 * value for value in _after_the_start([row for own in variants.values() for row in own], ACCURACY)]
+    kept = [metric.scale * value for value in _after_the_start([row for own in variants.values() for row in own], test)]
     low, high = panels[0].get_ylim()
-    panels[0].set_ylim(bottom=max(low, min(kept) - 0.1 * (high - min(kept))))
+    if metric.better == "higher":
+        panels[0].set_ylim(bottom=max(low, min(kept) - 0.1 * (high - min(kept))))
+    else:
+        panels[0].set_ylim(top=min(high, max(kept) + 0.1 * (max(kept) - low)))
     for panel in panels[::columns]:
-        panel.set_ylabel("test accuracy (%)")
+        panel.set_ylabel(f"test {metric.title}")
     if has_loss:
         _draw(panels[1], [(_line(rows, number, LOSS, 1.0, names[number]), chosen[number]) for number in rounds])
         panels[1].set_ylim(top=min(panels[1].get_ylim()[1], 1.15 * max(_after_the_start(rows, LOSS))))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.record.figures.instability import PARAMETERS, STABLE
 from lth_ray.record.figures.lines import SPREAD, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
@@ -14,7 +15,7 @@ from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
 from lth_ray.record.subnetworks import chain, measures
 from lth_ray.record.summary import is_there
-from lth_ray.record.tables import BRANCH_COLUMNS
+from lth_ray.record.tables import branch_columns, metric_of_frame
 from lth_ray.record.wording import LENGTH, length_said
 
 if TYPE_CHECKING:
@@ -41,21 +42,22 @@ class Cells:
 def heat_map_figure(
     results: "pandas.DataFrame", title: str = "", caption: str = "", field: str | None = None
 ) -> "Figure | None":
-    """Tickets over a swept field and the rewind step k: at the sparsest round, the test accuracy and its change from
-    the dense network of the same run; where barriers were measured, those of the dense network and of the tickets.
+    """Tickets over a swept field and the rewind step k: at the sparsest round, the metric on the test set and its
+    change from the dense network of the same run; where barriers were measured, those of the
+    dense network and of the tickets.
 
     results: the rows of Results.tickets() and Results.branches(), one under the other. field: by default the warm-up,
     else the first that is swept. A cell holds the mean over seeds, a seed's copies averaged first, and under it half
     its 95 % t-interval. Whatever else varies, arms and other sweeps, has panels of its own. None unless two values of
     the field meet two rewind steps.
     """
-    rows = rows_of(results)
+    rows, metric = rows_of(results), metric_of_frame(results)
     tickets = [row for row in rows if not row.get("branch")]
-    field = field or _field(tickets)
+    field = field or _field(tickets, metric)
     if field is None:
         return None
     variants, caption = few(_maps(rows, field), MOST_VARIANTS, caption)
-    found = [cells for variant, own in variants.items() for cells in _of_variant(variant, own, field)]
+    found = [cells for variant, own in variants.items() for cells in _of_variant(variant, own, field, metric)]
     if not found:
         return None
     values, steps = _axes(tickets, field)
@@ -65,7 +67,7 @@ def heat_map_figure(
     page = Page.of([], words, -(-len(found) // columns), columns, panel=height, gap=0.75, are_titled=True)
     figure, panels = page.begin()
     for panel, cells in zip(panels, found, strict=False):
-        _draw(panel, cells, values, steps)
+        _draw(panel, cells, values, steps, max(metric.decimals - 1, 0))
         name_panel(panel, cells.name)
         panel.set_ylabel(_name(field, tickets))
         panel.set_xlabel("rewind step k")
@@ -86,15 +88,16 @@ def _maps(rows: Sequence[Row], field: str) -> dict[str, list[Row]]:
     return {name: own for name, own in variants.items() if all(len(axis) > 1 for axis in axes[name])}
 
 
-def _of_variant(variant: str, rows: Sequence[Row], field: str) -> list[Cells]:
+def _of_variant(variant: str, rows: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
     tickets = [row for row in rows if not row.get("branch")]
-    found = [cells for cells in (*_accuracies(tickets, field), *_barriers(rows, field)) if cells.values]
+    found = [cells for cells in (*_judged(tickets, field, metric), *_barriers(rows, field, metric)) if cells.values]
     return [replace(cells, name=joined(variant, cells.name)) for cells in found]
 
 
-def _field(tickets: Sequence[Row]) -> str | None:
+def _field(tickets: Sequence[Row], metric: Metric) -> str | None:
     """The swept field that the figure is about."""
-    swept = [name for row in tickets[:1] for name in row if name not in BRANCH_COLUMNS]
+    fixed = branch_columns(metric)
+    swept = [name for row in tickets[:1] for name in row if name not in fixed]
     several = [name for name in swept if len({_said(row[name]) for row in tickets if is_there(row.get(name))}) > 1]
     return FIRST if FIRST in several else next(iter(several), None)
 
@@ -119,44 +122,49 @@ def _place(said: str) -> tuple[float, str]:
     return (factor * float(number[0]) if number else math.inf), said
 
 
-def _accuracies(tickets: Sequence[Row], field: str) -> list[Cells]:
+def _judged(tickets: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
     """At the sparsest round, and its change from the dense network of the same lineage."""
-    last = max(row["round"] for row in tickets)
-    dense = {row["lineage"]: row["test_accuracy"] for row in tickets if row["round"] == 0}
-    sparse = [row for row in tickets if row["round"] == last and is_there(row["test_accuracy"])]
+    last, test = max(row["round"] for row in tickets), metric.column("test")
+    dense = {row["lineage"]: row[test] for row in tickets if row["round"] == 0}
+    sparse = [row for row in tickets if row["round"] == last and is_there(row[test])]
     if not last or not sparse:
         return []
     changes = [
-        {**row, "change": row["test_accuracy"] - dense[row["lineage"]]}
+        {**row, "change": row[test] - dense[row["lineage"]]}
         for row in sparse if is_there(dense.get(row["lineage"]))
     ]  # fmt: skip
     at = f"{short(percent(sparse))} % of weights"
+    unit = " (percentage points)" if metric.points == "pp" else metric.points and f" ({metric.points})"
     return [
-        Cells(f"test accuracy (%), {at}", _cells(sparse, field, "test_accuracy")),
-        Cells("change from dense (percentage points)", _cells(changes, field, "change")),
+        Cells(f"test {metric.title}, {at}", _cells(sparse, field, test, metric)),
+        Cells(f"change from dense{unit}", _cells(changes, field, "change", metric)),
     ]
 
 
-def _barriers(rows: Sequence[Row], field: str) -> list[Cells]:
+def _barriers(rows: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
     """Of the dense network, and of tickets at the sparsest round measured; apart by whatever barriers vary."""
     barriers = [row for row in rows if measures(row, "barrier") and is_there(row.get("lmc_error_barrier"))]
     parameters = (*PARAMETERS, "spawn_step") if part_later(barriers) else PARAMETERS
-    found = []
+    found, shades = [], (0.0, STABLE) if metric.is_share else (0.0,)
     for kind in ("dense", "ticket"):
         own = [row for row in barriers if chain(row) == kind]
         own = [row for row in own if row["round"] == max(other["round"] for other in own)]
         at = f"{short(percent(own))} % of weights" if own and kind == "ticket" else ""
         for variant, alike in by_variant(own, parameters, over_points=True, over_field=field).items():
-            name = joined(f"error barrier (%), {kind}", at, variant)
-            found.append(Cells(name, _cells(alike, field, "lmc_error_barrier"), (0.0, STABLE)))
+            name = joined(f"{metric.with_unit('error barrier')}, {kind}", at, variant)
+            found.append(Cells(name, _cells(alike, field, "lmc_error_barrier", metric), shades))
     return found
 
 
-def _cells(rows: Sequence[Row], field: str, column: str) -> dict[tuple[str, int], list[tuple[int, float]]]:
+def _cells(
+    rows: Sequence[Row], field: str, column: str, metric: Metric
+) -> dict[tuple[str, int], list[tuple[int, float]]]:
     found: dict[tuple[str, int], list[tuple[int, float]]] = {}
     for row in rows:
         if is_there(row.get(field)):
-            found.setdefault((_said(row[field]), row["rewind_step"]), []).append((row["seed"], 100 * row[column]))
+            found.setdefault((_said(row[field]), row["rewind_step"]), []).append(
+                (row["seed"], metric.scale * row[column])
+            )
     return found
 
 
@@ -165,7 +173,7 @@ def _n(found: Sequence[Cells]) -> str:
     return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
-def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[int]) -> None:
+def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[int], digits: int) -> None:
     """Dark is low, in a colour map that is even in grey."""
     import matplotlib
 
@@ -180,9 +188,9 @@ def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[in
         red, green, blue, _ = colour
         words = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < DARK else "black"
         panel.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=colour, linewidth=0)
-        panel.text(x, y + (0.16 if has_spread else 0), f"{mean:.1f}", ha="center", va="center", color=words)
+        panel.text(x, y + (0.16 if has_spread else 0), f"{mean:.{digits}f}", ha="center", va="center", color=words)
         if has_spread:
-            panel.text(x, y - 0.22, f"± {end - mean:.1f}", ha="center", va="center", fontsize=6, color=words)
+            panel.text(x, y - 0.22, f"± {end - mean:.{digits}f}", ha="center", va="center", fontsize=6, color=words)
     panel.set_xlim(-0.5, len(steps) - 0.5)
     panel.set_ylim(-0.5, len(values) - 0.5)
     panel.set_xticks(range(len(steps)), [compact(step) for step in steps])

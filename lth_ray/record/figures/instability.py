@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.record.figures.lines import Line, counted, draw, gather
 from lth_ray.record.figures.looks import GREY, Look, looks, ramp
 from lth_ray.record.figures.measured import by_round, by_subnetwork, by_variant, joined, part_later, results_of, rows_of
@@ -11,6 +12,7 @@ from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
 from lth_ray.record.subnetworks import subnetwork
 from lth_ray.record.summary import is_there
+from lth_ray.record.tables import metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -28,40 +30,46 @@ WORDS = ("stable: under 2 %", "test set", "training set")
 
 @styled
 def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Error barrier against the step at which the copies parted: a line for each kind of subnetwork and density.
+    """Error barrier, in the metric's unit, against the step at which the copies parted: a line for each kind of
+    subnetwork and density.
 
     branches: as of Results.branches(). Mean over seeds, a seed's pairs averaged first, with error bars of its 95 %
-    t-interval; solid on the test set, dashed on the training set. Copies under the dotted line, 2 %, are called stable.
+    t-interval; solid on the test set, dashed on the training set. Copies under the dotted line, 2 % of
+    the images, are called stable.
     Where there are few lines, right: the distance between the copies' ends, as a share of what they travelled. Where
     there are many, a panel for each arm, or for each kind where an arm has many densities. Where all copies part at one
     step, remaining weights take its place. None where no barrier was measured.
     """
+    metric = metric_of_frame(branches)
     rows = results_of(rows_of(branches), "barrier", "lmc_error_barrier")
     if not rows:
         return None
     is_over_steps = len({row["spawn_step"] for row in rows}) > 1 or len({row["round"] for row in rows}) == 1
     groups = barriers_by(rows, by_density=is_over_steps)
     if len(groups) > MOST_LINES and len({key[:2] for key in groups}) > 1:
-        return _multiples(groups, is_over_steps, title, f"{caption}{_rule(rows)}")
+        return _multiples(groups, metric, is_over_steps, title, f"{caption}{_rule(rows)}")
     chosen = dict(zip(groups, looks(len(groups)), strict=True))
     names = {key: f"{joined(*key)} ({_n(groups[key])})" for key in groups}
     caption = f"{caption}{_rule(rows)}"
+    words = WORDS if metric.is_share else WORDS[1:]
     has_share = any(is_there(row.get("share_travelled")) for row in rows)
-    page = Page.of([*names.values(), *WORDS], caption, 1, 2 if has_share else 1)
+    page = Page.of([*names.values(), *words], caption, 1, 2 if has_share else 1)
     figure, panels = page.begin()
-    _barriers(panels[0], groups, names, chosen, is_over_steps)
+    _barriers(panels[0], groups, names, chosen, is_over_steps, metric)
     _explain(panels[0])
-    panels[0].set_ylabel("error barrier (%)")
+    panels[0].set_ylabel(metric.with_unit("error barrier"))
     if has_share:
         for key in groups:
-            draw(panels[1], _line("_", groups[key], "share_travelled", is_over_steps), chosen[key])
+            draw(panels[1], _line("_", groups[key], "share_travelled", is_over_steps, 100.0), chosen[key])
         panels[1].set_ylabel("distance apart, % of that travelled")
         from_zero(panels[1])
         _axis(panels[1], groups, is_over_steps)
     return page.finish(figure, title, by_label(panels[:1]))
 
 
-def _multiples(groups: Mapping[Key, Sequence[Row]], is_over_steps: bool, title: str, caption: str) -> "Figure":
+def _multiples(
+    groups: Mapping[Key, Sequence[Row]], metric: Metric, is_over_steps: bool, title: str, caption: str
+) -> "Figure":
     """A panel for each variant, with a look for each kind and density; else for each kind in it, with a shade for each
     density."""
     variants = list(dict.fromkeys(key[1] for key in groups))
@@ -72,17 +80,17 @@ def _multiples(groups: Mapping[Key, Sequence[Row]], is_over_steps: bool, title: 
     told = list(dict.fromkeys(name for name in names.values() if name != "_"))
     chosen = dict(zip(told, looks(len(told)), strict=True)) if by_arm else _shades(groups, names)
     parts = list(dict.fromkeys(panel_of.values()))
-    columns = min(3, len(parts))
-    page = Page.of([*told, *WORDS], caption, -(-len(parts) // columns), columns, panel=2.3, gap=0.3, are_titled=True)
+    columns, words = min(3, len(parts)), WORDS if metric.is_share else WORDS[1:]
+    page = Page.of([*told, *words], caption, -(-len(parts) // columns), columns, panel=2.3, gap=0.3, are_titled=True)
     figure, panels = page.begin(sharey=True)
     for panel, part in zip(panels, parts, strict=False):
         own = {key: groups[key] for key in groups if panel_of[key] == part}
-        _barriers(panel, own, names, {key: chosen[names[key]] for key in own}, is_over_steps)
+        _barriers(panel, own, names, {key: chosen[names[key]] for key in own}, is_over_steps, metric)
         name_panel(panel, f"{part} ({_n([row for rows in own.values() for row in rows])})")
     for panel in panels[len(parts) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
-        panel.set_ylabel("error barrier (%)")
+        panel.set_ylabel(metric.with_unit("error barrier"))
     _explain(panels[0])
     return page.finish(figure, title, by_label(panels[len(parts) - 1 :: -1]))
 
@@ -124,21 +132,22 @@ def _n(rows: Sequence[Row]) -> str:
     return counted([(len(keys), len(set(keys.values()))) for keys in points.values()])
 
 
-def _line(name: str, rows: Sequence[Row], column: str, is_over_steps: bool) -> Line:
+def _line(name: str, rows: Sequence[Row], column: str, is_over_steps: bool, scale: float) -> Line:
     x, x_scale = ("spawn_step", 1.0) if is_over_steps else ("remaining_weights", 100.0)
-    return replace(gather(name, rows, x, column, x_scale=x_scale, scale=100.0), label=name)
+    return replace(gather(name, rows, x, column, x_scale=x_scale, scale=scale), label=name)
 
 
 def _barriers(
     panel: "Axes", groups: Mapping[Key, Sequence[Row]], names: Mapping[Key, str], chosen: Mapping[Key, Look],
-    is_over_steps: bool,
+    is_over_steps: bool, metric: Metric,
 ) -> None:  # fmt: skip
     for key, rows in groups.items():
-        draw(panel, _line(names[key], rows, "lmc_error_barrier", is_over_steps), chosen[key])
-        train = _line("_", rows, "lmc_train_error_barrier", is_over_steps)
+        draw(panel, _line(names[key], rows, "lmc_error_barrier", is_over_steps, metric.scale), chosen[key])
+        train = _line("_", rows, "lmc_train_error_barrier", is_over_steps, metric.scale)
         look = Look(chosen[key].colour, "_" if len(train.x) == 1 else "", TRAIN)  # a single point has no line
         draw(panel, train, look, has_spread=False, width=0.9)
-    level(panel, STABLE, WORDS[0])
+    if metric.is_share:
+        level(panel, STABLE, WORDS[0])
     _axis(panel, groups, is_over_steps)
 
 

@@ -1,16 +1,17 @@
-"""Accuracy of many kinds of subnetworks: a panel for each kind, where one panel cannot hold them."""
+"""The metric of many kinds of subnetworks: a panel for each kind, where one panel cannot hold them."""
 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lth_ray.config import Metric
 from lth_ray.record.figures.lines import draw
 from lth_ray.record.figures.looks import COLOURS, DASHES, GREY, Look, looks
 from lth_ray.record.figures.overlays import draw_targets, drawable, said
 from lth_ray.record.figures.page import Page
 from lth_ray.record.figures.panels import name_panel
-from lth_ray.record.figures.series import Series, draw_series, leave_out_the_lowest, lowest
+from lth_ray.record.figures.series import Series, draw_series, leave_out_the_worst, worst_shown
 from lth_ray.record.targets import Target
 
 if TYPE_CHECKING:
@@ -23,18 +24,20 @@ ENTRY, WRAP = 0.135, 38  # a line of a panel's legend: inches, characters
 WORDS = ", "
 
 
-def multiples(series: Sequence[Series], title: str, caption: str, targets: Sequence[Target] = ()) -> "Figure":
+def multiples(
+    series: Sequence[Series], metric: Metric, title: str, caption: str, targets: Sequence[Target] = ()
+) -> "Figure":
     """A panel for each kind of line, with a legend of its own; tickets are in the others too, in grey, where they are
-    few. targets: as in `accuracy_figure`."""
+    few. targets: as in `metric_figure`."""
     groups = facets(series)
     tickets = [line for line in series if not line.is_branch]
     shown = tickets if len(tickets) <= REFERENCES else []
     lines = {name: _within(name, own) for name, own in groups.items()}
-    others = 1 + len({said(target) for target in drawable(targets)})  # the dense level and the papers
+    others = 1 + len({said(target) for target in drawable(targets, metric)})  # the dense level and the papers
     needed = [sum(line.label.count("\n") + 1 for line in own) + len(shown) + others for own in lines.values()]
     columns = min(3, len(groups))
     rows = -(-len(groups) // columns)
-    floors = {name: lowest(series, own) for name, own in groups.items()}
+    floors = {name: worst_shown(series, own, metric) for name, own in groups.items()}
     is_shared = len(set(floors.values())) == 1  # else what stays far under the dense network has an axis of its own
     gap = 0.3 if is_shared else 0.5
     feet = [ENTRY * max(needed[i : i + columns]) for i in range(0, len(needed), columns)]
@@ -43,18 +46,18 @@ def multiples(series: Sequence[Series], title: str, caption: str, targets: Seque
     for panel, (name, own) in zip(panels, lines.items(), strict=False):
         for i, line in enumerate(line for line in shown if line not in groups[name]):
             look = Look(GREY, "", DASHES[i % len(DASHES)])
-            draw(panel, line.line("test_accuracy", 100.0), look, has_spread=False, width=1.0)
-        draw_series(panel, own, "test_accuracy", 100.0, most=6)
+            draw(panel, line.line(metric.column("test"), metric.scale), look, has_spread=False, width=1.0)
+        draw_series(panel, own, metric.column("test"), metric.scale, most=6)
     # Limits are set when all is drawn: panels that share an axis would have to do with those of the first.
     for panel, (name, own) in zip(panels, lines.items(), strict=False):
-        draw_targets(panel, targets, [(line.rows, line.look) for line in own])
-        leave_out_the_lowest(panel, own, floors[name])
+        draw_targets(panel, targets, [(line.rows, line.look) for line in own], metric)
+        leave_out_the_worst(panel, own, floors[name], metric)
         name_panel(panel, name)
         _legend(panel, page)
     for panel in panels[len(groups) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
-        panel.set_ylabel("test accuracy (%)")
+        panel.set_ylabel(f"test {metric.title}")
     return page.finish(figure, title, ([], []))
 
 

@@ -4,6 +4,7 @@ or not comparable."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.figures.looks import GREY, Look
 from lth_ray.record.figures.panels import ALONE
 from lth_ray.record.subnetworks import subnetwork
@@ -14,37 +15,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = Sequence[Mapping[str, Any]]
-ROOM = 4.0  # percentage points by which the axis may grow to show what a paper reports
+ROOM, CLEAR = 0.04, 0.003  # of the metric: by what the axis may grow to show what a paper reports, and its margin
 SHARE = 0.5  # by which, of its length, the axis of densities may grow at either end: ours stay easy to read
 
 
-def drawable(targets: Iterable[Target]) -> list[Target]:
-    """Those that are a test accuracy, or its difference from the dense network's, at known densities."""
+def drawable(targets: Iterable[Target], metric: Metric = ACCURACY) -> list[Target]:
+    """Those that are the metric on the test set, or its difference from the dense network's, at known densities."""
     return [
         target for target in targets
-        if target.quantity == "test_accuracy" and target.relative_to in ("", "dense") and target.remaining_weights
+        if target.quantity == metric.column("test") and target.relative_to in ("", "dense") and target.remaining_weights
     ]  # fmt: skip
 
 
-def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple[Rows, Look]]) -> None:
-    """Accuracies in per cent over remaining weights in per cent, in the colour of our line of the same kind.
+def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple[Rows, Look]], metric: Metric) -> None:
+    """The metric over remaining weights in per cent, in the colour of our line of the same kind.
 
     A difference from dense is drawn on our own dense network's level, and one that is only bounded with an arrow to
-    where the value may lie. What lies too far from ours, in accuracy or in density, is counted.
+    where the value may lie. What lies too far from ours, in the metric or in density, is counted.
     """
     (low, high), reach = panel.get_ylim(), _reach(panel)
     left_out, reached = 0, [low, high]
-    for target in drawable(targets):
+    room, clear = metric.scale * ROOM, metric.scale * CLEAR
+    for target in drawable(targets, metric):
         ours = next(((rows, look) for rows, look in lines if _fits(rows, target)), None)
-        base = 0.0 if not target.relative_to else _dense(ours[0] if ours else ())
+        base = 0.0 if not target.relative_to else _dense(ours[0] if ours else (), metric)
         if ours is None or base is None:
             continue
         y = base + target.value
         x = _within(reach, target, ours[0])
-        if not x or not low - ROOM <= y <= high + ROOM:
+        if not x or not low - room <= y <= high + room:
             left_out += 1
             continue
-        reached += [y - 0.3, y + 0.3]
+        reached += [y - clear, y + clear]
         _star(panel, target, x, y, GREY if target.series == "dense" else ours[1].colour)
     panel.set_ylim(min(reached), max(reached))
     if left_out:
@@ -98,7 +100,8 @@ def _fits(rows: Rows, target: Target) -> bool:
     return target.series in {subnetwork(row) for row in rows} and target.fits(rows[0])
 
 
-def _dense(rows: Rows) -> float | None:
-    """Our dense accuracy, in per cent."""
-    found = [100 * row["test_accuracy"] for row in rows if row["round"] == 0 and is_there(row["test_accuracy"])]
+def _dense(rows: Rows, metric: Metric) -> float | None:
+    """Our dense network's metric, as it is drawn."""
+    test = metric.column("test")
+    found = [metric.scale * row[test] for row in rows if row["round"] == 0 and is_there(row[test])]
     return found[0] if found else None

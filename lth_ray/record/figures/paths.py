@@ -9,6 +9,7 @@ from lth_ray.record.figures.looks import ramp
 from lth_ray.record.figures.measured import evenly, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel
+from lth_ray.record.tables import metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -21,13 +22,14 @@ PLACES = {0: "0", 0.25: ".25", 0.5: ".5", 0.75: ".75", 1: "1"}
 
 @styled
 def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Test error along the line between copies: a panel for each kind and density, a line for each spawn step.
+    """Test error, in the metric's unit, along the line between copies: a panel for each kind and density, a line for
+    each spawn step.
 
     paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say whose it
     is, alpha in [0, 1] and test_error. Mean over seeds, pairs of one averaged first, in a band, its 95 % t-interval.
     None where there is no path.
     """
-    rows = _results(rows_of(paths))
+    rows, metric = _results(rows_of(paths)), metric_of_frame(paths)
     if not rows:
         return None
     groups = barriers_by(rows)
@@ -40,7 +42,7 @@ def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") 
     for panel, key in zip(panels, shown, strict=False):
         ns = []
         for step, name, look in zip(spawns, names, ramp(len(spawns), is_dashed=True), strict=True):
-            line, n = _path(name, [row for row in groups[key] if row["spawn_step"] == step])
+            line, n = _path(name, [row for row in groups[key] if row["spawn_step"] == step], metric.scale)
             ns += [n] if line.x else []
             draw(panel, line, look)
         name_panel(panel, f"{joined(*key)} ({counted(ns)})")
@@ -51,7 +53,7 @@ def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") 
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
-        panel.set_ylabel("test error (%)")
+        panel.set_ylabel(metric.with_unit("test error"))
     return page.finish(figure, title, by_label(panels[: len(shown)]))
 
 
@@ -64,12 +66,12 @@ def _results(points: Sequence[Row]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _path(name: str, rows: Sequence[Row]) -> tuple[Line, tuple[int, int]]:
+def _path(name: str, rows: Sequence[Row], scale: float) -> tuple[Line, tuple[int, int]]:
     """Mean error and its interval at each place, of the paths that have the places of the first, and their (runs,
     seeds)."""
     paths = {row["key"]: row["path"] for row in rows}
     alpha = tuple(next(iter(paths.values()))) if paths else ()
     kept = {key: path for key, path in paths.items() if tuple(path) == alpha}
     seeds = {row["key"]: row["seed"] for row in rows if row["key"] in kept}
-    errors = {place: [(seeds[key], 100 * path[place]) for key, path in kept.items()] for place in alpha}
+    errors = {place: [(seeds[key], scale * path[place]) for key, path in kept.items()] for place in alpha}
     return line_of(name if errors else "_", errors), (len(kept), len(set(seeds.values())))

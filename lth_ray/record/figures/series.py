@@ -1,9 +1,11 @@
 """A summary's lines, and how they are drawn over remaining weights."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.record.figures.lines import SPREAD, Line, counted, draw, moved_by
 from lth_ray.record.figures.looks import GREY, Look, beside
 from lth_ray.record.figures.panels import grid, level, weights_axis
@@ -16,7 +18,8 @@ DENSE = f"dense, {SPREAD}"
 OPEN = "the last step of some runs, or later"
 UP = 10  # matplotlib's CARETUPBASE
 MOST_LEVELS = 2
-LOWEST = 0.15  # accuracies further under the dense network's are left to the table: they would flatten the rest
+# What is further from the dense network's value is left to the table, because it would flatten the rest.
+FAR, FAR_OF_DENSE = 0.15, 0.5  # of the metric's range; of the value itself where the range is endless
 
 
 @dataclass(frozen=True)
@@ -91,25 +94,32 @@ def _dense(series: Sequence[Series], column: str) -> list[Mapping[str, Any]]:
     return [row for row in rows if is_there(row[column])]
 
 
-def lowest(series: Sequence[Series], shown: Sequence[Series]) -> float:
-    """The accuracy under which a panel of the lines `shown` is cut: what a collapsed network reaches. 0 where none of
-    them gets above it."""
-    dense = [row["test_accuracy"] for row in _dense(series, "test_accuracy")]
-    floor = min(dense) - LOWEST if dense else 0.0
-    return floor if _best(shown) > floor else 0.0
+def worst_shown(series: Sequence[Series], shown: Sequence[Series], metric: Metric) -> float | None:
+    """The value of the metric beyond which a panel of the lines `shown` is cut: what a collapsed network reaches. None
+    where none of them is better."""
+    dense = metric.worst(row[metric.column("test")] for row in _dense(series, metric.column("test")))
+    if dense is None:
+        return None
+    room = FAR * (metric.highest - metric.lowest)
+    room = room if math.isfinite(room) else FAR_OF_DENSE * abs(dense)
+    bound = dense - room if metric.better == "higher" else dense + room
+    means = _means(shown, metric)
+    return bound if not means or any(metric.beats(mean, bound) for mean in means) else None
 
 
-def _best(series: Sequence[Series]) -> float:
-    means = [row["test_accuracy"] for line in series for row in line.rows]
-    return max((mean for mean in means if is_there(mean)), default=1.0)
+def _means(series: Sequence[Series], metric: Metric) -> list[float]:
+    means = [row[metric.column("test")] for line in series for row in line.rows]
+    return [mean for mean in means if is_there(mean)]
 
 
-def leave_out_the_lowest(panel: "Axes", series: Sequence[Series], floor: float) -> None:
-    """Cuts the axis at `floor` where lines go under it, and says so."""
-    means = [row["test_accuracy"] for line in series for row in line.rows if is_there(row["test_accuracy"])]
-    cut = sum(value < floor for value in means)
-    if not cut:
+def leave_out_the_worst(panel: "Axes", series: Sequence[Series], bound: float | None, metric: Metric) -> None:
+    """Cuts the axis at `bound` where lines go beyond it, and says so."""
+    cut = 0 if bound is None else sum(metric.beats(bound, mean) for mean in _means(series, metric))
+    if bound is None or not cut:
         return
-    panel.set_ylim(bottom=100 * floor)
-    said = f"{cut} point{'s' if cut > 1 else ''} below"
-    panel.text(0.02, 0.02, said, transform=panel.transAxes, fontsize=7.5, color=GREY, va="bottom")
+    is_higher = metric.better == "higher"
+    low, high = panel.get_ylim()
+    panel.set_ylim(*((metric.scale * bound, high) if is_higher else (low, metric.scale * bound)))
+    said = f"{cut} point{'s' if cut > 1 else ''} {'below' if is_higher else 'above'}"
+    y, side = (0.02, "bottom") if is_higher else (0.98, "top")
+    panel.text(0.02, y, said, transform=panel.transAxes, fontsize=7.5, color=GREY, va=side)

@@ -1,4 +1,4 @@
-"""The papers' figure: accuracy and the time to learn against remaining weights (Frankle & Carbin 2019)."""
+"""The papers' figure: the metric and the time to learn against remaining weights (Frankle & Carbin 2019)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,9 @@ from lth_ray.record.figures.multiples import multiples
 from lth_ray.record.figures.overlays import draw_targets, drawable, said
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero
-from lth_ray.record.figures.series import DENSE, OPEN, Series, draw_series, leave_out_the_lowest, lowest, mark_open
+from lth_ray.record.figures.series import DENSE, OPEN, Series, draw_series, leave_out_the_worst, mark_open, worst_shown
 from lth_ray.record.summary import is_there
+from lth_ray.record.tables import metric_of_frame
 from lth_ray.record.targets import Target
 from lth_ray.record.wording import labels
 
@@ -21,28 +22,28 @@ MOST = 10  # lines that a panel can hold
 
 
 @styled
-def accuracy_figure(
+def metric_figure(
     frame: "pandas.DataFrame", title: str = "", caption: str = "", targets: Sequence[Target] = ()
 ) -> "Figure":
     """The mean of each series at each density, with error bars of its 95 % t-interval over seeds.
 
-    frame: as `summary` makes it. Left, test accuracy at the last step; right, the early-stop step, where validation was
-    measured, with an arrow up where it is the last step of some runs. Remaining weights fall from left to right on a
-    log scale; the dotted line in its band is the dense network, round 0. Tickets are solid, branches hollow. n is in
-    the legend. Where there are more lines than a panel can hold, there is a panel for each kind of them instead, of
-    accuracy alone. targets: what papers report, as stars.
+    frame: as `summary` makes it. Left, the metric on the test set at the last step; right, the early-stop step, where
+    validation was measured, with an arrow up where it is the last step of some runs. Remaining weights fall from left
+    to right on a log scale; the dotted line in its band is the dense network, round 0. Tickets are solid, branches
+    hollow. n is in the legend. Where there are more lines than a panel can hold, there is a panel for each kind of them
+    instead, of the metric alone. targets: what papers report, as stars.
     """
-    series = lines_of(frame)
+    series, metric = lines_of(frame), metric_of_frame(frame)
     if len(series) > MOST:
-        return multiples(series, title, caption, targets)
+        return multiples(series, metric, title, caption, targets)
     has_steps = any(is_there(row["early_stop_step"]) for line in series for row in line.rows)
-    names = [DENSE, *(line.label for line in series), *dict.fromkeys(map(said, drawable(targets))), OPEN]
+    names = [DENSE, *(line.label for line in series), *dict.fromkeys(map(said, drawable(targets, metric))), OPEN]
     page = Page.of(names, caption, 1, 2 if has_steps else 1)
     figure, panels = page.begin()
-    draw_series(panels[0], series, "test_accuracy", 100.0)
-    panels[0].set_ylabel("test accuracy (%)")
-    leave_out_the_lowest(panels[0], series, lowest(series, series))
-    draw_targets(panels[0], targets, [(line.rows, line.look) for line in series])
+    draw_series(panels[0], series, metric.column("test"), metric.scale)
+    panels[0].set_ylabel(f"test {metric.title}")
+    leave_out_the_worst(panels[0], series, worst_shown(series, series, metric), metric)
+    draw_targets(panels[0], targets, [(line.rows, line.look) for line in series], metric)
     if has_steps:
         draw_series(panels[1], series, "early_stop_step", 1.0)
         panels[1].set_ylabel("early-stop step")

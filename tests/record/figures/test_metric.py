@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
-from lth_ray.record.figures import accuracy_figure
+from lth_ray.record.figures import metric_figure
 from lth_ray.record.figures.looks import Look
 from lth_ray.record.figures.multiples import facets
 from lth_ray.record.figures.panels import density_ticks
@@ -28,7 +28,7 @@ def summarised(plan: Plan, store: Store, fill: Fill) -> Any:
 
 
 def test_the_figure_has_the_papers_form(summarised: Any) -> None:
-    figure = accuracy_figure(summarised, "tickets", "of something")
+    figure = metric_figure(summarised, "tickets", "of something")
     accuracy, early_stop = figure.axes
     for panel in (accuracy, early_stop):
         assert panel.get_xscale() == "log"
@@ -50,7 +50,7 @@ def test_steps_at_which_some_still_learn_are_marked() -> None:
         row(seed, number, early_stop_step=step, early_stop_at_end=step == 600 and number > 0, train_steps=600)
         for number in range(2) for seed, step in ends.items()
     ]  # fmt: skip
-    figure = accuracy_figure(summary(rows, []))
+    figure = metric_figure(summary(rows, []))
     (marked,) = [line for line in figure.axes[1].lines if line.get_marker() == UP]
     half = 4.302653 * 100  # Student's t of two degrees of freedom, times the deviation over the root of n: 300 / 3
     assert list(marked.get_xdata()) == [pytest.approx(100 * 0.8)]
@@ -67,18 +67,18 @@ def test_without_validation_there_is_one_panel() -> None:
         }
         for number in range(3)
     ]  # fmt: skip
-    assert len(accuracy_figure(summary(rows, [])).axes) == 1
+    assert len(metric_figure(summary(rows, [])).axes) == 1
 
 
 def test_a_collapsed_network_does_not_flatten_the_others(summarised: Any) -> None:
     summarised.loc[summarised.index[-1], "test_accuracy"] = 0.1
-    panel = accuracy_figure(summarised).axes[0]
+    panel = metric_figure(summarised).axes[0]
     assert panel.get_ylim()[0] > 80
     assert "1 point below" in [text.get_text() for text in panel.texts]
 
 
 def test_the_dense_network_is_a_level_in_its_range(summarised: Any) -> None:
-    panel = accuracy_figure(summarised).axes[0]
+    panel = metric_figure(summarised).axes[0]
     dense = summarised[summarised["round"] == 0].iloc[0]
     level = next(line for line in panel.lines if line.get_label() == "dense, 95 % t-interval")
     (band,) = panel.patches
@@ -89,7 +89,7 @@ def test_the_dense_network_is_a_level_in_its_range(summarised: Any) -> None:
 
 
 def test_error_bars_are_the_interval_that_tables_have(summarised: Any) -> None:
-    panel = accuracy_figure(summarised).axes[0]
+    panel = metric_figure(summarised).axes[0]
     bars = [segment[:, 1] for collection in panel.collections for segment in collection.get_segments()]
     tickets = summarised[summarised["branch"] == ""]
     mean, half = tickets["test_accuracy"], tickets["test_accuracy_half_width"]
@@ -118,7 +118,7 @@ def many_branches() -> Any:
 
 
 def test_many_kinds_of_subnetworks_are_small_multiples() -> None:
-    figure = accuracy_figure(many_branches(), "early phase", "of something", targets_of("early-phase"))
+    figure = metric_figure(many_branches(), "early phase", "of something", targets_of("early-phase"))
     found = names(figure)
     assert found[0] == "ticket"
     assert found[1:] == [
@@ -137,12 +137,12 @@ def test_what_no_word_divides_is_cut_into_equal_panels() -> None:
 def test_papers_are_stars_hollow_where_unchecked_and_left_out_where_far() -> None:
     rows = [row(seed, n, arm="high", test_accuracy=0.905 - 0.004 * n) for n in range(5) for seed in SEEDS]
     targets = [*targets_of("resnet20-cifar10"), *targets_of("lmc-resnet20")]
-    figure = accuracy_figure(summary(rows, []), "resnet", "", targets)
+    figure = metric_figure(summary(rows, []), "resnet", "", targets)
     assert "Frankle & Carbin 2019 [P]" in legend(figure)
-    far = accuracy_figure(summary([{**one, "test_accuracy": 0.5} for one in rows], []), "resnet", "", targets)
+    far = metric_figure(summary([{**one, "test_accuracy": 0.5} for one in rows], []), "resnet", "", targets)
     assert any("out of range" in text.get_text() for text in far.axes[0].texts)
     lenet = [{**one, "arm": "", "test_accuracy": 0.98} for one in rows]
-    unchecked = accuracy_figure(summary(lenet, []), "lenet", "", targets_of("lmc-lenet"))
+    unchecked = metric_figure(summary(lenet, []), "lenet", "", targets_of("lmc-lenet"))
     star = next(line for line in unchecked.axes[0].lines if line.get_marker() == "*")
     assert (star.get_label(), star.get_markerfacecolor()) == ("Frankle et al. 2020a [N, R], unchecked", "white")
 
@@ -166,7 +166,7 @@ def test_a_density_far_from_ours_is_counted_and_leaves_our_line_its_room(
     density: str, rounds: int, stars: list[float]
 ) -> None:
     rows = [row(seed, n, test_accuracy=0.91 - 0.002 * n) for n in range(rounds) for seed in SEEDS]
-    panel = accuracy_figure(summary(rows, []), "", "", [reported(density)]).axes[0]
+    panel = metric_figure(summary(rows, []), "", "", [reported(density)]).axes[0]
     drawn = [x for line in panel.lines if line.get_marker() == "*" for x in line.get_xdata()]
     assert drawn == pytest.approx(stars)
     said = [text.get_text() for text in panel.texts]
@@ -177,5 +177,5 @@ def test_a_density_far_from_ours_is_counted_and_leaves_our_line_its_room(
 
 def test_a_paper_is_drawn_where_none_of_ours_has_learnt() -> None:
     rows = [row(seed, n) for n in range(3) for seed in SEEDS]
-    panel = accuracy_figure(summary(rows, []), "", "", [reported("0.5-0.5")]).axes[0]
+    panel = metric_figure(summary(rows, []), "", "", [reported("0.5-0.5")]).axes[0]
     assert [text.get_text() for text in panel.texts] == ["1 reported value out of range"]  # of an empty axis
