@@ -31,8 +31,8 @@ def test_a_lineages_run_has_its_controls_by_round(
     points = database.points()
     replay(plan, recorded_store, commit="")
     assert database.points() == points
-    user, source = run.data.tags["mlflow.user"], run.data.tags["mlflow.source.name"]
-    assert (user, source) == (getpass.getuser(), made_by()["mlflow.source.name"])
+    assert run.data.tags["mlflow.user"] == getpass.getuser()
+    assert run.data.tags.get("mlflow.source.name") == made_by().get("mlflow.source.name")  # no script, no source
     tags = database.client.get_experiment_by_name("tickets").tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     commits = [tags["mlflow.source.git.commit"], run.data.tags["mlflow.source.git.commit"]]

@@ -119,7 +119,7 @@ def test_of_several_studies_none_starts_where_one_is_wrong(call: Call, tmp_path:
     assert not (tmp_path / "s").exists()
 
 
-COMMANDS = {
+ABSENT = {
     ("report", "smal"): ["no study 'smal'"],
     ("status", "small"): ["no study 'small'", "none yet"],
     ("replay", "small"): ["no study 'small'"],
@@ -128,11 +128,11 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", ABSENT, ids=" ".join)
 def test_a_command_about_what_is_not_there(command: tuple[str, ...], call: Call, tmp_path: Path) -> None:
     code, printed = call(None, *command, "--storage", tmp_path / "s")
     assert code == 2
-    check(printed, *COMMANDS[command][:1])
+    check(printed, *ABSENT[command])
     assert not (tmp_path / "s").exists()
 
 
