@@ -40,8 +40,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """Trials train with one thread; so do tests, that their figures and bits agree."""
+    """Trials train with one thread; so do tests, that their figures and bits agree.
+
+    A first backward pass starts autograd before any test exports a network: torch.export would have it start threads of
+    its own, after which no process that tests fork could train.
+    """
     torch.set_num_threads(1)
+    torch.ones((), requires_grad=True).backward()
 
 
 @pytest.fixture(scope="session")
