@@ -91,7 +91,9 @@ def stop(scene: Scene) -> None:
 
 
 def disk(scene: Scene) -> None:
-    """The disk of storage and database is full for a while."""
+    """The disk of storage and database is full for a while: a small one of their own, never the machine's."""
+    if not os.path.ismount(scene.disk):
+        raise Lost(f"{scene.disk} could not be mounted as a disk of its own, which takes root; nothing was filled")
     filler = scene.disk / "filler"
     free = os.statvfs(scene.disk)
     with open(filler, "wb") as file, suppress(OSError):

@@ -3,12 +3,14 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.chaos import faults
 from tests.chaos.compare import Seen, differences
 from tests.chaos.run import Fault, endure, lives, schedule, table
+from tests.chaos.scene import Lost
 
 
 def test_a_hundred_are_the_same_each_time_and_of_all_kinds_with_and_without_workers() -> None:
@@ -32,6 +34,12 @@ def test_neighbours_under_the_same_conditions_befall_one_study() -> None:
     assert [fault for life in found for fault in life] == planned
     assert all(len({(fault.workers, fault.remote) for fault in life}) == 1 for life in found)
     assert [len(life) for life in found] == [13, 3, 15, 3, 6]
+
+
+def test_no_disk_is_filled_but_one_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(Lost, match="nothing was filled"):
+        faults.disk(SimpleNamespace(disk=tmp_path))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_differs_is_told_by_kind_and_number() -> None:
