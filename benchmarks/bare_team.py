@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from lth_ray.lottery import Task
-from lth_ray.lottery.realise import build
+from lth_ray.lottery.execution.reconstruct import build
 from lth_ray.training import Clock, Start, Team, train_segment
 
 

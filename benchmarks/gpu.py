@@ -22,7 +22,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.training import Recipe, Run, environment, replicate, train, train_together
-from lth_ray.training.captured import Captured
+from lth_ray.training.compiled.captured import Captured
 
 KEPT = 0.21
 TINY_RATE = 1e-6  # the work of a step is the same whatever the rate, and noise is not learned

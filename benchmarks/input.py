@@ -15,8 +15,8 @@ from torchvision.transforms import v2
 from benchmarks.timing import Entry, paired, throughput
 from lth_ray import data
 from lth_ray.config import Data
-from lth_ray.data.packed import PackedSplit
-from lth_ray.data.packing import Options, finish, pack_piece, plan_packing
+from lth_ray.data.packed.packing import Options, finish, pack_piece, plan_packing
+from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.store.local import LocalFiles
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet_sample"  # real JPEGs, beside the checkout

@@ -16,7 +16,7 @@ from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Dataset, Identity, Split
 from lth_ray.pruning import Mask
 from lth_ray.training import Recipe, Run, train
-from lth_ray.training.fused import fuse
+from lth_ray.training.compiled.fused import fuse
 from lth_ray.training.segment import measure
 
 TARGETS = {1.0: 1.25, 0.33: 3.0, 0.21: 4.5, 0.108: 8.0, 0.036: 15.0, 0.012: 22.0}  # share kept: times as fast as eager

@@ -31,7 +31,7 @@ from benchmarks.timing import Entry, Paired, throughput
 from lth_ray.config import Data, Launch, Model, Prune, Study, Train, steps
 from lth_ray.data import absolute
 from lth_ray.lottery import Task, make_plan
-from lth_ray.lottery.checkpoints import Checkpoints
+from lth_ray.lottery.execution.checkpoints import Checkpoints
 from lth_ray.running.failures import Failed
 from lth_ray.running.notices import Notices
 from lth_ray.running.settings import Settings

@@ -43,11 +43,11 @@ from lth_ray.running.mistakes import tell_plainly
 if TYPE_CHECKING:
     from lth_ray import analysis, data, models, pruning
     from lth_ray.cli import main
-    from lth_ray.lottery.importing import import_ticket
-    from lth_ray.lottery.tickets import Ticket, load_ticket
+    from lth_ray.commands.tickets import export_ticket
+    from lth_ray.lottery.tickets.importing import import_ticket
+    from lth_ray.lottery.tickets.loading import Ticket, load_ticket
     from lth_ray.running.driver import run
     from lth_ray.running.results import Results
-    from lth_ray.running.tickets import export_ticket
 
 __version__ = "0.2.0"  # moves with lth_ray.config.REVISIONS
 
@@ -55,8 +55,8 @@ tell_plainly()
 
 _LAZY = {
     "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",
-    "Ticket": "lth_ray.lottery.tickets", "load_ticket": "lth_ray.lottery.tickets",
-    "export_ticket": "lth_ray.running.tickets", "import_ticket": "lth_ray.lottery.importing",
+    "Ticket": "lth_ray.lottery.tickets.loading", "load_ticket": "lth_ray.lottery.tickets.loading",
+    "export_ticket": "lth_ray.commands.tickets", "import_ticket": "lth_ray.lottery.tickets.importing",
     "models": "", "pruning": "", "data": "", "analysis": "",
 }  # fmt: skip
 

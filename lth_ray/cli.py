@@ -87,7 +87,7 @@ def _run(study: Study, launch: Launch, question: str) -> int:
     if launch.plan:
         planning.print_plan(study, launch, console)
         return 0
-    from lth_ray.running import reporting
+    from lth_ray.commands import reporting
     from lth_ray.running.driver import run
     from lth_ray.running.watch import Halted, Interrupted
 
@@ -152,7 +152,8 @@ def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> 
 @click.option("--tracking-uri", help="An MLflow server; by default a database under the storage.")
 def report(name: str, storage: str, against: str | None, tracking_uri: str | None) -> None:
     """Makes the page, tables and figures of study NAME again, complete or not."""
-    from lth_ray.running import history, reporting
+    from lth_ray.commands import reporting
+    from lth_ray.running import history
     from lth_ray.running.results import Results
 
     store = Store.open(storage, writable=False)
@@ -168,7 +169,7 @@ def report(name: str, storage: str, against: str | None, tracking_uri: str | Non
 @click.option("--watch", is_flag=True, help="In a terminal, keep showing it until no run is live.")
 def status(name: str, storage: str, watch: bool) -> None:
     """Says how far study NAME is, from any machine that sees the storage; to a file or pipe, lineage by lineage."""
-    from lth_ray.running.status import print_status
+    from lth_ray.commands.status import print_status
 
     print_status(Store.open(storage, writable=False), name, Console(), watch)
 
@@ -196,7 +197,8 @@ def cancel(lineage: str, name: str, storage: str) -> None:
 def replay(name: str, storage: str, tracking_uri: str | None) -> None:
     """Sends everything that study NAME has measured to MLflow; what is there already is not doubled."""
     from lth_ray import record
-    from lth_ray.running import history, reporting
+    from lth_ray.commands import reporting
+    from lth_ray.running import history
 
     store = Store.open(storage, writable=False)
     plan = history.recorded_plan(store, name)
@@ -235,7 +237,7 @@ def doctor(as_json: bool, **asked: Any) -> None:
 @click.option("--grace-s", type=float, default=3600.0, show_default=True, help="Leave files younger than this alone.")
 def gc(storage: str, yes: bool, grace_s: float) -> None:
     """Removes what no study's record reaches, having said what that is; refuses while a run is live."""
-    from lth_ray.running import reporting
+    from lth_ray.commands import reporting
 
     reporting.collect_garbage(Store.open(storage, writable=False), yes, grace_s, Console())
 
@@ -248,7 +250,7 @@ def verify_storage(name: str | None, storage: str, mend: bool) -> None:
     """Reads every record, state, mask and checkpoint of study NAME, or of all, and compares it with its content.
 
     Exits 1 where something is damaged and not set aside, or lost."""
-    from lth_ray.running.verifying import verify
+    from lth_ray.commands.verifying import verify
 
     sys.exit(verify(Store.open(storage, writable=False), name, mend, Console(soft_wrap=True)))
 
@@ -273,7 +275,7 @@ def pack(
 ) -> None:  # fmt: skip
     """Packs SOURCE (train/ and val/ with a folder per class, or Hugging Face Parquet files) into TARGET, a folder or
     s3://BUCKET/PREFIX. Interrupted, the same command goes on."""
-    from lth_ray.data.packing import Options
+    from lth_ray.data.packed.packing import Options
     from lth_ray.running import packing
 
     options = Options(short_side, quality, shard_mb)

@@ -17,8 +17,8 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
     it comes from, back to the seed."""
     import json
 
-    from lth_ray.running.ticket_page import description, print_ticket
-    from lth_ray.running.tickets import find_ticket
+    from lth_ray.commands.ticket_page import description, print_ticket
+    from lth_ray.commands.tickets import find_ticket
     from lth_ray.store import Store
 
     store = Store.open(storage, writable=False)
@@ -43,8 +43,8 @@ def export(
 ) -> None:
     """Writes the network of TICKET (a key, the beginning of one, or LINEAGE/rROUND), pruned weights at zero, to a file
     that other tools read."""
-    from lth_ray.lottery.exporting import kind_of_weights
-    from lth_ray.running.tickets import export_ticket
+    from lth_ray.commands.tickets import export_ticket
+    from lth_ray.lottery.tickets.exporting import kind_of_weights
     from lth_ray.store import Store
 
     key = export_ticket(ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root)
@@ -58,7 +58,7 @@ def export(
 def import_(file: str, storage: str) -> None:
     """Makes a ticket of FILE, a network's state dict (safetensors, or .pt and .pth of torch.save), dense or pruned by
     torch.nn.utils.prune; prints its key, which Study(ticket=KEY), load_ticket, `show` and `export` take."""
-    from lth_ray.lottery.importing import import_ticket
+    from lth_ray.lottery.tickets.importing import import_ticket
     from lth_ray.store import Store
 
     key = import_ticket(file, storage)

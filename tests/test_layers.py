@@ -10,7 +10,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
-    {"cli"}, {"cli_tickets"}, {"running"}, {"record"}, {"lottery"}, {"analysis"}, {"training"}, {"pruning"},
+    {"cli"}, {"cli_tickets"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
+    {"training"}, {"pruning"},
     {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

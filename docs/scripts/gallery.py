@@ -27,8 +27,8 @@ from lth_ray.lottery.task import Task
 from lth_ray.record import report
 from lth_ray.running.estimate import estimate
 from lth_ray.running.planning import shortened
-from lth_ray.running.snapshot import duration
 from lth_ray.store import Store, study_path
+from lth_ray.watching.snapshot import duration
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGE = DOCS / "gallery.md"

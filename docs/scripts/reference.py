@@ -15,7 +15,7 @@ import click
 
 import lth_ray
 from lth_ray import cli, config
-from lth_ray.record.tables import branch_columns, ticket_columns
+from lth_ray.record.report.tables import branch_columns, ticket_columns
 from lth_ray.training import columns
 
 CURVES = columns(config.ACCURACY)

@@ -184,10 +184,10 @@ class Train(Config):
     backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few weights
         are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others and for one's
         own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of its key.
-    replicates: train so many segments of the study as one batch of networks (lth_ray.training.replicates): those that
-        differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A batch with
-        fewer is filled up with copies: results depend on this number, which is part of the key, and not on what else
-        there is to train. On a CPU they take their steps in turn, each as if by itself.
+    replicates: train so many segments of the study as one batch of networks (lth_ray.training.together.replicates):
+        those that differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A
+        batch with fewer is filled up with copies: results depend on this number, which is part of the key, and not on
+        what else there is to train. On a CPU they take their steps in turn, each as if by itself.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
     version: of one's own loss or step, part of the key in its source's place: change it when the function changes.

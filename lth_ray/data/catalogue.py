@@ -7,9 +7,7 @@ from pathlib import Path
 import torch
 
 from lth_ray.config import ConfigError, Data, nearest
-from lth_ray.data.arrow import arrow_source
 from lth_ray.data.blur import blurred
-from lth_ray.data.cifar import CIFAR_SETS, cifar_source
 from lth_ray.data.dataset import (
     AnySplit,
     Dataset,
@@ -20,12 +18,14 @@ from lth_ray.data.dataset import (
     measured_statistics,
     random_labels,
 )
-from lth_ray.data.digits import digits_source
-from lth_ray.data.folder import folder_source
-from lth_ray.data.idx import IDX_SETS, idx_source
-from lth_ray.data.packed import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
-from lth_ray.data.parquet import parquet_source
+from lth_ray.data.packed.reading import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
 from lth_ray.data.rotation import QUARTERS, to_be_turned
+from lth_ray.data.sets.arrow import arrow_source
+from lth_ray.data.sets.cifar import CIFAR_SETS, cifar_source
+from lth_ray.data.sets.digits import digits_source
+from lth_ray.data.sets.folder import folder_source
+from lth_ray.data.sets.idx import IDX_SETS, idx_source
+from lth_ray.data.sets.parquet import parquet_source
 from lth_ray.store.uri import SCHEME
 
 NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "arrow:PATH", "folder:PATH", "packed:PATH")

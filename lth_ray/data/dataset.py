@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError
 from lth_ray.data.order import LABELS, SPLIT, draws, permutation
-from lth_ray.data.packed import PackedSplit
+from lth_ray.data.packed.reading import PackedSplit
 
 Channels = tuple[float, ...]
 Shape = tuple[int, int, int]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from lth_ray.config import Data
 from lth_ray.data.batches import Batch, Batches, TrainingBatches, resident_evaluation
 from lth_ray.data.dataset import AnySplit, Dataset
-from lth_ray.data.packed import PackedSplit
+from lth_ray.data.packed.reading import PackedSplit
 
 RESIDENT_SIZE = 2000  # images in an evaluation batch
 
@@ -21,7 +21,7 @@ def training_batches(
     """
     seeds = order_seed, augmentation_seed
     if isinstance(dataset.train, PackedSplit):
-        from lth_ray.data.streaming import StreamedBatches  # torchvision takes seconds to import
+        from lth_ray.data.packed.streaming import StreamedBatches  # torchvision takes seconds to import
 
         return StreamedBatches(dataset.train, dataset.mean, dataset.std, data.batch_size, *seeds, data.augment, part)
     return Batches(
@@ -42,7 +42,7 @@ def evaluation_batches(
     A set that is evaluated often and is small in float32 is best kept: `list(evaluation_batches(...))`.
     """
     if isinstance(split, PackedSplit):
-        from lth_ray.data.streaming import EVALUATION_SIZE, streamed_evaluation
+        from lth_ray.data.packed.streaming import EVALUATION_SIZE, streamed_evaluation
 
         return streamed_evaluation(split, mean, std, size or EVALUATION_SIZE, share)
     return resident_evaluation(split, mean, std, size or RESIDENT_SIZE, share)

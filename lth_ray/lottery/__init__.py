@@ -1,19 +1,19 @@
 """What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
-from lth_ray.lottery.bundles import Bundle, bundles, in_lockstep, shape_of
-from lth_ray.lottery.carrying import carry_out, carry_out_all, stored
+from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
-from lth_ray.lottery.execute import Outcome, execute
-from lth_ray.lottery.hanging import BranchResult
+from lth_ray.lottery.execution.bundles import Bundle, bundles, in_lockstep, shape_of
+from lth_ray.lottery.execution.dispatch import carry_out, carry_out_all, stored
+from lth_ray.lottery.execution.execute import Outcome, execute
 from lth_ray.lottery.jobs import Job
 from lth_ray.lottery.measurements import early_stop, measurements, metric_of
-from lth_ray.lottery.older import Older, older
+from lth_ray.lottery.older_meanings import Older, older
 from lth_ray.lottery.plan import Plan, make_plan
 from lth_ray.lottery.results import branch_row, branch_rows, ticket_row, ticket_rows
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.lottery.task import AnyTask, TableTask, Task
-from lth_ray.lottery.tickets import Ticket, load_ticket
+from lth_ray.lottery.tickets.loading import Ticket, load_ticket
 
 __all__ = [
     "AnyTask", "BranchResult", "Bundle", "Costs", "Job", "Lineage", "Older", "Outcome", "Plan", "StopRule", "TableTask",

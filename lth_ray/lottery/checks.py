@@ -11,16 +11,16 @@ from torch import nn
 
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
-from lth_ray.lottery.realise import build, eligible, pretrained_weights
+from lth_ray.lottery.execution.reconstruct import build, eligible, pretrained_weights
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
-from lth_ray.lottery.stock import Record
+from lth_ray.lottery.stored import Record
 from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.trying import try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
 from lth_ray.training.averages import HOLDER
-from lth_ray.training.replicable import check_network_replicable, check_replicable
+from lth_ray.training.together.replicable import check_network_replicable, check_replicable
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned

@@ -97,8 +97,8 @@ class Segment:
 class Table:
     """Measurements of what segments ended in, which take no training.
 
-    kind: one of lth_ray.lottery.measure.MEASURES. of: the keys of the segments whose records it reads, the first of
-    which has the mask. states: trained states. start: weights that those set out from, or the initial ones.
+    kind: one of lth_ray.lottery.execution.measure.MEASURES. of: the keys of the segments whose records it reads, the
+    first of which has the mask. states: trained states. start: weights that those set out from, or the initial ones.
     """
 
     kind: str

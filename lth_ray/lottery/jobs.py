@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
 
+from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment, Table
-from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.task import AnyTask, Task
 

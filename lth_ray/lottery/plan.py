@@ -7,6 +7,7 @@ from functools import cached_property
 
 from lth_ray.config import ConfigError, Study, TaskConfig, settled, variants
 from lth_ray.data import Identity
+from lth_ray.lottery.branch_tree import BranchResult, branch_results, other_data
 from lth_ray.lottery.checks import (
     check_alignment,
     check_functions,
@@ -17,12 +18,11 @@ from lth_ray.lottery.checks import (
     tell_other_sources,
 )
 from lth_ray.lottery.derivation import Segment, Table
-from lth_ray.lottery.hanging import BranchResult, branch_results, other_data
 from lth_ray.lottery.jobs import Job, make_jobs
-from lth_ray.lottery.keeping import make_tasks, state_tasks
+from lth_ray.lottery.kept_states import make_tasks, state_tasks
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.stock import Stock, damaged_masks, take_stock
+from lth_ray.lottery.stored import Stock, damaged_masks, take_stock
 from lth_ray.lottery.task import AnyTask
 from lth_ray.store import Store
 from lth_ray.tasks import task_of

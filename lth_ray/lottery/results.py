@@ -3,12 +3,12 @@
 from typing import Any
 
 from lth_ray.config import Length, WeightsFile
+from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
-from lth_ray.lottery.hanging import BranchResult
 from lth_ray.lottery.measurements import Record, measurements
 from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.stock import whole_records
+from lth_ray.lottery.stored import whole_records
 from lth_ray.store import Store
 
 

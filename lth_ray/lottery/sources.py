@@ -1,7 +1,7 @@
 """What a segment starts from, as small frozen descriptions with keys.
 
-A description says how to make a thing from what is stored; `lth_ray.lottery.realise` makes it. Initialising,
-pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
+A description says how to make a thing from what is stored; `lth_ray.lottery.execution.reconstruct` makes it.
+Initialising, pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
 """
 
 from collections.abc import Mapping

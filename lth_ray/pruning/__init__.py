@@ -1,12 +1,11 @@
 """Masks: what to score, how many to prune, which ones, random controls; and perturbed weights under them."""
 
-from lth_ray.pruning.counts import one_shot_counts, prune_count
+from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
 from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, density_of_all, kept, layer_densities
 from lth_ray.pruning.perturb import needs_of, perturb
-from lth_ray.pruning.randomised import random_mask, shuffled_mask
-from lth_ray.pruning.selection import ScoreError, prune, prune_counts
+from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_count, prune_counts
 
 __all__ = [
     "CRITERIA", "Mask", "ScoreError", "apply_mask", "dense_mask", "density", "density_of_all", "fraction_of_each",

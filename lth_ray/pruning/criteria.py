@@ -8,12 +8,21 @@ import torch
 from torch import nn
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.pruning.chance import random
 from lth_ray.pruning.evidence import Batch, Evidence, Loss
-from lth_ray.pruning.gradient import grad, snip
-from lth_ray.pruning.magnitude import large_init, magnitude, small_final, small_init
-from lth_ray.pruning.movement import diff_sign, magnitude_increase, movement, same_sign
-from lth_ray.pruning.percentiles import large_init_large_final, small_init_small_final
+from lth_ray.pruning.gradient_scores import grad, snip
+from lth_ray.pruning.weight_scores import (
+    diff_sign,
+    large_init,
+    large_init_large_final,
+    magnitude,
+    magnitude_increase,
+    movement,
+    random,
+    same_sign,
+    small_final,
+    small_init,
+    small_init_small_final,
+)
 
 _INITIAL, _BATCH = frozenset({"initial"}), frozenset({"batch"})
 

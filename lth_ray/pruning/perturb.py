@@ -8,9 +8,9 @@ import torch
 
 from lth_ray.config import ConfigError
 from lth_ray.config.perturbation import Perturbation
+from lth_ray.pruning.controls import SCOPES, shuffled_values
 from lth_ray.pruning.draws import normal, uniform
 from lth_ray.pruning.evidence import alike
-from lth_ray.pruning.shuffles import SCOPES, shuffled_values
 
 State = Mapping[str, torch.Tensor]
 

@@ -1,13 +1,71 @@
-"""Pruning: from scores and a mask to a smaller mask."""
+"""Selection: how many weights are pruned, which ones, and the smaller mask that is left.
+
+The number is exactly round(fraction x remaining), by Python's round (half to even).
+"""
 
 from collections.abc import Mapping
+from math import isfinite
 
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.pruning.counts import Counts, Fraction, one_shot_counts
-from lth_ray.pruning.lowest import lowest
-from lth_ray.pruning.masks import Mask
+from lth_ray.pruning.draws import uniform
+from lth_ray.pruning.globs import fraction_of_each
+from lth_ray.pruning.masks import Mask, kept
+
+Fraction = float | Mapping[str, float]
+Counts = int | dict[str, int]
+
+
+def prune_count(fraction: float, remaining: int) -> int:
+    """Weights to prune out of `remaining`: round(fraction x remaining). ConfigError for a fraction outside [0, 1]."""
+    if not (isfinite(fraction) and 0 <= fraction <= 1):
+        raise ConfigError(f"Prune.fraction = {fraction!r}: give a share of the remaining weights, in [0, 1]")
+    return round(fraction * remaining)
+
+
+def one_shot_counts(mask: Mapping[str, torch.Tensor], fraction: Fraction, scope: str, rounds: int) -> Counts:
+    """Weights that `rounds` rounds of iterative pruning prune altogether, rounding in each as those do.
+
+    mask: before the first of these rounds. Returns an int in global scope, {parameter: int} in layer scope.
+    Errors: ConfigError for a fraction or scope that does not fit.
+    """
+    if scope == "global":
+        if isinstance(fraction, Mapping):
+            raise ConfigError(f"Prune.fraction = {dict(fraction)!r}: a share per parameter needs scope='layer'")
+        return _iterated(fraction, kept(mask), rounds)
+    if scope != "layer":
+        raise ConfigError(f"Prune.scope = {scope!r}: give 'global' or 'layer'")
+    each = fraction_of_each(fraction if isinstance(fraction, Mapping) else {"*": fraction}, mask)
+    return {name: _iterated(each[name], kept({name: keeps}), rounds) for name, keeps in mask.items()}
+
+
+def _iterated(fraction: float, remaining: int, rounds: int) -> int:
+    left = remaining
+    for _ in range(rounds):
+        left -= prune_count(fraction, left)
+    return remaining - left
+
+
+def lowest(values: torch.Tensor, count: int, tie_seed: int | None = None, use: str = "") -> torch.Tensor:
+    """Marks exactly the `count` lowest of `values` [n]: bool [n], on the CPU.
+
+    values: without NaN, on any device; -0.0 and 0.0 are equal. Of equal values at the threshold the lowest
+    indices are marked or, with a tie_seed, random ones (`use` tells apart selections with one seed).
+    Linear in n: a threshold by quickselect, no sort.
+    """
+    values = values.detach().flatten().cpu()  # kthvalue on CUDA refuses torch's deterministic mode
+    if count <= 0:
+        return torch.zeros(values.shape, dtype=torch.bool)
+    threshold = values.kthvalue(count).values
+    marked = values < threshold
+    tied = (values == threshold).nonzero().flatten()
+    missing = count - int(marked.count_nonzero())
+    if tie_seed is not None and missing < len(tied):
+        tied = tied[lowest(uniform(tie_seed, f"tie/{use}", len(tied)), missing)]
+    marked[tied[:missing]] = True
+    return marked
+
 
 Scores = Mapping[str, torch.Tensor]
 

@@ -3,21 +3,21 @@
 Importing it imports neither MLflow nor matplotlib nor pandas. The figures are in lth_ray.record.figures.
 """
 
-from lth_ray.record.comparisons import comparisons
-from lth_ray.record.destination import Destination, destination
-from lth_ray.record.listing import Listing, in_latex, in_markdown
-from lth_ray.record.long_tables import curves, densities, paths, weights
-from lth_ray.record.paper import against_paper
-from lth_ray.record.paper_table import density_heading, paper_listings, rounds_shown
-from lth_ray.record.paper_words import paper_tables
-from lth_ray.record.report import Report, report
-from lth_ray.record.shipper import RecordError, Shipper, replay
-from lth_ray.record.showing import Shown, shown
-from lth_ray.record.summary import summary
-from lth_ray.record.tables import metric_of_frame, write_tables
-from lth_ray.record.targets import groups, targets_of
-from lth_ray.record.verdicts import comparisons_table
-from lth_ray.record.wording import early_stop, labels, render, summary_listing
+from lth_ray.record.mlflow.destination import Destination, destination
+from lth_ray.record.mlflow.links import Shown, shown
+from lth_ray.record.mlflow.shipper import RecordError, Shipper, replay
+from lth_ray.record.paper.comparing import against_paper
+from lth_ray.record.paper.targets import groups, targets_of
+from lth_ray.record.paper.words import paper_tables
+from lth_ray.record.report.comparisons import comparisons
+from lth_ray.record.report.listing import Listing, in_latex, in_markdown
+from lth_ray.record.report.long_tables import curves, densities, paths, weights
+from lth_ray.record.report.making import Report, report
+from lth_ray.record.report.paper_table import density_heading, paper_listings, rounds_shown
+from lth_ray.record.report.summary import summary
+from lth_ray.record.report.tables import metric_of_frame, write_tables
+from lth_ray.record.report.verdicts import comparisons_table
+from lth_ray.record.report.wording import early_stop, labels, render, summary_listing
 
 __all__ = [
     "Destination", "Listing", "RecordError", "Report", "Shipper", "Shown", "against_paper", "comparisons",

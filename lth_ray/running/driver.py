@@ -7,20 +7,20 @@ import uuid
 from rich.console import Console
 
 from lth_ray.config import Launch, Study, launched
-from lth_ray.data.shard_cache import settle_cache
+from lth_ray.data.packed.shard_cache import settle_cache
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
-from lth_ray.running.home import check_home
 from lth_ray.running.ledger import opened
+from lth_ray.running.machine.home import check_home
+from lth_ray.running.machine.scratch import Scratch
+from lth_ray.running.machine.signals import Signals
 from lth_ray.running.planning import check_workers
-from lth_ray.running.progress import Board
 from lth_ray.running.results import Results
-from lth_ray.running.scratch import Scratch
-from lth_ray.running.showing import shown, told
-from lth_ray.running.signals import Signals
 from lth_ray.running.watch import Halted, Watch
 from lth_ray.store import StorageError, Store, live
+from lth_ray.watching.progress import Board
+from lth_ray.watching.showing import shown, told
 
 CLOSING_S, CLOSING_IN_A_HURRY_S = 60.0, 10.0  # what MLflow's last writes may take
 

@@ -133,7 +133,7 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     ]
     if entries and {name: entries[-1].get(name) for name in entry} == entry:
         return
-    from lth_ray.record.provenance import commit_of, script_folder  # a plan does without the record
+    from lth_ray.record.mlflow.provenance import commit_of, script_folder  # a plan does without the record
 
     commit = commit_of(script_folder())
     entry |= {"at": datetime.now(UTC).isoformat(), "lth_ray": __version__, "commit": commit}

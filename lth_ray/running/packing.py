@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lth_ray.config import ConfigError, Launch
-from lth_ray.data.manifest import Manifest, Shard
-from lth_ray.data.packed import open_packed
-from lth_ray.data.packing import (
+from lth_ray.data.packed.manifest import Manifest, Shard
+from lth_ray.data.packed.packing import (
     Note,
     Options,
     Packing,
@@ -24,9 +23,10 @@ from lth_ray.data.packing import (
     plan_packing,
     total_images,
 )
-from lth_ray.data.shards import verify_shard
-from lth_ray.running.scratch import Scratch
-from lth_ray.running.signals import Signals
+from lth_ray.data.packed.reading import open_packed
+from lth_ray.data.packed.shards import verify_shard
+from lth_ray.running.machine.scratch import Scratch
+from lth_ray.running.machine.signals import Signals
 from lth_ray.running.tuning import connected
 from lth_ray.running.watch import Interrupted
 from lth_ray.store.files import Files

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
-from lth_ray.record.tables import framed
+from lth_ray.record.report.tables import framed
 from lth_ray.store import Store
 
 if TYPE_CHECKING:

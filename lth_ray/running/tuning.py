@@ -16,21 +16,22 @@ from ray._private import parameter
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
-from lth_ray.lottery import Plan, StopRule, bundles
-from lth_ray.running.guard import Guard
-from lth_ray.running.home import check_home
+from lth_ray.lottery import Plan, StopRule
+from lth_ray.lottery.execution import bundles
+from lth_ray.running.machine.guard import Guard
+from lth_ray.running.machine.home import check_home
+from lth_ray.running.machine.rooms import Wait, asked_by
+from lth_ray.running.machine.signals import Signals, kept
+from lth_ray.running.machine.token import private_token
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
-from lth_ray.running.rooms import Wait, asked_by
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
-from lth_ray.running.showing import following
-from lth_ray.running.signals import Signals, kept
-from lth_ray.running.token import private_token
 from lth_ray.running.trial import trial
 from lth_ray.running.watch import Halted, Interrupted, Watch
 from lth_ray.running.workers import Workers
 from lth_ray.store import Store
+from lth_ray.watching.showing import following
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0

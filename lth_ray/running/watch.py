@@ -7,8 +7,8 @@ from rich.console import Console
 from lth_ray.lottery import Job
 from lth_ray.record import Shipper
 from lth_ray.running.ledger import enter
-from lth_ray.running.progress import Board
 from lth_ray.running.results import Ending, Results
+from lth_ray.watching.progress import Board
 
 HALTED = 5  # the exit code of a run that could not go on
 

@@ -17,7 +17,7 @@ from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
 from lth_ray.running.failures import Failed, described
-from lth_ray.running.rooms import asked_by
+from lth_ray.running.machine.rooms import asked_by
 from lth_ray.running.settings import Settings
 from lth_ray.store import Store
 from lth_ray.training import Team, TeamBroken

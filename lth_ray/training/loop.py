@@ -19,8 +19,8 @@ from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
 from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
-from lth_ray.training.fused import Fused
-from lth_ray.training.fused_graph import fused_graph
+from lth_ray.training.compiled.fused import Fused
+from lth_ray.training.compiled.fused_graph import fused_graph
 from lth_ray.training.gradients import Gradients, Losses
 from lth_ray.training.loss import laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
@@ -28,7 +28,7 @@ from lth_ray.training.recipe import Recipe
 from lth_ray.training.team import ALONE, Team
 
 if TYPE_CHECKING:
-    from lth_ray.training.captured import Captured
+    from lth_ray.training.compiled.captured import Captured
 
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so that consecutive steps get distinct seeds
 GROUP_STRIDE = 0xD1B54A32D192ED03  # odd as well: the groups of a step
@@ -66,7 +66,7 @@ class Run:
     losses: Losses = field(init=False)
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     fused: "Fused | Captured | None" = None  # the compiled or captured steps, where they train it
-    together: bool = False  # it is trained with others, by lth_ray.training.replicates
+    together: bool = False  # it is trained with others, by lth_ray.training.together.replicates
 
     def __post_init__(self) -> None:
         recipe, size = self.recipe, self.team.size

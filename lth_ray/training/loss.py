@@ -31,7 +31,7 @@ def evaluate(
     """Measures `model` in evaluation mode over every example of `batches`, once each; those of the whole team's.
 
     Of a network that keeps an average of its weights it is that which is measured. graph: what calls the model's
-    layers in its place (lth_ray.training.fused_graph).
+    layers in its place (lth_ray.training.compiled.fused_graph).
     """
     was_training = model.training
     model.eval()

@@ -15,10 +15,10 @@ from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import averages
-from lth_ray.training.captured import capture
 from lth_ray.training.carried import gathered, without_carried
 from lth_ray.training.clock import Clock
-from lth_ray.training.fused import Fused, fuse
+from lth_ray.training.compiled.captured import capture
+from lth_ray.training.compiled.fused import Fused, fuse
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from lth_ray.commands.verifying import verify
 from lth_ray.running.history import recorded_plan
-from lth_ray.running.verifying import verify
 from lth_ray.store import Store
 from lth_ray.store.layout import study_path
 from tests.running.conftest import contents

@@ -15,7 +15,7 @@ LEFT_BEHIND = (
     ".mypy_cache/a.json", "data/train.arrow", "studies/weights.pt", "lth_ray/__pycache__/a.pyc", "photos/cat/1.jpg",
     "lth_ray.egg-info/PKG-INFO",
 )  # fmt: skip
-SENT = ("lth_ray/a.py", "lth_ray/record/targets.csv", "studies/mine.py", "mine.py", "my_models/net.py")
+SENT = ("lth_ray/a.py", "lth_ray/record/paper/targets.csv", "studies/mine.py", "mine.py", "my_models/net.py")
 
 
 def uploaded(folder: Path, target: Path) -> zipfile.ZipFile:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lth_ray.config import ConfigError, Launch
-from lth_ray.record.destination import destination
+from lth_ray.record.mlflow.destination import destination
 
 SECRET = "hunter2"
 WITH = [

@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lth_ray.data import catalogue, cifar, idx, layouts
-from lth_ray.data.manifest import Manifest
-from lth_ray.data.packing import Options, finish, pack_piece, plan_packing
+from lth_ray.data import catalogue
+from lth_ray.data.packed import layouts
+from lth_ray.data.packed.manifest import Manifest
+from lth_ray.data.packed.packing import Options, finish, pack_piece, plan_packing
+from lth_ray.data.sets import cifar, idx
 from lth_ray.store.local import LocalFiles
 
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 from lth_ray.config import ConfigError
 from lth_ray.data import DamagedDataset, cropping, images
 from lth_ray.data.images import EncodedSplit, decode, decoded, image_source, probe
-from lth_ray.data.packing import Options, stored
+from lth_ray.data.packed.packing import Options, stored
 
 AS_IT_IS = Options()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lth_ray.data.manifest import MANIFEST
+from lth_ray.data.packed.manifest import MANIFEST
 
 
 def lth_ray(*arguments: str) -> subprocess.CompletedProcess[str]:

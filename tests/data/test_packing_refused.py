@@ -9,8 +9,8 @@ import pytest
 
 from lth_ray.config import ConfigError, Data
 from lth_ray.data import DamagedDataset, MissingDataset, identify
-from lth_ray.data.manifest import MANIFEST, Manifest
-from lth_ray.data.packing import Options, plan_packing
+from lth_ray.data.packed.manifest import MANIFEST, Manifest
+from lth_ray.data.packed.packing import Options, plan_packing
 
 
 def test_what_is_no_layout_is_said(photo_folder, photo, write_parquet, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lth_ray.training import Clock, capture, train
-from lth_ray.training.captured import Captured
+from lth_ray.training.compiled.captured import Captured
 from tests.gpu.setups import OPTIMIZERS, Case, a_case, masks_hold
 from tests.training.setups import bits, everything, restart
 

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from lth_ray import models
 from lth_ray.config import Barrier, ConfigError, RandomReinit, Rewind, Stability, steps
 from lth_ray.lottery import load_ticket, make_plan
-from lth_ray.record.comparisons import comparisons
-from lth_ray.record.findings import findings
-from lth_ray.record.report import report
+from lth_ray.record.report.comparisons import comparisons
+from lth_ray.record.report.findings import findings
+from lth_ray.record.report.making import report
 
 EARLY = {"prune.at": steps(0)}
 

@@ -91,7 +91,7 @@ def test_journals_do_not_show_where_training_was_interrupted(lab: Any) -> None:
 def test_going_on_in_another_environment_is_recorded(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     study = lab.study()
     with monkeypatch.context() as patched:
-        module = importlib.import_module("lth_ray.lottery.execute")
+        module = importlib.import_module("lth_ray.lottery.execution.execute")
         patched.setattr(module, "environment", lambda device, world_size: {"device": "elsewhere"})
         lab.interrupted(study, 27, every_s=0)
     ran = lab.run(study)

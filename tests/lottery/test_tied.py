@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 from lth_ray.config import Model, Perturb, Prune, Supermask, set_fields, steps
 from lth_ray.lottery import Ticket, load_ticket
-from lth_ray.lottery.exporting import save_prune_naming, save_state_dict
+from lth_ray.lottery.tickets.exporting import save_prune_naming, save_state_dict
 from lth_ray.models import retied, tied
 from lth_ray.models.flops import uses_of_weights
 from lth_ray.training import averages
@@ -158,7 +158,7 @@ def test_trained_as_replicates(lab: Any, network: type[nn.Module]) -> None:
 
 def test_an_exported_file_is_what_was_measured(lab: Any, tmp_path: Path) -> None:
     """The averages, whose accuracy is recorded; the raw weights are in load_ticket, and the start is no average."""
-    from lth_ray.lottery.exporting import kind_of_weights
+    from lth_ray.lottery.tickets.exporting import kind_of_weights
 
     ran = lab.run(lab.study({"train.ema_decay": 0.9}, rewind=[steps(10)]))
     ticket = load_ticket(ran.key(1), ran.store.uri)
@@ -181,7 +181,7 @@ def test_an_exported_file_is_what_was_measured(lab: Any, tmp_path: Path) -> None
 def test_what_goes_to_mlflow_is_what_was_measured(lab: Any) -> None:
     from safetensors.torch import load
 
-    from lth_ray.record.models import ABOUT, TRAINED, ticket_files
+    from lth_ray.record.mlflow.models import ABOUT, TRAINED, ticket_files
 
     ran = lab.run(lab.study({"train.ema_decay": 0.9}))
     record = ran.store.segment(ran.key(1))

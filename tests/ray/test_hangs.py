@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lth_ray.running.reaper import started_with
+from lth_ray.running.machine.reaper import started_with
 from lth_ray.running.watch import HALTED
 from tests.ray.conftest import Expected, complete
 from tests.ray.nodes import SLOW_SCRIPT, OnNodes, a_cluster
@@ -65,7 +65,7 @@ import os, signal, time
 import ray
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-from lth_ray.running import rooms
+from lth_ray.running.machine import rooms
 from lth_ray.running.tuning import any_port
 
 with any_port():

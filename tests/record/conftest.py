@@ -56,7 +56,7 @@ def store(tmp_path: Any) -> Store:
 
 
 def fake_record(segment: Segment, density: float, penalty: float = 0.0, **changes: Any) -> dict[str, Any]:
-    """A record with the form of lth_ray.lottery.execute's, and curves that look like training."""
+    """A record with the form of lth_ray.lottery.execution.execute's, and curves that look like training."""
     noise = random.Random(segment.key)
     steps_ = segment.recipe.evaluation_steps(segment.first, segment.last)
     best = 0.975 - 0.02 * (1 - density) ** 8 - penalty
@@ -104,7 +104,7 @@ def fake_record_fixture() -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as MLflow makes it, which takes it three seconds."""
-    from lth_ray.record.destination import prepare_environment
+    from lth_ray.record.mlflow.destination import prepare_environment
 
     prepare_environment()
     from mlflow.tracking import MlflowClient

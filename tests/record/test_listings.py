@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lth_ray.config import Barrier, Rewind, Study, steps
-from lth_ray.record.configuration import configured, written
-from lth_ray.record.listing import Listing, in_latex, in_markdown
-from lth_ray.record.paper_table import paper_listings, rounds_shown
-from lth_ray.record.summary import summary
+from lth_ray.record.report.configuration import configured, written
+from lth_ray.record.report.listing import Listing, in_latex, in_markdown
+from lth_ray.record.report.paper_table import paper_listings, rounds_shown
+from lth_ray.record.report.summary import summary
 from tests.record.figures.setups import SEEDS, row
 
 LISTING = Listing("Accuracy (%)", ("what", "100 %"), [("a_b|c", "97.1 ± 0.2")], ("what",), "n = 3.")

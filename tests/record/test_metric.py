@@ -7,27 +7,28 @@ from typing import Any
 
 import pytest
 
+from lth_ray.commands.reporting import compared, least_learnt
+from lth_ray.commands.status import in_store
 from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Study, Table, Train, set_fields, steps
 from lth_ray.config.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.variants import variants
 from lth_ray.lottery import Plan, carry_out, make_plan
-from lth_ray.record import comparisons, comparisons_table, summary
+from lth_ray.record import comparisons_table
 from lth_ray.record.figures import curves_figure, metric_figure
-from lth_ray.record.findings import findings
-from lth_ray.record.registry import is_finished
-from lth_ray.record.report import report
-from lth_ray.record.runs import describe_branch, describe_ticket
-from lth_ray.record.tables import framed
-from lth_ray.record.verdicts import verdicts_listing
-from lth_ray.record.views import Seen, views_of
+from lth_ray.record.mlflow.registry import is_finished
+from lth_ray.record.mlflow.runs import describe_branch, describe_ticket
+from lth_ray.record.mlflow.views import Seen, views_of
+from lth_ray.record.report import comparisons, summary
+from lth_ray.record.report.findings import findings
+from lth_ray.record.report.making import report
+from lth_ray.record.report.tables import framed
+from lth_ray.record.report.verdicts import verdicts_listing
 from lth_ray.running.history import remember
-from lth_ray.running.lineage_rows import table
-from lth_ray.running.reporting import compared, least_learnt
 from lth_ray.running.results import Results
-from lth_ray.running.snapshot import from_record, to_record
-from lth_ray.running.status import in_store
 from lth_ray.store import Store
 from lth_ray.training import Clock
+from lth_ray.watching.lineage_rows import table
+from lth_ray.watching.snapshot import from_record, to_record
 
 STUDY = Study(
     "diabetes",

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from lth_ray import Launch, RandomMask, RandomReinit, Study, cli, run, steps
+from lth_ray.commands.reporting import not_learnt
 from lth_ray.config import ConfigError
 from lth_ray.lottery import make_plan
 from lth_ray.running import history
 from lth_ray.running.history import entries_of
 from lth_ray.running.ledger import PARTS
-from lth_ray.running.reporting import not_learnt
 from lth_ray.running.results import Results
 from lth_ray.store import Store, live
 from tests.running.conftest import Call, contents, declared, train_here

@@ -11,10 +11,10 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from lth_ray import Model, Prune, RandomMask, Study
+from lth_ray.commands import reporting
 from lth_ray.config import ConfigError, Launch, set_fields, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.models import build
-from lth_ray.running import reporting
 from lth_ray.running.history import ALL_IN_ONE, check_same_study, entries_of, recorded_plan, remember, studies
 from lth_ray.running.planning import print_plan
 from lth_ray.store import StorageError, Store

@@ -51,7 +51,7 @@ def test_a_plan_is_made_with_torch_alone(tmp_path: Path) -> None:
 
 
 def test_looking_at_a_study_is_light(tmp_path: Path) -> None:
-    assert imported("import sys, lth_ray.running.status", HEAVY, tmp_path) == set()
+    assert imported("import sys, lth_ray.commands.status", HEAVY, tmp_path) == set()
 
 
 def test_an_optimizer_does_without_dynamo(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lth_ray.running.reaper import started_with
-from lth_ray.running.token import private_token
+from lth_ray.running.machine.reaper import started_with
+from lth_ray.running.machine.token import private_token
 
 # It starts a process that no signal but SIGKILL ends, in a session of its own as Ray's are, and hangs as it is told to.
 SCRIPT = """
 import signal, subprocess, sys, time
-from lth_ray.running.scratch import Scratch
-from lth_ray.running.signals import Signals
+from lth_ray.running.machine.scratch import Scratch
+from lth_ray.running.machine.signals import Signals
 
 STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; time.sleep(300)"
 

@@ -19,7 +19,7 @@ from lth_ray import Launch, Study, epochs
 from lth_ray.config import launched
 from lth_ray.config.recipe import CRITERIA
 from lth_ray.data import Identity
-from lth_ray.data.packing import Options
+from lth_ray.data.packed.packing import Options
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.history import entries_of
 from lth_ray.running.packing import pack

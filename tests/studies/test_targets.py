@@ -11,11 +11,11 @@ import pytest
 from lth_ray import models, pruning
 from lth_ray.config import ACCURACY
 from lth_ray.lottery import Plan
-from lth_ray.lottery.realise import build, eligible
+from lth_ray.lottery.execution.reconstruct import build, eligible
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.record.paper import against_paper, measured_as
-from lth_ray.record.targets import Target, group_of, groups, targets_of
+from lth_ray.record.paper.comparing import against_paper, measured_as
+from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
 WAITING = (  # for what their studies need: other tasks, structured pruning, pruning before training

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.figures.line_styles import COLOURS, GREY, looks, ramp
 from lth_ray.record.figures.lines import counted, draw, gather
-from lth_ray.record.figures.looks import COLOURS, GREY, looks, ramp
 from lth_ray.record.figures.measured import by_round, by_variant, few, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, grid, name_panel, weights_axis

@@ -13,10 +13,10 @@ from lth_ray.record.figures.lines import SPREAD, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
-from lth_ray.record.subnetworks import chain, measures
-from lth_ray.record.summary import is_there
-from lth_ray.record.tables import branch_columns, metric_of_frame
-from lth_ray.record.wording import LENGTH, length_said
+from lth_ray.record.report.subnetworks import chain, measures
+from lth_ray.record.report.summary import is_there
+from lth_ray.record.report.tables import branch_columns, metric_of_frame
+from lth_ray.record.report.wording import LENGTH, length_said
 
 if TYPE_CHECKING:
     import pandas

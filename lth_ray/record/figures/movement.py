@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.figures.line_styles import DASHES, Look, looks
 from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.looks import DASHES, Look, looks
 from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.looks import GREY, LIGHT
+from lth_ray.record.figures.line_styles import GREY, LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.instability import barriers_by
+from lth_ray.record.figures.line_styles import ramp
 from lth_ray.record.figures.lines import Line, counted, draw, line_of
-from lth_ray.record.figures.looks import ramp
 from lth_ray.record.figures.measured import evenly, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel
-from lth_ray.record.tables import metric_of_frame
+from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:
     import pandas

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import ACCURACY, Metric
+from lth_ray.record.figures.line_styles import Look, beside, looks
 from lth_ray.record.figures.lines import draw, gather, mean_and_ends
-from lth_ray.record.figures.looks import Look, beside, looks
 from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, stem_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
 from lth_ray.record.figures.series import DENSE
-from lth_ray.record.summary import is_there
-from lth_ray.record.tables import metric_of_frame
+from lth_ray.record.report.summary import is_there
+from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:
     import pandas

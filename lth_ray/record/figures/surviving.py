@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.figures.line_styles import ramp
 from lth_ray.record.figures.lines import Line, counted, draw
-from lth_ray.record.figures.looks import ramp
 from lth_ray.record.figures.measured import by_host, by_round, evenly, few, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, name_panel

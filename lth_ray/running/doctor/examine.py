@@ -14,13 +14,13 @@ from ray.exceptions import RayError
 
 from lth_ray.config import ConfigError
 from lth_ray.data import absolute
-from lth_ray.record.destination import destination
-from lth_ray.record.reachable import reachable
-from lth_ray.running import home
-from lth_ray.running.doctor import asking, checks, joining, network, shared
+from lth_ray.record.mlflow.destination import destination
+from lth_ray.record.mlflow.reachable import reachable
+from lth_ray.running.doctor import checks, joining, network, probing, shared
 from lth_ray.running.doctor.facts import Facts, gather
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Failure, Finding
 from lth_ray.running.doctor.node import Probe
+from lth_ray.running.machine import home
 from lth_ray.store import StorageError, Store
 
 LIMIT_S = 50.0  # for all waits together
@@ -139,10 +139,10 @@ class Examination:
             return
         try:
             self._add(joining.dashboard(getattr(context, "dashboard_url", None)))
-            nodes = asking.alive_nodes(ray.nodes())
+            nodes = probing.alive_nodes(ray.nodes())
             resources = {node.name: node.resources for node in nodes}
             self._add(*checks.capacity(resources, self.asked.workers, self.asked.gpus_per_worker))
-            with asking.probes(nodes) as handles:
+            with probing.probes(nodes) as handles:
                 self._nodes(nodes, handles, mine, store)
         finally:
             ray.shutdown()
@@ -164,8 +164,8 @@ class Examination:
             self._add(Finding("ray", PROBLEM, f"cannot join {address}: {why}", remedy))
             return None
 
-    def _nodes(self, nodes: list[asking.Node], handles: dict[str, Any], mine: Facts, store: Store | None) -> None:
-        told = asking.answers({n: handle.facts.remote() for n, handle in handles.items()}, self._left(FACTS_S))
+    def _nodes(self, nodes: list[probing.Node], handles: dict[str, Any], mine: Facts, store: Store | None) -> None:
+        told = probing.answers({n: handle.facts.remote() for n, handle in handles.items()}, self._left(FACTS_S))
         self._add(*checks.answering(told))
         facts = {node: Facts(**answer) for node, answer in told.items() if not isinstance(answer, Failure)}
         nodes = [node for node in nodes if node.name in facts]
@@ -176,11 +176,11 @@ class Examination:
         self._add(*checks.versions_equal(versions, DRIVER))
         self._add(*checks.gpus(facts, {node.name: node.resources.get("GPU", 0.0) for node in nodes}))
         self._add(*checks.disks(facts), *checks.shared_memory(facts), *checks.compilers(facts))
-        self._add(*checks.clocks(asking.skews(handles, self._left(CLOCK_S))))
+        self._add(*checks.clocks(probing.skews(handles, self._left(CLOCK_S))))
         self._network(nodes, handles, facts)
         self._shared(handles, store)
 
-    def _network(self, nodes: list[asking.Node], handles: dict[str, Any], facts: dict[str, Facts]) -> None:
+    def _network(self, nodes: list[probing.Node], handles: dict[str, Any], facts: dict[str, Facts]) -> None:
         """gloo among all; NCCL among those that would be asked, where each of these has a GPU."""
         hosts = len({node.address for node in nodes})
         asked = [node for node in nodes if node.resources.get("GPU") or not self.asked.gpus_per_worker]
@@ -188,7 +188,7 @@ class Examination:
         if asked and all(facts[node.name].torch_gpus for node in asked):
             backends["nccl"] = asked
         for backend, members in backends.items():
-            whole, pairs = asking.talk(backend, members, handles)
+            whole, pairs = probing.talk(backend, members, handles)
             self._add(*network.group(backend, network.errors_of(whole), pairs, facts, hosts))
 
     def _shared(self, handles: dict[str, Any], store: Store | None) -> None:
@@ -199,7 +199,7 @@ class Examination:
         if store is not None:
             self._add(*self._same_storage(handles, store))
         if self.asked.data:
-            self._add(*shared.data(self.asked.data, asking.answers(data, self._left(DATA_S))))
+            self._add(*shared.data(self.asked.data, probing.answers(data, self._left(DATA_S))))
 
     def _same_storage(self, handles: dict[str, Any], store: Store) -> list[Finding]:
         """The driver leaves a note, each node must find it and leave another, which the driver must find."""
@@ -209,7 +209,7 @@ class Examination:
         store.put(f"{folder}/driver", nonce.encode())
         try:
             asked = {n: handle.storage.remote(store.uri, folder, nonce, names[n]) for n, handle in handles.items()}
-            told = asking.answers(asked, self._left(STORAGE_S))
+            told = probing.answers(asked, self._left(STORAGE_S))
             seen = {node for node, name in names.items() if store.exists(f"{folder}/{name}")}
         finally:
             for name in ("driver", *names.values()):

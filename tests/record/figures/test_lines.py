@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 
+from lth_ray.record.figures.line_styles import beside, looks, ramp
 from lth_ray.record.figures.lines import counted, gather
-from lth_ray.record.figures.looks import beside, looks, ramp
 from lth_ray.record.figures.measured import evenly, stem_of
 from lth_ray.record.figures.page import Page
 from lth_ray.record.figures.panels import compact
-from lth_ray.record.subnetworks import subnetwork
+from lth_ray.record.report.subnetworks import subnetwork
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.figures import metric_figure
-from lth_ray.record.figures.looks import Look
+from lth_ray.record.figures.line_styles import Look
 from lth_ray.record.figures.multiples import facets
 from lth_ray.record.figures.panels import density_ticks
 from lth_ray.record.figures.series import UP, Series
-from lth_ray.record.summary import summary
-from lth_ray.record.targets import Target, targets_of
+from lth_ray.record.paper.targets import Target, targets_of
+from lth_ray.record.report.summary import summary
 from lth_ray.store import Store
 from tests.record.figures.setups import SEEDS, legend, names, overlaps, row
 

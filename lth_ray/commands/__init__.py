@@ -1,0 +1,1 @@
+"""What `lth-ray` does with studies that ran: status, reports, tickets, verification."""

@@ -1,0 +1,230 @@
+"""What a person is shown: the results, and what collection would remove."""
+
+import os
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lth_ray import record
+from lth_ray.config import Launch, Metric, Study
+from lth_ray.lottery import Plan
+from lth_ray.lottery.tickets.importing import IMPORTED
+from lth_ray.running import history
+from lth_ray.running.ledger import told as ledger_words
+from lth_ray.running.planning import listed
+from lth_ray.running.results import Results
+from lth_ray.store import DamagedFile, Reached, StorageError, Store, collect, plan_gc
+from lth_ray.watching.snapshot import duration
+
+if TYPE_CHECKING:
+    import pandas
+
+SHOWN_ROUNDS = 6  # with the dense one
+
+
+def compared(summary: "pandas.DataFrame") -> Table:
+    """What a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's page has all of it.
+
+    A cell is the mean of the metric on the test set, below it half its 95 % t-interval and the mean early-stop step.
+    """
+    frame, metric = summary.assign(label=record.labels(summary)), record.metric_of_frame(summary)
+    picked = record.rounds_shown(frame, SHOWN_ROUNDS)
+    n = sorted(set(frame["seeds"]))
+    judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
+    table = Table(
+        "weights remaining", title=f"{judged} and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
+        caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
+        caption_justify="left",
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for number in picked:
+        table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
+    for label, rows in frame.groupby("label", sort=False):
+        lines = rows.set_index("round")
+        cells = [_cell(lines.loc[number], metric) if number in lines.index else "" for number in picked]
+        table.add_row(escape(str(label)), *cells, end_section=True)
+    return table
+
+
+def _cell(line: Any, metric: Metric) -> str:
+    import pandas
+
+    test = metric.column("test")
+    if pandas.isna(line[test]):
+        return "diverged"
+    half_width, step = line[f"{test}_half_width"], record.early_stop(line, has_spread=False)
+    below = [] if pandas.isna(half_width) else [f"± {metric.bare(half_width)}"]
+    below += [f"[dim]{step}[/]"] if step else []
+    return "\n".join([metric.bare(line[test]), *below])
+
+
+def print_results(
+    results: Results, launch: Launch, console: Console, question: str = "", against_paper: bool = False
+) -> None:
+    """The tables with n and spread, the figures and tables on disk, and how to open the MLflow UI.
+
+    against_paper: beside what the papers report.
+    """
+    store, plan, report = results.store, results.plan, None
+    if plan.study.smoke_shows == "pipeline":
+        print_endings(results, console)
+        rows, branches = len(results.tickets()), len(results.branches())
+        console.print(
+            f"[bold]pipeline only[/]: {rows} tickets and {branches} branch results went through it; so few steps teach "
+            f"a network nothing, and no {plan.study.data.metric.called} is shown", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    else:
+        report = print_report(results, console, question, against_paper)
+    if results.counts:
+        ledger = results.ledger()
+        console.print(
+            f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
+            f"{ledger['unique_steps']:,} steps ({ledger_words(ledger)}), "
+            f"{ledger['naive_steps']:,} without sharing",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    print_mlflow(plan, store, launch.tracking_uri, report, console)
+    for sentence in report.found if report else ():
+        console.print(sentence, style="bold", highlight=False, markup=False)
+
+
+def print_mlflow(
+    plan: Plan, store: Store, tracking_uri: str | None, report: record.Report | None, console: Console
+) -> None:
+    """How to open the MLflow UI, and the views that it then has. report: one whose verdicts are to be registered."""
+    rows = None if report is None else report.comparisons.to_dict("records")
+    shown = record.shown(plan, store, tracking_uri, rows)
+    if shown.warning:
+        console.print(shown.warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if shown.registered:
+        said = f"MLflow's model registry has {shown.registered} tickets of matching verdicts: {shown.registry}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    opens = f"{_venv()}{shown.command}" if shown.command else shown.where
+    console.print(f"MLflow: [bold]{escape(opens)}[/]", highlight=False, soft_wrap=True)
+    if shown.links:  # MLflow's own list of experiments opens them as "GenAI", until a browser has been told otherwise
+        told = 'and then one of these, which open its "Model training" side, where the runs and the registry are:'
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    for name, link in shown.links.items():
+        console.print(f"  {escape(name)}: {escape(link)}", highlight=False, soft_wrap=True)
+
+
+def print_report(results: Results, console: Console, question: str, against_paper: bool) -> record.Report:
+    """The tables, and where the page and the figures are; the report."""
+    store, plan = results.store, results.plan
+    try:
+        commits = history.commits_of(store, plan.study.name)
+        report = record.report(plan, store, question=question, ledger=results.ledger(), commits=commits)
+    finally:  # what failed is said even where the report cannot be written for the same reason
+        print_endings(results, console)
+    if not report.summary.empty:
+        console.print(compared(report.summary))
+    if not report.comparisons.empty:
+        console.print(record.comparisons_table(report.comparisons))
+    if against_paper:
+        print_against_paper(report, plan.study, console)
+    for path in (report.page, *report.texts, *report.figures, *report.tables):
+        console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+    return report
+
+
+def print_against_paper(report: record.Report, study: Study, console: Console) -> None:
+    """Ours, theirs, the difference, and whether theirs lies in our spread; or why there is nothing to compare."""
+    if not report.group:
+        said = f"no target of a paper is known for {study.against or study.name!r}; Study.against names one of: "
+        console.print(said + ", ".join(record.groups()), highlight=False, markup=False, soft_wrap=True)
+    elif report.against.empty:
+        count = len(record.targets_of(report.group))
+        said = f"nothing that is finished is comparable with the {count} targets of {report.group}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    else:
+        console.print(record.paper_tables(report.against))
+
+
+def print_endings(results: Results, console: Console) -> None:
+    """Every reason once, with the jobs that it ended."""
+    for style, endings in (("yellow", results.ended), ("red", results.failures)):
+        jobs: dict[str, list[str]] = {}
+        for job, reason in endings.items():
+            jobs.setdefault(reason, []).append(job)
+        for reason, named in jobs.items():
+            text = f"[{style}]{escape(listed(named))}[/]: {escape(reason)}"
+            console.print(text, highlight=False, soft_wrap=True)
+
+
+def _venv() -> str:
+    """The folder of this environment's commands, where it is not on the PATH."""
+    import sys
+
+    folder = os.path.dirname(sys.executable)
+    return "" if folder in os.environ.get("PATH", "").split(os.pathsep) else f"{os.path.relpath(folder)}/"
+
+
+def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:
+    """The arms, but those of Study.may_fail, of which a round's mean on the test set is worse than `least_learnt`."""
+    frame, metric = results.tickets(), study.data.metric
+    if frame.empty:
+        return ["nothing was trained"]
+    recipes = {lineage.variant.arm: lineage.recipe for lineage in results.plan.lineages}
+    idle = []
+    for arm, rows in frame.groupby("arm"):
+        task, identity = recipes[str(arm)].task, recipes[str(arm)].identity
+        least = least_learnt(metric, task.chance(identity), times_chance)
+        if least is None or any(fnmatchcase(str(arm), glob) for glob in study.may_fail):
+            continue
+        means = rows.groupby("round")[metric.column("test")].mean()
+        worst = metric.worst(None if value != value else value for value in means)
+        if worst is None or metric.beats(least, worst):
+            idle.append(f"{arm or study.name} ({'diverged' if worst is None else metric.brief(worst)})")
+    return idle
+
+
+def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> float | None:
+    """What the metric of a network that has learnt something reaches: of a share `times_chance` x chance, or where that
+    can hardly be had, with few classes, half-way between chance and 1; of another what is better than chance by more
+    than the metric's margin. None where chance is not known."""
+    if chance is None:
+        return None
+    if metric.is_share:
+        return min(times_chance * chance, (1 + chance) / 2)
+    return chance + metric.margin if metric.better == "higher" else chance - metric.margin
+
+
+def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -> None:
+    """Says what no study's record reaches, and removes it when told to. Raises StorageError while a run is live."""
+    removals = plan_gc(store, reached(store), grace_s)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for removal in removals:
+        say(f"{removal.bytes:>12,}  {removal.path}  ({removal.why})")
+    total = sum(removal.bytes for removal in removals)
+    if not yes:
+        say(f"{len(removals)} files, {total:,} bytes would be removed from {store.uri}; --yes removes them")
+        return
+    freed = collect(store, removals)
+    say(f"removed {freed:,} bytes from {store.uri}")
+
+
+def reached(store: Store) -> Reached:
+    """What every study in the store stands on, in all of its declarations: a study that shrank may grow again."""
+    names = history.studies(store)
+    for name in names:
+        for entry in history.read_entries(store, name):
+            if isinstance(entry, DamagedFile):
+                raise StorageError(
+                    f"{entry.path} in {store.uri} is damaged ({entry.why}), so that nobody knows what it reaches: "
+                    f"`lth-ray verify {name} --mend` sets it aside; run the study again before you collect, as it was "
+                    "declared then, or what only that declaration reaches goes"
+                )
+    segments = {key for key in store.segments() if key.startswith(IMPORTED)}  # and a user's imported tickets
+    states: set[tuple[str, int]] = set()
+    for name in names:
+        for entry in history.entries_of(store, name):
+            segments |= set(entry["keys"])
+            states |= {(trajectory, step) for trajectory, step in entry["states"]}
+    return Reached(segments=frozenset(segments), tables=frozenset(segments), states=frozenset(states))

@@ -1,0 +1,202 @@
+"""Tickets by name: which one is meant, where it comes from, and sending it elsewhere."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from lth_ray import __version__
+from lth_ray.config import ConfigError, Data, nearest, short_name
+from lth_ray.data import load
+from lth_ray.data.packed.reading import PackedSplit
+from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
+from lth_ray.lottery.branch_tree import BranchResult
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.execution.reconstruct import build
+from lth_ray.lottery.tickets import exporting as formats
+from lth_ray.running import history
+from lth_ray.store import Store
+from lth_ray.training import Recipe
+
+SHOWN = 6  # keys in an error message
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study has a ticket. entry: of the study's history, the first that asks for it. branch: the result on
+    that round which trains it, None for the round's own ticket."""
+
+    plan: Plan
+    entry: dict[str, Any]
+    lineage: Lineage
+    round: int
+    segment: Segment
+    branch: BranchResult | None = None
+
+    @property
+    def study(self) -> str:
+        return self.plan.study.name
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.segment.recipe
+
+
+def find_ticket(store: Store, text: str, name: str | None = None) -> str:
+    """The key of the ticket that `text` means: a key, the beginning of one key, or LINEAGE/rROUND of study `name`.
+
+    Raises ConfigError, naming what there is, where it means none or several.
+    """
+    asked = re.fullmatch(r"(.+)/r(\d+)", text)
+    if asked:
+        return _of_lineage(store, asked[1], int(asked[2]), name)
+    keys = store.segments()
+    matching = sorted(key for key in keys if key.startswith(text))
+    if text in keys or len(matching) == 1:
+        return text if text in keys else matching[0]
+    if matching:
+        shown = ", ".join(matching[:SHOWN]) + (", ..." if len(matching) > SHOWN else "")
+        raise ConfigError(f"{len(matching)} tickets begin with {text!r}: {shown}; give more of it")
+    if any(key.startswith(text) for key in store.tables()):
+        raise ConfigError(f"{text!r} is a table of measurements, and no ticket: give the key of what it measured")
+    raise ConfigError(
+        f"no ticket {text!r} in {store.uri}, which holds {len(keys)}: give a `key` of Results.tickets(), or "
+        "LINEAGE/rROUND with --name STUDY, such as k0/seed0/r3"
+    )
+
+
+def places(store: Store, key: str, name: str | None = None) -> list[Place]:
+    """Where the studies of a storage (or `name` alone) have a ticket: lineages that share a run each have it."""
+    found = []
+    for study in history.studies(store) if name is None else [name]:
+        entries = history.entries_of(store, study)
+        if not entries:
+            history.recorded_plan(store, study)  # says which studies there are
+        entry = next((entry for entry in entries if key in entry["keys"]), None)
+        if entry is not None:
+            found += list(_places(history.recorded_plan(store, study), entry, key))
+    return found
+
+
+def export_ticket(
+    ticket: str, to: str | os.PathLike[str], *, format: str = "state_dict", state: str = "trained",
+    storage: str = "./lth_storage", name: str | None = None, model: nn.Module | None = None,
+    input_shape: tuple[int, ...] | None = None, data_root: str | None = None,
+) -> str:  # fmt: skip
+    """Writes a ticket's network to the file `to`; the ticket's key.
+
+    ticket, name: as in `find_ticket`. format: "state_dict" or "prune", a safetensors file of the masked weights under
+        their own names or under those of torch.nn.utils.prune; or "onnx". state: "trained" or "rewind" weights.
+    model, input_shape: for ONNX of a network that a study's own function made, which no record can: the network (it
+        takes the ticket's weights), and (C, H, W) where no study has the ticket.
+    data_root: where the images are, whose normalisation is then noted in an ONNX file.
+    Raises ConfigError, with the remedy, for what there is not or cannot be written so.
+    """
+    if format not in formats.FORMATS:
+        raise ConfigError(f"--format {format}: {nearest(format, formats.FORMATS)}")
+    store = Store.open(storage, writable=False)
+    key = find_ticket(store, ticket, name)
+    loaded, where = load_ticket(key, storage), places(store, key, name)
+    about = _about(loaded, state, where)
+    if format == "onnx":
+        from lth_ray.lottery.tickets.onnx_export import check_packages, save_onnx
+
+        check_packages()
+        formats.check_not_learned(loaded, format)
+        network, shape = _network(loaded, where, model, input_shape)
+        _fill(network, loaded, state)
+        save_onnx(network, shape, to, about | _normalisation(where, data_root))
+    else:
+        save = formats.save_prune_naming if format == "prune" else formats.save_state_dict
+        save(loaded, to, state, about)
+    return key
+
+
+def _of_lineage(store: Store, lineage: str, number: int, name: str | None) -> str:
+    studies = history.studies(store)
+    if name is None and len(studies) != 1:
+        there = ", ".join(studies) or "none"
+        raise ConfigError(f"{lineage}/r{number}: of which study? give --name; those in {store.uri} are {there}")
+    plan = history.recorded_plan(store, name or studies[0])
+    lineages = {one.id: one for one in plan.lineages}
+    if lineage not in lineages:
+        raise ConfigError(f"no lineage {lineage!r} in study {plan.study.name!r}: {nearest(lineage, lineages)}")
+    rounds = lineages[lineage].rounds
+    if number >= len(rounds):
+        raise ConfigError(f"{lineage} has rounds 0 to {len(rounds) - 1}, and no round {number}")
+    key = rounds[number].segment.key
+    if store.segment(key) is None:
+        raise ConfigError(f"round {number} of {lineage} is not trained yet: run study {plan.study.name!r} to its end")
+    return key
+
+
+def _places(plan: Plan, entry: dict[str, Any], key: str) -> Iterator[Place]:
+    for lineage in plan.lineages:
+        for r in lineage.rounds:
+            for segment in (r.segment, r.search):
+                if segment is not None and segment.key == key:
+                    yield Place(plan, entry, lineage, r.number, segment)
+    for result in plan.branches:
+        for _, segment in result.trainings:
+            if segment.key == key:
+                yield Place(plan, entry, result.lineage, result.round, segment, result)
+
+
+def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
+    """The metadata of an exported file."""
+    record = ticket.provenance
+    about = {
+        "lth_ray": __version__, "ticket": record["key"], "content": record["content"], "state": state,
+        "weights": formats.kind_of_weights(record, state), "remaining_weights": repr(record["remaining_weights"]),
+    }  # fmt: skip
+    if where:
+        about |= {"study": where[0].study, "lineage": where[0].lineage.id, "round": str(where[0].round)}
+    return about
+
+
+def _network(
+    ticket: Ticket, where: list[Place], model: nn.Module | None, input_shape: tuple[int, ...] | None
+) -> tuple[nn.Module, tuple[int, ...]]:
+    key = ticket.provenance["key"]
+    shape = input_shape or (where[0].recipe.identity.input_shape if where else None)
+    if shape is None:
+        raise ConfigError(f"ticket {key}: no study here says what its images are; use export_ticket(..., input_shape=)")
+    if model is not None:
+        return model, shape
+    if not where:
+        raise ConfigError(f"ticket {key}: no study here says what network it is; use export_ticket(..., model=)")
+    recipe = where[0].recipe
+    if not isinstance(recipe.model.name, str):
+        raise ConfigError(
+            f"ticket {key} is of the function {short_name(recipe.model.name)}, which lives in the study's script: "
+            "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
+        )
+    return build(replace(recipe, train=replace(recipe.train, ema_decay=None, ema_for="evaluation"))), shape
+
+
+def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:
+    try:
+        network.load_state_dict(formats.weights_of_ticket(ticket, state))
+    except RuntimeError as error:
+        raise ConfigError(f"ticket {ticket.provenance['key']} does not fit this network: {error}") from error
+
+
+def _normalisation(where: list[Place], data_root: str | None) -> dict[str, str]:
+    """How images become inputs, where they are at hand: (pixel / white - mean) / std for each channel."""
+    if not where:
+        return {}
+    recipe = where[0].recipe
+    if not isinstance(recipe.data, Data):
+        return {}
+    try:
+        dataset = load(recipe.data, data_root)
+    except ConfigError:  # they are elsewhere, or not what they were
+        return {}
+    if dataset.digest != recipe.identity.digest:
+        return {}
+    white = 255 if isinstance(dataset.test, PackedSplit) else dataset.test.white
+    return {"normalisation": json.dumps({"white": white, "mean": dataset.mean, "std": dataset.std})}

@@ -1,0 +1,1 @@
+"""Image sets packed in shards: made once, then mapped and read at random."""

@@ -1,0 +1,50 @@
+"""Carries out whatever a plan asks for."""
+
+from collections.abc import Sequence
+
+from lth_ray.lottery.execution.execute import Outcome, execute, nothing_left
+from lth_ray.lottery.execution.measure import measure
+from lth_ray.lottery.execution.reconstruct import once_more, stored_record
+from lth_ray.lottery.execution.together import execute_together
+from lth_ray.lottery.task import AnyTask, TableTask, Task
+from lth_ray.store import Store, mask_path
+from lth_ray.tasks.base import Loaded
+from lth_ray.training import ALONE, Clock, Team
+
+
+def carry_out(
+    task: AnyTask, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
+) -> Outcome:
+    """Trains or measures, alone or as one of a team whose leader alone writes to the store.
+
+    Raises MissingState where something it needs is not there any more.
+    """
+    if isinstance(task, TableTask):
+        return once_more(lambda: measure(task, store, dataset, device, team))
+    if task.recipe.train.replicates == 1:
+        return once_more(lambda: execute(task, store, dataset, device, clock, team))
+    (outcome,) = execute_together([task], store, dataset, device, clock)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def carry_out_all(
+    tasks: Sequence[AnyTask], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
+) -> list[Outcome | Exception]:
+    """What comes of tasks that a bundle's jobs come to at once: of one alone as by `carry_out`, or of several that are
+    trained together and each of which may fail by itself."""
+    trained = [task for task in tasks if isinstance(task, Task)]
+    if len(tasks) > 1 and len(trained) == len(tasks):
+        return execute_together(trained, store, dataset, device, clock)
+    return [carry_out(task, store, dataset, device, clock) for task in tasks]
+
+
+def stored(task: AnyTask, store: Store) -> Outcome | None:
+    """The outcome of a task of which nothing is left to be done, by a look at the store alone; else None."""
+    if isinstance(task, TableTask):
+        record = stored_record(store, task.key, of_table=True)
+        return None if record is None else Outcome(record, 0, 0.0)
+    record = stored_record(store, task.record_key)
+    lost = record is not None and record["mask"] is not None and not store.exists(mask_path(record["mask"]))
+    return None if record is None or lost else nothing_left(task, store, record)

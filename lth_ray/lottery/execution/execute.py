@@ -1,0 +1,319 @@
+"""Carries out one planned piece of training: from the nearest stored state, through checkpoints, to its record."""
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lth_ray import probes, pruning
+from lth_ray.config import meaning
+from lth_ray.lottery.execution.checkpoints import Checkpoints
+from lth_ray.lottery.execution.progress import Progress
+from lth_ray.lottery.execution.reconstruct import (
+    Mask,
+    MissingState,
+    build,
+    mask_of,
+    network,
+    recorded_mask,
+    segment_start,
+    set_aside,
+    stored_record,
+    stored_state,
+)
+from lth_ray.lottery.stored import Record
+from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.models import tied
+from lth_ray.models.flops import forward_flops, uses_of_weights
+from lth_ray.store import DamagedFile, MissingFile, Store, content, mask_path, segment_path, state_path
+from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
+from lth_ray.tasks.base import Loaded
+from lth_ray.training import (
+    ALONE,
+    Clock,
+    Pause,
+    Recipe,
+    Start,
+    Supermask,
+    Team,
+    Usage,
+    environment,
+    stored_beside,
+    train_segment,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task. trained_steps: optimizer steps taken here, 0 where it was stored already.
+
+    training_s: those of `seconds` that went into training and evaluation, and not into states, records and the like.
+    """
+
+    record: Record | None
+    trained_steps: int
+    seconds: float
+    training_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to train of a task. rest: the states that an earlier run, whose `record` stands, has left out;
+    None for all of the task. Plain data, as it is sent to a whole team: a study's own functions cannot be."""
+
+    rest: list[int] | None
+    record: Record | None
+    mask: Mask | None
+    progress: Progress
+
+    def of(self, task: Task) -> Task:
+        """What is left of `task`."""
+        return task if self.rest is None else task.for_states(self.rest)
+
+
+def execute(
+    task: Task, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
+) -> Outcome:
+    """Trains `task.segment` and publishes its record unless that is done; what was published first stands.
+
+    In a team the leader alone touches the store; the others are told what they need of it.
+    Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
+    """
+    began = time.monotonic()
+    work = team.told(lambda: prepare(task, store, dataset, began, environment(device, team.size)))
+    if isinstance(work, Outcome):
+        return work
+    making = work.of(task)
+    model = network(making.segment, work.mask)
+    with Usage(device) as usage:
+        last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
+    work.progress.usage = usage.columns
+    record = team.told(lambda: finish(making, work, store, model, last))
+    steps = last.step - work.progress.start.step
+    return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
+
+
+def prepare(task: Task, store: Store, dataset: Loaded, began: float, here: dict[str, Any]) -> Work | Outcome:
+    """Where training sets out from; or the outcome, where nothing is left to be done."""
+    record = _published(task, store, dataset)
+    rest = None
+    if record is not None:
+        outcome = nothing_left(task, store, record)
+        if outcome is not None:
+            return outcome
+        if task.measured:  # another run was first, and did not keep all that this one's study needs
+            rest = task.missing(store)
+    making = task if rest is None else task.for_states(rest)
+    mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
+    return Work(rest, record, mask, _beginning(making, store, mask, began, here))
+
+
+def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
+    """The outcome of a task whose segment is finished with all the states that it is to keep; else None."""
+    if record["diverged_at"] is None and task.missing(store):
+        return None
+    store.drop_checkpoints(task.key)
+    discard(task, store)
+    return Outcome(record if task.measured else None, 0, 0.0)
+
+
+def finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+    """Publishes what was trained of a task; the record that stands."""
+    record = work.record
+    if task.measured:
+        own = _record(task, store, model, work.mask, last, work.progress)
+        record = _publish(task, store, own, work.progress.contents)
+    probes.point("published")
+    store.drop_checkpoints(task.key)
+    discard(task, store)
+    return record
+
+
+def _published(task: Task, store: Store, dataset: Loaded) -> Record | None:
+    """The record of the task's segment, its mask made again where that was lost or damaged."""
+    record = stored_record(store, task.record_key)
+    if record is None or record["mask"] is None or _is_whole(record["mask"], store):
+        return record
+    mask = mask_of(task.segment, store, dataset)
+    if mask is not None and store.save_mask(mask) == record["mask"]:
+        return record
+    store.quarantine(segment_path(task.record_key))  # made in another environment: nothing can restore that mask
+    return None
+
+
+def _is_whole(mask: str, store: Store) -> bool:
+    """Whether a mask is there as it was written; a damaged one is moved aside."""
+    try:
+        store.load_mask(mask)
+    except MissingFile:
+        return False
+    except DamagedFile as error:
+        set_aside(store, error)
+        return False
+    return True
+
+
+def _train(
+    task: Task, work: Work, store: Store, model: torch.nn.Module, dataset: Loaded, clock: Clock, team: Team
+) -> Pause:
+    """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
+    segment, last = task.segment, None
+    applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
+    with Checkpoints(store, clock.written) as checkpoints:
+        pauses = train_segment(
+            task.key, segment.recipe, model, dataset, applied, segment.seeds, work.progress.start, segment.last,
+            first=segment.first, pauses=task.states, clock=clock, measured=task.measured, frozen=segment.frozen,
+            team=team,
+        )  # fmt: skip
+        for last in work.progress.timed(pauses):
+            if not (team.leads and last.finite):
+                continue
+            keep(task, store, last, work.progress)
+            if last.due and last.step < segment.last:
+                checkpoints.save((task.key, last.run, journal(last, work.progress)))
+    assert last is not None
+    return last
+
+
+def _beginning(task: Task, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
+    """From the newest checkpoint; for a task that only makes states, else from the nearest stored one; else the start.
+
+    Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
+    """
+    segment, missing = task.segment, task.missing(store)
+    contents = {}
+    if segment.starts_anew and segment.first in missing:
+        state = segment_start(segment, mask, store)
+        contents[segment.first] = store.save_state(segment.trajectory, segment.first, state.model)
+        missing.remove(segment.first)
+    wanted = min(missing, default=segment.last)
+    checkpoint = store.newest_checkpoint(task.key)
+    if checkpoint is not None and checkpoint.step <= wanted:
+        kept = checkpoint.journal
+        start = Start(
+            checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"], kept["loss_steps"]
+        )
+        earlier = [known for known in kept["environments"] if known != here]
+        contents |= {int(step): digest for step, digest in kept["contents"].items()}
+        return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
+    snapshot = None if task.measured else _nearest_snapshot(task, store, wanted)
+    return Progress(snapshot or _first(task, store, mask), [here], began, contents=contents)
+
+
+def _first(task: Task, store: Store, mask: Mask | None) -> Start:
+    state = segment_start(task.segment, mask, store)
+    return Start(task.segment.first, state.model, state.optimizer)
+
+
+def _nearest_snapshot(task: Task, store: Store, wanted: int) -> Start | None:
+    """The last whole state of the trajectory, up to step `wanted`, that training can go on from."""
+    trajectory = task.segment.trajectory
+    paths = (path for path in store.list(states_folder(trajectory)) if path.endswith(OPTIMIZER))
+    steps = {found[1] for path in paths if (found := state_of(path)) is not None}
+    for step in sorted((step for step in steps if step <= wanted), reverse=True):
+        try:
+            state = stored_state(store, trajectory, step, optimizer=True)
+        except MissingState:  # it was damaged: the one before it will do
+            continue
+        return Start(step, state.model, state.optimizer)
+    return None
+
+
+def keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
+    """Stores the state at a pause where it is one of the task's; the first of a new segment is stored already."""
+    run, segment = pause.run, task.segment
+    if pause.step not in task.states or (segment.starts_anew and pause.step == segment.first):
+        return
+    optimizer = stored_beside(run) if task.resumable_at(pause.step) else None
+    digest = store.save_state(segment.trajectory, pause.step, run.model.state_dict(), optimizer)
+    progress.contents[pause.step] = digest
+
+
+def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
+    """What a checkpoint holds beside the state; a copy, as it is written while training goes on."""
+    run = pause.run
+    return copy.deepcopy({
+        "rows": pause.journal, "loss_sum": float(run.loss_sum), "loss_steps": run.loss_steps,
+        "started_at": progress.started_at, "seconds": progress.spent_s, "environments": progress.environments,
+        "contents": progress.contents,
+    })  # fmt: skip
+
+
+def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
+    """The record that stands. Where another was first, one's own states go unless they are the same."""
+    while not store.publish_segment(task.segment.key, record):
+        first = stored_record(store, task.segment.key)
+        if first is not None:
+            for step, own in contents.items():
+                if first["contents"].get(str(step), own) != own:
+                    store.delete(state_path(task.segment.trajectory, step, own, task.resumable_at(step)))
+            return first
+    return record
+
+
+def discard(task: AnyTask, store: Store) -> None:
+    """Removes what was there for this task and others, once all of them are finished, unless a record keeps it."""
+    for state in task.discards:
+        makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
+        is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
+        if not is_kept and all(store.exists(reader) for reader in state.readers):
+            store.delete_state(state.trajectory, state.step)
+
+
+def _uses(recipe: Recipe) -> dict[str, int]:
+    """Counted once a process for each network."""
+    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
+    if name not in _USES:
+        _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
+    return _USES[name]
+
+
+_USES: dict[str, dict[str, int]] = {}
+
+
+def network_of(model: torch.nn.Module) -> torch.nn.Module:
+    """The network itself, where a mask is learned over it."""
+    return model.network if isinstance(model, Supermask) else model
+
+
+def _record(
+    task: Task, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
+) -> Record:
+    """The record of a finished segment: existence is completion."""
+    segment = task.segment
+    mask_content = store.save_mask(mask) if mask is not None else None
+    end = content(model.state_dict())
+    return {
+        "key": segment.key,
+        "trajectory": segment.trajectory,
+        "meaning": segment.meaning,
+        "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
+        "metric": segment.recipe.task.metric.document,
+        "first": segment.first,
+        "last": segment.last,
+        "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
+        "mask": mask_content,
+        "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
+        "remaining_of_all": pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
+        "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
+        "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
+        "tied": tied(model),
+        "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
+        "files": [mask_path(mask_content)] if mask_content else [],
+        "states": sorted(step for step in task.states - task.passing if last.finite or step < last.step),
+        "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
+        "journal": last.journal,
+        "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},
+        "diverged_at": None if last.finite else last.step,
+        "train_steps": last.step - segment.first,
+        "started_at": progress.started_at,
+        "seconds": round(progress.spent_s, 3),
+        "environment": progress.environments[-1],
+        "earlier_environments": progress.environments[:-1],
+        "usage": progress.usage,
+    }

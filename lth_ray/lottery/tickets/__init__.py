@@ -1,0 +1,1 @@
+"""Tickets that travel: loaded, exported to other formats, imported from them."""

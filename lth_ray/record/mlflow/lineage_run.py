@@ -1,0 +1,63 @@
+"""The run of a lineage: a point for each of its rounds, gathered and sent a few at a time."""
+
+from typing import Any
+
+from lth_ray.lottery import Lineage
+from lth_ray.record.mlflow.runs import ROUNDS, Metric, Record, ended, point
+from lth_ray.record.mlflow.sending import log_batch
+
+
+class LineageRun:
+    """What a lineage's run holds, and what it is still to be sent.
+
+    recorded: its tag lth.rounds, "round=content ..." of the points that are there; set after the points are.
+    """
+
+    def __init__(self, client: Any, run_id: str, lineage: Lineage, status: str, recorded: str) -> None:
+        self.id = run_id
+        self._client, self._lineage, self._status = client, lineage, status
+        self._rounds = {int(number): content for number, _, content in (r.partition("=") for r in recorded.split())}
+        self._pending: list[Metric] = []
+        self._last = lineage.prune.rounds
+        self._ended_at = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every round is there, up to the last or to the one that ends the lineage."""
+        return all(number in self._rounds for number in range(self._last + 1))
+
+    def add(self, number: int, record: Record) -> None:
+        """Takes up the point of round `number`, unless it is there."""
+        rule = self._lineage.stop_rule
+        if record["diverged_at"] is not None or (number > 0 and rule is not None and rule.ends(record)):
+            self._last = min(self._last, number)
+        self._ended_at = max(self._ended_at, ended(record))
+        content = record["content"][:8]
+        if self._rounds.get(number) != content:
+            self._rounds[number] = content
+            self._pending += point(record, number)
+
+    def flush(self) -> None:
+        """Sends the new points and the status. What could not be sent is sent the next time."""
+        if self._pending:
+            recorded = " ".join(f"{number}={content}" for number, content in sorted(self._rounds.items()))
+            if not self.is_complete:
+                self._set_status("RUNNING")
+            log_batch(self._client, self.id, self._pending, {}, {ROUNDS: recorded})
+            self._pending = []
+        if self.is_complete:
+            self._set_status("FINISHED")
+
+    def stop(self) -> None:
+        """Nobody goes on with the lineage now."""
+        if self._status == "RUNNING":
+            self._set_status("KILLED")
+
+    def _set_status(self, status: str) -> None:
+        if status == self._status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(self.id, status=status)
+        else:
+            self._client.set_terminated(self.id, status, end_time=self._ended_at or None)
+        self._status = status

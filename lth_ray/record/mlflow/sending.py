@@ -1,0 +1,78 @@
+"""What is sent to MLflow for one run: batches of metrics, and files."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lth_ray.record.mlflow.runs import Metric
+
+BATCH = 800  # metrics in a request: MLflow takes 1000 metrics, params and tags together
+
+
+def log_batch(
+    client: Any, run_id: str, metrics: list[Metric], params: Mapping[str, str], tags: Mapping[str, str],
+    model: str | None = None,
+) -> None:  # fmt: skip
+    """Params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after all else.
+
+    model: the id of a LoggedModel that was measured at the last step.
+    """
+    from mlflow import entities
+
+    last = max((step for _, _, step, _ in metrics), default=0)
+
+    def entity(metric: Metric) -> Any:
+        name, value, step, moment = metric
+        return entities.Metric(name, value, moment, step, model_id=model if step == last else None)
+
+    batches = [metrics[first : first + BATCH] for first in range(0, len(metrics), BATCH)] or [[]]
+    for batch in batches:
+        client.log_batch(
+            run_id,
+            metrics=[entity(metric) for metric in batch],
+            params=[entities.Param(name, value) for name, value in params.items()] if batch is batches[0] else [],
+            tags=[entities.RunTag(name, value) for name, value in tags.items()] if batch is batches[-1] else [],
+            synchronous=True,
+        )
+
+
+def log_dataset(client: Any, run_id: str, dataset: Mapping[str, Any]) -> None:
+    """Names a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
+    from mlflow import entities
+
+    found = entities.Dataset(
+        name=dataset["name"], digest=dataset["digest"][:36], source_type="lth_ray", source=json.dumps(dataset["name"]),
+        profile=json.dumps(dataset["profile"]),
+    )  # fmt: skip
+    context = [entities.InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, [entities.DatasetInput(found, context)])
+
+
+def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]) -> None:
+    """Writes {name: JSON document} to a run's artifacts; where they are local, without MLflow's 12 ms for each."""
+    if not files:
+        return
+    folder = local_folder(artifacts)
+    if folder is not None:
+        _write(folder, files)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        _write(Path(temporary), files)
+        client.log_artifacts(run_id, temporary)
+
+
+def local_folder(artifacts: str) -> Path | None:
+    """The folder of an artifact URI that lies on this machine, else None."""
+    parts = urlsplit(artifacts)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(artifacts) if not parts.scheme else None
+
+
+def _write(folder: Path, files: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in files.items():
+        (folder / name).write_text(json.dumps(document, indent=1))

@@ -1,0 +1,290 @@
+"""A study's MLflow record: an experiment, a run for each lineage, and nested runs for its tickets and branches.
+
+Nothing is sent twice: a run that is finished is left alone, and one that was broken off is sent again whole; metrics of
+the same value, step and timestamp coincide, so it does not matter where it stopped. Of any number of drivers that write
+to one record, one at a time looks for a run and makes it where it is not there.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
+from lth_ray.record.mlflow import runs
+from lth_ray.record.mlflow.barriers import Barriers
+from lth_ray.record.mlflow.controls import Controls
+from lth_ray.record.mlflow.database import prepared
+from lth_ray.record.mlflow.destination import Destination, check_alive, prepare_environment
+from lth_ray.record.mlflow.lineage_run import LineageRun
+from lth_ray.record.mlflow.models import Models
+from lth_ray.record.mlflow.provenance import made_by
+from lth_ray.record.mlflow.runs import Description, Record
+from lth_ray.record.mlflow.saved_views import NOTE, QUESTION, SavedViews, Warn
+from lth_ray.record.mlflow.sending import log_batch, log_dataset, put_files
+from lth_ray.store import StorageAway, StorageError, Store, locked
+
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # of an experiment: no "GenAI"
+
+Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
+
+
+class UnfinishedError(LookupError):
+    """A ticket or branch result was to be recorded whose segment has no record in the store."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as MLflow has it. whole: everything is there. rounds: its tag lth.rounds."""
+
+    id: str
+    artifacts: str
+    whole: bool
+    status: str
+    rounds: str
+
+
+class Tracking:
+    """Writes to MLflow what a plan's finished segments measured. For one thread of one process.
+
+    Opening it reads the experiment's runs once; from then on one that is whole is found in a dict, by the tags that
+    identify it and by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
+
+    question: what the study asks. commit: of the code that asks it. warn: is told once where views cannot be written,
+    and where a database file had to be made anew; thorough: all of such a file is read to see whether it is whole.
+    """
+
+    def __init__(
+        self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "",
+        warn: Warn | None = None, thorough: bool = False,
+    ) -> None:  # fmt: skip
+        prepare_environment()
+        prepared(where, warn, thorough)
+        from mlflow.tracking import MlflowClient
+
+        self._plan, self._store, self._commit = plan, store, commit
+        self._cost, self._made_by = Costs(plan), made_by()
+        self._client: Any = MlflowClient(tracking_uri=where.uri)
+        self._experiment = self._find_experiment(where, question)
+        self._views = SavedViews(self._client, self._experiment, warn)
+        self._models = Models(self._client, self._experiment, store)
+        self._runs: dict[Identity, Run] = {}
+        self._names: set[str] = set()
+        self._lineages: dict[str, LineageRun] = {}
+        self._tickets: dict[tuple[str, int], str] = {}
+        self._costs: dict[str, Record] = {}
+        self._barriers, self._controls = Barriers(plan), Controls(plan)
+        self._read_runs()
+
+    def ticket(self, lineage: Lineage, number: int) -> bool:
+        """Records a finished ticket; False where that is done already. Raises UnfinishedError."""
+        record = self._record(lineage.rounds[number].segment.key)
+        parent = self._lineage(lineage)
+        parent.add(number, record)
+        cost = self._cost.of_ticket(lineage, number, self._known)
+        run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id, record)
+        self._views.ticket(lineage, number, record)
+        self._tickets[lineage.id, number] = run_id
+        return is_new
+
+    def branch(self, result: BranchResult) -> bool:
+        """Records a finished branch result, under its ticket's run; that goes first where it is not there yet."""
+        record = self._record(result.key)
+        ticket = result.lineage.id, result.round
+        if ticket not in self._tickets:
+            self.ticket(result.lineage, result.round)
+        description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
+        is_new = self._send(description, self._tickets[ticket])[1]
+        last = result.lineage.rounds[result.round].segment.last
+        means = self._barriers.metrics(result, last, self._store.table)
+        instability = self._barriers.instability(result, self._store.table)
+        by_round = self._barriers.metrics(result, result.round, self._store.table)
+        controls = self._controls.metrics(result, self._store.segment)
+        for run_id, metrics in (
+            (self._tickets[ticket], means + instability), (self._lineage(result.lineage).id, by_round + controls)
+        ):  # fmt: skip
+            if metrics:
+                log_batch(self._client, run_id, metrics, {}, {})
+        self._views.branch(result.lineage, result.round, means + instability + controls)
+        return is_new
+
+    def flush(self) -> None:
+        """Sends what the lineages' own runs have gained since the last time, and what that gives to views."""
+        for run in self._lineages.values():
+            run.flush()
+        self._views.write()
+
+    def close(self, running: bool = False) -> None:
+        """Settles the status of every lineage: FINISHED where its last round is there, else KILLED.
+
+        running: somebody goes on with the study, whose unfinished lineages stay RUNNING.
+        """
+        self.flush()
+        if not running:
+            for run in self._lineages.values():
+                run.stop()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _find_experiment(self, where: Destination, question: str) -> str:
+        name = self._plan.study.name
+        given = {QUESTION: question, NOTE: question.strip(), runs.COMMIT: self._commit, **KIND}
+        tags = {key: value for key, value in given.items() if value}
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = (where.artifacts / name).as_uri() if where.artifacts else None
+            try:
+                return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
+            except Exception:
+                found = self._client.get_experiment_by_name(name)
+                if found is None:  # else another driver has just made it
+                    raise
+        check_alive(found, where)
+        tags.pop(NOTE, None)  # which has grown since, by its views
+        for key, value in tags.items():
+            if found.tags.get(key) != value:
+                self._client.set_experiment_tag(found.experiment_id, key, value)
+        return str(found.experiment_id)
+
+    def _read_runs(self) -> None:
+        """Fills the dict of runs, and ends those of lineages that the study has dropped since it was broken off."""
+        asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
+        for run in self._all_runs():
+            tags, info = run.data.tags, run.info
+            self._names.add(info.run_name)
+            if runs.DIGEST not in tags:
+                continue
+            identity, found = _read(run)
+            self._runs[identity] = found
+            is_lineage, is_ours = tags.get(runs.KIND) == "lineage", tags.get(runs.STORAGE) == self._store.uri
+            if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
+                self._client.set_terminated(info.run_id, "KILLED")
+
+    def _all_runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment], max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _known(self, key: str) -> Record | None:
+        """What a cost is made of, from a segment's record, read once."""
+        if key not in self._costs:
+            record = self._store.segment(key)
+            if record is None:
+                return None
+            self._costs[key] = {"forward_flops": record.get("forward_flops")}
+        return self._costs[key]
+
+    def _record(self, key: str) -> Record:
+        record = self._store.segment(key) or self._store.table(key)
+        if record is None:
+            raise UnfinishedError(f"{key} has no record in {self._store.uri}: it is not finished")
+        return record
+
+    def _lineage(self, lineage: Lineage) -> LineageRun:
+        if lineage.id not in self._lineages:
+            dense = self._record(lineage.dense.key)
+            run, _ = self._fill(runs.describe_lineage(lineage, dense, self._store.uri), "")
+            self._lineages[lineage.id] = LineageRun(self._client, run.id, lineage, run.status, run.rounds)
+        return self._lineages[lineage.id]
+
+    def _send(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[str, bool]:
+        """The id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that is new.
+
+        ticket: the record of one, which has a model besides.
+        """
+        run, is_new = self._fill(description, parent, ticket)
+        if is_new:
+            self._client.set_terminated(run.id, "FINISHED", end_time=description.ended)
+            self._runs[*description.identity, parent] = replace(run, whole=True, status="FINISHED")
+        return run.id, is_new
+
+    def _fill(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[Run, bool]:
+        """The run of a description, and whether anything had to be sent for it."""
+        identity = (*description.identity, parent)
+        run = self._runs.get(identity)
+        if run is not None and run.whole:
+            return run, False
+        run, model = self._begun(description, parent, ticket is not None)
+        self._runs[identity] = run
+        if run.whole:
+            return run, False
+        log_batch(self._client, run.id, description.metrics, description.params, {}, model.model_id if model else None)
+        if description.usage:
+            log_batch(self._client, run.id, description.usage, {}, {})
+        put_files(self._client, run.id, run.artifacts, description.files)
+        if description.dataset:
+            log_dataset(self._client, run.id, description.dataset)
+        if ticket:
+            self._models.finish(model, ticket)
+        return run, True
+
+    def _begun(self, description: Description, parent: str, has_model: bool) -> tuple[Run, Any]:
+        """The run of a description, looked for and made where it is not there, and its model unless it is whole.
+
+        Under a lock of its own in the storage, where both are looked for once more: another driver may have made them
+        since ours were read, whether that one is known to be alive or not.
+        """
+        identity = (*description.identity, parent)
+        while True:
+            with self._alone(identity) as surely:
+                run = self._search(identity)
+                model = self._models.of_run(run.id) if run is not None and has_model and not run.whole else None
+                if run is not None and (run.whole or model is not None or not has_model):
+                    return run, model
+                if not surely():  # this process was stopped for so long that another may have taken its turn
+                    continue
+                if run is None:
+                    description = replace(description, name=self._free(description.name))
+                    run = self._create(description, parent)
+                return run, self._models.begin(description, run.id) if has_model else None
+
+    @contextmanager
+    def _alone(self, identity: Identity) -> Iterator[Callable[[], bool]]:
+        """As the only one who makes this run."""
+        name = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
+        with ExitStack() as held:
+            try:
+                surely = held.enter_context(locked(self._store, f"studies/{self._plan.study.name}/locks/{name}"))
+            except StorageAway:
+                raise
+            except StorageError:  # it can only be read: no study runs there
+                surely = _surely
+            yield surely
+
+    def _search(self, identity: Identity) -> Run | None:
+        tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
+        found = map(_read, self._client.search_runs([self._experiment], filter_string=tagged))
+        return next((run for known, run in found if known == identity), None)
+
+    def _free(self, name: str) -> str:
+        """`name`, with a number where a run of another key has it: what was trained again is told from what was."""
+        numbered = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+        free = next(one for one in numbered if one not in self._names)
+        self._names.add(free)
+        return free
+
+    def _create(self, description: Description, parent: str) -> Run:
+        own = {runs.PARENT: parent, runs.COMMIT: self._commit, **self._made_by}
+        tags = description.tags | {key: value for key, value in own.items() if value}
+        info = self._client.create_run(
+            self._experiment, start_time=description.started, tags=tags, run_name=description.name
+        ).info
+        return Run(info.run_id, info.artifact_uri, False, info.status, "")
+
+
+def _surely() -> bool:
+    return True
+
+
+def _read(run: Any) -> tuple[Identity, Run]:
+    """A run as MLflow gives it: what identifies it, and what is known of it."""
+    tags, info = run.data.tags, run.info
+    whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else info.status == "FINISHED"
+    identity = tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")
+    return identity, Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))

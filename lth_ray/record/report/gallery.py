@@ -1,0 +1,203 @@
+"""Every figure that a study's results allow, written beside its tables; what has not changed is not drawn again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.config import Metric
+from lth_ray.lottery import Plan
+from lth_ray.record.figures import (
+    curves_figure,
+    densities_figure,
+    heat_map_figure,
+    instability_figure,
+    metric_figure,
+    movement_figure,
+    overlap_figure,
+    paths_figure,
+    retraining_figure,
+    stability_figure,
+    surviving_figure,
+)
+from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
+from lth_ray.record.paper.targets import Target
+from lth_ray.record.report.long_tables import curves, densities, paths, weights
+from lth_ray.record.report.subnetworks import measures
+from lth_ray.record.report.tables import framed
+from lth_ray.store import StorageError, Store
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on disk. alt: what it shows, in words. paths: of its SVG and PNG in the store; () where it could not be
+    drawn, with the reason in `failed`."""
+
+    name: str
+    alt: str
+    paths: tuple[str, ...]
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a study's figures are drawn from. summary: of the rows."""
+
+    plan: Plan
+    store: Store
+    tickets: Sequence[Row]
+    branches: Sequence[Row]
+    summary: "pandas.DataFrame"
+    targets: Sequence[Target]
+
+    @cached_property
+    def ticket_frame(self) -> "pandas.DataFrame":
+        return framed(self.tickets, self.metric)
+
+    @cached_property
+    def branch_frame(self) -> "pandas.DataFrame":
+        return framed(self.branches, self.metric)
+
+    @property
+    def metric(self) -> Metric:
+        return self.plan.study.data.metric
+
+    @property
+    def has_own_densities(self) -> bool:
+        """Whether layers have densities of their own, that no fraction per layer has set."""
+        is_global = any(lineage.prune.scope == "global" for lineage in self.plan.lineages)
+        return is_global or any(measures(row, "weights") for row in self.branches)
+
+    def digest(self, *words: str) -> str:
+        """Of all that a figure shows: rows, whose keys and contents stand for what was measured with them, the papers'
+        numbers, words, and the code that draws."""
+        return f"sha256:{hashlib.sha256(json.dumps([self._rows, words, drawing_code()]).encode()).hexdigest()}"
+
+    @cached_property
+    def _rows(self) -> str:
+        rows = [self.tickets, self.branches, [vars(target) for target in self.targets]]
+        return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+
+
+@cache
+def drawing_code() -> str:
+    """A digest of the source that reckons and draws: a figure that either would change is drawn again."""
+    sources = [
+        (package, file.name, file.read_text())
+        for package in ("lth_ray.record.figures", "lth_ray.record.report", "lth_ray.record.paper", "lth_ray.analysis")
+        for file in files(package).iterdir() if file.name.endswith(".py")
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(sorted(sources)).encode()).hexdigest()
+
+
+METRIC = "METRIC"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A figure of the gallery. METRIC in its name and in `alt`, what it shows, is what networks are judged by. draw:
+    (found, title, caption) -> figure; what has to be read for it is read then."""
+
+    name: str
+    alt: str
+    title: str
+    draw: Callable[..., "Figure | None"]
+
+
+def _of_summary(found: Found, title: str, caption: str) -> "Figure | None":
+    return None if found.summary.empty else metric_figure(found.summary, title, caption, found.targets)
+
+
+def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
+    if not found.has_own_densities:
+        return None
+    return densities_figure(densities(found.ticket_frame, found.store), title, caption)
+
+
+KINDS = (
+    Kind(
+        METRIC, f"Test {METRIC} and early-stop step against remaining weights", "",
+        _of_summary,
+    ),
+    Kind(
+        "curves", f"Test {METRIC} over training, by density", "training curves",
+        lambda found, *words: curves_figure(curves(found.ticket_frame, found.store), *words),
+    ),
+    Kind(
+        "retraining", f"Test {METRIC} of retraining methods against compression and search cost", "retraining",
+        lambda found, *words: retraining_figure(found.ticket_frame, *words),
+    ),
+    Kind(
+        "heat_map", f"{METRIC} and error barriers over a swept field and the rewind step", "rewind points",
+        lambda found, *words: heat_map_figure(framed([*found.tickets, *found.branches], found.metric), *words),
+    ),
+    Kind(
+        "instability", "Error barrier against the step at which copies part", "linear mode connectivity",
+        lambda found, *words: instability_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "paths", "Error along the line between copies", "the line between copies",
+        lambda found, *words: paths_figure(paths(found.branch_frame, found.store), *words),
+    ),
+    Kind(
+        "stability", "Distances between trained networks", "stability",
+        lambda found, *words: stability_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "surviving", "Initial weights that survive, by layer", "surviving weights",
+        lambda found, *words: surviving_figure(weights(found.branch_frame, found.store), *words),
+    ),
+    Kind(
+        "movement", "Movement of kept and pruned weights", "movement of weights",
+        lambda found, *words: movement_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "densities", "Densities of layers", "densities of layers",
+        _of_layers,
+    ),
+    Kind(
+        "overlap", "Overlap of masks between seeds", "overlap of masks between seeds",
+        lambda found, *words: overlap_figure(found.branch_frame, *words),
+    ),
+)  # fmt: skip
+
+
+def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
+    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another.
+
+    One that cannot be drawn is named in its place: a report has all the rest.
+    """
+    drawn = (_picture(found, kind, name, caption) for kind in KINDS)
+    return [picture for picture in drawn if picture is not None]
+
+
+def not_drawn(picture: Picture) -> str:
+    """What stands in the place of a figure that could not be drawn."""
+    return f"The figure {picture.name!r} could not be drawn ({picture.failed}); the tables have what it shows."
+
+
+def _picture(found: Found, kind: Kind, name: str, caption: str) -> Picture | None:
+    title = f"{name}: {kind.title}" if kind.title else name
+    file, alt = kind.name.replace(METRIC, found.metric.name), kind.alt.replace(METRIC, found.metric.called)
+    alt = alt[0].upper() + alt[1:]
+    drawn_from = found.digest(title, caption)
+    if not is_drawn(found.store, name, file, drawn_from):
+        try:
+            figure = kind.draw(found, title, caption)
+            if figure is None:
+                return None
+            write_figure(found.store, name, file, figure, drawn_from)
+        except StorageError:  # nothing can be written then, and that is what must be said
+            raise
+        except Exception as error:  # whatever is amiss with one figure, it must not cost the others and the tables
+            return Picture(file, alt, (), f"{type(error).__name__}: {error}"[:300])
+    return Picture(file, alt, paths_of(name, file))

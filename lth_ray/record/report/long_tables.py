@@ -1,0 +1,75 @@
+"""What figures are drawn from beside the study's tables: a row for each evaluation, layer, bin or place on a line.
+
+Each takes tickets or branch results as Results has them, and keeps the columns that say whose a row is.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lth_ray.record.figures.measured import rows_of
+from lth_ray.record.report.subnetworks import measures
+from lth_ray.record.report.tables import branch_columns, framed, metric_of_frame, ticket_columns
+from lth_ray.store import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+Columns = Mapping[str, list[Any]]
+WHOSE = ("lineage", "arm", "method", "seed", "rewind_step", "round", "remaining_weights", "key", "branch", "index")
+
+
+def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
+    """A row for each evaluation in a ticket's training: step, epoch, lr, and of the losses (means over examples) and
+    the metric (accuracies lie in [0, 1]) those that were measured."""
+    metric = metric_of_frame(tickets)
+    test, validation = metric.column("test"), metric.column("validation")
+    shown = ("step", "epoch", "lr", "train_loss", "validation_loss", validation, "test_loss", test)
+
+    def journal(key: str) -> Columns:
+        record = store.segment(key) or {}
+        return {name: values for name, values in record.get("journal", {}).items() if name in shown}
+
+    return _long(tickets, journal, ("step", test, "validation_loss"))
+
+
+def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
+    """A row for each prunable layer of a ticket: layer, and density in [0, 1]."""
+
+    def layers(key: str) -> Columns:
+        found = (store.segment(key) or {}).get("layer_densities", {})
+        return {"layer": list(found), "density": list(found.values())}
+
+    return _long(tickets, layers, ("layer", "density"))
+
+
+def paths(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
+    """A row for each place on the line between two copies: alpha in [0, 1], test_error in [0, 1] and what else was
+    measured there."""
+    return _measured(branches, "barrier", store, ("alpha", "test_error"))
+
+
+def weights(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
+    """A row for each bin of a layer's initial weights: layer, its ends low and high, and the probability densities all
+    and kept."""
+    return _measured(branches, "weights", store, ("layer", "low", "high", "all", "kept"))
+
+
+def _measured(branches: "pandas.DataFrame", name: str, store: Store, columns: tuple[str, ...]) -> "pandas.DataFrame":
+    """The tables of a measurement's results."""
+    own = [measures(row, name) for row in rows_of(branches)]
+    return _long(branches[own] if own else branches, lambda key: (store.table(key) or {}).get("columns", {}), columns)
+
+
+def _long(
+    frame: "pandas.DataFrame", columns_of: Callable[[str], Columns], needed: tuple[str, ...]
+) -> "pandas.DataFrame":
+    """Every row of a frame as often as its columns are long. needed: columns that are there in any case."""
+    metric = metric_of_frame(frame)
+    fixed = {*ticket_columns(metric), *branch_columns(metric)} - {*WHOSE}
+    whose = [name for name in frame.columns if name not in fixed]
+    parts = []
+    for row in frame[whose].to_dict("records"):
+        columns = columns_of(row["key"])
+        own = {name: value for name, value in row.items() if name not in columns}
+        parts += [{**own, **dict(zip(columns, values, strict=True))} for values in zip(*columns.values(), strict=True)]
+    return framed(parts, metric, None if parts else [*whose, *needed])

@@ -1,0 +1,1 @@
+"""Training steps that are compiled or captured: kernels for processors, CUDA graphs."""

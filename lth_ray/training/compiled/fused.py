@@ -1,0 +1,156 @@
+"""Whole training steps of a fully connected network by the compiled kernels, each of its layers dense or sparse.
+
+A sparse layer keeps its surviving weights and their moments packed while it trains; after `settle` the model and the
+optimizer hold what they would hold after eager training, up to rounding: the same bits whatever number of steps is
+taken at a time.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lth_ray.data import Batches, Normalisation, Split
+from lth_ray.tasks import Evaluation
+from lth_ray.training.backends import FUSED, SPARSE, backend_of
+from lth_ray.training.compiled.packed import Packed, pack
+from lth_ray.training.kernels import library
+from lth_ray.training.optimizers import first_state
+from lth_ray.training.supermask import Supermask
+
+if TYPE_CHECKING:
+    from lth_ray.training.loop import Run
+
+KINDS = {"sgd": 0, "adam": 1, "adamw": 2}
+AT_A_TIME = 64  # steps between two looks at the clock
+
+
+@dataclass
+class Fused:
+    """The kernels' view of a run.
+
+    packed: of each layer, None where that is dense. states: the optimizer's, which are its own from the first `settle`
+    on. used: tensors that the kernels alone refer to.
+    """
+
+    run: "Run"
+    kernels: library.Kernels
+    layers: "ctypes.Array[library.Layer]"
+    packed: list[Packed | None]
+    states: dict[Tensor, dict[str, Tensor]]
+    used: list[Tensor]
+
+    @property
+    def name(self) -> str:
+        return SPARSE if any(packed is not None for packed in self.packed) else FUSED
+
+    def advance(self, limit: int) -> int:
+        """Takes at most `limit` steps, adding their losses to the run's; how many were taken."""
+        run, train = self.run, self.run.recipe.train
+        images, rows = self._batches(min(limit, AT_A_TIME))
+        taken, batch = rows.shape
+        rates = torch.tensor([run.recipe.lr(run.step + i) for i in range(taken)], dtype=torch.float64)
+        optimizer = library.Optimizer(
+            KINDS[train.optimizer], train.nesterov, train.momentum, train.weight_decay, *train.betas, train.eps
+        )
+        loss_sum = self.kernels.train(
+            self.layers, len(self.layers), optimizer, images, rows.data_ptr(), batch, taken,
+            _updates(self.states), rates.data_ptr(), train.label_smoothing, float(run.loss_sum),
+        )  # fmt: skip
+        run.loss_sum.fill_(loss_sum)
+        for state in self.states.values():
+            if "step" in state:
+                state["step"] += taken
+        return taken
+
+    def settle(self) -> None:
+        """Gives the model and the optimizer what training has made of them."""
+        for parameter, state in self.states.items():
+            self.run.optimizer.state[parameter] = state
+        for packed in self.packed:
+            if packed is not None:
+                packed.put_back()
+
+    def _batches(self, number: int) -> tuple[library.Images, Tensor]:
+        """Images, and where among them those of the next steps are, int64 [steps, batch]; of one where each is made."""
+        batches = self.run.batches
+        positions = batches.positions(self.run.step, number) if isinstance(batches, Batches) else None
+        if positions is not None:
+            assert isinstance(batches, Batches)
+            return self._images(batches.split, batches.normalise), positions
+        inputs, labels = batches.batch(self.run.step)
+        inputs = inputs.to(next(self.run.model.parameters()).dtype).contiguous()
+        self.used[:2] = inputs, labels
+        images = library.Images(inputs.data_ptr(), None, None, 1, inputs[0].numel(), labels.data_ptr())
+        return images, torch.arange(len(labels))[None]
+
+    def _images(self, split: Split, normalise: Normalisation) -> library.Images:
+        self.used[:2] = scale, shift = normalise.scale, normalise.shift
+        channels, plane = split.images.shape[1], split.images[0, 0].numel()
+        return library.Images(
+            split.images.data_ptr(), scale.data_ptr(), shift.data_ptr(), channels, plane, split.labels.data_ptr()
+        )
+
+    def evaluate(self, split: Split, normalise: Normalisation) -> Evaluation:
+        """Measures the network over every image of `split`, once each."""
+        n, rows = len(split), torch.arange(len(split))
+        loss, right = ctypes.c_double(), ctypes.c_int64()
+        images = self._images(split, normalise)
+        done = self.kernels.evaluate(self.layers, len(self.layers), images, rows.data_ptr(), n, loss, right)
+        if not done:
+            raise MemoryError("there is no memory to evaluate the network in")
+        return Evaluation(loss.value / n, right.value / n, n)
+
+
+def fuse(run: "Run") -> Fused | None:
+    """The kernels' view of a run whose backend is "fused"; None for another, and where they are not to be had."""
+    if backend_of(run.recipe, frozen=run.frozen, learned=isinstance(run.model, Supermask)) != FUSED:
+        return None
+    found = library.kernels(next(run.model.parameters()).dtype) if run.device.type == "cpu" else None
+    if found is None:
+        return None
+    kept = {id(parameter): mask for parameter, mask in run.kept}
+    linears = _linears(run.model)
+    layers = (library.Layer * len(linears))()
+    packed, used = list[Packed | None](), [torch.empty(0), torch.empty(0)]
+    optimizer = run.optimizer
+    parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
+    states = {p: dict(optimizer.state.get(p) or first_state(optimizer, p)) for p in parameters}
+    for number, linear in enumerate(linears):
+        mask = kept.get(id(linear.weight))
+        moments, bias = _moments(states[linear.weight]), _moments(states[linear.bias])
+        part = pack(linear.weight, moments, mask) if mask is not None else None
+        layers[number] = _layer(linear, moments, bias, mask, part)
+        packed.append(part)
+    return Fused(run, found, layers, packed, states, used)
+
+
+def _layer(
+    linear: nn.Linear, moments: list[Tensor], bias: list[Tensor], mask: Tensor | None, packed: Packed | None
+) -> library.Layer:
+    at = [tensor.data_ptr() for tensor in (linear.weight, *moments)]
+    shape = [linear.in_features, linear.out_features, 0, 0]
+    rest = [None if mask is None else mask.data_ptr(), None, None]
+    if packed is not None:
+        at = [tensor.data_ptr() for tensor in packed.values]
+        shape = [linear.in_features, linear.out_features, packed.block, packed.blocks]
+        rest = [None, packed.begins.data_ptr(), packed.columns.data_ptr()]
+    weights: list[Any] = [*at, None, None][:3]
+    biases: list[Any] = [*(tensor.data_ptr() for tensor in (linear.bias, *bias)), None, None][:3]
+    return library.Layer(*shape, *weights, *biases, *rest)
+
+
+def _linears(model: nn.Module) -> list[nn.Linear]:
+    """The layers of lth_ray.models.lenet, in order."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def _moments(state: dict[str, Tensor]) -> list[Tensor]:
+    return [state[name] for name in ("momentum_buffer", "exp_avg", "exp_avg_sq") if name in state]
+
+
+def _updates(states: dict[Tensor, dict[str, Tensor]]) -> int:
+    """Steps that the optimizer has taken, which Adam corrects its moments by."""
+    return next((int(state["step"]) for state in states.values() if "step" in state), 0)

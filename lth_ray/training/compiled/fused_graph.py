@@ -1,0 +1,87 @@
+"""A network's own graph with each batch norm, and what follows it, as one compiled operation.
+
+The network itself stays as it is: the graph calls the same layers, which keep their parameters and statistics.
+"""
+
+import operator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from lth_ray.training.backends import FUSED_NORM, backend_of
+from lth_ray.training.compiled.fused_norm import FusedNorm
+from lth_ray.training.kernels import library
+from lth_ray.training.recipe import Recipe
+from lth_ray.training.supermask import Supermask
+
+WIDE = 256  # channels above which oneDNN's convolutions are slower in channels_last (benchmarks/README.md)
+ADDITIONS = (operator.add, torch.add)
+RELUS = (torch.relu, F.relu)
+
+
+def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
+    """What trains `model` if its backend is "fused_norm"; None for another, and where the kernels are not to be had."""
+    if backend_of(recipe, learned=isinstance(model, Supermask)) != FUSED_NORM:
+        return None
+    parameter = next(model.parameters())
+    found = library.kernels(parameter.dtype) if parameter.device.type == "cpu" else None
+    return None if found is None else with_wide_in_nchw(fuse_norms(model, found))
+
+
+def fuse_norms(model: nn.Module, kernels: library.Kernels) -> fx.GraphModule:
+    """The graph of `model` in which norm, norm -> ReLU, norm -> + and norm -> + -> ReLU are one operation each."""
+    traced = fx.symbolic_trace(model)
+    for node in list(traced.graph.nodes):
+        if node.op == "call_module" and _fits(traced.get_submodule(node.target)):
+            _fuse(traced, node, kernels)
+    traced.graph.lint()
+    traced.recompile()
+    return traced
+
+
+def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
+    """Gives convolutions of more than WIDE channels, and them alone, images and weights in NCHW; in place."""
+    for node in list(traced.graph.nodes):
+        layer = traced.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(layer, nn.Conv2d) and max(layer.in_channels, layer.out_channels) > WIDE:
+            layer.weight.data = layer.weight.data.contiguous()
+            with traced.graph.inserting_before(node):
+                node.args = (traced.graph.call_method("contiguous", node.args),)
+    traced.recompile()
+    return traced
+
+
+def _fits(layer: nn.Module) -> bool:
+    plain = type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats
+    return bool(plain and layer.momentum is not None)  # None: a mean over all batches so far
+
+
+def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> None:
+    """Puts one operation in the place of `norm` and of what follows it."""
+    addition = _only_user(norm, ADDITIONS)
+    others = [node for node in addition.all_input_nodes if node is not norm] if addition is not None else []
+    added = others[0] if others else None  # none: a number is added, or the norm to itself
+    followed = norm if addition is None or added is None else addition
+    relu = _only_user(followed, RELUS)
+    end = followed if relu is None else relu
+    readers = list(end.users)
+    layer: Any = traced.get_submodule(str(norm.target))
+    name = f"fused_{norm.name}"
+    traced.add_submodule(name, FusedNorm(layer, kernels, relu=relu is not None, uses=min(2, len(readers))))
+    with traced.graph.inserting_before(end):
+        fused = traced.graph.call_module(name, (norm.args[0], *([] if added is None else [added])))
+        parts = [traced.graph.call_function(operator.getitem, (fused, i)) for i in range(2)] if len(readers) > 1 else []
+    for number, reader in enumerate(readers):
+        reader.replace_input_with(end, parts[min(number, 1)] if parts else fused)
+    for node in dict.fromkeys((end, followed, norm)):
+        traced.graph.erase_node(node)
+
+
+def _only_user(node: fx.Node, functions: tuple[Any, ...]) -> fx.Node | None:
+    """The one node that reads `node`, where it is a call of one of `functions`."""
+    users = list(node.users)
+    if len(users) != 1 or users[0].op != "call_function" or users[0].kwargs:
+        return None
+    return users[0] if users[0].target in functions else None

@@ -1,0 +1,238 @@
+"""Runs of one recipe trained together: their weights, batches and masks differ, their steps are taken as one.
+
+Every parameter is stacked along a new first axis and the network is mapped over it (torch.func.vmap), so that a layer
+of all of them is one batched product. The optimizer is an ordinary one over the stacked parameters: it works element by
+element, so that each run's update is its own. A run's result is that of training it by itself up to rounding, and under
+a backend of its own, "replicated". It does not depend on what the others are, nor on its place among them, but its last
+bits may on their number.
+
+That is for GPUs, where a small network's step is bound by its launches and the step of all is captured as one CUDA
+graph. On a CPU the runs take their steps in turn (lth_ray.training.together.in_turn): there a stacked product's bits
+may depend on the place.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import stack_module_state, vmap
+
+from lth_ray import probes
+from lth_ray.models import functional
+from lth_ray.store import Tensors
+from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Batch
+from lth_ray.training.clock import Clock
+from lth_ray.training.compiled.captured import AT_A_TIME, captured, rate_on
+from lth_ray.training.compiled.static_batches import Feed, feed
+from lth_ray.training.loop import Run, set_rate
+from lth_ray.training.loss import precision_context
+from lth_ray.training.optimizers import begin_state, build_optimizer
+from lth_ray.training.recipe import Recipe
+from lth_ray.training.together.in_turn import InTurn, stand_in
+from lth_ray.training.together.replicable import check_alike, check_replicable, check_steps
+
+
+@dataclass
+class Replicates:
+    """Runs in lockstep, made by `replicate`. From the first step on it is the stacked tensors that are trained; a run's
+    own are written by `settle` and not read again.
+
+    parameters, buffers: {name: [R, ...]} of all runs. kept: (parameter, its masks as floats). loss_sums: float64 [R];
+    each run's `loss_sum` is a part of it. replay: takes a step of all; None before the first.
+    """
+
+    runs: Sequence[Run]
+    parameters: Tensors
+    buffers: Tensors
+    kept: list[tuple[Tensor, Tensor]]
+    loss_sums: Tensor
+    rate: Tensor
+    optimizer: torch.optim.Optimizer
+    pairs: list[tuple[Tensor, Tensor]] = field(init=False)  # (a run's own tensor, its part of a stacked one)
+    feed: Feed = field(init=False)
+    call: Callable[[Tensors, tuple[Tensor, ...]], Any] = field(init=False)
+    replay: Callable[[], object] | None = None
+
+    def __post_init__(self) -> None:
+        self.call = functional(self.runs[0].model)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.runs[0].recipe
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that each run has taken."""
+        return self.runs[0].step
+
+    def advance(self, limit: int) -> int:
+        """Takes at most `limit` steps of every run, adding their losses to the runs'; how many were taken."""
+        self.replay = self.replay or self._begin()
+        begun, taken = self.step, self.feed.begin(self.step, min(limit, AT_A_TIME))
+        for number in range(taken):
+            self.feed.place(number)
+            self.rate.fill_(self.recipe.lr(begun + number))
+            self.replay()
+        for run in self.runs:
+            run.step += taken
+            run.loss_steps += taken
+        return taken
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Gives every run's model and optimizer what training has made of them."""
+        if self.replay is None:
+            return
+        torch._foreach_copy_([own for own, _ in self.pairs], [part for _, part in self.pairs])
+        for run in self.runs:
+            set_rate(run, run.step - 1)
+
+    def leave(self, run: Run) -> None:
+        """`run` has ended and stays as it is now; a stand-in without a key keeps its place among the others."""
+        state = (value for values in run.optimizer.state.values() for value in values.values())
+        own = {id(tensor) for tensor in (*run.model.state_dict(keep_vars=True).values(), *state)}
+        self.pairs = [pair for pair in self.pairs if id(pair[0]) not in own]
+        run.loss_sum = run.loss_sum.clone()
+        self.runs = [stand_in(one) if one is run else one for one in self.runs]
+
+    def take_step(self) -> None:
+        """What is captured: a step of every run."""
+        losses = vmap(self._loss)(self.parameters, self.buffers, self.feed.batch())
+        losses.sum().backward()  # no run's loss depends on another's weights
+        masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
+        if masked:
+            torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.loss_sums += losses.detach()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
+        """Measures each run's network in evaluation mode over every example of `batches`, once each."""
+        model, task = self.runs[0].model, self.recipe.task
+        model.eval()
+        found = [vmap(self._sums, in_dims=(0, 0, None))(self.parameters, self.buffers, batch) for batch in batches]
+        model.train()
+        return [task.evaluation(own) for own in torch.stack(found).sum(0)]
+
+    def finite(self) -> list[bool]:
+        """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
+        values = [parameter.detach().reshape(len(parameter), -1) for parameter in self.parameters.values()]
+        weights = [value.isfinite().all(1) for value in values]
+        found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
+        return found
+
+    def _network(self, parameters: Tensors, buffers: Tensors) -> Callable[..., Any]:
+        """One run's network, as a function of its inputs. Running statistics of batch norm are changed in place."""
+        return lambda *inputs: self.call(parameters | buffers, inputs)
+
+    def _sums(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
+        with precision_context(self.recipe.train.precision, batch[0].device):
+            return self.recipe.task.sums(self._network(parameters, buffers)(batch[0]), batch)
+
+    def _loss(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
+        with precision_context(self.recipe.train.precision, batch[0].device):
+            loss: Tensor = self.recipe.task.loss(self.recipe.train)(self._network(parameters, buffers), batch)[0]
+            return loss
+
+    def _begin(self) -> Callable[[], object]:
+        """Stacks the optimizers' states and sets up the first step."""
+        self.pairs = []
+        for name, stacked in (self.parameters | self.buffers).items():
+            own = (run.model.state_dict(keep_vars=True)[name] for run in self.runs)
+            self.pairs += zip(own, stacked.detach(), strict=True)
+        for run in self.runs:
+            begin_state(run.optimizer)
+        for name, parameter in self.parameters.items():
+            states = [run.optimizer.state.get(run.model.get_parameter(name), {}) for run in self.runs]
+            check_steps(states)
+            for key in states[0]:
+                values = [state[key] for state in states]
+                value = values[0].clone() if key == "step" else _laid_out(torch.stack(values))
+                self.optimizer.state[parameter][key] = value
+                self.pairs += zip(values, value.expand(len(values)) if key == "step" else value, strict=True)
+        self.feed = feed([run.batches for run in self.runs], self.step)
+        return captured(self.take_step, self.changed(), self.loss_sums.device)
+
+    def changed(self) -> list[Tensor]:
+        """All that a step changes."""
+        moments = [value for state in self.optimizer.state.values() for value in state.values()]
+        weights = [parameter.detach() for parameter in self.parameters.values()]
+        return [*weights, *self.buffers.values(), *moments, self.loss_sums]
+
+
+def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
+    """Runs of one recipe at one step, ready to be trained together in the way of their device.
+
+    Errors: ConfigError where the runs differ in more than weights, masks, buffers and batches, or their recipe has
+    what cannot be stacked.
+    """
+    return stack(runs) if runs[0].device.type == "cuda" else in_turn(runs)
+
+
+def in_turn(runs: Sequence[Run]) -> InTurn:
+    """As `replicate`, whatever the device."""
+    _set_up(runs)
+    return InTurn(runs)
+
+
+def stack(runs: Sequence[Run]) -> Replicates:
+    """As `replicate`, whatever the device."""
+    _set_up(runs)
+    first, recipe = runs[0], runs[0].recipe
+    stacked, buffers = stack_module_state([run.model for run in runs])
+    parameters = {
+        name: _laid_out(value.detach()).requires_grad_(value.requires_grad) for name, value in stacked.items()
+    }
+    loss_sums = torch.stack([run.loss_sum for run in runs])
+    for run, part in zip(runs, loss_sums, strict=True):
+        run.loss_sum = part
+    rate = rate_on(first.device)
+    masked = sorted({name for run in runs for name in run.mask or {}})
+    kept = [(parameters[name], _laid_out(_masks(runs, name))) for name in masked]
+    optimizer = build_optimizer(recipe.train, parameters.values(), rate)
+    return Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer)
+
+
+def _set_up(runs: Sequence[Run]) -> None:
+    """Runs that may be trained together, about to be."""
+    check_replicable(runs[0].recipe)
+    check_alike(runs)
+    for run in runs:
+        if run.fused is not None:
+            run.fused.settle()
+            run.fused = None
+        run.together = True
+        run.model.train()
+
+
+def train_together(replicates: Replicates | InTurn, stop: int, clock: Clock | None = None) -> bool:
+    """As lth_ray.training.train, of all runs at once: steps until each has taken `stop` or, after at least one,
+    `clock` says that a checkpoint is due; whether it is due. Afterwards every run looks as if trained by itself.
+    """
+    due, counted = False, [run.key for run in replicates.runs if run.key]
+    while replicates.step < stop and not due:
+        step = replicates.step
+        limit = stop - step if clock is None else min(stop - step, clock.ahead(step))
+        for number in range(replicates.advance(1 if probes.WATCHING else limit)):
+            for key in counted:
+                probes.step(key, step + number + 1)
+        due = clock is not None and clock.due(replicates.step)
+    replicates.settle()
+    return due
+
+
+def _laid_out(stacked: Tensor) -> Tensor:
+    """Matrices [R, outputs, inputs] with the outputs side by side in memory, as products of all give their gradients:
+    the optimizer's kernels want both alike, and need no copy then.
+    """
+    return stacked.mT.contiguous().mT if stacked.dim() == 3 else stacked
+
+
+def _masks(runs: Sequence[Run], name: str) -> Tensor:
+    """Of one parameter, [R, ...]; ones where a run has none."""
+    own = [(run.model.get_parameter(name).detach(), (run.mask or {}).get(name)) for run in runs]
+    return torch.stack([torch.ones_like(p) if mask is None else mask.to(p) for p, mask in own])

@@ -1,0 +1,209 @@
+"""A snapshot as a picture for a terminal: lineages x rounds, what is at work, what is shared, what waits for what.
+
+Everything here is a pure function of the snapshot and of the room that there is.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from lth_ray.watching.lineage_rows import fitted, legend, speed, table
+from lth_ray.watching.snapshot import ENDED, SLOT, Ended, Line, Snapshot, Work, duration
+
+FEWEST = 3  # lineages that are shown however small a screen is
+SHOWN_REASONS, SHOWN_BESIDE = 3, 4
+BETWEEN = "  "
+NOTES = 9  # columns of what a note is about
+
+
+@dataclass(frozen=True)
+class View:
+    """A snapshot that rich can print. height: lines of the screen; None shows every lineage."""
+
+    snapshot: Snapshot
+    height: int | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from picture(self.snapshot, options.max_width, self.height, options.ascii_only)
+
+
+def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_only: bool = False) -> list[Text]:
+    """The whole view: lines of at most `width` columns and, where a height is given and allows it, at most so many."""
+    head = [_head(snapshot, width, ascii_only), *_packed(_facts(snapshot), width), Text("")]
+    foot = [Text(""), *(line for name, facts in _notes(snapshot) for line in _note(name, facts, width))]
+    rows = None if height is None else max(FEWEST, height - len(head) - len(foot) - 3)  # 2 of headings, the legend
+    shown, folded = chosen(snapshot.lines, rows)
+    lines = table(shown, width, ascii_only, snapshot.hides_metric, snapshot.lines, snapshot.metric)
+    if folded:
+        lines += _packed([f"and {_counted(folded)}"], width, "dim")
+    return [*head, *lines, *foot, _legend(shown, width, ascii_only)]
+
+
+def chosen(lines: Sequence[Line], rows: int | None) -> tuple[list[Line], list[Line]]:
+    """(the lineages that so many rows show, the others), both in the study's order: those at work come first, then
+    those that ended early, those that have begun, those that wait and those that are finished."""
+    if rows is None or len(lines) <= rows:
+        return list(lines), []
+    picked = set(sorted(range(len(lines)), key=lambda number: _interest(lines[number]))[: rows - 1])
+    shown = [line for number, line in enumerate(lines) if number in picked]
+    return shown, [line for number, line in enumerate(lines) if number not in picked]
+
+
+def _interest(line: Line) -> int:
+    if line.work is not None:
+        return 0 if line.work.job == line.lineage else 1
+    if line.finished:
+        return 2 if ENDED in line.rounds else 5
+    return 3 if line.last is not None else 4
+
+
+def _counted(lines: Iterable[Line]) -> str:
+    counts = Counter(_state(line) for line in lines)
+    states = (f"{counts[state]} {state}" for state in sorted(counts))
+    return f"{counts.total()} more: {', '.join(states)}"
+
+
+def _state(line: Line) -> str:
+    if line.work is not None:
+        return "at work"
+    if line.finished:
+        return "ended early" if ENDED in line.rounds else "finished"
+    return "waiting" if line.waits_for else "unfinished"
+
+
+# Head ---------------------------------------------------------------------------------------------------------------
+
+
+def _head(snapshot: Snapshot, width: int, ascii_only: bool) -> Text:
+    share = f"{percent(snapshot):>4} %"
+    name = fitted(snapshot.study, min(len(snapshot.study), max(8, width // 2)))
+    room = max(0, width - len(name) - len(share) - 2)
+    done = round(room * snapshot.share)
+    stroke = "-" if ascii_only else "━"
+    bar = ((stroke if not ascii_only else "=") * done, "green"), (stroke * (room - done), "bright_black")
+    return Text.assemble((name, "bold"), "  ", *bar, (share, "bold"), no_wrap=True)
+
+
+def percent(snapshot: Snapshot) -> int:
+    """Of the study's steps; what is not quite done is not called so."""
+    return min(99, int(100 * snapshot.share)) if snapshot.steps_left else 100
+
+
+def _facts(snapshot: Snapshot) -> list[str]:
+    done, trainings = snapshot.trainings
+    facts = [f"{done:,}/{trainings:,} trainings", f"{snapshot.finished}/{len(snapshot.lines)} lineages"]
+    if snapshot.branches[1]:
+        facts.append(f"{snapshot.branches[0]:,}/{snapshot.branches[1]:,} branches")
+    if snapshot.run and not snapshot.over:
+        begun = snapshot.at_work or snapshot.last
+        facts.append(f"{len(snapshot.at_work)} at work" if begun else "starting")
+        facts += [] if snapshot.steps_per_s is None else [f"{speed(snapshot.steps_per_s)} steps/s"]
+        facts.append(f"{duration(snapshot.at - snapshot.began)} so far")
+        facts += [] if not snapshot.seconds_left else [f"about {duration(snapshot.seconds_left)} left"]
+    return facts
+
+
+def _packed(facts: Iterable[str], width: int, style: str = "", between: str = BETWEEN) -> Iterator[Text]:
+    """The facts in as few lines as hold them; one that is itself too long is wrapped."""
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + len(between) + len(fact) <= width:
+            lines[-1] += between + fact
+        else:
+            lines += wrapped(fact, width)
+    yield from (Text(line, style=style, no_wrap=True) for line in lines)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` columns."""
+    return wrap(text, max(8, width), break_long_words=True, break_on_hyphens=False)
+
+
+# Foot ---------------------------------------------------------------------------------------------------------------
+
+
+def _notes(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
+    """(what it is about, facts)"""
+    live = snapshot.run and not snapshot.over
+    if live and snapshot.beside:
+        yield "also", _beside(snapshot)
+    if live and (waiting := _waiting(snapshot)):
+        yield "waiting", waiting
+    if live and snapshot.room:
+        yield "no room", list(snapshot.room[:SHOWN_BESIDE])
+    if shared := _shared(snapshot):
+        yield "shared", shared
+    if ended := _ended(snapshot.ended):
+        yield "ended", ended
+
+
+def _shared(snapshot: Snapshot) -> list[str]:
+    lineages, saved = len(snapshot.lines), snapshot.naive_steps - snapshot.unique_steps
+    facts = []
+    if snapshot.dense_runs < lineages:
+        facts.append(f"{number(snapshot.dense_runs, 'dense run')} for {lineages} lineages")
+    facts += [f"{saved:,} steps saved"] if saved > 0 else []
+    facts += [f"{snapshot.reused_steps:,} from the store"] if snapshot.reused_steps > 0 else []
+    return [", ".join(facts)] if facts else []
+
+
+def _waiting(snapshot: Snapshot) -> list[str]:
+    counts = Counter(_awaited(line.waits_for) for line in snapshot.lines if line.waits_for)
+    facts = [f"{count} for {what}" for what, count in sorted(counts.items())]
+    facts[:1] = [f"{number(counts[what], 'lineage')} for {what}" for what in sorted(counts)[:1]]
+    at_work = sum(work.kind in ("branch", "table") for work in snapshot.beside)
+    branches = snapshot.branches[1] - snapshot.branches[0] - at_work
+    if branches > 0:
+        what = SLOT if snapshot.finished == len(snapshot.lines) else "tickets"
+        facts.append(f"{number(branches, 'branch', 'es')} for {what}")
+    return [", ".join(facts)] if facts else []
+
+
+def _awaited(job: str) -> str:
+    return job if job == SLOT else "a dense run" if job.startswith("dense/") else "another lineage"
+
+
+def _beside(snapshot: Snapshot) -> list[str]:
+    """Dense runs, with how many lineages stand on each, and branches."""
+    standing = Counter(line.work.job for line in snapshot.lines if line.work is not None)
+    shown = [_described(work, standing[work.job]) for work in snapshot.beside[:SHOWN_BESIDE]]
+    more = len(snapshot.beside) - len(shown)
+    return [*shown, *([f"and {more} more"] if more else [])]
+
+
+def _described(work: Work, lineages: int) -> str:
+    pieces = [f"{100 * work.share:.0f} %"] if work.watched else [] if work.steps else ["measuring"]
+    pieces += [] if work.steps_per_s is None else [f"{speed(work.steps_per_s)} steps/s"]
+    pieces += [f"for {number(lineages, 'lineage')}"] if work.kind == "dense" and lineages else []
+    return f"{work.job} ({', '.join(pieces)})" if pieces else work.job
+
+
+def _ended(ended: Sequence[Ended]) -> list[str]:
+    more = len(ended) - SHOWN_REASONS
+    shown = [str(one) for one in ended[:SHOWN_REASONS]]
+    return [*shown, *([f"and for {number(more, 'other reason')}"] if more > 0 else [])]
+
+
+def number(count: int, what: str, plural: str = "s") -> str:
+    return f"{count:,} {what}{plural if count != 1 else ''}"
+
+
+def _note(name: str, facts: Iterable[str], width: int) -> Iterator[Text]:
+    """Facts behind what they are about, a line or more each."""
+    style = "red" if name == "ended" else "dim"
+    texts = [line for fact in facts for line in wrapped(fact, width - NOTES)]
+    for number, text in enumerate(texts):
+        yield Text.assemble(((name if not number else "").ljust(NOTES), style), text, no_wrap=True)
+
+
+def _legend(shown: Iterable[Line], width: int, ascii_only: bool) -> Text:
+    line = Text(no_wrap=True)
+    for words, style in legend(shown, ascii_only):
+        line.append(f"{words}{BETWEEN}", style=style)
+    line.truncate(width)
+    line.rstrip()
+    return line

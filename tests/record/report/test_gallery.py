@@ -1,0 +1,114 @@
+"""Which figures a study has, and that none is drawn twice."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.record.figures import metric_figure
+from lth_ray.record.figures.page import is_drawn, write_figure
+from lth_ray.record.report import gallery
+from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
+from lth_ray.record.report.summary import summary
+from lth_ray.store import Store
+from tests.record.figures.setups import barriers, legend, row, weights
+
+Fill = Callable[..., None]
+PATH = {"alpha": [0.0, 0.5, 1.0], "test_error": [0.1, 0.4, 0.1]}
+BINS = {"layer": ["fc1.weight"] * 2, "low": [-0.1, 0.0], "high": [0.0, 0.1], "all": [5.0, 5.0], "kept": [4.0, 6.0]}
+
+
+@pytest.fixture
+def found(plan: Plan, store: Store, fill: Fill) -> Found:
+    fill(store, plan)
+    tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
+    measured = [*branches, *barriers(), *weights()]
+    for one in measured:
+        if one["branch"].endswith(("barrier", "weights")):
+            store.publish_table(one["key"], {"columns": PATH if "barrier" in one["branch"] else BINS})
+    return Found(plan, store, tickets, measured, summary(tickets, branches), [])
+
+
+def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the figures that are drawn from now on."""
+    drawn: list[str] = []
+
+    def write(store: Store, study: str, name: str, *rest: Any) -> Any:
+        drawn.append(name)
+        return write_figure(store, study, name, *rest)
+
+    monkeypatch.setattr(gallery, "write_figure", write)
+    return drawn
+
+
+def test_a_figure_that_cannot_be_drawn_costs_no_other(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+    kinds = [replace(kind, draw=fail) if kind.name == "curves" else kind for kind in gallery.KINDS]
+    monkeypatch.setattr(gallery, "KINDS", kinds)
+    pictures = {picture.name: picture for picture in write_gallery(found, "tickets", "of something")}
+    assert pictures["curves"].paths == ()
+    assert not_drawn(pictures["curves"]) == (
+        "The figure 'curves' could not be drawn (ZeroDivisionError: division by zero); the tables have what it shows."
+    )
+    assert len([picture for picture in pictures.values() if picture.paths]) == 6
+
+
+@pytest.mark.parametrize("name", [r"a $\frac{$ b", "$x$", "50 % & _under_"])
+def test_words_are_drawn_as_they_are(name: str, store: Store) -> None:
+    tickets = [
+        row(seed, number, arm=name, test_accuracy=0.9, early_stop_step=10) for number in (0, 1) for seed in (0, 1)
+    ]  # fmt: skip
+    other = [{**one, "arm": "b", "lineage": one["lineage"].replace(name, "b")} for one in tickets]
+    figure = metric_figure(summary([*tickets, *other], []), name, name)
+    assert any(name.replace("_", " ") in label for label in legend(figure))
+    write_figure(store, "tickets", "accuracy", figure)
+    assert store.exists("studies/tickets/accuracy.png")
+
+
+def test_a_study_has_every_figure_that_was_measured(found: Found) -> None:
+    pictures = write_gallery(found, "tickets", "of something")
+    assert [picture.name for picture in pictures] == [
+        "accuracy", "curves", "instability", "paths", "surviving", "movement", "densities",
+    ]  # fmt: skip
+    for picture in pictures:
+        assert picture.paths == (f"studies/tickets/{picture.name}.svg", f"studies/tickets/{picture.name}.png")
+        assert found.store.get(picture.paths[1])[:4] == b"\x89PNG"
+
+
+def test_only_what_has_changed_is_drawn_again(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = write_gallery(found, "tickets", "of something")
+    drawn = drawings(monkeypatch)
+    assert write_gallery(found, "tickets", "of something") == first
+    assert drawn == []
+    found.store.delete("studies/tickets/paths.svg")
+    write_gallery(found, "tickets", "of something")
+    assert drawn == ["paths"]
+    write_gallery(found, "tickets", "of something else")
+    assert len(drawn) == 1 + len(first)
+
+
+@pytest.mark.parametrize("changed", ["tickets", "code"])
+def test_other_rows_and_other_code_are_drawn_again(found: Found, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    pictures = write_gallery(found, "tickets", "")
+    drawn = drawings(monkeypatch)
+    if changed == "code":
+        monkeypatch.setattr(gallery, "drawing_code", lambda: "another")
+    else:
+        found = Found(found.plan, found.store, found.tickets[:-1], found.branches, found.summary, [])
+    write_gallery(found, "tickets", "")
+    assert len(drawn) == len(pictures)
+
+
+def test_a_figure_is_the_same_for_the_same_rows(found: Found, store: Store) -> None:
+    svg, png = write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
+    first = store.get(svg)
+    assert (svg, store.get(png)[:4]) == ("studies/tickets/accuracy.svg", b"\x89PNG")
+    write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
+    assert store.get(svg) == first
+    assert is_drawn(store, "tickets", "accuracy", "sha256:a")
+    assert not is_drawn(store, "tickets", "accuracy", "sha256:b")
+    assert not is_drawn(store, "tickets", "curves", "sha256:a")

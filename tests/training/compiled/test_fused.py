@@ -1,0 +1,260 @@
+"""Compiled steps: the eager trajectory up to rounding, on every instruction set, and bit for bit by themselves."""
+
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lth_ray import data, models, pruning
+from lth_ray.config import ConfigError, Data, Model, Train, steps
+from lth_ray.data import Batches, Identity
+from lth_ray.training import Clock, Recipe, Run, backend_of, train
+from lth_ray.training.compiled.fused import fuse
+from lth_ray.training.kernels import library
+from tests.doubled import InDouble
+from tests.training.setups import Mask, Setting, everything, restart
+from tests.training.test_resume import OPTIMIZERS
+
+Make = Callable[..., Setting]
+CAN = library.instruction_set()
+SETS = library.SETS[: library.SETS.index(CAN) + 1] if CAN != "none" else ()
+built = pytest.mark.skipif(CAN == "none", reason="the compiled kernels were not built")
+UPDATES = ["sgd", "momentum", "nesterov", "adam", "adamw", "weight decay", "label smoothing", "schedule"]
+LENET = "lenet_30_20"
+
+
+def test_what_can_be_built_is_built() -> None:
+    """On a machine with a compiler, the kernels are there, and those of the widest vectors that the processor has."""
+    if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
+        pytest.skip("no C++ compiler")
+    if library.VARIABLE in os.environ:
+        pytest.skip(f"{library.VARIABLE} asks for less than the processor has")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    wide = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(flags)
+    assert ("avx512" if wide else "avx2" if {"avx2", "fma"} <= set(flags) else "portable") == CAN
+
+
+def masked(name: str, density: float) -> tuple[torch.nn.Module, Mask | None]:
+    """A network for the digits, and a mask of this density over all its layers; None for 1."""
+    model = models.build(name, 10, (1, 8, 8), seed=0)
+    dense = pruning.dense_mask(model)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - density)
+    if density == 1:
+        return model, None
+    pruning.apply_mask(model, mask)
+    return model, mask
+
+
+def a_run(backend: str, density: float, batch: int, dtype: torch.dtype = torch.float64, **given: Any) -> Run:
+    """Training of a network on the digits, in `dtype` throughout."""
+    config = Data("digits", batch_size=batch, validation=0)
+    dataset, identity = data.load(config), data.identify(config)
+    recipe = Recipe(Model(LENET), config, Train(steps(200), backend=backend, **{"lr": 0.05, **given}), identity)
+    model, mask = masked(LENET, density)
+    batches = Batches(dataset.train, dataset.mean, dataset.std, batch, order_seed=1, augmentation_seed=1)
+    run = Run("key", recipe, model.to(dtype), InDouble(batches) if dtype == torch.float64 else batches, 0, mask, 0)
+    run.fused = fuse(run)
+    return run
+
+
+def farthest(ours: Run, eager: Run) -> float:
+    """The largest difference of any weight, moment or the summed loss."""
+    pairs = list(zip(ours.model.parameters(), eager.model.parameters(), strict=True))
+    found = [float((p - q).detach().abs().max()) for p, q in pairs]
+    for p, q in pairs:
+        for name, value in eager.optimizer.state[q].items():
+            found.append(float((ours.optimizer.state[p][name] - value).abs().max()))
+    return max(*found, float((ours.loss_sum - eager.loss_sum).abs()))
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.7, 0.33, 0.05, 0.003])
+@pytest.mark.parametrize("optimizer", UPDATES)
+def test_100_steps_in_double_precision_are_the_eager_ones(optimizer: str, density: float) -> None:
+    ours, eager = (a_run(backend, density, 60, **OPTIMIZERS[optimizer]) for backend in ("auto", "eager"))
+    assert ours.fused is not None
+    assert eager.fused is None
+    train(ours, 100)
+    train(eager, 100)
+    assert farthest(ours, eager) < 1e-9
+
+
+@built
+@pytest.mark.parametrize(
+    "emptied", [["fc1.weight"], ["fc2.weight"], ["output.weight"], ["fc1.weight", "output.weight"]]
+)
+def test_a_layer_without_any_weights_left_is_trained_as_by_autograd(emptied: list[str]) -> None:
+    """As magnitudes over all layers may leave it: what follows it sees its biases alone."""
+    ours, eager = (a_run(backend, 0.3, 60) for backend in ("auto", "eager"))
+    for run in (ours, eager):
+        run.mask = {name: keeps & (name not in emptied) for name, keeps in (run.mask or {}).items()}
+        pruning.apply_mask(run.model, run.mask)
+        run.kept = [(run.model.get_parameter(name), keeps.double()) for name, keeps in run.mask.items()]
+    ours.fused = fuse(ours)
+    for run in (ours, eager):
+        train(run, 20)
+    assert ours.fused is not None
+    assert farthest(ours, eager) < 1e-9
+    assert not any(ours.model.get_parameter(name).any() for name in emptied)
+
+
+@built
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("batch", [1, 7, 16, 33, 64, 130])
+@pytest.mark.parametrize("density", [1.0, 0.3])
+def test_every_instruction_set_and_batch(
+    instruction_set: Callable[[str], None], name: str, batch: int, density: float
+) -> None:
+    instruction_set(name)
+    adam = OPTIMIZERS["adam"]
+    ours, eager = (a_run(backend, density, batch, **adam) for backend in ("auto", "eager"))
+    single = a_run("auto", density, batch, torch.float32, **adam)
+    for run in (ours, eager, single):
+        train(run, 20)
+    assert ours.fused is not None
+    assert ours.fused.kernels.instruction_set == name
+    assert farthest(ours, eager) < 1e-9
+    for p, q in zip(single.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(p.detach().double(), q.detach(), rtol=1e-2, atol=2e-4)
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.3])
+def test_pixels_become_what_torch_makes_of_them(density: float) -> None:
+    """Inputs by position in the resident images, and the same inputs made by torch, give the same bits."""
+    runs = [a_run("auto", density, 50, torch.float32, **OPTIMIZERS["adam"]) for _ in range(2)]
+    assert isinstance(runs[1].batches, Batches)
+    runs[1].batches.positions = lambda step, number: None  # type: ignore[method-assign]
+    for run in runs:
+        train(run, 30)
+    ours, made = ([p.detach() for p in run.model.parameters()] for run in runs)
+    assert all(torch.equal(p, q) for p, q in zip(ours, made, strict=True))
+    assert float(runs[0].loss_sum) == float(runs[1].loss_sum)
+
+
+def with_density(made: Setting, density: float) -> Setting:
+    _, mask = masked(LENET, density)
+    return replace(made, mask=mask)
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.6, 0.2])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_where_it_pauses_changes_no_bit(setting: Make, optimizer: str, density: float, augment: str) -> None:
+    made = with_density(setting(LENET, masked=False, augment=augment, **OPTIMIZERS[optimizer]), density)
+    whole = everything(made.trained(made.begin(), 12))
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 12, clock=Clock(every_steps=1))]
+    assert [start.step for start in saved] == list(range(1, 13))
+    for start in (saved[1], saved[6]):
+        assert everything(made.trained(start, 12, first=0)) == whole
+    for every in (1, 5):
+        assert everything(made.trained(made.begin(), 12, clock=Clock(every_steps=every))) == whole
+
+
+@built
+@pytest.mark.parametrize("optimizer", UPDATES)
+def test_pruned_weights_are_positive_zero_and_have_no_momentum(setting: Make, optimizer: str) -> None:
+    made = with_density(setting(LENET, masked=False, **OPTIMIZERS[optimizer]), 0.2)
+    assert made.mask is not None
+    run = made.trained(made.begin(), 12).run
+    assert run.backend == "sparse"
+    parameters = dict(run.model.named_parameters())
+    for name, kept in made.mask.items():
+        assert {struct.pack("<f", value) for value in parameters[name][~kept].tolist()} == {struct.pack("<f", 0.0)}
+        for moment in run.optimizer.state[parameters[name]].values():
+            assert moment.dim() == 0 or not moment[~kept].any()
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.2])
+def test_measurements_are_those_of_torch(setting: Make, density: float) -> None:
+    rows = []
+    for backend in ("auto", "eager"):
+        made = with_density(setting(LENET, masked=False, backend=backend, **OPTIMIZERS["adam"]), density)
+        rows.append(made.trained(made.begin(), 12).journal)
+    assert rows[0]["step"] == rows[1]["step"] == [4, 8, 12]
+    for column in ("train_loss", "validation_loss", "test_loss"):
+        assert rows[0][column] == pytest.approx(rows[1][column], rel=1e-3)
+    for column in ("validation_accuracy", "test_accuracy"):
+        assert rows[0][column] == pytest.approx(rows[1][column], abs=0.011)
+
+
+@built
+def test_a_loss_that_diverges_ends_it(setting: Make) -> None:
+    made = setting(LENET, masked=False, lr=1e30)
+    assert not made.trained(made.begin(), 12).finite
+
+
+def test_without_kernels_it_is_eager_and_says_so_once(
+    setting: Make, instruction_set: Callable[[str], None], caplog: pytest.LogCaptureFixture, monkeypatch: Any
+) -> None:
+    eager = setting(LENET, masked=False, backend="eager")
+    monkeypatch.setattr(library, "MODULE", "there_is_no_such_module")
+    library.found.cache_clear()
+    made = setting(LENET, masked=False)
+    ends = [made.trained(made.begin(), 12) for _ in range(2)]
+    assert ends[0].run.backend == "eager"
+    assert everything(ends[0]) == everything(eager.trained(eager.begin(), 12))
+    assert sum("C++ compiler" in message for message in caplog.messages) == 1
+
+
+def test_other_sources_are_refused(
+    instruction_set: Callable[[str], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if CAN == "none":
+        pytest.skip("the compiled kernels were not built")
+    monkeypatch.setattr(library, "source_digest", lambda: "another")
+    library.found.cache_clear()
+    assert library.kernels(torch.float32) is None
+    assert "install lth_ray again" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["avx1024", "on"])
+def test_an_unknown_instruction_set_is_refused(instruction_set: Callable[[str], None], name: str) -> None:
+    instruction_set(name)
+    with pytest.raises(ConfigError, match=f"{library.VARIABLE}={name}: give one of portable, avx2, avx512 or off"):
+        library.kernels(torch.float32)
+
+
+IDENTITY = Identity("0" * 64, 1000, 0, 100, (1, 8, 8), 10)
+EAGER: dict[str, dict[str, Any]] = {
+    "asked for": {"backend": "eager"},
+    "bf16": {"precision": "bf16"},
+    "rmsprop": {"optimizer": "rmsprop"},
+    "clipping": {"clip_norm": 1.0},
+    "an average": {"ema_decay": 0.9},
+    "groups": {"batch_norm_group": 30},
+    "synchronised": {"sync_batch_norm": True},
+    "compiled": {"compile": True},
+    "an own loss": {"loss": lambda model, batch: (model(batch[0]).sum(), {})},
+}
+
+
+def recipe_of(model: str = LENET, **given: Any) -> Recipe:
+    return Recipe(
+        Model(model), Data("digits", batch_size=60, validation=0), Train(steps(10), lr=1.0, **given), IDENTITY
+    )
+
+
+@pytest.mark.parametrize("given", EAGER.values(), ids=EAGER)
+def test_what_the_kernels_cannot_do_is_eager(given: dict[str, Any]) -> None:
+    assert backend_of(recipe_of(**given)) == "eager"
+
+
+@pytest.mark.parametrize("model", ["conv2", "cifar_resnet20", "resnet18"])
+def test_other_networks_are_eager(model: str) -> None:
+    assert backend_of(recipe_of(model)) == "eager"
+
+
+def test_fully_connected_networks_are_fused_unless_masks_are_learned_or_pruned_weights_frozen() -> None:
+    recipe = recipe_of()
+    assert backend_of(recipe) == "fused"
+    assert backend_of(recipe, frozen=True) == backend_of(recipe, learned=True) == "eager"

@@ -1,0 +1,300 @@
+"""Compiled batch norm: torch's values and gradients on every instruction set, and the eager trajectory."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lth_ray import models, pruning
+from lth_ray.config import Data, Model, Train, steps
+from lth_ray.data import Batches, Identity, Split
+from lth_ray.training import Clock, Recipe, Run, backend_of, train
+from lth_ray.training.compiled.fused_graph import fuse_norms
+from lth_ray.training.compiled.fused_norm import FusedNorm
+from lth_ray.training.kernels import library
+from tests.training.compiled.test_fused import SETS, InDouble, built, farthest
+from tests.training.setups import Setting, everything, restart
+
+Make = Callable[..., Setting]
+RESNET, VGG = "cifar_resnet8_4", "cifar_vgg11_4"
+SHAPES = [(2, 1, 3, 5), (3, 3, 7, 5), (2, 5, 9, 9), (4, 8, 8, 8), (5, 16, 9, 11), (3, 20, 5, 5), (2, 96, 3, 1)]
+MORE: dict[str, dict[str, Any]] = {"plain": {}, "groups": {"batch_norm_group": 20}, "average": {"ema_decay": 0.9}}
+
+
+def drawn(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return values.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else values
+
+
+def a_norm(channels: int, dtype: torch.dtype = torch.float64, training: bool = True) -> nn.BatchNorm2d:
+    """One whose parameters and statistics are all different."""
+    norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.3).to(dtype)
+    with torch.no_grad():
+        for number, tensor in enumerate((norm.weight, norm.bias, norm.running_mean, norm.running_var)):
+            assert tensor is not None
+            tensor.copy_(drawn((channels,), number + 10, dtype))
+        assert norm.running_var is not None
+        norm.running_var.abs_()
+    return norm.train(training)
+
+
+def fused(norm: nn.BatchNorm2d, **options: Any) -> FusedNorm:
+    kernels = library.kernels(norm.weight.dtype)
+    assert kernels is not None
+    return FusedNorm(norm, kernels, **options)
+
+
+def outcome(operation: Callable[..., Any], norm: nn.BatchNorm2d, shape: tuple[int, ...], uses: int, adds: bool) -> Any:
+    """What it gives, all gradients and all buffers; with two uses, of a sum in which they differ."""
+    x, added = (drawn(shape, seed, norm.weight.dtype).requires_grad_() for seed in (1, 2))
+    found = operation(x, added) if adds else operation(x)
+    ys = found if isinstance(found, tuple) else (found,) * uses
+    torch.autograd.backward([(y * drawn(shape, 3 + i, norm.weight.dtype)).sum() for i, y in enumerate(ys)])
+    gradients = [x.grad, norm.weight.grad, norm.bias.grad, *([added.grad] if adds else [])]
+    return [ys[0].detach(), *gradients, *norm.buffers()]
+
+
+@built
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_and_gradients_are_those_of_torch(
+    instruction_set: Callable[[str], None], name: str, training: bool, shape: tuple[int, ...]
+) -> None:
+    instruction_set(name)
+    for relu, adds, uses in [(r, a, u) for r in (False, True) for a in (False, True) for u in (1, 2)]:
+        ours, theirs = (a_norm(shape[1], training=training) for _ in range(2))
+
+        def plain(x: Tensor, added: Tensor | float = 0.0, norm: nn.Module = theirs, relu: bool = relu) -> Tensor:
+            found: Tensor = norm(x) + added
+            return torch.relu(found) if relu else found
+
+        operation = fused(ours, relu=relu, uses=uses)
+        assert operation.kernels.instruction_set == name
+        found, expected = outcome(operation, ours, shape, uses, adds), outcome(plain, theirs, shape, uses, adds)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        assert found[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@built
+@pytest.mark.parametrize("adds", [False, True])
+def test_gradients_are_those_of_finite_differences(adds: bool) -> None:
+    norm = a_norm(3)
+    inputs = [drawn((2, 3, 4, 3), seed).requires_grad_() for seed in range(1 + adds)]
+    assert torch.autograd.gradcheck(fused(norm, relu=True, uses=2), inputs)  # type: ignore[no-untyped-call]
+
+
+@built
+@pytest.mark.parametrize("name", SETS)
+def test_a_mean_far_from_zero_costs_no_precision(instruction_set: Callable[[str], None], name: str) -> None:
+    """Deviations are taken from the mean of their own run of pixels, not squares from zero."""
+    instruction_set(name)
+    x = drawn((64, 16, 8, 8), 1, torch.float32) + 1000
+    single = fused(a_norm(16, torch.float32))(x)
+    double = a_norm(16)(x.double())
+    torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=2e-3)
+    centred = fused(a_norm(16, torch.float32))(x - 1000)
+    torch.testing.assert_close(single, centred, rtol=1e-3, atol=2e-3)
+
+
+@built
+def test_any_layout_is_taken_and_nan_stays() -> None:
+    x = drawn((2, 5, 4, 4), 1)
+    assert torch.equal(fused(a_norm(5))(x.contiguous()), fused(a_norm(5))(x))
+    x[1, 2, 3, 3] = float("nan")
+    found = fused(a_norm(5), relu=True)(x)
+    assert found[:, 2].isnan().all()
+    assert found[:, 1].isfinite().all()
+
+
+@built
+def test_the_number_of_threads_changes_no_bit() -> None:
+    threads, found = torch.get_num_threads(), []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        norm = a_norm(16, torch.float32)
+        found.append(outcome(fused(norm, relu=True, uses=2), norm, (16, 16, 16, 16), 2, True))
+    torch.set_num_threads(threads)
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+
+
+@built
+def test_what_has_no_statistics_or_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="a channel has one value"):
+        fused(a_norm(4))(drawn((1, 4, 1, 1), 0))
+    with pytest.raises(ValueError, match="give it the same shape"):
+        fused(a_norm(4))(drawn((2, 4, 3, 3), 0), drawn((2, 4, 1, 1), 0))
+
+
+@built
+@pytest.mark.parametrize("name", [RESNET, VGG])
+def test_the_network_stays_as_it_is(name: str) -> None:
+    model, other = (models.build(name, 10, (3, 16, 16), seed=0) for _ in range(2))
+    kernels = library.kernels(torch.float32)
+    assert kernels is not None
+    graph = fuse_norms(model, kernels)
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert sum(isinstance(layer, FusedNorm) for layer in graph.modules()) == len(norms)
+    assert not {"relu", "add"} & {node.name.split("_")[0] for node in graph.graph.nodes}
+    assert str(model) == str(other)
+    assert list(model.state_dict()) == list(other.state_dict())
+    assert {id(p) for p in graph.parameters()} == {id(p) for p in model.parameters()}
+
+
+@built
+@pytest.mark.parametrize("given", [{}, {"batch_norm_group": 6}], ids=["plain", "groups"])
+def test_wide_convolutions_have_images_and_weights_in_nchw(given: dict[str, Any]) -> None:
+    seen: dict[str, bool] = {}
+    run = a_run("cifar_vgg11_66", "auto", dtype=torch.float32, **given)  # 66 to 528 channels
+    for name, layer in run.model.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(lambda layer, given, name=name: seen.update({name: _is_last(given[0])}))
+    train(run, 1)
+    found = [(seen[f"layers.{i}.conv"], _is_last(run.model.get_parameter(f"layers.{i}.conv.weight"))) for i in range(8)]
+    assert found[1:] == [(True, True), *[(False, False)] * 6]
+    assert all(gradient.stride() == weight.stride() for weight, gradient in run.gradients.views)
+
+
+def _is_last(tensor: Tensor) -> bool:
+    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
+def a_run(name: str, backend: str, *, masked: bool = True, dtype: torch.dtype = torch.float64, **given: Any) -> Run:
+    """Training in `dtype` on random images, in channels_last."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.randint(0, 10, (60,), generator=generator))
+    config = Data("cifar10", batch_size=12, validation=0, augment="crop_flip")
+    training = Train(steps(200), backend=backend, channels_last=True, **{"lr": 0.02, "momentum": 0.9, **given})
+    recipe = Recipe(Model(name), config, training, Identity("0" * 64, 60, 0, 0, (3, 16, 16), 10))
+    model = models.build(name, 10, (3, 16, 16), seed=0).to(dtype).to(memory_format=torch.channels_last)
+    dense = pruning.dense_mask(model)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 0.6) if masked else None
+    if mask is not None:
+        pruning.apply_mask(model, mask)
+    batches = Batches(split, (0.5,) * 3, (0.25,) * 3, 12, order_seed=1, augmentation_seed=1, augment="crop_flip")
+    return Run("key", recipe, model, InDouble(batches) if dtype == torch.float64 else batches, 0, mask, 0)
+
+
+GIVEN: dict[str, dict[str, Any]] = {
+    "momentum": {"weight_decay": 1e-3},
+    "groups": {"batch_norm_group": 6},
+    "adam": {"optimizer": "adam", "momentum": 0.0, "lr": 1e-3, "eps": 1e-3},
+}
+
+
+@built
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize("name", [RESNET, VGG])
+def test_30_steps_in_double_precision_are_the_eager_ones(name: str, given: dict[str, Any]) -> None:
+    ours, eager = (a_run(name, backend, **given) for backend in ("auto", "eager"))
+    assert (ours.backend, eager.backend) == ("fused_norm", "eager")
+    train(ours, 30)
+    train(eager, 30)
+    assert farthest(ours, eager) < 1e-9
+    for one, other in zip(ours.model.buffers(), eager.model.buffers(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@built
+@pytest.mark.parametrize("name", SETS)
+def test_every_instruction_set_trains(instruction_set: Callable[[str], None], name: str) -> None:
+    instruction_set(name)
+    ours, eager = (a_run(RESNET, backend, dtype=torch.float32) for backend in ("auto", "eager"))
+    for run in (ours, eager):
+        train(run, 5)
+    for p, q in zip(ours.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+
+
+def digits(setting: Make, **given: Any) -> Setting:
+    return setting(RESNET, **{"channels_last": True, "momentum": 0.9, "weight_decay": 1e-3, **given})
+
+
+@built
+@pytest.mark.parametrize("given", MORE.values(), ids=MORE)
+def test_where_it_pauses_changes_no_bit(setting: Make, given: dict[str, Any]) -> None:
+    made = digits(setting, **given)
+    end = made.trained(made.begin(), 12)
+    assert end.run.backend == "fused_norm"
+    whole = everything(end)
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 12, clock=Clock(every_steps=1))]
+    for start in (saved[1], saved[6]):
+        assert everything(made.trained(start, 12, first=0)) == whole
+    assert everything(made.trained(made.begin(), 12, clock=Clock(every_steps=5))) == whole
+
+
+@built
+def test_pruned_weights_are_positive_zero_and_have_no_momentum(setting: Make) -> None:
+    made = digits(setting)
+    run = made.trained(made.begin(), 12).run
+    parameters = dict(run.model.named_parameters())
+    assert made.mask is not None
+    for name, kept in made.mask.items():
+        assert {struct.pack("<f", value) for value in parameters[name][~kept].tolist()} == {struct.pack("<f", 0.0)}
+        assert not run.optimizer.state[parameters[name]]["momentum_buffer"][~kept].any()
+
+
+@built
+@pytest.mark.parametrize("given", MORE.values(), ids=MORE)
+def test_measurements_are_those_of_torch(setting: Make, given: dict[str, Any]) -> None:
+    rows = []
+    for backend in ("auto", "eager"):
+        made = digits(setting, backend=backend, lr=0.01, **given)
+        rows.append(made.trained(made.begin(), 8).journal)
+    for column in ("train_loss", "validation_loss", "test_loss"):
+        assert rows[0][column] == pytest.approx(rows[1][column], rel=1e-2)
+
+
+@built
+def test_frozen_weights_stay_where_they_are(setting: Make) -> None:
+    made = digits(setting)
+    run = made.trained(made.begin(), 8, frozen=True).run
+    assert run.backend == "fused_norm"
+    assert made.mask is not None
+    for name, kept in made.mask.items():
+        assert torch.equal(dict(run.model.named_parameters())[name][~kept], made.initial[name][~kept])
+
+
+def test_without_kernels_it_is_eager(setting: Make, instruction_set: Callable[[str], None]) -> None:
+    instruction_set("off")
+    made, eager = digits(setting), digits(setting, backend="eager")
+    end = made.trained(made.begin(), 4)
+    assert end.run.backend == "eager"
+    assert everything(end) == everything(eager.trained(eager.begin(), 4))
+
+
+def recipe_of(model: Any = "cifar_resnet20", **given: Any) -> Recipe:
+    identity = Identity("0" * 64, 1000, 0, 100, (3, 32, 32), 10)
+    fields = {"lr": 1.0, "channels_last": True, **given}
+    return Recipe(Model(model), Data("cifar10", batch_size=60, validation=0), Train(steps(10), **fields), identity)
+
+
+EAGER: dict[str, dict[str, Any]] = {
+    "asked for": {"backend": "eager"},
+    "another layout": {"channels_last": False},
+    "bf16": {"precision": "bf16"},
+    "synchronised": {"sync_batch_norm": True},
+    "compiled": {"compile": True},
+    "an own step": {"step": lambda model, batch: (model(batch[0]).sum(), {})},
+    "without batch norm": {"model": "conv2"},
+    "a network for larger images": {"model": "resnet18"},
+    "an own network": {"model": models.build},
+}
+
+
+@pytest.mark.parametrize("given", EAGER.values(), ids=EAGER)
+def test_what_the_kernels_do_not_cover_is_eager(given: dict[str, Any]) -> None:
+    assert backend_of(recipe_of(**given)) == "eager"
+
+
+@pytest.mark.parametrize("model", ["cifar_resnet20", "cifar_resnet110_8", "cifar_vgg11", "cifar_vgg19_16"])
+def test_deep_networks_for_cifar_have_their_norms_compiled(model: str) -> None:
+    assert backend_of(recipe_of(model)) == "fused_norm"
+    assert backend_of(recipe_of(model, batch_norm_group=30, clip_norm=1.0, optimizer="rmsprop")) == "fused_norm"
+    assert backend_of(recipe_of(model), frozen=True) == "fused_norm"
+    assert backend_of(recipe_of(model), learned=True) == "eager"
