@@ -1,12 +1,14 @@
 """Fixtures that every layer's tests share."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from lth_ray import Study, cli
 from lth_ray.config import Data
 from lth_ray.tasks import Images
 
@@ -65,3 +67,21 @@ def s3_bucket() -> Iterator[str]:
         boto3.session.Session().client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="lth")
         yield "s3://lth"
     server.stop()
+
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """call(studies or None for lth-ray, *arguments) -> (exit code, all that was printed), in this process."""
+
+    def call(studies: Study | list[Study] | None, *arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["study.py" if studies else "lth-ray", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.entry() if studies is None else cli.main(studies)
+        printed = capsys.readouterr()
+        return int(exit_.value.code or 0), printed.out + printed.err
+
+    return call

@@ -39,8 +39,7 @@ from lth_ray.config import (
     set_fields,
     steps,
 )
-from lth_ray.lottery import Plan, carry_out_all, in_lockstep, make_plan
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import Plan, bundles, carry_out_all, in_lockstep, make_plan
 from lth_ray.store import Store
 from lth_ray.training import Clock
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.config import Launch, Prune
-from lth_ray.lottery import Plan, TableTask, Task
+from lth_ray.lottery import Plan, TableTask, Task, bundles
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.execution import bundles
 from lth_ray.lottery.stored import whole_records
 from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.timing import Timing, pace_of, timed

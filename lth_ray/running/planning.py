@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lth_ray.config import Config, ConfigError, Launch, Length, Study, launched
-from lth_ray.lottery import Plan, make_plan, shape_of
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import Plan, bundles, make_plan, shape_of
 from lth_ray.running import history
 from lth_ray.running.machine.home import check_home
 from lth_ray.store import Store

@@ -16,8 +16,7 @@ from ray._private import parameter
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
-from lth_ray.lottery import Plan, StopRule
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import Plan, StopRule, bundles
 from lth_ray.running.machine.guard import Guard
 from lth_ray.running.machine.home import check_home
 from lth_ray.running.machine.rooms import Wait, asked_by

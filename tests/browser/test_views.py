@@ -18,8 +18,7 @@ import pytest
 
 from lth_ray import Barrier, Data, Model, Prune, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
-from lth_ray.record import replay, shown
-from lth_ray.record.report import comparisons
+from lth_ray.record import comparisons, replay, shown
 from lth_ray.store import Store
 from tests.mlflow_server import Server, free_port
 from tests.running.conftest import train_here

@@ -19,7 +19,8 @@ from lth_ray.store import LiveRun, Store, live
 from lth_ray.watching.progress import Board
 from lth_ray.watching.showing import PROGRESS
 from lth_ray.watching.snapshot import Snapshot, to_record
-from tests.running.conftest import Call, declared, train_here
+from tests.conftest import Call
+from tests.running.conftest import declared, train_here
 from tests.watching.test_progress import jobs, result
 
 

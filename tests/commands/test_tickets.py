@@ -25,7 +25,8 @@ from lth_ray.lottery import Plan
 from lth_ray.pruning import kept
 from lth_ray.running.history import entries_of, recorded_plan
 from lth_ray.store import Store
-from tests.running.conftest import Call, declared, train_here
+from tests.conftest import Call
+from tests.running.conftest import declared, train_here
 
 NAME = "small"
 ROOT = Path(__file__).resolve().parents[2]

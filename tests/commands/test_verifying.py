@@ -8,7 +8,8 @@ import pytest
 
 from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.store import Store, mask_path
-from tests.running.conftest import Call, declared, train_here
+from tests.conftest import Call
+from tests.running.conftest import declared, train_here
 
 STUDY = declared()
 pytestmark = pytest.mark.filterwarnings("ignore:.*(damaged|lost)")

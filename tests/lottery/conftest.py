@@ -11,8 +11,7 @@ import pytest
 
 from lth_ray import data, probes
 from lth_ray.config import ACCURACY, Data, Model, Prune, Study, Train, set_fields, steps
-from lth_ray.lottery import Plan, StopRule, branch_rows, carry_out_all, in_lockstep, make_plan, ticket_rows
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import Plan, StopRule, branch_rows, bundles, carry_out_all, in_lockstep, make_plan, ticket_rows
 from lth_ray.lottery.execution.reconstruct import MissingState
 from lth_ray.store import Store
 from lth_ray.training import Clock

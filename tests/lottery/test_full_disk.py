@@ -9,8 +9,7 @@ import pytest
 
 from lth_ray import data
 from lth_ray.config import steps
-from lth_ray.lottery import make_plan
-from lth_ray.lottery.execution import execute
+from lth_ray.lottery import execute, make_plan
 from lth_ray.store import StorageError
 from lth_ray.training import Clock
 

@@ -226,7 +226,7 @@ def test_a_recorded_study_is_planned_without_its_files(lab: Any, tmp_path: Path)
 
 def test_a_file_that_changes_behind_a_plan_trains_nothing(lab: Any, tmp_path: Path) -> None:
     from lth_ray import data
-    from lth_ray.lottery.execution import execute
+    from lth_ray.lottery import execute
     from lth_ray.lottery.execution.reconstruct import MissingState
 
     made = plan(lab, safe(tmp_path))

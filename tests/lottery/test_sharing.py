@@ -81,8 +81,7 @@ def test_one_subseed_shared_by_all_seeds_shares_what_depends_on_nothing_else(lab
 def test_what_another_run_published_meanwhile_is_not_trained_again(lab: Any) -> None:
     """A plan made before that run kept fewer states: those alone are made."""
     from lth_ray import data
-    from lth_ray.lottery import make_plan
-    from lth_ray.lottery.execution import execute
+    from lth_ray.lottery import execute, make_plan
 
     plan = make_plan(lab.study(rewind=[steps(0), steps(15)]), None, lab.store())
     lab.run(lab.study())

@@ -13,12 +13,11 @@ from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Stu
 from lth_ray.config.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.variants import variants
 from lth_ray.lottery import Plan, carry_out, make_plan
-from lth_ray.record import comparisons_table
+from lth_ray.record import comparisons, comparisons_table, summary
 from lth_ray.record.figures import curves_figure, metric_figure
 from lth_ray.record.mlflow.registry import is_finished
 from lth_ray.record.mlflow.runs import describe_branch, describe_ticket
 from lth_ray.record.mlflow.views import Seen, views_of
-from lth_ray.record.report import comparisons, summary
 from lth_ray.record.report.findings import findings
 from lth_ray.record.report.making import report
 from lth_ray.record.report.tables import framed

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lth_ray.lottery import Plan
-from lth_ray.record import replay
-from lth_ray.record.mlflow import destination, tracking
+from lth_ray.record import destination, replay
+from lth_ray.record.mlflow import tracking
 from lth_ray.record.mlflow.tracking import Tracking
 from lth_ray.store import Store, locked
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lth_ray import Study, cli, data
+from lth_ray import Study, data
 from lth_ray.config import Launch
 from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.running.history import recorded_plan, remember
@@ -160,24 +160,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The contents that the study has when nothing happens to it; trained in this process, without Ray."""
     store = Store.open(str(tmp_path_factory.mktemp("undisturbed")))
     return contents(train_here(declared(), store), store)
-
-
-Call = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """call(studies or None for lth-ray, *arguments) -> (exit code, all that was printed), in this process."""
-
-    def call(studies: Study | list[Study] | None, *arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["study.py" if studies else "lth-ray", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.entry() if studies is None else cli.main(studies)
-        printed = capsys.readouterr()
-        return int(exit_.value.code or 0), printed.out + printed.err
-
-    return call
 
 
 class NoShipper:

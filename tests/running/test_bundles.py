@@ -7,14 +7,14 @@ import pytest
 from ray.tune.experiment import Trial
 
 from lth_ray.config import ACCURACY, Launch, Study, set_fields, steps
-from lth_ray.lottery import Plan, StopRule, make_plan, ticket_rows
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import Plan, StopRule, bundles, make_plan, ticket_rows
 from lth_ray.running import history
 from lth_ray.running import trial as trials
 from lth_ray.running.scheduler import CONTINUE, STOP
 from lth_ray.running.settings import Settings
 from lth_ray.store import StorageError, Store
-from tests.running.conftest import Call, declared
+from tests.conftest import Call
+from tests.running.conftest import declared
 from tests.running.test_scheduler import FakeJob, FakeTrial, FakeTune, job
 
 # Tune's side ----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from lth_ray.running.history import entries_of
 from lth_ray.running.ledger import PARTS
 from lth_ray.running.results import Results
 from lth_ray.store import Store, live
-from tests.running.conftest import Call, contents, declared, train_here
+from tests.conftest import Call
+from tests.running.conftest import contents, declared, train_here
 
 STUDY = declared()
 ONE_SHOT = {"arms": {"one_shot": {"prune.one_shot": True}}, "rewind": [steps(0)], "branches": []}

@@ -13,7 +13,7 @@ import pytest
 from lth_ray.running.doctor import examine
 from lth_ray.running.doctor.facts import Facts, gather
 from lth_ray.store import StorageError
-from tests.running.conftest import Call
+from tests.conftest import Call
 
 
 @pytest.fixture

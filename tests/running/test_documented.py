@@ -8,8 +8,9 @@ import pytest
 
 from lth_ray import Data, Model, Prune, Study, Train, steps
 from lth_ray.store import Store
+from tests.conftest import Call
 from tests.docs.blocks import blocks
-from tests.running.conftest import Call, train_here
+from tests.running.conftest import train_here
 
 DEMO = Study(
     "digits",

@@ -12,7 +12,8 @@ from lth_ray import cli
 from lth_ray.config import ConfigError, Data, Model, steps
 from lth_ray.data.sets import idx
 from lth_ray.store import Store
-from tests.running.conftest import SCRIPT, Call, declared
+from tests.conftest import Call
+from tests.running.conftest import SCRIPT, declared
 
 STUDY = declared()
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from lth_ray.lottery import make_plan
-from lth_ray.lottery.execution import bundles
+from lth_ray.lottery import bundles, make_plan
 from lth_ray.running.history import recorded_plan
 from lth_ray.running.results import Results
 from lth_ray.store import Store

@@ -11,7 +11,8 @@ import pytest
 from lth_ray.lottery import make_plan
 from lth_ray.running.history import recorded_plan
 from lth_ray.store import Store, live_runs
-from tests.running.conftest import SCRIPT, Call, Runner, a_runner, contents, declared
+from tests.conftest import Call
+from tests.running.conftest import SCRIPT, Runner, a_runner, contents, declared
 
 slow = pytest.mark.slow
 pytestmark = pytest.mark.timeout(600)

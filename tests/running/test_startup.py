@@ -12,7 +12,8 @@ from lth_ray.running import driver
 from lth_ray.running.imports import GUARDED
 from lth_ray.store import Store
 from lth_ray.training.kernels import library
-from tests.running.conftest import Call, NoShipper, declared, train_here
+from tests.conftest import Call
+from tests.running.conftest import NoShipper, declared, train_here
 
 DIGITS = Path(__file__).resolve().parents[2] / "studies" / "digits.py"
 HEAVY = ("matplotlib", "mlflow", "pandas", "ray", "scipy", "sklearn", "torchvision")

@@ -19,8 +19,8 @@ from lth_ray.config import (
     Supermask,
     steps,
 )
-from lth_ray.lottery import make_plan
-from lth_ray.lottery.execution import bundles, reconstruct
+from lth_ray.lottery import bundles, make_plan
+from lth_ray.lottery.execution import reconstruct
 from lth_ray.store import Store
 from lth_ray.training.together import lockstep
 from lth_ray.training.together.replicates import stack

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from lth_ray.lottery import Plan
-from lth_ray.record import Shipper, replay
+from lth_ray.record import Shipper, destination, replay
 from lth_ray.record.mlflow import database as making
-from lth_ray.record.mlflow import destination
 from lth_ray.record.mlflow.database import HALF_MADE, prepared, wrong_with
 from lth_ray.record.mlflow.destination import Destination
 from lth_ray.store import Store

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lth_ray.record.mlflow import destination
+from lth_ray.record import destination
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from safetensors.torch import load_file
 
 from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
-from lth_ray.record import replay, shown
+from lth_ray.record import comparisons, replay, shown
 from lth_ray.record.mlflow.models import Models, model_name, ticket_files
 from lth_ray.record.mlflow.registry import alias_of, is_finished
-from lth_ray.record.report import comparisons
 from lth_ray.store import Store
 from tests.running.conftest import train_here
 

@@ -9,7 +9,8 @@ from lth_ray.config import ConfigError
 from lth_ray.running.doctor.examine import Asked, Examination
 from lth_ray.running.doctor.finding import NOTE, PROBLEM
 from lth_ray.running.machine import home
-from tests.running.conftest import Call, declared
+from tests.conftest import Call
+from tests.running.conftest import declared
 
 ENVIRONMENT = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_JOB_ID", "RAY_ADDRESS")
 
