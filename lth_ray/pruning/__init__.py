@@ -2,6 +2,7 @@
 
 from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
+from lth_ray.pruning.densities import kept_counts, layer_densities_of
 from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, density_of_all, kept, layer_densities
 from lth_ray.pruning.perturb import needs_of, perturb
@@ -9,6 +10,6 @@ from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_
 
 __all__ = [
     "CRITERIA", "Mask", "ScoreError", "apply_mask", "dense_mask", "density", "density_of_all", "fraction_of_each",
-    "kept", "layer_densities", "needs", "needs_of", "one_shot_counts", "perturb", "prune", "prune_count",
-    "prune_counts", "random_mask", "score", "select", "shuffled_mask", "uses",
+    "kept", "kept_counts", "layer_densities", "layer_densities_of", "needs", "needs_of", "one_shot_counts", "perturb",
+    "prune", "prune_count", "prune_counts", "random_mask", "score", "select", "shuffled_mask", "uses",
 ]  # fmt: skip

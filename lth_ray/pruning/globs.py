@@ -37,16 +37,24 @@ def select(
 
 def fraction_of_each(fractions: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
     """{glob: fraction} spread over the parameters: each matches exactly one glob, each glob some parameter."""
+    return of_each(fractions, names, "Prune.fraction")
+
+
+def of_each(values: Mapping[str, float], names: Iterable[str], field: str) -> dict[str, float]:
+    """{glob: number} spread over the parameters: each matches exactly one glob, each glob some parameter.
+
+    field: what `values` is called in a study, for errors.
+    """
     names = list(names)
-    for glob in fractions:
-        _matched("Prune.fraction", [glob], names)
+    for glob in values:
+        _matched(field, [glob], names)
     spread = {}
     for name in names:
-        matching = [glob for glob in fractions if fnmatchcase(name, glob)]
+        matching = [glob for glob in values if fnmatchcase(name, glob)]
         if len(matching) != 1:
-            found = f"matches {matching}" if matching else f"matches none of {list(fractions)}"
-            raise ConfigError(f"Prune.fraction: {name!r} {found}; let exactly one glob match each parameter")
-        spread[name] = fractions[matching[0]]
+            found = f"matches {matching}" if matching else f"matches none of {list(values)}"
+            raise ConfigError(f"{field}: {name!r} {found}; let exactly one glob match each parameter")
+        spread[name] = values[matching[0]]
     return spread
 
 
