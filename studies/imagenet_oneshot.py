@@ -2,8 +2,9 @@
 
 Frankle, Dziugaite, Roy & Carbin 2019 ("Stabilizing the lottery ticket hypothesis"), section 5: 70 % of ResNet-50's and
 Inception-v3's weights and 50 % of SqueezeNet's are pruned at once, and what is left is rewound to epoch k. Lengths and
-rates are the paper's. From memory or ours: Inception-v3's and SqueezeNet's momentum and weight decay, and that
-SqueezeNet's rate falls linearly.
+rates are the paper's; the barriers are those of Frankle et al. 2020a. What is otherwise than in the papers, or ours
+where they do not say (momentum and weight decay of Inception-v3 and SqueezeNet, the way SqueezeNet's rate falls), is
+listed in OTHERWISE and beside each study: a comparison with their numbers says "not comparable".
 """
 
 from dataclasses import replace
@@ -25,6 +26,12 @@ SMOKE: dict[str, Any] = {
     "branches": [],
 }
 
+OTHERWISE = [
+    "Batch norm takes its statistics over 128 images, and its running ones decay by .9 a step.",
+    "Weights are trained in bf16 autocast.",
+    "Initial weights are torchvision's.",
+    "A barrier is of one pair of copies a seed and 11 points on their line, not of three pairs and 30 points.",
+]
 IMAGENET = Data("imagenet", batch_size=1024, validation=0, augment="resized_crop_flip")
 
 resnet50 = Study(
@@ -47,6 +54,7 @@ resnet50 = Study(
     rewind=[epochs(k) for k in (0, 1, 2, 4, 6, 10, 18)],
     seeds=[0, 1, 2, 3, 4],
     branches=[Barrier(children=2, points=11, rounds=[0, 1])],
+    otherwise=OTHERWISE,
     smoke={**SMOKE, "train.milestones": [steps(2), steps(3)]},
     smoke_shows="pipeline",
 )
@@ -69,6 +77,11 @@ inception_v3 = replace(
         channels_last=True,
     ),
     rewind=[*resnet50.rewind, epochs(28)],
+    otherwise=[
+        *OTHERWISE,
+        "Momentum .9 and weight decay 1e-4 are ours.",
+        "There is no auxiliary classifier.",
+    ],
     smoke={**SMOKE, "data.image_size": 96},
 )
 
@@ -88,6 +101,10 @@ squeezenet = replace(
         channels_last=True,
     ),
     prune=Prune(scope="global", fraction=0.5, rounds=1, one_shot=True),
+    otherwise=[
+        *(line for line in OTHERWISE if not line.startswith("Batch norm")),  # the network has none
+        "RMSProp without momentum and weight decay is ours, and so is the rate's falling linearly.",
+    ],
     smoke={**SMOKE, "train.lr": 1e-3},
 )
 

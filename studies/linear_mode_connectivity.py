@@ -7,7 +7,8 @@ CIFAR-10, also at a low learning rate and with a warm-up. 3 initialisations x 3 
 Batch norm: running statistics are re-estimated on training images at every point of the line, as those in between would
 be stale. Prunable: all weights of convolutions and of the output layer on CIFAR-10, globally, so that P = .8^r of all;
 LeNet's layers as in Frankle & Carbin 2019. Random control: the ticket's start under masks drawn uniformly within each
-layer, with the ticket's number of weights there.
+layer, with the ticket's number of weights there. These and what else is ours, or otherwise than in the paper, is listed
+in OTHERWISE: a comparison with its numbers says "not comparable".
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,16 @@ from dataclasses import replace
 from lth_ray import Barrier, Branch, Data, Model, Prune, RandomMask, Study, Train, main, steps
 
 SPAWNS = (0, 125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)  # k on CIFAR-10
+
+OTHERWISE = [
+    'Spawn steps are ours, so that "stable from" is known to the next of them.',
+    "Random masks keep the ticket's number of weights in each layer; reinitialisations are not among the controls.",
+]
+ON_CIFAR10 = [
+    *OTHERWISE,
+    "Running statistics of batch norm are re-estimated at every point; which the paper does is not known here.",
+    "Batch norm's scales begin at 1; the authors' later code draws them from U(0, 1).",
+]
 
 
 def instability(rounds: Sequence[int], children: int = 3, points: int = 30, batch_norm: str = "stored") -> list[Branch]:
@@ -47,6 +58,7 @@ def cifar10(name: str, model: str, rounds: Sequence[int], warmup_lr: float, smok
             "warmup30k": {"train.lr": warmup_lr, "train.warmup": steps(30_000)},
         },
         branches=instability(rounds, batch_norm="reestimate"),
+        otherwise=ON_CIFAR10,
         keep="rewind",
         smoke={
             "data.batch_size": 12,
@@ -79,6 +91,10 @@ lenet = Study(
     rewind=[steps(k) for k in (0, 25, 100, 250, 500, 1000, 4000, 12_000)],
     seeds=[0, 1, 2],
     branches=instability([3, 7, 11, 15]),
+    otherwise=[
+        *OTHERWISE,
+        "A fifth of each hidden layer's and a tenth of the output layer's weights are pruned a round.",
+    ],
     keep="rewind",
     smoke={
         "data.evaluation_images": 2000,

@@ -31,6 +31,10 @@ SCRIPTS = files("studies", "*.py")
 
 IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet")
+OTHERWISE = {  # whose numbers are not compared with the papers'
+    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "resnet50_rewind", "retraining",
+    "retraining_imagenet", "warmup_rewind_sweep",
+}  # fmt: skip
 
 
 def declared(script: Path) -> list[Study]:
@@ -201,6 +205,16 @@ def test_each_warm_up_has_a_dense_run_that_its_rewind_points_share(name: str, sh
     pairs = {(lineage.recipe.warmup_steps, lineage.rewind_step) for lineage in plan.lineages}
     assert len(pairs) == 4 * 5
     assert len({lineage.dense.key for lineage in plan.lineages}) == 4 * max(1, len(plan.study.arms))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_what_a_study_does_otherwise_than_its_paper_is_declared_and_told_of(script: Path) -> None:
+    """The script's docstring speaks of the list, wherever there is one."""
+    named = "OTHERWISE" in script.read_text().split('"""')[1]
+    lists = [study.otherwise for study in declared(script)]
+    assert named == (script.stem in OTHERWISE)
+    assert all(bool(said) == named for said in lists)
+    assert all(line.endswith(".") for said in lists for line in said)
 
 
 @pytest.mark.timeout(600)
