@@ -27,14 +27,16 @@ def _cut(word: "re.Match[str]") -> str:
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The end of an error message for an unknown name: the nearest valid ones, else all of them."""
+    """Return the end of an error message for an unknown name: the nearest valid ones, else all of them."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name[:WORD], valid, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(valid)}"
 
 
 class _Meta(ABCMeta):
-    """Turns Python's TypeErrors for unknown, unnamed and missing fields into errors that name the fields there are."""
+    """A metaclass that turns Python's TypeErrors for unknown, unnamed and missing fields into errors that
+    name the fields there are.
+    """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         declared = {f.name: f for f in fields(cls)} if is_dataclass(cls) else {}
@@ -53,7 +55,9 @@ class _Meta(ABCMeta):
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Config(metaclass=_Meta):
-    """Subclasses are `@dataclass(frozen=True)`; fields made by `option` are checked at construction."""
+    """The base of every config. Subclasses are `@dataclass(frozen=True)`; fields made by `option` are checked
+    at construction.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]  # so that a Config is known to be a dataclass
 
@@ -74,15 +78,19 @@ class Config(metaclass=_Meta):
 
 
 def option(
-    default: Any = MISSING, *, check: Check | None = None, means: bool = True, absent_means: Any = MISSING,
+    default: Any = MISSING,
+    *,
+    check: Check | None = None,
+    means: bool = True,
+    absent_means: Any = MISSING,
     none_means: Any = None,
-) -> Any:  # fmt: skip
-    """A config field.
+) -> Any:
+    """Declare a config field.
 
-    check: normalises the value or raises ValueError saying what is valid.
+    check: normalises the value, or raises ValueError saying what is valid.
     means: False for what does not change a result (it stays out of every key).
-    absent_means: a field added after a release names the value that stands for its absence;
-        at that value it is left out of the key, so that earlier keys do not move.
+    absent_means: for a field added after a release, the value that stands for its absence: at that value it
+        is left out of the key, so that earlier keys do not move.
     none_means: what stands in a key for None.
     """
     metadata: dict[str, Any] = {"means": means, "none_means": none_means}
@@ -100,7 +108,7 @@ def option(
 def number(
     low: float | None = None, high: float | None = None, *, open_low: bool = False, open_high: bool = False
 ) -> Check:
-    """A finite float between two bounds, each included unless said open."""
+    """Return a check for a finite float between two bounds, each included unless said to be open."""
 
     def check(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -118,7 +126,7 @@ def number(
 
 
 def whole(low: int = 0, high: int = INT64) -> Check:
-    """An int of at least `low` and at most `high`, which a table can hold unless it is less."""
+    """Return a check for an int from `low` to `high`, by default the largest that a table can hold."""
 
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
@@ -131,7 +139,7 @@ def whole(low: int = 0, high: int = INT64) -> Check:
 
 
 def one_of(*valid: str) -> Check:
-    """One of the given names."""
+    """Return a check for one of the given names."""
 
     def check(value: Any) -> str:
         if value not in valid:
@@ -142,7 +150,7 @@ def one_of(*valid: str) -> Check:
 
 
 def a(kind: type | tuple[type, ...], remedy: str) -> Check:
-    """An instance of `kind`."""
+    """Return a check for an instance of `kind`."""
 
     def check(value: Any) -> Any:
         if not isinstance(value, kind):
@@ -153,12 +161,12 @@ def a(kind: type | tuple[type, ...], remedy: str) -> Check:
 
 
 def maybe(check: Check) -> Check:
-    """None, or what `check` takes."""
+    """Return a check for None, or what `check` takes."""
     return lambda value: None if value is None else check(value)
 
 
 def many(check: Check, remedy: str = "give a list", *, at_least: int = 0, distinct: bool = False) -> Check:
-    """A list or tuple of what `check` takes, kept as a tuple."""
+    """Return a check for a list or tuple of what `check` takes; it is kept as a tuple."""
 
     def check_all(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
@@ -174,7 +182,7 @@ def many(check: Check, remedy: str = "give a list", *, at_least: int = 0, distin
 
 
 def mapping(check: Check = lambda value: value, remedy: str = "give a dict from names to values") -> Check:
-    """A dict whose keys are strings and whose values pass `check`."""
+    """Return a check for a dict whose keys are strings and whose values pass `check`."""
 
     def check_all(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -185,12 +193,14 @@ def mapping(check: Check = lambda value: value, remedy: str = "give a dict from 
 
 
 def field_table(cls: type) -> dict[str, "Field[Any]"]:
-    """A config class's fields by name."""
+    """Return a config class's fields by name."""
     return {f.name: f for f in fields(cls)}
 
 
 def text(remedy: str = "give a string") -> Check:
-    """A string that can be written to a file and be a part of a path: without NUL and half characters."""
+    """Return a check for a string that can be written to a file and be part of a path: no NUL, no half
+    characters.
+    """
 
     def check(value: Any) -> str:
         if not isinstance(value, str):

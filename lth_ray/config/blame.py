@@ -1,4 +1,4 @@
-"""Where in a user's own code an error arose, and whose call it was."""
+"""Blame: the place in a user's own code at which an error arose, and whose call it was."""
 
 import inspect
 import sysconfig
@@ -13,7 +13,9 @@ OTHERS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "p
 
 
 def line_of(error: BaseException) -> str:
-    """The innermost line that is the user's, neither of this library nor of an installed one; else the innermost."""
+    """Return the innermost line that is the user's own, neither this library's nor an installed one's; else
+    the innermost.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return ""
@@ -24,7 +26,7 @@ def line_of(error: BaseException) -> str:
 
 
 def named(field: str, function: Any) -> str:
-    """ "Train.loss = focal (study.py, line 12)": a field and the function that was given for it, or its name."""
+    """Return "Train.loss = focal (study.py, line 12)": a field and the function given for it, or its name."""
     if not callable(function):
         return f"{field} = {function!r}"
     function = inspect.unwrap(function)  # a study's functions are wrapped when it is planned
@@ -37,7 +39,7 @@ def named(field: str, function: Any) -> str:
 
 @contextmanager
 def within(whose: Callable[[], str]) -> Iterator[None]:
-    """An error that arises within gets a note that says whose call it was, the innermost first."""
+    """Note on an error that arises within whose call it was, the innermost first."""
     try:
         yield
     except Exception as error:
@@ -46,6 +48,6 @@ def within(whose: Callable[[], str]) -> Iterator[None]:
 
 
 def told_of(error: BaseException) -> str:
-    """An error in one line: what it says, the user's line, and whose call that was."""
+    """Return an error in one line: what it says, the user's line, and whose call that was."""
     places = "; ".join([line_of(error), *(f"called by {note}" for note in getattr(error, "__notes__", ()))])
     return f"{type(error).__name__}: {error}" + (f" ({places})" if places else "")

@@ -34,7 +34,9 @@ def _branch(value: Any) -> "Branch":
 
 @dataclass(frozen=True)
 class Branch(Config, ABC):
-    """What is asked of a ticket. A new branch is a subclass and its function, see lth_ray.lottery.branches.
+    """A question asked of a finished ticket.
+
+    A new one is a subclass and a function, see lth_ray.lottery.branches.
 
     rounds: the rounds it is hung on (None: all; those from 1 on where it needs a mask).
     branches: further branches, hung on this one's result.
@@ -49,20 +51,21 @@ class Branch(Config, ABC):
     branches: Sequence["Branch"] = option((), check=many(_branch, "give a list of branches"), means=False)
 
     def parameters(self) -> dict[str, Any]:
-        """Its own fields as plain values: columns of its results."""
+        """Return its own fields as plain values: columns of its results."""
         return {name: value for name, value in meaning(self).items() if value is not None}
 
     def data(self, given: TaskConfig) -> TaskConfig | None:
-        """The data it trains on, where that is not `given`, the study's."""
+        """Return the data it trains on, or None where that is `given`, the study's."""
         return None
 
 
 @dataclass(frozen=True)
 class RandomReinit(Branch):
-    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2). copies: draws a ticket.
+    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2).
 
-    length: "ticket" trains it from the rewind point k to T, as long as the ticket and at its place in schedule and
-        data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
+    copies: draws for each ticket.
+    length: "ticket" trains it from the rewind point k to T, as long as the ticket and at its place in
+        schedule and data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
     """
 
     copies: int = option(1, check=whole(1, 10_000), means=False)
@@ -72,17 +75,21 @@ class RandomReinit(Branch):
 
 @dataclass(frozen=True)
 class RandomMask(Branch):
-    """The ticket's rewind weights under a random mask with the same number of weights in each layer. copies: draws."""
+    """The ticket's rewind weights under a random mask with the same number of weights in each layer.
+
+    copies: draws for each ticket.
+    """
 
     copies: int = option(1, check=whole(1, 10_000), means=False)
 
 
 @dataclass(frozen=True)
 class ShuffledMask(Branch):
-    """The ticket's own mask, its entries permuted. copies: draws.
+    """The ticket's own mask, its entries permuted.
 
-    scope: "global" over all prunable weights (Morcos et al. 2019), so that layer densities even out;
-        "layer" within each layer; "filter" within each output unit, whose number of inputs is kept.
+    copies: draws for each ticket.
+    scope: "global" over all prunable weights (Morcos et al. 2019), so that layer densities even out; "layer"
+        within each layer; "filter" within each output unit, whose number of inputs is kept.
     """
 
     scope: str = option("global", check=one_of("global", "layer", "filter"))
@@ -92,16 +99,21 @@ class ShuffledMask(Branch):
 
 @dataclass(frozen=True)
 class Barrier(Branch):
-    """Linear mode connectivity (Frankle et al. 2020a): `children` copies trained from one state under different order
-    and augmentation, and the error along the line between each two of them.
+    """Linear mode connectivity (Frankle et al. 2020a): the error along the line between two trained copies.
+
+    `children` copies are trained from one state under different order and augmentation, and each two are
+    compared.
 
     children: copies of a ticket, 100 at most; each pair of them is a result.
     points: evenly spaced on the line, both ends included.
-    spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own training.
-    batch_norm: running statistics on the line, "stored" (interpolated as the weights are) or "reestimate"d.
+    spawn: where the copies part (None: the ticket's rewind point); later points lie in the ticket's own
+        training.
+    batch_norm: running statistics on the line: "stored" (interpolated as the weights are) or "reestimate"
+        (measured anew).
     initialisations: "shared", or "own": every copy is trained from an initialisation of its own, from step 0.
-    align: permute the second copy's units to match the first's before (Ainsworth et al. 2022, weight matching):
-        channels, hidden and recurrent units, and heads of attention as wholes. The order of inputs and outputs stays.
+    align: permute the second copy's units to match the first's before (Ainsworth et al. 2022, weight
+        matching): channels, hidden and recurrent units, and heads of attention as wholes. The order of inputs
+        and outputs stays.
     """
 
     of_dense: ClassVar[bool] = True
@@ -124,8 +136,10 @@ class Barrier(Branch):
 
 @dataclass(frozen=True)
 class Stability(Branch):
-    """Distances and angles between trained networks (Frankle et al. 2019, section 4): the ticket from the dense network
-    it was found in (to pruning), and `children` copies of the ticket from each other (to data order).
+    """Distances and angles between trained networks (Frankle et al. 2019, section 4).
+
+    They are those of the ticket from the dense network it was found in (to pruning), and of `children` copies
+    of the ticket from each other (to data order).
 
     children, spawn: the copies and where they part, as for Barrier.
     """
@@ -139,9 +153,12 @@ class Stability(Branch):
 
 @dataclass(frozen=True)
 class Perturb(Perturbation, Branch):
-    """The ticket trained from perturbed weights. copies: draws.
+    """The ticket trained from perturbed weights.
 
-    What the mask does not cover (biases, batch norm, excluded layers) stays as it is in the weights that are perturbed.
+    What the mask does not cover (biases, batch norm, excluded layers) stays as it is in the weights that are
+    perturbed.
+
+    copies: draws for each ticket.
     at: the step of the dense training whose weights these are (None: the ticket's own start).
     trained: False only evaluates m * W as perturbed.
     """
@@ -154,14 +171,17 @@ class Perturb(Perturbation, Branch):
 
 @dataclass(frozen=True)
 class Pretrain(Branch):
-    """The ticket's mask, found without pretraining, on weights that another task gave: after Frankle, Schwab & Morcos
-    2020, section 6, whose own experiment, in which the mask is found from the pretrained weights, is
-    Rewind(pretraining=...).
+    """The ticket's mask, found without pretraining, on weights that another task gave.
+
+    After Frankle, Schwab & Morcos 2020, section 6, whose own experiment, in which the mask is found from the
+    pretrained weights, is Rewind(pretraining=...). The training that follows is a whole one, from step 0; an
+    output layer of another size is newly drawn.
 
     task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
-        "random_labels". blur: images of the pretraining are reduced and enlarged by this factor.
-    length: of the pretraining, from initialisation, at the study's learning rate. sparse: under the ticket's mask.
-    The training that follows is a whole one, from step 0; an output layer of other size is newly drawn.
+        "random_labels".
+    blur: images of the pretraining are reduced and enlarged by this factor.
+    length: of the pretraining, from initialisation, at the study's learning rate.
+    sparse: pretrain under the ticket's mask.
     """
 
     task: str = option(check=one_of(*PRETRAINING))
@@ -178,8 +198,10 @@ class Pretrain(Branch):
 class Transfer(Branch):
     """The ticket trained on other data, a whole training from step 0 (Morcos et al. 2019; Ash & Adams 2019).
 
-    changes: fields of the study's Data (or other task), such as {"name": "fashion_mnist"} or {"train_images": None}.
-    start: "rewound" weights, or the "trained" ones (warm start). An output layer of other size is newly drawn.
+    changes: fields of the study's Data (or other task), such as {"name": "fashion_mnist"} or {"train_images":
+        None}.
+    start: "rewound" weights, or the "trained" ones (warm start). An output layer of another size is newly
+        drawn.
     """
 
     of_dense: ClassVar[bool] = True
@@ -200,8 +222,10 @@ class Transfer(Branch):
 class Supermask(SupermaskRule, Branch):
     """A mask learned over untrained weights, which stay as they are (Zhou et al. 2019, section 5).
 
-    train: fields of Train for learning the scores, such as {"lr": 100.0}. copies: draws.
     Hung on a ticket, only weights that its mask keeps take part.
+
+    train: fields of Train for learning the scores, such as {"lr": 100.0}.
+    copies: draws for each ticket.
     """
 
     of_dense: ClassVar[bool] = True
@@ -214,14 +238,19 @@ class Supermask(SupermaskRule, Branch):
     copies: int = option(1, check=whole(1, 10_000), means=False)
 
     def parameters(self) -> dict[str, Any]:
-        """Its method's column is called "supermask": a lineage has a method, too."""
+        """Return its fields, the method as the column "supermask": a lineage has a method, too."""
         return {"supermask" if name == "method" else name: value for name, value in super().parameters().items()}
 
 
 @dataclass(frozen=True)
 class Weights(Branch):
-    """Which initial weights survive, and how far weights have moved from initialisation when the mask is found, those
-    that it keeps and those that it prunes (Frankle & Carbin 2019, appendix F). bins: of histograms."""
+    """The initial weights that survive, and the distances that weights have moved when the mask is found.
+
+    Distances are from initialisation, those of the weights that it keeps and of those that it prunes (Frankle
+    & Carbin 2019, appendix F).
+
+    bins: of the histograms.
+    """
 
     bins: int = option(40, check=whole(1, 100_000))
 

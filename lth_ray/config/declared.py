@@ -11,7 +11,7 @@ KIND, FUNCTION = "kind", "function"
 
 
 def declaration(value: Any) -> Any:
-    """Every field of a config, also those that no key holds, as plain JSON data."""
+    """Return every field of a config as plain JSON data, also those that no key holds."""
     if isinstance(value, Config):
         inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value)}
         return {KIND: type(value).__name__, **inner}
@@ -27,7 +27,7 @@ def declaration(value: Any) -> Any:
 
 
 def restore(document: Any) -> Any:
-    """The config that `declaration` was made from."""
+    """Return the config that `declaration` was made from."""
     if isinstance(document, list):
         return [restore(item) for item in document]
     if not isinstance(document, dict):
@@ -47,7 +47,9 @@ def restore(document: Any) -> Any:
 
 
 def differences(before: Any, after: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """{dotted field: (before, after)} of two declarations, None standing for a field that one of them lacks."""
+    """Return {dotted field: (before, after)} of two declarations, None standing for a field that one of them
+    lacks.
+    """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         found: dict[str, tuple[Any, Any]] = {}
         for key in sorted({*before, *after}):

@@ -17,7 +17,7 @@ WHAT = "a torch Dataset that has a length, a pair (train, test) of them, or a fu
 
 @dataclass(frozen=True)
 class Given:
-    """A data set as the function that returns it, and the same one in every process it is sent to."""
+    """A data set as the function that returns it, the same one in every process it is sent to."""
 
     token: str
     source: Any = field(compare=False, repr=False)
@@ -27,14 +27,14 @@ class Given:
 
 
 def is_dataset(value: Any) -> bool:
-    """Whether items can be asked of it by number, or it is a pair of such."""
+    """Return whether items can be asked of it by number, or it is a pair of such."""
     if isinstance(value, tuple):
         return len(value) == 2 and all(map(is_dataset, value))
     return hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict, type))
 
 
 def _source(value: Any) -> Callable[..., Any]:
-    """A function; a data set becomes one, so that configs and records hold no examples."""
+    """Return a function as it is, and a data set as one, so that configs and records hold no examples."""
     if not is_dataset(value):
         if callable(value):
             return value  # type: ignore[no-any-return]
@@ -48,22 +48,23 @@ def _source(value: Any) -> Callable[..., Any]:
 class Examples(TaskConfig):
     """One's own examples, pairs of an input and a target: classification, or regression by least squares.
 
-    source: a torch Dataset that has a length, whose items are (input, target); a pair (train, test) of them; or a
-        function that returns either, which may take `data_root`. Inputs are tensors of one shape, arrays or PIL images,
-        targets numbers or tensors. All are read once, in their order, and kept in memory: what is drawn at random by an
-        item would be drawn once, and is refused. A data set that is no function travels with each job to its process:
-        beyond 16 MB give a function, which makes it there.
-    score: what networks are judged by: "accuracy", of targets that are classes numbered from 0, by cross entropy; "r2"
-        or "rmse", of numbers, by least squares, in the targets' own units.
-    test: examples held out to test on where the source is one data set, drawn by `split_seed` as those of `validation`
-        are; None where it is a pair.
-    mean, std: of each channel, or one for all. uint8 inputs are divided by 255, then have `mean` taken off and are
-        divided by `std`; floats become float32 and other whole numbers int64 as they are.
+    The network is given `input_shape` of one input and `num_classes`, or how many numbers a target has.
+
+    source: a torch Dataset that has a length, whose items are (input, target); a pair (train, test) of them;
+        or a function that returns either, which may take `data_root`. Inputs are tensors of one shape, arrays
+        or PIL images, targets numbers or tensors. All are read once, in their order, and kept in memory: what
+        is drawn at random by an item would be drawn once, and is refused. A data set that is no function
+        travels with each job to its process: beyond 16 MB give a function, which makes it there.
+    score: what networks are judged by: "accuracy", of targets that are classes numbered from 0, by cross
+        entropy; "r2" or "rmse", of numbers, by least squares, in the targets' own units.
+    test: examples held out to test on where the source is one data set, drawn by `split_seed` as those of
+        `validation` are; None where it is a pair.
+    mean, std: of each channel, or one for all. uint8 inputs are divided by 255, then have `mean` taken off
+        and are divided by `std`; floats become float32 and other whole numbers int64 as they are.
     split_seed: draws the examples that are held out, for all lineages.
     classes: the network's outputs, where not all classes need to be seen; None for the highest target's.
-    version: part of the key in the content's place, beside the source's name: change it when the examples change. None:
-        all inputs and targets count, and neither the source nor its place.
-    The network is given `input_shape` of one input and `num_classes`, or how many numbers a target has.
+    version: part of the key in the content's place, beside the source's name: change it when the examples
+        change. None: all inputs and targets count, and neither the source nor its place.
     """
 
     source: Any = option(check=_source, means=False)

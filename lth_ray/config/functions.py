@@ -15,10 +15,12 @@ from lth_ray.config.referring import Unclear, source_digest
 
 @dataclass(frozen=True)
 class OwnFunction:
-    """A function with what it counts by, settled when a study is planned: it goes to other processes with it, and into
-    records, from which it comes back without what it calls.
+    """A function with what it counts by, settled when a study is planned.
 
-    name: module and qualified name. source: a digest; None where `unclear` says why there is none.
+    It goes to other processes with it, and into records, from which it comes back without what it calls.
+
+    name: module and qualified name.
+    source: a digest; None where `unclear` says why there is none.
     """
 
     name: str
@@ -33,12 +35,14 @@ class OwnFunction:
 
     @property
     def __wrapped__(self) -> Callable[..., Any] | None:
-        """So that inspect.signature tells what it takes."""
+        """The function itself, so that inspect.signature tells what it takes."""
         return self.call
 
     def told(self, config: str, has_version: bool, version: Any) -> str:
-        """What stands for it in a key. config: the field it is in. Raises ConfigError where nothing tells it from
-        others."""
+        """Return what stands for it in a key; raise ConfigError where nothing tells it from others.
+
+        config: the field it is in.
+        """
         if version is not None:
             return f"function {self.name}"
         if self.source is None:
@@ -48,12 +52,12 @@ class OwnFunction:
 
 
 def is_function(value: Any) -> bool:
-    """Whether a config's value is a function, a class, or what else can be called."""
+    """Return whether a config's value is a function, a class, or anything else that can be called."""
     return callable(value) and not isinstance(value, Config)
 
 
 def own(value: Any) -> OwnFunction:
-    """A function with what it counts by now."""
+    """Return a function with what it counts by now."""
     if isinstance(value, OwnFunction):
         return value
     try:
@@ -63,13 +67,13 @@ def own(value: Any) -> OwnFunction:
 
 
 def short_name(value: Any) -> str:
-    """What a function is called where people read it."""
+    """Return a function's name as people read it."""
     name = _name(value)
     return name.partition(":")[2] or name
 
 
 def _name(value: Any) -> str:
-    """MODULE:QUALIFIED NAME."""
+    """Return MODULE:QUALIFIED NAME."""
     if isinstance(value, OwnFunction):
         return value.name
     while isinstance(value, functools.partial):
@@ -79,12 +83,14 @@ def _name(value: Any) -> str:
 
 
 def settled(value: Any) -> Any:
-    """A config (or list, or dict) whose functions count by what they come to now, whatever changes later."""
+    """Return a config (or list, or dict) whose functions count by what they come to now, whatever changes
+    later.
+    """
     return _each(value, own)
 
 
 def called(value: Any) -> Any:
-    """Plain functions again, for a network's options, which may be asked what they are."""
+    """Return plain functions again, for a network's options, which may be asked what they are."""
     return _each(value, lambda one: one.call if isinstance(one, OwnFunction) and one.call is not None else one)
 
 
@@ -103,7 +109,7 @@ def _each(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def functions_of(value: Any, path: str = "") -> Iterator[tuple[str, OwnFunction]]:
-    """(dotted field, function) of every function in a config."""
+    """Yield (dotted field, function) for every function in a config."""
     if isinstance(value, Config):
         for f in fields(value):
             yield from functions_of(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)

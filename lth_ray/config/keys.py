@@ -53,14 +53,17 @@ _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)
 
 
 def revision(part: str) -> int:
-    """The number of a part of REVISIONS: the present one, or that of the time `as_of` goes back to."""
+    """Return the number of a part of REVISIONS: the present one, or that of the time `as_of` goes back to."""
     then = _then.get()
     return REVISIONS[part] if then is None else then.get(part, 1)
 
 
 @contextmanager
 def as_of(revisions: Mapping[str, int]) -> Iterator[None]:
-    """Within it, keys are what they were under other revisions. revisions: those above 1, as RELEASES has them."""
+    """Make keys what they were under other revisions.
+
+    revisions: those above 1, as RELEASES has them.
+    """
     token = _then.set(revisions)
     try:
         yield
@@ -69,7 +72,7 @@ def as_of(revisions: Mapping[str, int]) -> Iterator[None]:
 
 
 def meaning(value: Any) -> Any:
-    """`value` as plain JSON data that says what it means and nothing else.
+    """Return `value` as plain JSON data that says what it means and nothing else.
 
     Fields marked means=False are left out, and so is a later field at the value that stands for its absence.
     A function counts by its name and source, or by its name and what the config it is in states as `version`.
@@ -78,7 +81,10 @@ def meaning(value: Any) -> Any:
 
 
 def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
-    """`meaning`; version: that of the config in which `value` lies, at `path`."""
+    """Return `meaning` of a value at `path`.
+
+    version: that of the config in which the value lies.
+    """
     if isinstance(value, Length):
         return str(value)
     if isinstance(value, Config):
@@ -107,13 +113,17 @@ def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
 
 
 def revised(part: str) -> dict[str, int]:
-    """What a part of REVISIONS adds to the meaning of what has it; at revision 1 nothing, as before there was one."""
+    """Return what a part of REVISIONS adds to the meaning of what has it: at revision 1 nothing, as before
+    there was one.
+    """
     return {f"{part}_revision": number} if (number := revision(part)) > 1 else {}
 
 
 def told(config: Config) -> tuple[str, ...]:
-    """What tells a config from others of its kind, in few words: its first field, and the others as name=value where
-    they are not at their defaults."""
+    """Return what tells a config from others of its kind, in few words.
+
+    That is its first field, and the others as name=value where they are not at their defaults.
+    """
     found = []
     for f in fields(config):
         value = getattr(config, f.name)
@@ -125,7 +135,9 @@ def told(config: Config) -> tuple[str, ...]:
 
 
 def in_few_words(value: Any) -> str:
-    """A varied value as a part of a name: a function by its own, a config by what tells it from others."""
+    """Return a varied value as a part of a name: a function by its own, a config by what tells it from
+    others.
+    """
     if is_function(value):
         return short_name(value)
     if isinstance(value, Config) and not isinstance(value, (Length, WeightsFile)):
@@ -141,13 +153,13 @@ def _brief(value: Any) -> str:
 
 
 def digest(kind: str, content: Any) -> str:
-    """32 hex digits that identify `content` (plain JSON data) as a `kind` of REVISIONS."""
+    """Return 32 hex digits that identify `content` (plain JSON data) as a `kind` of REVISIONS."""
     document = {"kind": kind, "revision": revision(kind), "content": content}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def subseed(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for one named use of `seed`."""
+    """Return a 63-bit seed for one named use of `seed`."""
     text = "/".join(map(str, (seed, *names)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

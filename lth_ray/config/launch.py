@@ -1,4 +1,4 @@
-"""Where and how a study runs: nothing here changes a result."""
+"""The place and manner in which a study runs: nothing here changes a result."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -13,22 +13,30 @@ class Launch(Config):
     """The command line's flags, in snake_case.
 
     storage: a folder or s3://bucket/prefix for everything the study makes.
-    name: another name for the study. tracking_uri: an MLflow server (None: a database under the storage).
-    data_root: where data sets are found, or downloaded to. address: a Ray cluster (None: one of its own).
+    name: another name for the study.
+    tracking_uri: an MLflow server (None: a database under the storage).
+    data_root: where data sets are found, or downloaded to.
+    address: a Ray cluster (None: one of its own).
     cpus: CPU cores of a Ray of its own (None: all).
-    workers: processes that train each network together, by Ray Train; 0 trains in one, without it, which small networks
-        want. later_workers: for rounds after the dense one, and branches (None: as many). min_workers: go on with so
-        few where the cluster has lost some (None: wait for it).
-    cpus_per_worker, gpus_per_worker: what each of them takes; without workers, each training. loaders: processes that
-        decode images for each, of its cores.
-    gpu_type: pins trainings to a GPU type as Ray names it ("H100"), or jobs by a glob of their names ("k500/*=H100").
+    workers: processes that train each network together, by Ray Train; with 0 one process trains it, without
+        Ray Train, which suits small networks.
+    later_workers: for rounds after the dense one, and branches (None: as many).
+    min_workers: go on with so few where the cluster has lost some (None: wait for it).
+    cpus_per_worker, gpus_per_worker: what each of them takes; without workers, each training.
+    loaders: processes that decode images for each worker, out of its cores.
+    gpu_type: pins trainings to a GPU type as Ray names it ("H100"), or jobs by a glob of their names
+        ("k500/*=H100").
     concurrent: trainings at a time (None: as many as the cluster holds now); to be given where it will grow.
     max_gpu_hours: stop when this many GPU-hours (without GPUs: core-hours) have been spent in this run.
-    checkpoint_every_s, checkpoint_every_steps: between checkpoints in the middle of a segment, whichever is sooner.
-    stall_after_min: end the run, and say what is waited for, when for so many minutes no training has taken a step, no
-        measurement is at work and nothing was finished (0: wait for ever, as for a cluster without room).
-    set: "field=value" changes to the study. sweep: "field=value,value" additions to its sweep.
-    plan: print what would run, and run nothing. smoke: shorten as the study says.
+    checkpoint_every_s, checkpoint_every_steps: between checkpoints in the middle of a segment, whichever is
+        sooner.
+    stall_after_min: end the run, and say what is waited for, when for so many minutes no training has taken a
+        step, no measurement is at work and nothing was finished (0: wait for ever, as for a cluster without
+        room).
+    set: "field=value" changes to the study.
+    sweep: "field=value,value" additions to its sweep.
+    plan: print what would run, and run nothing.
+    smoke: shorten as the study says.
     """
 
     storage: str = option("./lth_storage", check=TEXT)

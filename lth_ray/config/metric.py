@@ -1,4 +1,4 @@
-"""What a network is judged by, as everything that shows or compares it needs to know."""
+"""The metric that a network is judged by, as everything that shows or compares it needs to know it."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,9 +11,11 @@ class Metric:
     """The one number by which networks of a task are compared, besides their loss.
 
     name: of its columns: test_NAME, validation_NAME, test_NAME_at_early_stop.
-    better: "higher" or "lower". lowest, highest: the range of its values.
+    better: "higher" or "lower".
+    lowest, highest: the range of its values.
     scale, unit, decimals: how it is shown: value * scale, with so many decimals, in this unit.
-    margin: of a matching verdict where a study states none, in the metric's own values; 0 where studies must state one.
+    margin: of a matching verdict where a study states none, in the metric's own values; 0 where studies must
+        state one.
     words: what it is called in a sentence and on an axis; its name by default.
     comparative: what a network is than another that it beats.
     is_share: whether it is a share of the examples, so that none smaller than one of them can be told.
@@ -32,11 +34,13 @@ class Metric:
     is_share: bool = False
 
     def column(self, split: str) -> str:
-        """The column of its values on a split: "test" or "validation"."""
+        """Return the column of its values on a split: "test" or "validation"."""
         return f"{split}_{self.name}"
 
     def judged(self, columns: Mapping[str, Any]) -> float | None:
-        """What a network is judged by: its value on the validation set, else on the test set; None without both."""
+        """Return what a network is judged by: its value on the validation set, else on the test set; None
+        without both.
+        """
         values = (columns.get(self.column(split)) for split in ("validation", "test"))
         return next((float(value) for value in values if value is not None), None)
 
@@ -46,22 +50,24 @@ class Metric:
         return f"{self.column('test')}_at_early_stop"
 
     def error(self, value: float) -> float:
-        """`value` as an error, of which less is better: its distance from the best value where there is one."""
+        """Return `value` as an error, of which less is better: its distance from the best value where there
+        is one.
+        """
         if self.better == "lower":
             return value
         return self.highest - value if math.isfinite(self.highest) else -value
 
     def beats(self, value: float, other: float) -> bool:
-        """Whether `value` is better than `other`."""
+        """Return whether `value` is better than `other`."""
         return value > other if self.better == "higher" else value < other
 
     @property
     def worse_side(self) -> str:
-        """Where a worse value lies."""
+        """The side on which a worse value lies: "under" or "over"."""
         return "under" if self.better == "higher" else "over"
 
     def worst(self, values: Iterable[float | None]) -> float | None:
-        """The worst of some values; None where one of them is missing, as of a loss that diverged."""
+        """Return the worst of some values; None where one of them is missing, as of a loss that diverged."""
         found = list(values)
         measured = [value for value in found if value is not None]
         if not found or len(measured) < len(found):
@@ -69,19 +75,24 @@ class Metric:
         return min(measured) if self.better == "higher" else max(measured)
 
     def gain(self, value: float, other: float) -> float:
-        """By how much `value` is better than `other`, in the metric's own values; negative where it is worse."""
+        """Return by how much `value` is better than `other`, in the metric's own values; negative where it is
+        worse.
+        """
         return value - other if self.better == "higher" else other - value
 
     def shown(self, value: float | None) -> str:
-        """The value as it is printed, with its unit; "-" for none."""
+        """Return the value as it is printed, with its unit; "-" for none."""
         return "-" if value is None else f"{self.bare(value)}{self.unit and ' ' + self.unit}"
 
     def bare(self, value: float) -> str:
-        """The value as it is printed where its unit is said elsewhere."""
+        """Return the value as it is printed where its unit is said elsewhere."""
         return f"{value * self.scale:.{self.decimals}f}"
 
     def difference(self, value: float, sign: bool = False) -> str:
-        """A difference of two values as it is printed: of those in per cent in percentage points. sign: also a +."""
+        """Return a difference of two values as it is printed: of values in per cent in percentage points.
+
+        sign: print a + as well.
+        """
         rounded = round(self.scale * value, self.decimals) + 0.0  # no negative zero
         unit = f" {self.points}" if self.points else ""
         return f"{rounded:{'+' if sign and rounded else ''}.{self.decimals}f}{unit}"
@@ -92,17 +103,17 @@ class Metric:
         return "pp" if self.unit == "%" else self.unit
 
     def brief(self, value: float | None) -> str:
-        """The value in as few characters as will do; "-" for none."""
+        """Return the value in as few characters as will do; "-" for none."""
         return "-" if value is None else f"{value * self.scale:.{max(self.decimals - 1, 0)}f}{self.unit}"
 
     @property
     def document(self) -> dict[str, Any]:
-        """Plain data for records, whose JSON has no infinity."""
+        """Its fields as plain data for records, whose JSON has no infinity."""
         return {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(self).items()}
 
     @classmethod
     def read(cls, document: Mapping[str, Any] | None) -> "Metric":
-        """The metric of a record; accuracy for records older than other metrics."""
+        """Return the metric of a record; accuracy for records older than other metrics."""
         if document is None:
             return ACCURACY
         known = {name: value for name, value in document.items() if value is not None and name in cls.__match_args__}
@@ -110,27 +121,35 @@ class Metric:
 
     @property
     def called(self) -> str:
-        """What it is called in a sentence."""
+        """Its name in a sentence."""
         return self.words or self.name
 
     @property
     def title(self) -> str:
-        """What it is called on an axis: "accuracy (%)"."""
+        """Its name on an axis: "accuracy (%)"."""
         return self.with_unit(self.called)
 
     def with_unit(self, what: str) -> str:
-        """`what` with the unit behind it, where there is one: "error barrier (%)"."""
+        """Return `what` with the unit behind it, where there is one: "error barrier (%)"."""
         return what + (f" ({self.unit})" if self.unit else "")
 
     @property
     def beating(self) -> str:
-        """What one that beats another is, or has: "more accurate", "of better R²"."""
+        """The words for one that beats another: "more accurate", "of better R²"."""
         return self.comparative or f"of better {self.called}"
 
 
 ACCURACY = Metric(
-    "accuracy", "higher", 0.0, 1.0, scale=100.0, unit="%", decimals=2, margin=0.002, comparative="more accurate",
+    "accuracy",
+    "higher",
+    0.0,
+    1.0,
+    scale=100.0,
+    unit="%",
+    decimals=2,
+    margin=0.002,
+    comparative="more accurate",
     is_share=True,
-)  # fmt: skip
+)
 R2 = Metric("r2", "higher", highest=1.0, margin=0.01, words="R²")
 RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.01, words="root mean square error")

@@ -8,7 +8,7 @@ WORDS = "password", "passwd", "pwd", "token", "secret"
 
 
 def has_password(uri: str) -> bool:
-    """Whether a URI holds a password or token, in front of its host or among its options."""
+    """Return whether a URI holds a password or token, in front of its host or among its options."""
     parts = urlsplit(uri)
     in_front = parts.netloc.rpartition("@")[0]
     options = (name.lower() for name, _ in parse_qsl(parts.query))
@@ -16,7 +16,10 @@ def has_password(uri: str) -> bool:
 
 
 def check_no_password(name: str, uri: str) -> None:
-    """Raises ConfigError, which does not repeat the password. name: of the flag or variable that gives the URI."""
+    """Raise ConfigError, which does not repeat the password.
+
+    name: of the flag or variable that gives the URI.
+    """
     if has_password(uri):
         host = urlsplit(uri).netloc.rpartition("@")[2]
         raise ConfigError(

@@ -1,12 +1,20 @@
-"""What is done to a ticket's weights before it is trained."""
+"""The changes made to a ticket's weights before it is trained."""
 
 from dataclasses import KW_ONLY, dataclass
 
 from lth_ray.config.base import Config, number, one_of, option
 
 WEIGHTS = (
-    "rewound", "init", "redrawn", "shuffle_global", "shuffle_layer", "shuffle_filter", "constant", "grown", "shrunk",
-)  # fmt: skip
+    "rewound",
+    "init",
+    "redrawn",
+    "shuffle_global",
+    "shuffle_layer",
+    "shuffle_filter",
+    "constant",
+    "grown",
+    "shrunk",
+)
 SIGNS = ("own", "rewound", "init")
 PRUNED = ("zero", "init", "grown", "shrunk")
 
@@ -35,10 +43,10 @@ class Perturbation(Config):
 
     @property
     def goes_on(self) -> bool:
-        """Whether kept weights are what the round before set out from, changed further."""
+        """True where kept weights are what the round before set out from, changed further."""
         return self.weights in ("grown", "shrunk")
 
     @property
     def draws(self) -> bool:
-        """Whether anything is left to chance, so that copies differ."""
+        """True where anything is left to chance, so that copies differ."""
         return self.noise > 0 or self.weights in ("redrawn", "constant") or self.weights.startswith("shuffle")

@@ -1,4 +1,4 @@
-"""What is trained and how: the model, the data and the training recipe of a study."""
+"""The model, the data and the training recipe of a study."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
@@ -28,15 +28,24 @@ from lth_ray.config.weights import WeightsFile, weights_file
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
 PRETRAINING = ("labels", "rotation", "random_labels")
 GIVEN = {  # what no option of a network may be called
-    "num_classes": "the data set gives it", "input_shape": "the data set gives it", "name": "that is Model.name",
-    "init": "that is Model.init", "seed": "weights are drawn from the study's seeds",
-}  # fmt: skip
+    "num_classes": "the data set gives it",
+    "input_shape": "the data set gives it",
+    "name": "that is Model.name",
+    "init": "that is Model.init",
+    "seed": "weights are drawn from the study's seeds",
+}
 INITIALISATIONS = ("default", "glorot", "kaiming")
 
 _ENDS = (
-    "large_final", "small_final", "large_init", "small_init", "large_init_large_final", "small_init_small_final",
-    "magnitude_increase", "movement",
-)  # fmt: skip
+    "large_final",
+    "small_final",
+    "large_init",
+    "small_init",
+    "large_init_large_final",
+    "small_init_small_final",
+    "magnitude_increase",
+    "movement",
+)
 _SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
 CRITERIA = ("magnitude", "random", *_ENDS, *_SIGNED, "snip", "grad")
 
@@ -82,7 +91,7 @@ class Model(Config):
 
     @property
     def file(self) -> WeightsFile | None:
-        """Its pretrained weights."""
+        """The file of its pretrained weights; None where they are newly drawn."""
         return None if self.weights is None else weights_file(self.weights)
 
     @property
@@ -106,24 +115,27 @@ class Model(Config):
 class Data(TaskConfig):
     """Images, and the class of each to predict: classification.
 
-    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH, arrow:PATH (what Hugging Face's datasets has
-        saved to disk) or folder:PATH, which are kept in memory; or imagenet or packed:PATH, which `lth-ray data pack`
-        has made and which are read as they are needed. A relative PATH is one inside --data-root, or the working
-        directory. EXIF's orientation is not applied.
-    augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip); for packed
-        sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area, resized, and flip; Szegedy
-        et al. 2015).
-    augment_padding: pixels on each side, for "crop_flip". split_seed: draws the validation set, for all lineages.
-    evaluation_images: measure only the first so many images of the validation and of the test set; None for all.
-    image_size: side in pixels to which the images of parquet:, arrow: and folder: sets are resized and centre-cropped;
-        of packed sets that of the crops, by default 224 (their short side is 256 / 224 of it where the centre is
-        taken).
-    target: what is learned: "labels"; "rotation", by how many quarters an image is turned (training turns it anew each
-        time, evaluation always by the same; Gidaris et al. 2018); "random_labels" (Zhang et al. 2017), drawn once for
-        each training and validation image by `split_seed`, while test images keep their own.
+    name: digits, mnist, fashion_mnist, cifar10, cifar100, parquet:PATH, arrow:PATH (what Hugging Face's
+        datasets has saved to disk) or folder:PATH, which are kept in memory; or imagenet or packed:PATH,
+        which `lth-ray data pack` has made and which are read as they are needed. A relative PATH is one
+        inside --data-root, or the working directory. EXIF's orientation is not applied.
+    augment: "none", "flip" (horizontal) or "crop_flip" (pad by `augment_padding` pixels, random crop, flip);
+        for packed sets "none", "flip" or "resized_crop_flip" (a box of 8 to 100 % of the image's area,
+        resized, and flip; Szegedy et al. 2015).
+    augment_padding: pixels on each side, for "crop_flip".
+    split_seed: draws the validation set, for all lineages.
+    evaluation_images: measure only the first so many images of the validation and of the test set; None for
+        all.
+    image_size: side in pixels to which the images of parquet:, arrow: and folder: sets are resized and
+        centre-cropped; of packed sets that of the crops, by default 224 (their short side is 256 / 224 of it
+        where the centre is taken).
+    target: what is learned: "labels"; "rotation", by how many quarters an image is turned (training turns it
+        anew each time, evaluation always by the same; Gidaris et al. 2018); "random_labels" (Zhang et al.
+        2017), drawn once for each training and validation image by `split_seed`, while test images keep their
+        own.
     blur: images are reduced by this factor and enlarged again, those of evaluation too; 1 leaves them sharp.
-    train_images: train on so many of the training images, in the order in which `split_seed` draws them, so that a
-        larger number has the smaller one's and more; None for all.
+    train_images: train on so many of the training images, in the order in which `split_seed` draws them, so
+        that a larger number has the smaller one's and more; None for all.
     """
 
     name: str = option(check=text("give a data set's name"))
@@ -160,38 +172,42 @@ class Train(Config):
     """The training recipe of a round. No learning rate is ever rescaled for you.
 
     length: steps or epochs to the end of training, T.
-    optimizer: "sgd", "adam", "adamw" or "rmsprop". lr: its rate after the warm-up, before the schedule.
-    momentum, nesterov, weight_decay, betas, eps, alpha: those of torch.optim; momentum is for sgd and rmsprop, betas
-        are for adam and adamw, alpha is for rmsprop.
-    schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are given);
-        "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
+    optimizer: "sgd", "adam", "adamw" or "rmsprop".
+    lr: its rate after the warm-up, before the schedule.
+    momentum, nesterov, weight_decay, betas, eps, alpha: those of torch.optim; momentum is for sgd and
+        rmsprop, betas are for adam and adamw, alpha is for rmsprop.
+    schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are
+        given); "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
     milestones, gamma, final_lr: see schedule.
-    warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's times
-        min(1, t / warmup), milestones within it included.
-    label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7). clip_norm: the gradient is scaled down to
-        this norm where it is longer; None leaves it.
+    warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's
+        times min(1, t / warmup), milestones within it included.
+    label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7).
+    clip_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
     evaluate_every: validation and test sets are measured at these steps and at the last.
-    batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics; None for
-        the whole batch. Workers share whole groups, and a worker with several takes them one after another (gradient
-        accumulation): the result is the same however many workers there are.
-    ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment (unless
-        the optimizer's state is restored); None keeps none. ema_for: what it is used for, "evaluation" or
-        "evaluation_and_pruning"; it is stored beside the weights.
-    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and dropout of its
-        own: with dropout results depend on the number of workers.
-    precision: "fp32", or "bf16" autocast. channels_last: memory layout of images and convolutions.
-    compile: train through torch.compile. These three change rounding, and so are part of the key.
-    backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few weights
-        are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others and for one's
-        own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of its key.
-    replicates: train so many segments of the study as one batch of networks (lth_ray.training.together.replicates):
-        those that differ in seeds, masks and starting weights alone. For networks that are too small to fill a GPU. A
-        batch with fewer is filled up with copies: results depend on this number, which is part of the key, and not on
-        what else there is to train. On a CPU they take their steps in turn, each as if by itself.
+    batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics;
+        None for the whole batch. Workers share whole groups, and a worker with several takes them one after
+        another (gradient accumulation): the result is the same however many workers there are.
+    ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment
+        (unless the optimizer's state is restored); None keeps none.
+    ema_for: what it is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
+    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and
+        dropout of its own: with dropout results depend on the number of workers.
+    precision: "fp32", or "bf16" autocast.
+    channels_last: memory layout of images and convolutions.
+    compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
+    backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
+        weights are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others
+        and for one's own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of
+        its key.
+    replicates: train so many segments of the study as one batch of networks
+        (lth_ray.training.together.replicates): those that differ in seeds, masks and starting weights alone.
+        For networks that are too small to fill a GPU. A batch with fewer is filled up with copies: results
+        depend on this number, which is part of the key, and not on what else there is to train. On a CPU they
+        take their steps in turn, each as if by itself.
     loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
         test loss measure; `step` serves training alone, and they stay the cross entropy.
-    version: of one's own loss or step, part of the key in its source's place: change it when the function changes.
-        None: its source counts, with what it closes over and refers to.
+    version: of one's own loss or step, part of the key in its source's place: change it when the function
+        changes. None: its source counts, with what it closes over and refers to.
     """
 
     length: Length = option(check=a_length(positive=True))
@@ -311,7 +327,8 @@ class Pretraining(Config):
     """Training on another task, which stands in for the first steps of the study's own.
 
     task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
-        "random_labels". blur: its images are reduced and enlarged by this factor.
+        "random_labels".
+    blur: its images are reduced and enlarged by this factor.
     """
 
     task: str = option(check=one_of(*PRETRAINING))
@@ -319,7 +336,7 @@ class Pretraining(Config):
     blur: int = option(1, check=whole(1, 4_096))
 
     def data(self, given: TaskConfig) -> Data:
-        """The data it trains on, `given` being the study's. ConfigError unless these are images."""
+        """Return the data it trains on, `given` being the study's. Raise ConfigError unless these are images."""
         if not isinstance(given, Data):
             raise ConfigError(
                 f"pretraining on {self.task}: it needs images, and Study.data is a {type(given).__name__}; leave it out"
@@ -329,7 +346,7 @@ class Pretraining(Config):
 
 @dataclass(frozen=True)
 class Rewind(Config):
-    """Where a round starts from, and how the ticket is retrained.
+    """The start of each round, and how the ticket is retrained.
 
     point: the rewind point k; winning tickets exist only at 0.
     method: "weights" (weights and schedule of step k), "learning_rate" (final weights, schedule and data

@@ -1,4 +1,4 @@
-"""What a function comes to: its syntax tree, its defaults, and the values of what it refers to, as plain data.
+"""A function as plain data: its syntax tree, its defaults, and the values of what it refers to.
 
 Of a user's own functions and classes the source counts, and so it goes on with what those refer to; what belongs to a
 library counts by its name.
@@ -33,17 +33,19 @@ DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wra
 
 
 class Unclear(ValueError):
-    """What a function refers to and no key can tell; the words say what."""
+    """Something that a function refers to and no key can tell; the words say what."""
 
 
 def source_digest(function: Callable[..., Any]) -> str:
-    """32 hex digits of what `function` comes to. Raises Unclear."""
+    """Return 32 hex digits of what `function` comes to. Raise Unclear."""
     form = _Reading().form(function)
     return hashlib.sha256(json.dumps(form, separators=(",", ":")).encode()).hexdigest()[:32]
 
 
 def is_library(module: str) -> bool:
-    """Whether a module is of an installed package, Python or lth_ray: its version is in every record's environment."""
+    """Return whether a module is of an installed package, Python or lth_ray: its version is in every record's
+    environment.
+    """
     top = module.partition(".")[0]
     if top == "__main__":
         return False
@@ -68,7 +70,7 @@ class _Reading:
         self.held: list[Any] = []  # so that no address is used twice
 
     def form(self, value: Any) -> Any:
-        """`value` as plain JSON data."""
+        """Return `value` as plain JSON data."""
         if value is None or isinstance(value, (bool, str)) or type(value) is int:
             return value
         if isinstance(value, (float, complex, bytes, range)) or value is Ellipsis:
@@ -116,7 +118,7 @@ class _Reading:
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
-        """By what a pickle would hold of it."""
+        """Return the form of an object by what a pickle would hold of it."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:
@@ -160,7 +162,9 @@ class _Reading:
 
 
 def _named(value: Any) -> str | None:
-    """The name by which a thing of a library counts; None for a user's, and for what has no name of its own."""
+    """Return the name by which a thing of a library counts; None for a user's, and for what has no name of
+    its own.
+    """
     if isinstance(value, types.ModuleType):
         return value.__name__ if is_library(value.__name__) else None
     if isinstance(value, types.BuiltinFunctionType) and isinstance(value.__self__, (types.ModuleType, type(None))):
@@ -171,14 +175,16 @@ def _named(value: Any) -> str | None:
 
 
 def _is_written(item: Any) -> bool:
-    """Whether a special method of a dataclass was written and not generated."""
+    """Return whether a special method of a dataclass was written and not generated."""
     code = getattr(item, "__code__", None)
     return code is not None and code.co_filename != "<string>" and not _is_installed(code.co_filename)
 
 
 def referred(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """(what it is called there, its value) of all that a function takes from outside: closed-over variables, globals,
-    and attributes of the user's own modules."""
+    """Yield (its name there, its value) for all that a function takes from outside.
+
+    These are closed-over variables, globals, and attributes of the user's own modules.
+    """
     code, known = function.__code__, function.__globals__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -201,7 +207,7 @@ def referred(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes(name: str, module: types.ModuleType, tree: ast.AST) -> Iterator[tuple[str, Any]]:
-    """What `tree` takes from a user's own module; all of it where it is not said."""
+    """Yield what `tree` takes from a user's own module; all of it where it is not said."""
     taken: dict[str, Any] = {}
     for node in ast.walk(tree):
         path, inner = list[str](), node
@@ -219,7 +225,7 @@ def _attributes(name: str, module: types.ModuleType, tree: ast.AST) -> Iterator[
 
 
 def _imported(tree: ast.AST, known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The user's own modules that a function imports as it runs."""
+    """Yield the user's own modules that a function imports as it runs."""
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):

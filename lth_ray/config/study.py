@@ -39,7 +39,10 @@ def _key(value: Any) -> str:
 
 
 def slug(value: Any) -> str:
-    """A check for what becomes a part of paths and of MLflow's names. ValueError for anything else."""
+    """Return a value that can become a part of paths and of MLflow's names.
+
+    Raise ValueError for anything else.
+    """
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", value):
         raise ValueError("give a name of letters (without accents), digits, '-', '_' and '.'")
     if len(value) > LONGEST:
@@ -49,7 +52,7 @@ def slug(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Subseeds(Config):
-    """What a lineage's seed sets; each part may be given a seed of its own.
+    """The seeds of one lineage's parts, each of which may be given one of its own.
 
     init, order, augmentation, dropout: None takes the lineage's seed.
     """
@@ -66,28 +69,32 @@ class Study(Config):
     """One question: what is trained, pruned and rewound, from which seeds, and what is asked of the tickets.
 
     name: also that of its folder in the storage and of its MLflow experiment.
-    model, data, train, prune: the network, what it learns (a Data, or another task), the recipe of a round and the
-        pruning rule.
-    rewind, seeds: a lineage for each pair. subseeds: for what the lineage's seed is not to set.
+    model, data, train, prune: the network, what it learns (a Data, or another task), the recipe of a round
+        and the pruning rule.
+    rewind, seeds: a lineage for each pair.
+    subseeds: for what the lineage's seed is not to set.
     arms: {name: {dotted_field: value}}: fields set jointly, a set of lineages for each arm; a whole part
         (such as "prune") may be replaced.
     sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.
     branches: experiments hung on every lineage's tickets.
-    ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the weights it
-        has, instead of a newly drawn dense network, and later rounds prune it further. None draws new weights, or takes
-        those of Model.weights.
-    keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every evaluation.
-    stop_below: a lineage ends after the first pruned round whose metric (validation, else test) is worse than this: an
-        accuracy under it, an error above it.
+    ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the
+        weights it has, instead of a newly drawn dense network, and later rounds prune it further. None draws
+        new weights, or takes those of Model.weights.
+    keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every
+        evaluation.
+    stop_below: a lineage ends after the first pruned round whose metric (validation, else test) is worse than
+        this: an accuracy under it, an error above it.
     smoke: {dotted_field: value}: what --smoke shortens.
-    smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no accuracy.
+    smoke_shows: "learning"; or "pipeline" where so few steps teach a network nothing, and --smoke prints no
+        accuracy.
     may_fail: arms that need not learn for --smoke to succeed.
-    margin: a ticket matches its dense network where its metric on the test set, an accuracy such as .97, is shown to be
-        less than this worse; None takes the metric's own, .002 of an accuracy. Where that is less than one image of the
-        test set, one image is taken, and reports say so.
-    otherwise: what it still does otherwise than the paper, in words. Reports say so, and show that paper's numbers as
-        not comparable.
-    against: the group of the papers' targets that reports compare it with ("": the one of the study's own name).
+    margin: a ticket matches its dense network where its metric on the test set, an accuracy such as .97, is
+        shown to be less than this worse; None takes the metric's own, .002 of an accuracy. Where that is less
+        than one image of the test set, one image is taken, and reports say so.
+    otherwise: what the study still does differently from the paper, in words. Reports say so, and show that
+        paper's numbers as not comparable.
+    against: the group of the papers' targets that reports compare it with ("": the one of the study's own
+        name).
     """
 
     name: str = option(check=slug)

@@ -1,4 +1,4 @@
-"""How a supermask is learned: a mask over weights that are never trained."""
+"""The rule by which a supermask is learned: a mask over weights that are never trained."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -9,7 +9,7 @@ DEFAULT_KEEP = 0.5
 
 @dataclass(frozen=True)
 class SupermaskRule(Config):
-    """What is learned are scores s, one for each weight; the weights w stay at their values.
+    """A rule for learning scores s, one for each weight; the weights w stay at their values.
 
     method: "bernoulli" (Zhou et al. 2019, section 5): a weight is kept with probability sigmoid(s), drawn anew in every
         forward pass, in training and in evaluation; s starts at 0. "edge_popup" (Ramanujan et al. 2020, section 3):

@@ -12,11 +12,14 @@ Functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class NoSource(LookupError):
-    """The source of something is not at hand; the words say what is wrong."""
+    """An error where the source of something is not at hand; the words say what is wrong."""
 
 
 def node_of(code: CodeType) -> ast.AST:
-    """The def or lambda that `code` was compiled from. Raises NoSource, also where its file has changed since."""
+    """Return the def or lambda that `code` was compiled from.
+
+    Raise NoSource, also where its file has changed since.
+    """
     text = "".join(linecache.getlines(code.co_filename))
     if not text:
         raise NoSource(f"its source is not at hand ({code.co_filename})")
@@ -31,7 +34,7 @@ def node_of(code: CodeType) -> ast.AST:
 
 
 def module_tree(path: str) -> ast.AST:
-    """The tree of a whole module."""
+    """Return the tree of a whole module."""
     text = "".join(linecache.getlines(path))
     if not text:
         raise NoSource(f"its source is not at hand ({path})")
@@ -40,13 +43,13 @@ def module_tree(path: str) -> ast.AST:
 
 @lru_cache(maxsize=256)
 def _parsed(text: str, path: str) -> tuple[ast.Module, frozenset[tuple[int, str, bytes]]]:
-    """The tree, and (first line, name, instructions) of every function in it."""
+    """Return the tree, and (first line, name, instructions) of every function in it."""
     whole = compile(text, path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     return ast.parse(text), frozenset((one.co_firstlineno, one.co_name, one.co_code) for one in codes_of(whole))
 
 
 def codes_of(code: CodeType) -> Iterator[CodeType]:
-    """`code` and all that is defined within it."""
+    """Yield `code` and all that is defined within it."""
     yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
@@ -66,7 +69,7 @@ def _is_of(node: Functions, code: CodeType) -> bool:
 
 
 def plain(node: Any) -> Any:
-    """A tree as plain JSON data; what is empty is left out, as other Pythons have more kinds of field."""
+    """Return a tree as plain JSON data; what is empty is left out, as other Pythons have more kinds of field."""
     if isinstance(node, ast.AST):
         kept = {
             name: plain(value) for name, value in ast.iter_fields(node) if name not in ("ctx", "type_comment", "kind")

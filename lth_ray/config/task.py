@@ -1,4 +1,4 @@
-"""What a network learns, declared: the base of every kind of `Study(data=...)`, and rows of numbers as the small one.
+"""Tasks, declared: the base of every kind of `Study(data=...)`, and rows of numbers as the small one.
 
 Images are `lth_ray.config.Data`. What is done with a declaration is in lth_ray.tasks, one file for each.
 """
@@ -16,7 +16,7 @@ METRICS = {"r2": R2, "rmse": RMSE}
 
 @dataclass(frozen=True)
 class TaskConfig(Config, ABC):
-    """What a network learns and from what: examples, how they are batched, and the metric that judges it.
+    """A declaration of what a network learns and from what: examples, how they are batched, and their metric.
 
     batch_size: examples in a global batch, whatever the number of workers.
     validation: examples taken out of those to train on (by the constant `split_seed`); 0 for none.
@@ -29,15 +29,15 @@ class TaskConfig(Config, ABC):
     @property
     @abstractmethod
     def metric(self) -> Metric:
-        """What its networks are judged by."""
+        """The metric that its networks are judged by."""
 
     @property
     def called(self) -> str:
-        """What it is called where results are listed."""
+        """Its name where results are listed."""
         return str(getattr(self, "name", type(self).__name__.lower()))
 
     def found_at(self, name: str) -> "TaskConfig":
-        """The same by another name: its PATH made absolute. One that a function gives has none."""
+        """Return the same by another name: its PATH made absolute. One that a function gives has none."""
         given: dict[str, Any] = {"name": name}
         return replace(self, **given) if isinstance(getattr(self, "name", None), str) else self
 
@@ -52,14 +52,17 @@ def _rows(value: Any) -> Any:
 class Table(TaskConfig):
     """Rows of numbers, and a number to predict for each: regression by least squares.
 
-    name: "diabetes" (scikit-learn's 442 patients, nothing to download), csv:PATH, parquet:PATH, or a function without
-        parameters that returns a pandas DataFrame or arrays (features [n, k], targets [n]).
+    The network is given `input_shape` = (k,) and `num_classes` = 1. Features and targets are standardised by
+    the mean and standard deviation of the training rows. What is in the table, and not its place, is part of
+    the key.
+
+    name: "diabetes" (scikit-learn's 442 patients, nothing to download), csv:PATH, parquet:PATH, or a function
+        without parameters that returns a pandas DataFrame or arrays (features [n, k], targets [n]).
     target: the column to predict; None for the last.
-    test: rows held out to test on. split_seed: draws them and those of `validation`, for all lineages.
-    score: "r2", the share of the variance that is explained, or "rmse", the root mean square error, in standard
-        deviations of the training targets.
-    The network is given `input_shape` = (k,) and `num_classes` = 1. Features and targets are standardised by the mean
-    and standard deviation of the training rows. What is in the table, and not its place, is part of the key.
+    test: rows held out to test on.
+    split_seed: draws them and those of `validation`, for all lineages.
+    score: "r2", the share of the variance that is explained, or "rmse", the root mean square error, in
+        standard deviations of the training targets.
     """
 
     name: str | Callable[..., Any] = option(check=_rows)

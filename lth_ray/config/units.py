@@ -11,7 +11,8 @@ MOST = 10**12
 class Length(Config):
     """A length of training or a point in it; make one with `steps` or `epochs`.
 
-    value: how many. unit: "steps" or "epochs".
+    value: how many.
+    unit: "steps" or "epochs".
     """
 
     value: float = option(check=number(0, MOST))
@@ -25,12 +26,12 @@ class Length(Config):
             object.__setattr__(self, "value", int(self.value))
 
     def to_steps(self, steps_per_epoch: int) -> int:
-        """Steps, given floor(n_train / batch) steps an epoch; fractions of an epoch become int()."""
+        """Return its steps, given floor(n_train / batch) steps an epoch; fractions of an epoch become int()."""
         return int(self.value if self.unit == "steps" else self.value * steps_per_epoch)
 
     @property
     def plain(self) -> str:
-        """The value in full, so that two lengths never look the same: 90, 0.5, 1234567."""
+        """Its value in full, so that two lengths never look the same: 90, 0.5, 1234567."""
         return str(int(self.value) if self.value == int(self.value) else self.value)
 
     def __str__(self) -> str:
@@ -38,17 +39,17 @@ class Length(Config):
 
 
 def steps(n: int) -> Length:
-    """n optimizer steps."""
+    """Return a length of n optimizer steps."""
     return Length(n, unit="steps")
 
 
 def epochs(n: float) -> Length:
-    """n passes over the training set, each of floor(n_train / batch) steps."""
+    """Return a length of n passes over the training set, each of floor(n_train / batch) steps."""
     return Length(n, unit="epochs")
 
 
 def a_length(*, positive: bool = False) -> Check:
-    """A check for a field that holds a Length."""
+    """Return a check for a field that holds a Length."""
 
     def check(value: object) -> Length:
         if not isinstance(value, Length):

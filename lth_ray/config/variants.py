@@ -41,7 +41,7 @@ class Variant:
 
 
 def set_field(config: Any, path: str, value: Any, *, whole: str = "") -> Any:
-    """`config` with the dotted field `path` set to `value`."""
+    """Return `config` with the dotted field `path` set to `value`."""
     whole = whole or path
     head, _, rest = path.partition(".")
     if isinstance(config, Mapping):
@@ -56,7 +56,7 @@ def set_field(config: Any, path: str, value: Any, *, whole: str = "") -> Any:
 
 
 def set_fields(study: Study, changes: Mapping[str, Any]) -> Study:
-    """`study` with several dotted fields set.
+    """Return `study` with several dotted fields set.
 
     All fields of one part are set together, so that no order of them passes through an invalid config.
     """
@@ -77,7 +77,7 @@ def set_fields(study: Study, changes: Mapping[str, Any]) -> Study:
 
 
 def variants(study: Study) -> list[Variant]:
-    """Every lineage that `study` declares: arms x sweep x rewind points x seeds, in this order."""
+    """Return every lineage that `study` declares: arms x sweep x rewind points x seeds, in this order."""
     found = []
     for arm, changes in (study.arms or {"": {}}).items():
         _check_varied(changes)
@@ -107,7 +107,9 @@ def _check_metric(chosen: Study, study: Study) -> None:
 
 
 def parse(text: str) -> Any:
-    """The value of a --set or --sweep: steps(5), epochs(2), numbers, lists, dicts, True, None; else the text itself."""
+    """Return the value of a --set or --sweep: steps(5), epochs(2), numbers, lists, dicts, True, None; else
+    the text itself.
+    """
     try:
         return _literal(ast.parse(text.strip(), mode="eval").body)
     except ConfigError:
@@ -134,7 +136,9 @@ def _assignment(text: str, flag: str) -> tuple[str, str]:
 
 
 def launched(study: Study, launch: Launch) -> Study:
-    """`study` as the command line asks for it: --smoke, --set and --sweep; a changed study gets a name of its own."""
+    """Return `study` as the command line asks for it: --smoke, --set and --sweep; a changed study gets a name
+    of its own.
+    """
     changes = dict(study.smoke) if launch.smoke else {}
     assigned = {path: parse(value) for path, value in (_assignment(text, "set") for text in launch.set)}
     for path in assigned:
@@ -157,7 +161,8 @@ def launched(study: Study, launch: Launch) -> Study:
 
 
 def within_rounds(study: Study) -> Study:
-    """`study`, its branches' rounds cut to those there still are where the command line took rounds away.
+    """Return `study`, its branches' rounds cut to those there still are where the command line took rounds
+    away.
 
     A branch that would lose all its rounds is hung on the last one.
     """
@@ -165,10 +170,11 @@ def within_rounds(study: Study) -> Study:
 
     def cut(branches: Sequence[Branch]) -> tuple[Branch, ...]:
         return tuple(
-            branch if branch.rounds is None or max(branch.rounds, default=0) <= last
+            branch
+            if branch.rounds is None or max(branch.rounds, default=0) <= last
             else replace(branch, rounds=[n for n in branch.rounds if n <= last] or [last])
             for branch in branches
-        )  # fmt: skip
+        )
 
     arms = {
         name: {path: cut(tuple(value)) if path == "branches" else value for path, value in fields.items()}
@@ -178,6 +184,6 @@ def within_rounds(study: Study) -> Study:
 
 
 def _plain(value: Any) -> str:
-    """A value as a part of a name."""
+    """Return a value as a part of a name."""
     text = f"{value.plain}{value.unit}" if isinstance(value, Length) else str(value)
     return "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in text)[:40]

@@ -26,7 +26,7 @@ class WeightsFile(Config):
 
 
 def weights_file(value: Any) -> WeightsFile:
-    """A check: a path, or what one has become."""
+    """Return a path, or what one has become, as a file of weights: a check."""
     if isinstance(value, WeightsFile):
         return value
     return WeightsFile(PATH(os.fspath(value) if isinstance(value, os.PathLike) else value))
