@@ -35,7 +35,8 @@ from lth_ray.config.launch import Launch
 from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
-from lth_ray.config.recipe import Data, Model, Pretraining, Prune, Rewind, Train
+from lth_ray.config.prune import Prune
+from lth_ray.config.recipe import Data, Model, Pretraining, Rewind, Train
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import Table, TaskConfig

@@ -36,19 +36,6 @@ GIVEN = {  # what no option of a network may be called
 }
 INITIALISATIONS = ("default", "glorot", "kaiming")
 
-_ENDS = (
-    "large_final",
-    "small_final",
-    "large_init",
-    "small_init",
-    "large_init_large_final",
-    "small_init_small_final",
-    "magnitude_increase",
-    "movement",
-)
-_SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
-CRITERIA = ("magnitude", "random", *_ENDS, *_SIGNED, "snip", "grad")
-
 
 def _named_or_callable(value: Any) -> Any:
     return value if callable(value) else text("give a name or a function")(value)
@@ -275,51 +262,6 @@ class Train(Config):
         if in_one_unit and any(x.value >= y.value for x, y in zip(self.milestones, self.milestones[1:], strict=False)):
             given = ", ".join(map(str, self.milestones))
             raise ConfigError(f"Train.milestones = [{given}]: out of order; list them from the earliest to the latest")
-
-
-def _fraction(value: Any) -> float | dict[str, float]:
-    share = number(0, 1, open_low=True, open_high=True)
-    if isinstance(value, Mapping):
-        if not value:
-            raise ValueError("give at least one glob of parameter names")
-        return dict(mapping(share)(value))
-    return float(share(value))
-
-
-@dataclass(frozen=True)
-class Prune(Config):
-    """The pruning rule.
-
-    criterion: one of CRITERIA, see lth_ray.pruning.criteria; "large_final" is "magnitude" under its other name.
-    scope: "global" ranks the weights of all layers together, "layer" each layer's apart.
-    fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
-        needs scope="layer" and must match every prunable parameter once.
-    rounds: rounds after the dense round 0.
-    include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
-        (biases, normalisations), and nothing that `exclude` matches.
-    one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
-    at: the step whose weights give the mask of round 1 (with one_shot that of every round), and where the dense network
-        of round 0 ends: steps(0) prunes initial or pretrained weights without training them. No rewind point may be
-        later. Of no step, round 0 is measured only, and reports compare nothing with it. Gradients ("snip", "grad")
-        are those at its weights. None: the last step, T, and for gradients the initial weights.
-    ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
-    """
-
-    criterion: str = option("magnitude", check=one_of(*CRITERIA))
-    _: KW_ONLY
-    scope: str = option("global", check=one_of("global", "layer"))
-    fraction: float | Mapping[str, float] = option(check=_fraction)
-    rounds: int = option(check=whole(0, 10_000), means=False)
-    include: Sequence[str] = option((), check=many(text("give globs")))
-    exclude: Sequence[str] = option((), check=many(text("give globs")))
-    one_shot: bool = option(False, check=FLAG)
-    ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
-    at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.fraction, Mapping) and self.scope != "layer":
-            raise ConfigError(f"Prune.scope = {self.scope!r}: fractions per parameter need scope='layer'")
 
 
 @dataclass(frozen=True)

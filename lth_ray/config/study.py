@@ -9,7 +9,8 @@ from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, nu
 from lth_ray.config.branches import Branch
 from lth_ray.config.declared import declaration
 from lth_ray.config.examples import is_dataset
-from lth_ray.config.recipe import Model, Prune, Rewind, Train
+from lth_ray.config.prune import Prune
+from lth_ray.config.recipe import Model, Rewind, Train
 from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length
 

@@ -5,7 +5,7 @@ import torch
 
 from lth_ray import config, models, pruning
 from lth_ray.config import ConfigError
-from lth_ray.config.recipe import CRITERIA
+from lth_ray.config.prune import CRITERIA
 
 
 @pytest.fixture

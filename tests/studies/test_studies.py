@@ -17,7 +17,7 @@ from rich.console import Console
 
 from lth_ray import Launch, Study, epochs
 from lth_ray.config import launched
-from lth_ray.config.recipe import CRITERIA
+from lth_ray.config.prune import CRITERIA
 from lth_ray.data import Identity
 from lth_ray.data.packed.packing import Options
 from lth_ray.lottery import Plan, make_plan
