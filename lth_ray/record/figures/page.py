@@ -40,7 +40,8 @@ class Page:
     gap: float
     head: float
     feet: tuple[float, ...]
-    LEFT, RIGHT = 0.6, 0.18
+    left: float = 0.6
+    RIGHT, ASIDE = 0.18, 0.06
     TEXT_LINE, LEGEND_LINE, AXIS, TITLE, BETWEEN, CHARACTER = 0.145, 0.168, 0.5, 0.32, 0.2, 0.062
 
     @classmethod
@@ -81,21 +82,35 @@ class Page:
     def _place(self, figure: "Figure") -> None:
         """Gives the figure its size and its panels, row by row, their places."""
         figure.set_size_inches(self.width, self.height)
-        wide = (self.width - self.LEFT - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
+        wide = (self.width - self.left - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
         size = wide / self.width, self.panel / self.height
         top = self.height - self.head
         for row, foot in enumerate(self.feet):
             bottom = (top - self.panel) / self.height
             for i, panel in enumerate(figure.axes[row * self.columns : (row + 1) * self.columns]):
-                panel.set_position(((self.LEFT + i * (wide + self.gap)) / self.width, bottom, *size))
+                panel.set_position(((self.left + i * (wide + self.gap)) / self.width, bottom, *size))
             top -= self.panel + self.AXIS + foot + self.BETWEEN
 
     def finish(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> "Figure":
-        """Puts the words around the panels; the legend takes the room of what was drawn."""
+        """Puts the words around the panels; the legend takes the room of what was drawn, and vertical axes that of
+        their numbers and names."""
         page = replace(self, legend=self.LEGEND_LINE * math.ceil(len(entries[1]) / self.legend_columns))
+        page._place(figure)
+        reach = page._reach(figure)
+        page = replace(page, left=max(self.left, reach[0]), gap=max(self.gap, *reach[1:], 0.0))
         page._place(figure)
         page._write(figure, title, entries)
         return figure
+
+    def _reach(self, figure: "Figure") -> list[float]:
+        """How far the axes of each column reach out of their panels to the left, and a little room, in inches."""
+        renderer, found = figure.canvas.get_renderer(), [0.0] * self.columns  # type: ignore[attr-defined]
+        for i, panel in enumerate(figure.axes[: self.rows * self.columns]):
+            box = panel.yaxis.get_tightbbox(renderer) if panel.axison else None
+            if box is not None:
+                reach = (panel.get_window_extent(renderer).x0 - box.x0) / figure.dpi + self.ASIDE
+                found[i % self.columns] = max(found[i % self.columns], reach)
+        return found
 
     def _write(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> None:
         figure.text(0.1 / self.width, 1 - 0.08 / self.height, title, fontsize=10.5, fontweight="bold", va="top")

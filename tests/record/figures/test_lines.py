@@ -94,3 +94,21 @@ def test_error_bars_at_one_place_stand_beside_each_other() -> None:
     assert beside(1) == [0]
     assert beside(3) == pytest.approx([-1.3, 0, 1.3])
     assert max(beside(40)) <= 5
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+@pytest.mark.parametrize(("top", "is_wider"), [(1.0, False), (123_456_789.0, True)])
+def test_long_numbers_of_an_axis_have_their_room(columns: int, top: float, is_wider: bool) -> None:
+    """Neither the figure's edge nor the panel on the left cuts into them."""
+    page = Page.of([], "a caption", 1, columns, gap=0.3)
+    figure, panels = page.begin()
+    for panel in panels:
+        panel.set_ylim(0, top)
+        panel.ticklabel_format(style="plain", axis="y")
+        panel.set_ylabel("a name")
+    page.finish(figure, "a title", ([], []))
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    ends = [0.0, *(panel.get_window_extent(renderer).x1 for panel in panels)]
+    for panel, left in zip(panels, ends, strict=False):
+        assert panel.yaxis.get_tightbbox(renderer).x0 > left
+    assert (panels[0].get_position().x0 * figure.get_figwidth() > page.left) == is_wider
