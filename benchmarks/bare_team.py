@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lth_ray.lottery import Task
+from lth_ray.lottery import Training
 from lth_ray.lottery.execution.reconstruct import build
 from lth_ray.training import Clock, Start, Team, train_segment
 
@@ -35,11 +35,11 @@ class Stamping(Clock):
         return super().due(step)
 
 
-def start(size: int, task: Task, data_root: str | None, folder: Path) -> list[Any]:
-    """So many processes that train `task` together until they are terminated."""
+def start(size: int, training: Training, data_root: str | None, folder: Path) -> list[Any]:
+    """So many processes that train `training` together until they are terminated."""
     spawn = multiprocessing.get_context("spawn")
     processes = [
-        spawn.Process(target=_train, args=(rank, size, task, data_root, str(folder)), daemon=True)
+        spawn.Process(target=_train, args=(rank, size, training, data_root, str(folder)), daemon=True)
         for rank in range(size)
     ]  # fmt: skip
     for process in processes:
@@ -47,17 +47,17 @@ def start(size: int, task: Task, data_root: str | None, folder: Path) -> list[An
     return processes
 
 
-def _train(rank: int, size: int, task: Task, data_root: str | None, folder: str) -> None:
+def _train(rank: int, size: int, training: Training, data_root: str | None, folder: str) -> None:
     torch.set_num_threads(1)
     if size > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
-    segment = task.segment
+    segment = training.segment
     model = build(segment.recipe, seed=0)
     begin = Start(0, {name: value.clone() for name, value in model.state_dict().items()})
     dataset = segment.recipe.task.load(data_root)
     clock = Stamping(folder if rank == 0 else None)
     for _ in train_segment(
-        task.key, segment.recipe, model, dataset, None, segment.seeds, begin, segment.last, clock=clock,
+        training.key, segment.recipe, model, dataset, None, segment.seeds, begin, segment.last, clock=clock,
         team=Team.present(),
     ):  # fmt: skip
         pass

@@ -104,9 +104,9 @@ def noted(study: Study, launch: Launch) -> list[Noted]:
     found: list[Noted] = []
 
     class Noting(Watch):
-        def on_task(self, job: Job, result: dict[str, Any]) -> None:
+        def on_piece(self, job: Job, result: dict[str, Any]) -> None:
             found.append(Noted(job, result, time.monotonic(), others_s()))
-            super().on_task(job, result)
+            super().on_piece(job, result)
 
     with patch.object(driver, "Watch", Noting):
         results = driver.run(study, launch, console=Console(quiet=True))

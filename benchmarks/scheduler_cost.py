@@ -38,7 +38,7 @@ class Job:
     """As much of lottery.Job as the scheduler reads."""
 
     id: str
-    tasks: tuple[Any, ...]
+    pieces: tuple[Any, ...]
     needs: frozenset[str]
     masks: frozenset[str] = frozenset()
 
@@ -96,9 +96,9 @@ def sweep(trials: int) -> Sequence[float]:
 
 def decide(scheduler: LineageScheduler, controller: Any, trial: Any) -> float:
     """The milliseconds of the hooks between a trial's last result and the next trial's start."""
-    for task in trial.config["trial"]["jobs"][0].tasks[:-1]:
-        scheduler.on_trial_result(controller, trial, result(task))
-    last = result(trial.config["trial"]["jobs"][0].tasks[-1])
+    for piece in trial.config["trial"]["jobs"][0].pieces[:-1]:
+        scheduler.on_trial_result(controller, trial, result(piece))
+    last = result(trial.config["trial"]["jobs"][0].pieces[-1])
     spent, _ = timed(lambda: scheduler.on_trial_result(controller, trial, last))
     trial.status = Trial.TERMINATED
     spent += timed(lambda: scheduler.on_trial_complete(controller, trial, last))[0]
@@ -112,9 +112,9 @@ def timed(hook: Callable[[], T]) -> tuple[float, T]:
     return 1e3 * (time.perf_counter() - began), found
 
 
-def result(task: Any) -> dict[str, Any]:
+def result(piece: Any) -> dict[str, Any]:
     """A round's, as a trial reports it."""
-    return {"key": task.key, "diverged_at": None, "accuracy": 0.9}
+    return {"key": piece.key, "diverged_at": None, "accuracy": 0.9}
 
 
 def chains(trials: int) -> Iterator[Job]:
@@ -122,8 +122,8 @@ def chains(trials: int) -> Iterator[Job]:
     for n in range(trials):
         place = n % CHAIN
         needs = {f"{n - back}.{ROUNDS}" for back in (1, 2) if back <= place}
-        tasks = tuple(SimpleNamespace(key=f"{n}.{number + 1}") for number in range(ROUNDS))
-        yield Job(f"{n}", tasks, frozenset(needs))
+        pieces = tuple(SimpleNamespace(key=f"{n}.{number + 1}") for number in range(ROUNDS))
+        yield Job(f"{n}", pieces, frozenset(needs))
 
 
 class Timed(LineageScheduler):
@@ -171,5 +171,5 @@ def tuned(trials: int, cpus: int = 2) -> list[float]:
 
 def report_all(config: dict[str, Any]) -> None:
     """A trial."""
-    for task in config["trial"]["jobs"][0].tasks:
-        tune.report(result(task))
+    for piece in config["trial"]["jobs"][0].pieces:
+        tune.report(result(piece))

@@ -30,7 +30,7 @@ from benchmarks.mask_share import a_run
 from benchmarks.timing import Entry, Paired, throughput
 from lth_ray.config import Data, Launch, Model, Prune, Study, Train, steps
 from lth_ray.data import absolute
-from lth_ray.lottery import Task, make_plan
+from lth_ray.lottery import Training, make_plan
 from lth_ray.lottery.execution.checkpoints import Checkpoints
 from lth_ray.running.failures import Failed
 from lth_ray.running.notices import Notices
@@ -145,7 +145,7 @@ def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side,
     """Starts both trainings and lets them take turns, the first of a pair changing each time."""
     for name in ("ray", "bare"):
         (folder / name).mkdir()
-    task = a_task(size)
+    training = a_training(size)
     plain: list[Any] = []
 
     def of_ray() -> list[psutil.Process]:
@@ -157,10 +157,10 @@ def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side,
 
     ours, bare = Side(folder / "ray", of_ray, lambda: trainers(of_ray())), Side(folder / "bare", others, others)
     with ExitStack() as last:
-        last.enter_context(trained_by_ray(size, task, folder))
+        last.enter_context(trained_by_ray(size, training, folder))
         last.callback(ours.tell, signal.SIGCONT)
         started = ours.warm()
-        plain += bare_team.start(size, task, str(DATA), bare.folder)
+        plain += bare_team.start(size, training, str(DATA), bare.folder)
         last.callback(lambda: [process.kill() for process in plain])
         print(f"{size} worker(s): the first step through Ray Train after {started:.1f} s, without {bare.warm():.1f} s")
         for n in range(turns):
@@ -179,17 +179,17 @@ def trainers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
 
 
 @contextmanager
-def trained_by_ray(size: int, task: Task, folder: Path) -> Iterator[None]:
+def trained_by_ray(size: int, training: Training, folder: Path) -> Iterator[None]:
     """In a Ray of its own, as a study does it; ended with the block."""
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  the plain processes' own: by default workers give way
     with connected(Launch(str(folder / "store"), cpus=size, workers=size), folder):
         board = Notices.remote()  # type: ignore[attr-defined]
-        called = task.recipe.data.called
+        called = training.recipe.data.called
         settings = Stamped(
             Store.open(str(folder / "store")), {called: absolute(called, str(DATA))}, Workers(size, size, size),
             EVERY_S, scratch=str(folder / "train"), board=board, folder=str(folder / "ray"),
         )  # fmt: skip
-        thread = threading.Thread(target=until_told, args=(task, settings))
+        thread = threading.Thread(target=until_told, args=(training, settings))
         thread.start()
         try:
             yield
@@ -198,13 +198,13 @@ def trained_by_ray(size: int, task: Task, folder: Path) -> Iterator[None]:
             thread.join(STARTING_S)
 
 
-def until_told(task: Task, settings: Settings) -> None:
+def until_told(training: Training, settings: Settings) -> None:
     """Trains; that it is ended early is no fault."""
     with suppress(Failed):
-        list(fit([task], settings, None))
+        list(fit([training], settings, None))
 
 
-def a_task(size: int, images: str = "cifar10") -> Task:
+def a_training(size: int, images: str = "cifar10") -> Training:
     """ResNet-20 on `images`, as many images for each worker whatever their number; no end in sight."""
     study = Study(
         "throughput",
@@ -218,9 +218,9 @@ def a_task(size: int, images: str = "cifar10") -> Task:
         rewind=[steps(0)],
         seeds=[0],
     )  # fmt: skip
-    task = make_plan(study, str(DATA)).jobs[0].tasks[0]
-    assert isinstance(task, Task)
-    return task
+    training = make_plan(study, str(DATA)).jobs[0].pieces[0]
+    assert isinstance(training, Training)
+    return training
 
 
 def seconds_a_step(stamps: Sequence[float], windows: Sequence[tuple[float, float]]) -> tuple[float, ...]:

@@ -101,19 +101,19 @@ def in_turns(plan: Plan, store: Store, dataset: Dataset) -> Iterator[Trained]:
     splits = (dataset.train, dataset.validation, dataset.test)
     train, *measured = [(floats(split), split.labels) for split in splits if isinstance(split, Split)]
     eager_training(train, measured, 1)  # which warms it up
-    tasks = [task for job in plan.jobs for task in job.tasks]
-    for number, task in enumerate(tasks):
+    pieces = [piece for job in plan.jobs for piece in job.pieces]
+    for number, piece in enumerate(pieces):
         seconds, record = {}, None
         for side in ("ours", "eager")[:: 1 if number % 2 else -1]:
             began = time.process_time()
             if side == "eager":
-                eager_training(train, measured, task.num_steps)
+                eager_training(train, measured, piece.num_steps)
             else:
-                record = carry_out(task, store, dataset, "cpu").record
+                record = carry_out(piece, store, dataset, "cpu").record
             seconds[side] = time.process_time() - began
         mask = store.load_mask(record["mask"]) if record is not None and record["mask"] else None
         kept = 1.0 if mask is None else pruning.density(mask)
-        yield Trained(kept, task.num_steps, seconds["ours"], seconds["eager"])
+        yield Trained(kept, piece.num_steps, seconds["ours"], seconds["eager"])
 
 
 def eager_training(train: Labelled, measured: list[Labelled], num_steps: int) -> None:

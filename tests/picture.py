@@ -39,7 +39,7 @@ from lth_ray.config import (
     set_fields,
     steps,
 )
-from lth_ray.lottery import Plan, bundles, carry_out_all, in_lockstep, make_plan
+from lth_ray.lottery import Plan, carry_out_all, in_lockstep, make_plan, make_trials
 from lth_ray.store import Store
 from lth_ray.training import Clock
 
@@ -147,10 +147,10 @@ def take(names: list[str] | None = None) -> dict[str, dict[str, list[str]]]:
 
 def _carried_out(study: Study, store: Store) -> Plan:
     plan = make_plan(study, None, store)
-    for bundle in bundles(plan.jobs):
-        for now in in_lockstep(bundle, lambda: {job.id for job in bundle}):  # noqa: B023
+    for trial in make_trials(plan.jobs):
+        for now in in_lockstep(trial, lambda: {job.id for job in trial}):  # noqa: B023
             dataset = data.load(now[0][1].recipe.data)
-            for outcome in carry_out_all([task for _, task in now], store, dataset, "cpu", Clock(60.0)):
+            for outcome in carry_out_all([piece for _, piece in now], store, dataset, "cpu", Clock(60.0)):
                 if isinstance(outcome, Exception):
                     raise outcome
     return plan

@@ -23,7 +23,7 @@ from lth_ray import Launch, Results, Study, run
 from lth_ray.config import launched
 from lth_ray.data import Identity
 from lth_ray.lottery import make_plan
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.pieces import Training
 from lth_ray.record import report
 from lth_ray.running.estimate import estimate
 from lth_ray.running.planning import shortened
@@ -124,7 +124,7 @@ def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
             large, seeds = study.data.name == "imagenet", len(study.seeds)
             known = {study.data: IMAGENET} if large else None
             plan = make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known)
-            trainings = {task.segment.key for job in plan.jobs for task in job.tasks if isinstance(task, Task)}
+            trainings = {piece.segment.key for job in plan.jobs for piece in job.pieces if isinstance(piece, Training)}
             counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)
             told = ["not timed", ""]
             if not large:

@@ -12,10 +12,10 @@ from torch import nn
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
 from lth_ray.lottery.execution.reconstruct import build, eligible, pretrained_weights
+from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.stored import Record
-from lth_ray.lottery.task import AnyTask, TableTask, Task
 from lth_ray.lottery.trying import try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -186,10 +186,10 @@ def _check_dense_ticket(lineage: Lineage, wrong: str) -> None:
             )
 
 
-def check_replicates(tasks: Iterable[AnyTask]) -> None:
+def check_replicates(pieces: Iterable[Piece]) -> None:
     """Raises ConfigError for what is to be trained in replicates (Train.replicates) and cannot be."""
-    trained = (task for task in tasks if isinstance(task, Task) and task.recipe.train.replicates > 1)
-    for segment in (task.segment for task in trained):
+    trained = (piece for piece in pieces if isinstance(piece, Training) and piece.recipe.train.replicates > 1)
+    for segment in (piece.segment for piece in trained):
         check_replicable(segment.recipe)
         for what, is_so in {
             "a Supermask": segment.learned,
@@ -202,9 +202,9 @@ def check_replicates(tasks: Iterable[AnyTask]) -> None:
                 )
 
 
-def check_alignment(tasks: Iterable[AnyTask]) -> None:
+def check_alignment(pieces: Iterable[Piece]) -> None:
     """Raises ConfigError for networks whose units Barrier.align asks for and which cannot be told apart."""
-    lines = (task.table for task in tasks if isinstance(task, TableTask) and task.table.kind == "line")
+    lines = (piece.table for piece in pieces if isinstance(piece, Measurement) and piece.table.kind == "line")
     recipes = {id(table.recipe): table.recipe for table in lines if (table.options or {})["align"]}
     for recipe in recipes.values():
         if recipe.train.ema_decay is not None:

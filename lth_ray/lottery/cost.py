@@ -7,10 +7,10 @@ from typing import Any
 
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.plan import Plan
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned
-from lth_ray.lottery.task import Task
 from lth_ray.models.flops import TRAINING
 
 Record = Mapping[str, Any]
@@ -25,7 +25,7 @@ class Costs:
 
     @cached_property
     def _by_key(self) -> dict[str, Segment]:
-        return {key: task.segment for key, task in self.plan.tasks.items() if isinstance(task, Task)}
+        return {key: piece.segment for key, piece in self.plan.pieces.items() if isinstance(piece, Training)}
 
     @cached_property
     def _by_trajectory(self) -> dict[str, Segment]:

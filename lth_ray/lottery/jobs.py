@@ -1,4 +1,4 @@
-"""Jobs: tasks grouped into trials that can run side by side, producers before consumers."""
+"""Jobs: pieces that follow one another; jobs can run side by side, producers before consumers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,48 +7,48 @@ from graphlib import TopologicalSorter
 
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.pieces import Piece, Training
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.task import AnyTask, Task
 
-Groups = dict[tuple[str, str], list[str]]  # (kind, job id): task keys
+Groups = dict[tuple[str, str], list[str]]  # (kind, job id): piece keys
 
 
 @dataclass(frozen=True)
 class Job:
-    """Tasks that run one after another in one trial.
+    """Pieces that run one after another.
 
-    kind: "dense", "lineage", "branch", "table" or "state". needs: keys of other jobs' tasks that must be done first.
+    kind: "dense", "lineage", "branch", "table" or "state". needs: keys of other jobs' pieces that must be done first.
     masks: those of them whose masks alone are used, so that they may have diverged.
     """
 
     id: str
     kind: str
-    tasks: tuple[AnyTask, ...]
+    pieces: tuple[Piece, ...]
     needs: frozenset[str]
     masks: frozenset[str] = frozenset()
 
     @cached_property
     def num_steps(self) -> int:
-        return sum(task.num_steps for task in self.tasks)
+        return sum(piece.num_steps for piece in self.pieces)
 
 
 def make_jobs(
-    lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, AnyTask]
+    lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Piece]
 ) -> tuple[Job, ...]:
-    """The jobs that come to the `unfinished` tasks, in an order in which they could run."""
-    makers = {state: key for key, task in unfinished.items() for state in task.makes}
+    """The jobs that come to the `unfinished` pieces, in an order in which they could run."""
+    makers = {state: key for key, piece in unfinished.items() for state in piece.makes}
     jobs = []
     for (kind, job_id), keys in _groups(list(lineages), branches, unfinished).items():
-        tasks = tuple(unfinished[key] for key in keys)
-        states = {makers.get((trajectory, step), "") for task in tasks for trajectory, step, _ in task.reads}
-        after = {key for task in tasks for key in task.after}
+        pieces = tuple(unfinished[key] for key in keys)
+        states = {makers.get((trajectory, step), "") for piece in pieces for trajectory, step, _ in piece.reads}
+        after = {key for piece in pieces for key in piece.after}
         needs = frozenset((states | after) & unfinished.keys()) - set(keys)
-        jobs.append(Job(job_id, kind, tasks, needs, needs - states))
+        jobs.append(Job(job_id, kind, pieces, needs, needs - states))
     return _ordered(jobs)
 
 
-def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, AnyTask]) -> Groups:
-    """Each task in the first job that asks for it.
+def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Piece]) -> Groups:
+    """Each piece in the first job that asks for it.
 
     A lineage's chain is shared only from its start, so that jobs never wait for each other in a circle.
     """
@@ -61,9 +61,9 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
                 claimed.add(piece.key)
                 groups.setdefault((kind, job_id), []).append(piece.key)
 
-    for key, task in unfinished.items():
-        if isinstance(task, Task) and not task.measured:
-            groups.setdefault(("state", f"state/{task.segment.trajectory[:8]}"), []).append(key)
+    for key, piece in unfinished.items():
+        if isinstance(piece, Training) and not piece.measured:
+            groups.setdefault(("state", f"state/{piece.segment.trajectory[:8]}"), []).append(key)
     for lineage in lineages:
         before = lineage.pretraining
         if before is not None:
@@ -80,6 +80,6 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
 
 def _ordered(jobs: list[Job]) -> tuple[Job, ...]:
     by_id = {job.id: job for job in jobs}
-    producer = {task.key: job.id for job in jobs for task in job.tasks}
+    producer = {piece.key: job.id for job in jobs for piece in job.pieces}
     needed = {job.id: sorted({producer[need] for need in job.needs}) for job in jobs}
     return tuple(by_id[job_id] for job_id in TopologicalSorter(needed).static_order())

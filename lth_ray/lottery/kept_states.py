@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.pieces import Discard, Measurement, Piece, Training
 from lth_ray.lottery.stored import Stock
-from lth_ray.lottery.task import AnyTask, Discard, TableTask, Task
 
 
-def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, AnyTask]:
-    """{key: task} of every segment and table of a study, with what is kept of each segment.
+def make_pieces(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, Piece]:
+    """{key: piece} of every segment and table of a study, with what is kept of each segment.
 
     That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
     what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
@@ -24,47 +24,47 @@ def make_tasks(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[st
             readers[trajectory, step].add(one.key)
             wanted[trajectory].add(step)
             restored[trajectory] |= {step} if optimizer else set()
-    tasks: dict[str, AnyTask] = {
-        one.key: TableTask(one)
+    pieces: dict[str, Piece] = {
+        one.key: Measurement(one)
         if isinstance(one, Table)
-        else _task(one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks)
+        else _training(one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks)
         for one in asked
     }
-    for task in [task for task in tasks.values() if isinstance(task, Task)]:
-        for step in task.passing:
-            keys = readers[task.segment.trajectory, step]
-            paths = frozenset(tasks[key].record_path for key in keys)
-            discard = Discard(task.segment.trajectory, step, paths, task.key)
+    for piece in [piece for piece in pieces.values() if isinstance(piece, Training)]:
+        for step in piece.passing:
+            keys = readers[piece.segment.trajectory, step]
+            paths = frozenset(pieces[key].record_path for key in keys)
+            discard = Discard(piece.segment.trajectory, step, paths, piece.key)
             for key in keys:
-                if discard not in tasks[key].discards:
-                    tasks[key] = replace(tasks[key], discards=(*tasks[key].discards, discard))
-    return tasks
+                if discard not in pieces[key].discards:
+                    pieces[key] = replace(pieces[key], discards=(*pieces[key].discards, discard))
+    return pieces
 
 
-def _task(segment: Segment, wanted: set[int], restored: set[int], keep: str, is_trunk: bool) -> Task:
+def _training(segment: Segment, wanted: set[int], restored: set[int], keep: str, is_trunk: bool) -> Training:
     read = {step for step in wanted if segment.first <= step <= segment.last}
     if not segment.num_steps and not is_trunk:  # an evaluation: what it looked at can be made again at once
-        return Task(segment, frozenset(read))
+        return Training(segment, frozenset(read))
     kept = {segment.first} if segment.starts_anew else set()
     if keep != "rewind" or is_trunk:
         kept |= {segment.last} | read
     if keep == "all":
         kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
     states, passing = frozenset(kept | read), frozenset(read - kept)
-    return Task(segment, states, passing, resumable=is_trunk, restored=frozenset(restored & read))
+    return Training(segment, states, passing, resumable=is_trunk, restored=frozenset(restored & read))
 
 
-def state_tasks(tasks: Mapping[str, AnyTask], stock: Stock) -> dict[str, Task]:
+def state_pieces(pieces: Mapping[str, Piece], stock: Stock) -> dict[str, Training]:
     """Tasks for the states of finished segments that are asked for and not there: those of a later rewind point,
     what was not kept or was lost, and what is needed to make them again."""
-    trained = {key: task for key, task in tasks.items() if isinstance(task, Task)}
-    finished = [task for key, task in trained.items() if key in stock.records and not stock.diverged(key)]
-    unfinished = [task for key, task in tasks.items() if key not in stock.records]
-    makers = {state: task for task in finished for state in task.makes}
-    for made_soon in (state for task in unfinished for state in task.makes):
+    trained = {key: piece for key, piece in pieces.items() if isinstance(piece, Training)}
+    finished = [piece for key, piece in trained.items() if key in stock.records and not stock.diverged(key)]
+    unfinished = [piece for key, piece in pieces.items() if key not in stock.records]
+    makers = {state: piece for piece in finished for state in piece.makes}
+    for made_soon in (state for piece in unfinished for state in piece.makes):
         makers.pop(made_soon, None)  # made on its way
-    asked = [(trajectory, step) for task in unfinished for trajectory, step, _ in task.reads]
-    asked += [(task.segment.trajectory, step) for task in finished for step in task.states - task.passing]
+    asked = [(trajectory, step) for piece in unfinished for trajectory, step, _ in piece.reads]
+    asked += [(piece.segment.trajectory, step) for piece in finished for step in piece.states - piece.passing]
     missing: dict[str, set[int]] = defaultdict(set)
     while asked:
         trajectory, step = asked.pop()
@@ -73,19 +73,19 @@ def state_tasks(tasks: Mapping[str, AnyTask], stock: Stock) -> dict[str, Task]:
             missing[trajectory].add(step)
             asked += [(start, first) for start, first, _ in maker.segment.start.needs]
     made = [
-        task for trajectory, steps in missing.items() if steps
-        for task in _pieces(makers[trajectory, max(steps)], sorted(steps), stock)
+        piece for trajectory, steps in missing.items() if steps
+        for piece in _pieces(makers[trajectory, max(steps)], sorted(steps), stock)
     ]  # fmt: skip
-    return {task.key: task for task in made}
+    return {piece.key: piece for piece in made}
 
 
-def _is_there(task: Task, step: int, stock: Stock) -> bool:
-    return (task.segment.trajectory, step) in (stock.resumable if task.resumable_at(step) else stock.states)
+def _is_there(piece: Training, step: int, stock: Stock) -> bool:
+    return (piece.segment.trajectory, step) in (stock.resumable if piece.resumable_at(step) else stock.states)
 
 
-def _pieces(task: Task, steps: list[int], stock: Stock) -> list[Task]:
+def _pieces(piece: Training, steps: list[int], stock: Stock) -> list[Training]:
     """Training that makes the states at `steps`, each piece of it from the nearest earlier snapshot."""
-    trajectory, first = task.segment.trajectory, task.segment.first
+    trajectory, first = piece.segment.trajectory, piece.segment.first
     snapshots = {step for at, step in stock.resumable if at == trajectory}
     pieces: list[tuple[int, list[int]]] = []
     for step in steps:
@@ -94,4 +94,4 @@ def _pieces(task: Task, steps: list[int], stock: Stock) -> list[Task]:
             pieces[-1][1].append(step)
         else:
             pieces.append((begins, [step]))
-    return [task.for_states(made, begins) for begins, made in pieces]
+    return [piece.for_states(made, begins) for begins, made in pieces]

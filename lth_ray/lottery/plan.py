@@ -19,11 +19,11 @@ from lth_ray.lottery.checks import (
 )
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.jobs import Job, make_jobs
-from lth_ray.lottery.kept_states import make_tasks, state_tasks
+from lth_ray.lottery.kept_states import make_pieces, state_pieces
+from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stored import Stock, damaged_masks, take_stock
-from lth_ray.lottery.task import AnyTask
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.training import Recipe
@@ -33,30 +33,30 @@ from lth_ray.training import Recipe
 class Plan:
     """What a study comes to.
 
-    tasks: every task of the study by key, finished or not. jobs: what is left to do, producers before consumers.
+    pieces: every piece of the study by key, finished or not. jobs: what is left to do, producers before consumers.
     """
 
     study: Study
     lineages: tuple[Lineage, ...]
     branches: tuple[BranchResult, ...]
-    tasks: dict[str, AnyTask]
+    pieces: dict[str, Piece]
     jobs: tuple[Job, ...]
     identities: dict[TaskConfig, Identity]
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        return frozenset(self.tasks)
+        return frozenset(self.pieces)
 
     @cached_property
     def unique_steps(self) -> int:
         """Optimizer steps of the whole study, each counted once."""
-        return sum(task.num_steps for task in self.tasks.values())
+        return sum(piece.num_steps for piece in self.pieces.values())
 
     @cached_property
     def branch_steps(self) -> int:
         """Those of `unique_steps` that branches take."""
         keys = {segment.key for result in self.branches for _, segment in result.trainings} & self.keys
-        return sum(self.tasks[key].num_steps for key in keys)
+        return sum(self.pieces[key].num_steps for key in keys)
 
     @cached_property
     def naive_steps(self) -> int:
@@ -76,7 +76,7 @@ class Plan:
     @cached_property
     def priorities(self) -> dict[str, int]:
         """Steps on the longest chain that each job begins: long chains go first."""
-        producer = {task.key: job.id for job in self.jobs for task in job.tasks}
+        producer = {piece.key: job.id for job in self.jobs for piece in job.pieces}
         longest: dict[str, int] = {}
         for job in reversed(self.jobs):
             longest[job.id] = longest.get(job.id, 0) + job.num_steps
@@ -112,16 +112,16 @@ def make_plan(
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
     trunks = frozenset(lineage.dense.key for lineage in lineages)
-    tasks = make_tasks(_possible(asked.values(), lost), study.keep, trunks)
+    pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks)
     if identities is None:
-        check_replicates(tasks.values())
-        check_alignment(tasks.values())
+        check_replicates(pieces.values())
+        check_alignment(pieces.values())
     if store is not None and identities is None:
-        for key in damaged_masks(tasks, stock, store):
+        for key in damaged_masks(pieces, stock, store):
             del stock.records[key]
-    unfinished = {key: task for key, task in tasks.items() if key not in stock.records}
-    jobs = make_jobs(lineages, branches, {**state_tasks(tasks, stock), **unfinished})
-    return Plan(study, lineages, branches, tasks, jobs, known)
+    unfinished = {key: piece for key, piece in pieces.items() if key not in stock.records}
+    jobs = make_jobs(lineages, branches, {**state_pieces(pieces, stock), **unfinished})
+    return Plan(study, lineages, branches, pieces, jobs, known)
 
 
 def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:

@@ -226,7 +226,7 @@ class Lineage:
         mask, ended = self._mask(number, before), replace(before.end, optimizer=self._restores)
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "weights":
-            ticket = self.piece(self.rewound, mask)
+            ticket = self.retraining(self.rewound, mask)
             rule = self.rewind.perturbation
             seed = subseed(self.variant.seed, "perturbation", number)
             if rule is None:
@@ -235,13 +235,13 @@ class Lineage:
                 ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
             return Round(number, perturbed(self, ticket, rule, seed))
         if method == "scratch":
-            return Round(number, self.piece(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
+            return Round(number, self.retraining(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
         if method == "learning_rate":
-            return Round(number, self.piece(ended, mask))
+            return Round(number, self.retraining(ended, mask))
         if method == "fine_tune":
             return Round(number, Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k))
         searches = not self.prune.one_shot and number < self.prune.rounds
-        return Round(number, self.piece(self.rewound, mask), self.piece(ended, mask) if searches else None)
+        return Round(number, self.retraining(self.rewound, mask), self.retraining(ended, mask) if searches else None)
 
     def _mask(self, number: int, before: Segment) -> Pruned:
         at_once = number if self.prune.one_shot else 1
@@ -267,7 +267,7 @@ class Lineage:
         recipe = recipe or self.recipe
         return Segment(recipe, start, mask, self.seeds, 0, recipe.total_steps)
 
-    def piece(self, start: StartSource, mask: MaskSource) -> Segment:
+    def retraining(self, start: StartSource, mask: MaskSource) -> Segment:
         """Training from the rewind point's place in schedule and data to the end."""
         return Segment(self.recipe, start, mask, self.seeds, self.rewind_step, self.recipe.total_steps)
 

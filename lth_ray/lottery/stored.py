@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.lottery.task import AnyTask
+from lth_ray.lottery.pieces import Piece
 from lth_ray.store import DamagedFile, MissingFile, Store, mask_path
 from lth_ray.store.layout import MASKS, OPTIMIZER, STATES, state_of
 
@@ -44,11 +44,11 @@ def take_stock(store: Store, keys: Iterable[str]) -> Stock:
     return Stock(records, frozenset(kept.values()), resumable)
 
 
-def damaged_masks(tasks: Mapping[str, AnyTask], stock: Stock, store: Store) -> set[str]:
+def damaged_masks(pieces: Mapping[str, Piece], stock: Stock, store: Store) -> set[str]:
     """The finished segments whose masks those that are left to do read, and cannot: each is named in a warning. Another
     mask may be read to make one of these again, and so on. Changes nothing."""
     seen, damaged = set[str](), set[str]()
-    asked = {key for name, task in tasks.items() if name not in stock.records for key in task.after}
+    asked = {key for name, piece in pieces.items() if name not in stock.records for key in piece.after}
     while asked := {key for key in asked - seen if key in stock.records and stock.records[key]["mask"]}:
         with ThreadPoolExecutor(READERS) as readers:
             wrong = dict(
@@ -59,7 +59,7 @@ def damaged_masks(tasks: Mapping[str, AnyTask], stock: Stock, store: Store) -> s
         for key, error in found.items():
             warnings.warn(f"{error.path} is damaged ({error.why}): it is made again with {key}", stacklevel=2)
         damaged |= found.keys()
-        asked = {need for key in found if key in tasks for need in tasks[key].after}
+        asked = {need for key in found if key in pieces for need in pieces[key].after}
     return damaged
 
 

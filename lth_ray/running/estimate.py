@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.config import Launch, Prune
-from lth_ray.lottery import Plan, TableTask, Task, bundles
+from lth_ray.lottery import Measurement, Plan, Training, make_trials
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.stored import whole_records
 from lth_ray.running.imports import spare_dynamo
@@ -56,21 +56,21 @@ def _estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, sto
     levels = _Levels(plan)
     known = _recorded(plan, store, levels, team)
     seconds, recorded, size = 0.0, 0.0, 0
-    together = bundles(plan.jobs)
-    for beside, task in ((len(bundle), task) for bundle in together for job in bundle for task in job.tasks):
-        if isinstance(task, TableTask):
+    together = make_trials(plan.jobs)
+    for beside, piece in ((len(trial), piece) for trial in together for job in trial for piece in job.pieces):
+        if isinstance(piece, Measurement):
             continue  # seconds against minutes
-        recipe, level = task.recipe, levels.of(task)
-        timing = levels.timing(task, data_root)
+        recipe, level = piece.recipe, levels.of(piece)
+        timing = levels.timing(piece, data_root)
         if level in known:
-            spent = task.num_steps * known[level] * team
+            spent = piece.num_steps * known[level] * team
             recorded += spent
         else:
-            evaluations = len(recipe.evaluation_steps(task.segment.first, task.segment.last)) if task.measured else 0
+            evaluations = len(recipe.evaluation_steps(piece.segment.first, piece.segment.last)) if piece.measured else 0
             places = recipe.train.replicates / beside  # of a batch of them, those that copies fill included
-            spent = (task.num_steps * timing.step_s + evaluations * timing.evaluation_s) * places
+            spent = (piece.num_steps * timing.step_s + evaluations * timing.evaluation_s) * places
         seconds += spent
-        size += len(task.states) * timing.state_bytes * (3 if task.resumable else 1)
+        size += len(piece.states) * timing.state_bytes * (3 if piece.resumable else 1)
     longest = max(plan.priorities.values(), default=0) / max(1, plan.remaining_steps)  # of a chain, as a share
     longest = min(1.0, longest * max(map(len, together), default=1))
     starting = RAY_S + TEAM_S * len(plan.jobs) / slots * (launch.workers > 0) if plan.jobs else 0.0
@@ -96,14 +96,14 @@ class _Levels:
             for _, segment in result.trainings:
                 self.rounds.setdefault(segment.key, (result.round, result.lineage.prune))
 
-    def of(self, task: Task) -> Level:
-        recipe = task.recipe
+    def of(self, piece: Training) -> Level:
+        recipe = piece.recipe
         if id(recipe) not in self.paces:
             self.paces[id(recipe)] = pace_of(recipe)
-        return self.paces[id(recipe)], self._pruned(task.segment)[0]
+        return self.paces[id(recipe)], self._pruned(piece.segment)[0]
 
-    def timing(self, task: Task, data_root: str | None) -> Timing:
-        return timed(task.recipe, data_root, self._pruned(task.segment)[1], self._pruned(task.segment)[0])
+    def timing(self, piece: Training, data_root: str | None) -> Timing:
+        return timed(piece.recipe, data_root, self._pruned(piece.segment)[1], self._pruned(piece.segment)[0])
 
     def _pruned(self, segment: Segment) -> tuple[int, Prune]:
         number, prune = self.rounds.get(segment.key, (0, Prune(fraction=0.5, rounds=0)))
@@ -119,18 +119,20 @@ def _recorded(plan: Plan, store: Store | None, levels: _Levels, team: int) -> di
     """Seconds a step, evaluations included, of finished segments of the study; of as many workers."""
     if store is None:
         return {}
-    left = {task.key for job in plan.jobs for task in job.tasks}
-    wanted = {levels.of(task) for task in _trained(plan) if task.key in left}
-    done = [task for task in _trained(plan) if task.key not in left and levels.of(task) in wanted][:MOST_RECORDS]
-    records = whole_records(store, [task.key for task in done])
+    left = {piece.key for job in plan.jobs for piece in job.pieces}
+    wanted = {levels.of(piece) for piece in _trained(plan) if piece.key in left}
+    done = [piece for piece in _trained(plan) if piece.key not in left and levels.of(piece) in wanted][:MOST_RECORDS]
+    records = whole_records(store, [piece.key for piece in done])
     found: dict[Level, list[float]] = defaultdict(list)
-    for task in (task for task in done if task.key in records):
-        record = records[task.key]
+    for piece in (piece for piece in done if piece.key in records):
+        record = records[piece.key]
         alike = record["environment"]["world_size"] == team and record["train_steps"]
         if alike and record["diverged_at"] is None and not record["earlier_environments"]:
-            found[levels.of(task)].append(record["seconds"] / record["train_steps"])
+            found[levels.of(piece)].append(record["seconds"] / record["train_steps"])
     return {level: statistics.median(each) for level, each in found.items()}
 
 
-def _trained(plan: Plan) -> Iterator[Task]:
-    return (task for task in plan.tasks.values() if isinstance(task, Task) and task.measured and task.num_steps)
+def _trained(plan: Plan) -> Iterator[Training]:
+    return (
+        piece for piece in plan.pieces.values() if isinstance(piece, Training) and piece.measured and piece.num_steps
+    )

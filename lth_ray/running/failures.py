@@ -1,4 +1,4 @@
-"""What went wrong in a task, in words: errors are reported, not handed from process to process."""
+"""What went wrong in a piece, in words: errors are reported, not handed from process to process."""
 
 from lth_ray.config import ConfigError
 from lth_ray.config.blame import told_of
@@ -6,7 +6,7 @@ from lth_ray.store import StorageError
 
 
 class Failed(RuntimeError):
-    """A task failed in a worker; the message is what `described` made of it."""
+    """A piece failed in a worker; the message is what `described` made of it."""
 
 
 def described(error: Exception) -> str:

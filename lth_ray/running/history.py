@@ -127,7 +127,7 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     """
     entries = entries_of(store, plan.study.name)
     entry: dict[str, Any] = {"declaration": declaration(plan.study), "keys": sorted(plan.keys), "question": source}
-    entry["states"] = sorted(list(state) for task in plan.tasks.values() for state in task.makes)
+    entry["states"] = sorted(list(state) for piece in plan.pieces.values() for state in piece.makes)
     entry["identities"] = [
         [declaration(data), declaration(asdict(identity))] for data, identity in plan.identities.items()
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lth_ray.lottery import Plan, Task
+from lth_ray.lottery import Plan, Training
 
 PARTS = ("trained_steps", "resumed_steps", "others_steps", "reused_steps", "undone_steps")
 
@@ -11,7 +11,7 @@ PARTS = ("trained_steps", "resumed_steps", "others_steps", "reused_steps", "undo
 def opened(plan: Plan) -> dict[str, Any]:
     """At the start. The PARTS add up to unique_steps and restored_steps, which only make a state of a finished training
     again."""
-    new = sum(task.num_steps for job in plan.jobs for task in job.tasks if task.measured)
+    new = sum(piece.num_steps for job in plan.jobs for piece in job.pieces if piece.measured)
     return {
         "unique_steps": plan.unique_steps, "naive_steps": plan.naive_steps, "trained_steps": 0, "resumed_steps": 0,
         "others_steps": 0, "reused_steps": plan.unique_steps - new, "undone_steps": new, "restored_steps": 0,
@@ -19,16 +19,16 @@ def opened(plan: Plan) -> dict[str, Any]:
 
 
 def enter(counts: dict[str, Any], plan: Plan, result: Mapping[str, Any]) -> None:
-    """A task is done, of which this run has trained result["trained_steps"]: the others were in a checkpoint or, where
+    """A piece is done, of which this run has trained result["trained_steps"]: the others were in a checkpoint or, where
     it trained none, are another run's."""
     trained = result["trained_steps"]
     counts["trained_steps"] += trained
-    task = plan.tasks.get(result["key"])
-    if not isinstance(task, Task):
+    piece = plan.pieces.get(result["key"])
+    if not isinstance(piece, Training):
         counts["restored_steps"] += trained
         return
-    end = task.segment.last if result["diverged_at"] is None else result["diverged_at"]
-    earlier = max(0, end - task.segment.first - trained)
+    end = piece.segment.last if result["diverged_at"] is None else result["diverged_at"]
+    earlier = max(0, end - piece.segment.first - trained)
     counts["resumed_steps" if trained else "others_steps"] += earlier
     counts["undone_steps"] -= trained + earlier
 

@@ -57,7 +57,7 @@ class Notices:
         self.beside.pop(reader, None)
 
     def need(self, key: str, what: str) -> None:
-        """The task `key` is to be done by workers that ask for `what`; it has them when it reads notices."""
+        """The piece `key` is to be done by workers that ask for `what`; it has them when it reads notices."""
         self.needed[key] = what, time.time()
 
     def needs(self) -> dict[str, tuple[str, float]]:
@@ -65,18 +65,18 @@ class Notices:
         return dict(self.needed)
 
     def post(self, key: str, outcome: Any) -> None:
-        """Workers have done the task `key`."""
+        """Workers have done the piece `key`."""
         self.outcomes[key] = outcome
 
     def fail(self, key: str, why: str) -> None:
-        """The task `key` cannot be done."""
+        """The piece `key` cannot be done."""
         self.failures[key] = why
 
     def failure(self, key: str) -> str | None:
         return self.failures.get(key)
 
     def take(self, key: str) -> Any:
-        """What was posted of a task, once; None where that is nothing yet."""
+        """What was posted of a piece, once; None where that is nothing yet."""
         return self.outcomes.pop(key, None)
 
     def awaited(self) -> int:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lth_ray.config import Config, ConfigError, Launch, Length, Study, launched
-from lth_ray.lottery import Plan, bundles, make_plan, shape_of
+from lth_ray.lottery import Plan, make_plan, make_trials, shape_of
 from lth_ray.running import history
 from lth_ray.running.machine.home import check_home
 from lth_ray.store import Store
@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 def check_workers(plan: Plan, launch: Launch) -> None:
     """Raises ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
-    recipes = {id(task.recipe): task.recipe for task in plan.tasks.values()}
+    recipes = {id(piece.recipe): piece.recipe for piece in plan.pieces.values()}
     for recipe in recipes.values():
         if launch.workers and recipe.train.replicates > 1:
             raise ConfigError(
@@ -128,7 +128,9 @@ def _core_hours(hours: float, launch: Launch) -> str:
 
 def trained_together(plan: Plan) -> str:
     """A line for each batch of replicates that is left to train; nothing where all is trained one by one."""
-    batches = [(shape.recipe.train.replicates, b) for b in bundles(plan.jobs) if (shape := shape_of(b[0])) is not None]
+    batches = [
+        (shape.recipe.train.replicates, b) for b in make_trials(plan.jobs) if (shape := shape_of(b[0])) is not None
+    ]
     lines = [
         f"{len(batch)} of {count}: {listed([job.id for job in batch])}" for count, batch in batches[:SHOWN_BATCHES]
     ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a job ended before its last task.
+    """Why a job ended before its last piece.
 
     failed: not so where that is a result of the study (its loss diverged, stop_below) or a user's wish (cancelled).
     """

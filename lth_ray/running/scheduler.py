@@ -51,12 +51,12 @@ class LineageScheduler(TrialScheduler):
         self.done: set[str] = set()  # keys that are in the store
         self.diverged: set[str] = set()  # those of `done` that end in NaN
         self.undone: dict[str, Ending] = {}  # key -> why it will never be done
-        self.endings: dict[str, Ending] = {}  # job -> why it ended before its last task
+        self.endings: dict[str, Ending] = {}  # job -> why it ended before its last piece
         # staged when a process fell free: one of them is to have it, and none that came later
         self._first: list[Trial] = []
         self.active: dict[Trial, float] = {}  # trial -> when it got its slot; the first `slots` have one
         self.busy_s = 0.0  # slot-seconds of trials that have ended
-        self.jobs: dict[str, Job] = {}  # by the keys of their tasks
+        self.jobs: dict[str, Job] = {}  # by the keys of their pieces
         self._missing: dict[str, set[str]] = {}  # job -> the keys that it waits for
         self._waiting: dict[str, list[Job]] = {}
         self._heap: list[tuple[int, str, Trial]] = []
@@ -78,7 +78,7 @@ class LineageScheduler(TrialScheduler):
         trial.init_local_path()  # else Tuner.fit raises in the end for a trial that never started
         for job in jobs_of(trial):
             self._trials[job.id] = trial
-            self.jobs |= {task.key: job for task in job.tasks}
+            self.jobs |= {piece.key: job for piece in job.pieces}
             self._missing[job.id] = {need for need in job.needs if not self._serves(need, job)}
             for need in self._missing[job.id]:
                 self._waiting.setdefault(need, []).append(job)
@@ -162,7 +162,7 @@ class LineageScheduler(TrialScheduler):
         return key in self.done and (key not in self.diverged or key in job.masks)
 
     def _goes_on(self, job: Job) -> bool:
-        return job.id not in self.endings and any(task.key not in self.done for task in job.tasks)
+        return job.id not in self.endings and any(piece.key not in self.done for piece in job.pieces)
 
     def _push_if_ready(self, trial: Trial) -> None:
         jobs = jobs_of(trial)
@@ -176,7 +176,7 @@ class LineageScheduler(TrialScheduler):
             return
         self.endings[job.id] = ending
         passed_on = passed_on or Ending(f"{job.id} ended early: {ending.reason}", ending.failed)
-        for key in (task.key for task in job.tasks if task.key not in self.done or task.key in self.diverged):
+        for key in (piece.key for piece in job.pieces if piece.key not in self.done or piece.key in self.diverged):
             self.undone[key] = passed_on
             self._hopeless.append(key)
         trial = self._trials[job.id]
@@ -243,6 +243,6 @@ class LineageScheduler(TrialScheduler):
 
 
 def jobs_of(trial: Trial) -> list[Job]:
-    """Those that a trial carries: of a bundle without those that have ended, while there are others."""
+    """Those that a trial carries: of several without those that have ended, while there are others."""
     jobs: list[Job] = trial.config["trial"]["jobs"]
     return jobs

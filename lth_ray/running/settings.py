@@ -54,7 +54,7 @@ class Settings:
             return set()
 
     def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
-        """Whether a lineage ends with the task `key`: its loss diverged, or Study.stop_below ends it."""
+        """Whether a lineage ends with the piece `key`: its loss diverged, or Study.stop_below ends it."""
         if record is None:
             return False
         rule = self.stop_rules.get(key)

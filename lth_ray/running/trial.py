@@ -1,4 +1,4 @@
-"""A trial: the tasks of one job, or of a bundle of them, in turn; each is reported when its record is in the store."""
+"""A trial: the pieces of one job in turn, or of several side by side; each is reported when its record is stored."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ import torch
 from ray import tune
 
 from lth_ray import probes
-from lth_ray.lottery import AnyTask, Job, Outcome, carry_out_all, in_lockstep, measurements
+from lth_ray.lottery import Job, Outcome, Piece, carry_out_all, in_lockstep, measurements
 from lth_ray.running.failures import described
 from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.settings import Settings
@@ -26,50 +26,50 @@ def trial(config: dict[str, Any]) -> None:
         began = time.monotonic()
         outcomes: Sequence[Outcome | Exception]
         try:
-            outcomes = done([task for _, task in now])
+            outcomes = done([piece for _, piece in now])
         except Exception as error:  # reported, so that it is not mistaken for a lost process and tried again
             outcomes = [error] * len(now)
-        for (job, task), outcome in zip(now, outcomes, strict=True):
+        for (job, piece), outcome in zip(now, outcomes, strict=True):
             probes.point("unreported")
             if isinstance(outcome, Exception):
-                tune.report({"failed": described(outcome), "key": task.key})
+                tune.report({"failed": described(outcome), "key": piece.key})
                 left.discard(job.id)
                 continue
-            tune.report({**summary(job, task, outcome), "wall_s": time.monotonic() - began})
-            if settings.ends_after(task.key, outcome.record):
+            tune.report({**summary(job, piece, outcome), "wall_s": time.monotonic() - began})
+            if settings.ends_after(piece.key, outcome.record):
                 left.discard(job.id)
 
 
-def _here(settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Exception]]:
-    """Does tasks of one shape in this process."""
+def _here(settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exception]]:
+    """Does pieces of one shape in this process."""
     torch.set_num_threads(settings.workers.threads)
     device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
 
-    def done(tasks: list[AnyTask]) -> list[Outcome | Exception]:
-        dataset = settings.dataset(tasks[0].recipe, device)
-        with settings.clock(*(task.key for task in tasks)) as clock:
-            return carry_out_all(tasks, settings.store, dataset, device, clock)
+    def done(pieces: list[Piece]) -> list[Outcome | Exception]:
+        dataset = settings.dataset(pieces[0].recipe, device)
+        with settings.clock(*(piece.key for piece in pieces)) as clock:
+            return carry_out_all(pieces, settings.store, dataset, device, clock)
 
     return done
 
 
-def _by_workers(job: Job, settings: Settings) -> Callable[[list[AnyTask]], list[Outcome | Exception]]:
-    """Does the job's tasks in turn by workers of its own; no others are done beside it."""
+def _by_workers(job: Job, settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exception]]:
+    """Does the job's pieces in turn by workers of its own; no others are done beside it."""
     from lth_ray.running.worker import fit
 
-    outcomes: Iterator[Outcome] = fit(job.tasks, settings, settings.workers.gpu_type(job))
+    outcomes: Iterator[Outcome] = fit(job.pieces, settings, settings.workers.gpu_type(job))
     return lambda _: [next(outcomes)]
 
 
-def summary(job: Job, task: AnyTask, outcome: Outcome) -> dict[str, Any]:
-    """What the driver is told of a finished task."""
+def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
+    """What the driver is told of a finished piece."""
     found: dict[str, Any] = {
-        "key": task.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds,
+        "key": piece.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds,
         "training_s": outcome.training_s, "diverged_at": None, "judged": None, "test": None,
         "remaining_weights": None,
     }  # fmt: skip
     if outcome.record is not None:
-        measured, metric = measurements(outcome.record), task.recipe.task.metric
+        measured, metric = measurements(outcome.record), piece.recipe.task.metric
         found |= {name: measured[name] for name in ("diverged_at", "remaining_weights")}
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
         found["error_barrier"] = measured.get("lmc_error_barrier")

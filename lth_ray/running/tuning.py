@@ -16,7 +16,7 @@ from ray._private import parameter
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
-from lth_ray.lottery import Plan, StopRule, bundles
+from lth_ray.lottery import Plan, StopRule, make_trials
 from lth_ray.running.machine.guard import Guard
 from lth_ray.running.machine.home import check_home
 from lth_ray.running.machine.rooms import Wait, asked_by
@@ -62,7 +62,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
             plan.priorities, _stop_rules(plan), settings.cancelled, ahead=1,
         )  # fmt: skip
-        configs = [{"jobs": [*bundle], "settings": settings} for bundle in bundles(plan.jobs, workers.gpu_type)]
+        configs = [{"jobs": [*trial], "settings": settings} for trial in make_trials(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(
             tune.with_resources(
                 lambda config: trial(config["trial"]), lambda config: workers.placement(config["trial"]["jobs"][0])
@@ -93,7 +93,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
         for job in plan.jobs:
             if job.id in scheduler.endings:
                 watch.on_end(job, scheduler.endings[job.id])
-            elif any(task.key not in scheduler.done for task in job.tasks):
+            elif any(piece.key not in scheduler.done for piece in job.pieces):
                 is_asked = job.id in cancelled  # its trial ended before the scheduler looked
                 reason = "it was cancelled" if is_asked else "Tune ended before it was done"
                 watch.on_end(job, Ending(reason, failed=not is_asked))
@@ -206,7 +206,7 @@ class Listener(tune.Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         if not result.get("failed"):
-            self.watch.on_task(self.scheduler.jobs[result["key"]], result)
+            self.watch.on_piece(self.scheduler.jobs[result["key"]], result)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         for job_id in islice(self.scheduler.endings, self.endings, None):

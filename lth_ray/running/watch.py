@@ -32,16 +32,16 @@ class Watch:
         self.results, self.board, self.shipper, self.console = results, board, shipper, console
         self.seen: set[str] = set()
 
-    def on_task(self, job: Job, result: dict[str, Any]) -> None:
-        """A task is in the store (or was already, where a lost report is given again)."""
+    def on_piece(self, job: Job, result: dict[str, Any]) -> None:
+        """A piece is in the store (or was already, where a lost report is given again)."""
         if result["key"] in self.seen:
             return
         self.seen.add(result["key"])
         enter(self.results.counts, self.results.plan, result)
-        self.board.on_task(job, result)
+        self.board.on_piece(job, result)
         self.shipper.segment(result["key"])
 
     def on_end(self, job: Job, ending: Ending) -> None:
-        """A job ended before its last task; to be told again is fine."""
+        """A job ended before its last piece; to be told again is fine."""
         (self.results.failures if ending.failed else self.results.ended)[job.id] = ending.reason
         self.board.on_end(job, ending.reason)

@@ -1,4 +1,4 @@
-"""Ray Train around the one loop: tasks that several workers do together."""
+"""Ray Train around the one loop: pieces that several workers do together."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
-from lth_ray.lottery import AnyTask, Outcome, carry_out, stored
+from lth_ray.lottery import Outcome, Piece, carry_out, stored
 from lth_ray.running.failures import Failed, described
 from lth_ray.running.machine.rooms import asked_by
 from lth_ray.running.settings import Settings
@@ -41,43 +41,43 @@ LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
 
 def share(config: dict[str, Any]) -> None:
-    """What each worker does: the tasks in turn. The first of them posts what came of each on the run's board."""
+    """What each worker does: the pieces in turn. The first of them posts what came of each on the run's board."""
     settings: Settings = config["settings"]
     keep_memory()
     torch.set_num_threads(settings.workers.threads)
     device, team = get_device(), Team.present()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    for task in config["tasks"]:
-        if team.told(lambda key=task.key: ray.get(settings.board.failure.remote(key))) is not None:  # type: ignore[misc]
+    for piece in config["pieces"]:
+        if team.told(lambda key=piece.key: ray.get(settings.board.failure.remote(key))) is not None:  # type: ignore[misc]
             return
         try:
-            outcome = _do(task, settings, str(device), team)
+            outcome = _do(piece, settings, str(device), team)
         except TeamBroken:
             raise
         except Exception as error:  # Ray Train starts workers again whatever they raised: they are told to leave it
-            ray.get(settings.board.fail.remote(task.key, described(error)))
+            ray.get(settings.board.fail.remote(piece.key, described(error)))
             raise
         if team.leads:
-            ray.get(settings.board.post.remote(task.key, outcome))
-        if settings.ends_after(task.key, outcome.record):
+            ray.get(settings.board.post.remote(piece.key, outcome))
+        if settings.ends_after(piece.key, outcome.record):
             return
 
 
-def _do(task: AnyTask, settings: Settings, device: str, team: Team) -> Outcome:
-    dataset = settings.dataset(task.recipe, device)
-    with settings.clock(task.key if team.leads else None) as clock:
-        return carry_out(task, settings.store, dataset, device, clock, team)
+def _do(piece: Piece, settings: Settings, device: str, team: Team) -> Outcome:
+    dataset = settings.dataset(piece.recipe, device)
+    with settings.clock(piece.key if team.leads else None) as clock:
+        return carry_out(piece, settings.store, dataset, device, clock, team)
 
 
-def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> Iterator[Outcome]:
-    """Does `tasks` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
+def fit(pieces: Sequence[Piece], settings: Settings, gpu_type: str | None) -> Iterator[Outcome]:
+    """Does `pieces` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
     ones that go on from the last checkpoint. Raises Failed.
     """
     room_s = ROOM_FOR_FEWER_S if settings.workers.least is not None else ROOM_S
     os.environ.update({name: os.environ.get(name, value) for name, value in (ENVIRONMENT | {ROOM: room_s}).items()})
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    left, lost, mark = list(tasks), 0, (0, 0)
+    left, lost, mark = list(pieces), 0, (0, 0)
     while left:
         found = stored(left[0], settings.store)  # a trial that is started again, or workers that were lost
         if found is not None:
@@ -86,7 +86,7 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
             continue
         size = settings.workers.choose(left[0], ray.cluster_resources())
         settings.board.need.remote(left[0].key, asked_by(size, settings.workers.resources))
-        alike = list(takewhile(lambda task: settings.workers.sizes(task) == settings.workers.sizes(left[0]), left))
+        alike = list(takewhile(lambda piece: settings.workers.sizes(piece) == settings.workers.sizes(left[0]), left))
         try:
             for outcome in done_by(trainer(alike, settings, size, gpu_type), alike, settings):
                 yield outcome
@@ -101,24 +101,24 @@ def fit(tasks: Sequence[AnyTask], settings: Settings, gpu_type: str | None) -> I
         time.sleep(LATER_S)
 
 
-def _reached(left: Sequence[AnyTask], store: Store) -> tuple[int, int]:
-    """How far it is: (tasks left, step of the first one's checkpoint). Spot workers may be lost any number of times, so
-    long as that changes between."""
+def _reached(left: Sequence[Piece], store: Store) -> tuple[int, int]:
+    """How far it is: (pieces left, step of the first one's checkpoint). Spot workers may be lost any number of times,
+    so long as that changes between."""
     checkpoint = store.newest_checkpoint(left[0].key) if left else None
     return len(left), checkpoint.step if checkpoint else 0
 
 
-def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings) -> Iterator[Outcome]:
-    """What the trainer's workers have done of `tasks`, as it comes; raises what `trainer.fit` raises, and Failed."""
+def done_by(trainer: TorchTrainer, pieces: Sequence[Piece], settings: Settings) -> Iterator[Outcome]:
+    """What the trainer's workers have done of `pieces`, as it comes; raises what `trainer.fit` raises, and Failed."""
     board = settings.board
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(trainer.fit)
-        for task in tasks:
+        for piece in pieces:
             outcome = None
             while outcome is None:
                 ended = wait([fitting], POLL_S).done
-                outcome = ray.get(board.take.remote(task.key))
-                why = ray.get(board.failure.remote(task.key))
+                outcome = ray.get(board.take.remote(piece.key))
+                why = ray.get(board.failure.remote(piece.key))
                 if why is not None:
                     raise Failed(why)
                 if outcome is None and ended:
@@ -128,20 +128,20 @@ def done_by(trainer: TorchTrainer, tasks: Sequence[AnyTask], settings: Settings)
         fitting.result()
 
 
-def trainer(tasks: Sequence[AnyTask], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
+def trainer(pieces: Sequence[Piece], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
     """Ray Train's. It replaces lost workers by as many, in a few seconds; where fewer might do, that is left to us."""
     workers = settings.workers
     retries = 0 if workers.fewest(size) < size else LOST_TOO_OFTEN
     return TorchTrainer(
         share,
-        train_loop_config={"tasks": tasks, "settings": settings},
+        train_loop_config={"pieces": pieces, "settings": settings},
         torch_config=TorchConfig(timeout_s=EXCHANGE_TIMEOUT_S),
         scaling_config=train.ScalingConfig(
             num_workers=size, use_gpu=workers.gpus > 0, resources_per_worker=workers.resources,
             accelerator_type=gpu_type,
         ),
         run_config=train.RunConfig(
-            name=tasks[0].key, storage_path=settings.scratch,
+            name=pieces[0].key, storage_path=settings.scratch,
             failure_config=train.FailureConfig(max_failures=retries, controller_failure_limit=0),
         ),
     )  # fmt: skip

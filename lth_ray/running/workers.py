@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from ray.tune import PlacementGroupFactory
 
 from lth_ray.config import ConfigError, Launch
-from lth_ray.lottery import AnyTask, Job, Task
+from lth_ray.lottery import Job, Piece, Training
 
 # A trial that waits for the workers it has started must not hold what they need: on a full cluster that would be for
 # ever. Ray gives every head node this resource.
@@ -58,20 +58,20 @@ class Workers:
         kind = self.gpu_type(job)
         return PlacementGroupFactory([self.resources | ({f"accelerator_type:{kind}": TYPE_SHARE} if kind else {})])
 
-    def sizes(self, task: AnyTask) -> list[int]:
-        """The numbers of workers that may do `task`, the wanted one first."""
-        dense = isinstance(task, Task) and task.segment.mask is None
+    def sizes(self, piece: Piece) -> list[int]:
+        """The numbers of workers that may do `piece`, the wanted one first."""
+        dense = isinstance(piece, Training) and piece.segment.mask is None
         wanted = self.number if dense else self.later
-        return [n for n in range(wanted, self.fewest(wanted) - 1, -1) if n and task.recipe.admits(n)]
+        return [n for n in range(wanted, self.fewest(wanted) - 1, -1) if n and piece.recipe.admits(n)]
 
     def fewest(self, wanted: int) -> int:
         """What is still enough where `wanted` workers cannot be had; `wanted` itself where they are waited for."""
         return wanted if self.least is None else min(self.least, wanted)
 
-    def choose(self, task: AnyTask, total: Mapping[str, float]) -> int:
-        """The most workers that may do `task` and that a cluster of `total` resources holds; else the fewest, for
+    def choose(self, piece: Piece, total: Mapping[str, float]) -> int:
+        """The most workers that may do `piece` and that a cluster of `total` resources holds; else the fewest, for
         which one has to wait."""
-        sizes = self.sizes(task)
+        sizes = self.sizes(piece)
         fitting = [n for n in sizes if all(total.get(name, 0) >= n * each for name, each in self.resources.items())]
         return fitting[0] if fitting else sizes[-1]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lth_ray.config import Metric
-from lth_ray.lottery import AnyTask, Job, Lineage, Plan, Task, measurements
+from lth_ray.lottery import Job, Lineage, Piece, Plan, Training, measurements
 from lth_ray.store import LiveRun
 from lth_ray.watching.pace import Pace
 from lth_ray.watching.snapshot import DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
@@ -22,12 +22,12 @@ class Board:
 
     def __init__(self, plan: Plan, run: LiveRun | None = None) -> None:
         self.plan, self.run, self.began = plan, run, time.time()
-        self.producers = {task.key: job for job in plan.jobs for task in job.tasks}
-        self.tasks = {task.key: task for job in plan.jobs for task in job.tasks}
-        self.left = {job.id: len(job.tasks) for job in plan.jobs}  # tasks of those that have not ended
+        self.producers = {piece.key: job for job in plan.jobs for piece in job.pieces}
+        self.pieces = {piece.key: piece for job in plan.jobs for piece in job.pieces}
+        self.left = {job.id: len(job.pieces) for job in plan.jobs}  # pieces of those that have not ended
         self.steps = {job.id: job.num_steps for job in plan.jobs}
         self.steps_left = dict(self.steps)
-        self.reused = plan.keys - self.tasks.keys()
+        self.reused = plan.keys - self.pieces.keys()
         self.done: set[str] = set()
         self.measured: dict[str, Measured] = {}
         self.diverged: set[str] = set()
@@ -36,26 +36,26 @@ class Board:
         self.waits: tuple[str, ...] = ()  # what waits for room in the cluster
         self.pace, self.table_s, self.tables = Pace(), 0.0, 0  # of the tables measured so far
         self.last = ""
-        self.trainings = frozenset(key for key, task in plan.tasks.items() if isinstance(task, Task))
+        self.trainings = frozenset(key for key, piece in plan.pieces.items() if isinstance(piece, Training))
         self.numbers = {
             (lineage.id, segment.key): r.number
             for lineage in plan.lineages for r in lineage.rounds for segment in (r.search, r.segment) if segment
         }  # fmt: skip
-        self.new_steps = sum(task.num_steps for task in self.tasks.values() if task.measured)
+        self.new_steps = sum(piece.num_steps for piece in self.pieces.values() if piece.measured)
         self.dense_runs = len({lineage.dense.key for lineage in plan.lineages})
         self._lock = threading.Lock()
 
     # What happens -----------------------------------------------------------------------------------------------
 
-    def on_task(self, job: Job, result: Mapping[str, Any]) -> None:
-        """A task of `job` is in the store. result: `running.trial.summary` of it."""
+    def on_piece(self, job: Job, result: Mapping[str, Any]) -> None:
+        """A piece of `job` is in the store. result: `running.trial.summary` of it."""
         key = result["key"]
         with self._lock:
-            task = self.tasks[key]
+            piece = self.pieces[key]
             self.done.add(key)
             self.at_work.pop(key, None)
             self.left[job.id] = max(0, self.left[job.id] - 1)
-            self.steps_left[job.id] = max(0, self.steps_left[job.id] - task.num_steps)
+            self.steps_left[job.id] = max(0, self.steps_left[job.id] - piece.num_steps)
             self.measured[key] = result["remaining_weights"], result["test"]
             if result["diverged_at"] is not None:
                 self.diverged.add(key)
@@ -69,13 +69,13 @@ class Board:
         with self._lock:
             self.ended[job.id] = reason
             self.left[job.id] = self.steps_left[job.id] = 0
-            for task in job.tasks:
-                self.at_work.pop(task.key, None)
+            for piece in job.pieces:
+                self.at_work.pop(piece.key, None)
 
     def on_steps(self, steps: Mapping[str, int | None]) -> None:
-        """The tasks at work, by key, with the step of those that train already."""
+        """The pieces at work, by key, with the step of those that train already."""
         with self._lock:
-            known = {key: step for key, step in steps.items() if key in self.tasks and key not in self.done}
+            known = {key: step for key, step in steps.items() if key in self.pieces and key not in self.done}
             self.at_work = {key: step for key, step in known.items() if self.producers[key].id not in self.ended}
             heard = {key: step for key, step in self.at_work.items() if step is not None}
             self.pace.heard(heard, time.monotonic())
@@ -94,7 +94,7 @@ class Board:
             self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
 
     def describe(self, result: Mapping[str, Any]) -> str:
-        """A finished task in few words, without the metric where that would mean nothing."""
+        """A finished piece in few words, without the metric where that would mean nothing."""
         if self.hides_metric and result["remaining_weights"] is not None:
             return f"{result['remaining_weights']:.1%} remaining"
         return describe(result, self.metric)
@@ -127,14 +127,14 @@ class Board:
             )  # fmt: skip
 
     def moves(self) -> tuple[int, dict[str, int | None], bool]:
-        """What changes as long as anything goes on: how many tasks are done and jobs ended, the steps of those at work,
-        and whether one without steps is among them."""
+        """What changes as long as anything goes on: how many pieces are done and jobs ended, the steps of those at
+        work, and whether one without steps is among them."""
         with self._lock:
-            measuring = any(not isinstance(self.tasks[key], Task) for key in self.at_work)
+            measuring = any(not isinstance(self.pieces[key], Training) for key in self.at_work)
             return len(self.done) + len(self.ended), dict(self.at_work), measuring
 
     def at_work_now(self) -> list[str]:
-        """The tasks at work, with their steps."""
+        """The pieces at work, with their steps."""
         with self._lock:
             return [
                 f"{self.producers[key].id} ({'not begun' if step is None else f'at step {step:,}'})"
@@ -154,21 +154,21 @@ class Board:
         }  # fmt: skip
 
     def _works(self) -> Iterable[tuple[str, Work]]:
-        """(key, work) of every trial, also of those that are between two tasks."""
+        """(key, work) of every trial, also of those that are between two pieces."""
         seen = set()
         for key, step in self.at_work.items():
             job = self.producers[key]
             seen.add(job.id)
-            yield key, self._work(job, self.tasks[key], step)
+            yield key, self._work(job, self.pieces[key], step)
         for job in self.plan.jobs if self.run else ():
-            if job.id not in seen and 0 < self.left[job.id] < len(job.tasks):
-                task = job.tasks[len(job.tasks) - self.left[job.id]]
-                yield task.key, self._work(job, task, None)
+            if job.id not in seen and 0 < self.left[job.id] < len(job.pieces):
+                piece = job.pieces[len(job.pieces) - self.left[job.id]]
+                yield piece.key, self._work(job, piece, None)
 
-    def _work(self, job: Job, task: AnyTask, step: int | None) -> Work:
-        taken = 0 if step is None else min(task.num_steps, max(0, step - _begins(task)))
-        number = self.numbers.get((job.id, task.key))
-        return Work(job.id, job.kind, number, taken, task.num_steps, self.pace.of(task.key))
+    def _work(self, job: Job, piece: Piece, step: int | None) -> Work:
+        taken = 0 if step is None else min(piece.num_steps, max(0, step - _begins(piece)))
+        number = self.numbers.get((job.id, piece.key))
+        return Work(job.id, job.kind, number, taken, piece.num_steps, self.pace.of(piece.key))
 
     def _line(self, lineage: Lineage, works: Mapping[str, Work], over: bool) -> Line:
         keys = [r.segment.key for r in lineage.rounds]
@@ -194,7 +194,7 @@ class Board:
         )  # fmt: skip
 
     def _letter(self, key: str) -> str:
-        if key in self.diverged or key not in self.plan.tasks:
+        if key in self.diverged or key not in self.plan.pieces:
             return ENDED
         if key in self.done or (key in self.reused and self.run is None):
             return DONE
@@ -215,12 +215,12 @@ class Board:
         return min((self.producers[need].id for need in job.needs - self.done), default=SLOT)
 
     def _taken(self, job: str) -> int:
-        """Steps of the finished tasks of a job."""
+        """Steps of the finished pieces of a job."""
         return self.steps[job] - self.steps_left[job]
 
     def _steps_left(self) -> int:
         steps = self.pace.steps
-        partial = sum(max(0, step - _begins(self.tasks[key])) for key, step in steps.items() if key in self.at_work)
+        partial = sum(max(0, step - _begins(self.pieces[key])) for key, step in steps.items() if key in self.at_work)
         return max(0, sum(self.steps_left.values()) - partial)
 
     def _seconds_left(self, steps_left: int, rate: float, works: Mapping[str, Work]) -> float | None:
@@ -239,15 +239,15 @@ class Board:
         return max(steps_left / rate, chain / each) + tables_s
 
 
-def _begins(task: AnyTask) -> int:
-    """The step that a task sets out from."""
-    if not isinstance(task, Task):
+def _begins(piece: Piece) -> int:
+    """The step that a piece sets out from."""
+    if not isinstance(piece, Training):
         return 0
-    return task.segment.first if task.begins is None else task.begins
+    return piece.segment.first if piece.begins is None else piece.begins
 
 
 def describe(result: Mapping[str, Any], metric: Metric) -> str:
-    """A finished task in few words."""
+    """A finished piece in few words."""
     if result["diverged_at"] is not None:
         return f"diverged by step {result['diverged_at']}"
     if result["remaining_weights"] is None:

@@ -97,7 +97,7 @@ def told(board: Board, store: Store) -> Iterator[None]:
 
 @contextmanager
 def following(board: Board, heard: Callable[[], Mapping[str, int | None]]) -> Iterator[None]:
-    """Tells the board where trainings are. heard: {key of a task at work: its step}."""
+    """Tells the board where trainings are. heard: {key of a piece at work: its step}."""
 
     def follow(done: threading.Event) -> None:
         while not done.wait(HEARD_EVERY_S):
@@ -110,7 +110,7 @@ def following(board: Board, heard: Callable[[], Mapping[str, int | None]]) -> It
 
 def reused_records(plan: Plan, store: Store) -> dict[str, Record]:
     """The records of those tickets that need not be trained."""
-    left = {task.key for job in plan.jobs for task in job.tasks}
+    left = {piece.key for job in plan.jobs for piece in job.pieces}
     tickets = {r.segment.key for lineage in plan.lineages for r in lineage.rounds}
     return whole_records(store, (tickets & plan.keys) - left)
 

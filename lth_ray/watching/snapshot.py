@@ -90,7 +90,7 @@ class Snapshot:
     Of the whole study: unique_steps, naive_steps (without sharing), reused_steps (in the store before the run),
     steps_left, trainings and branches (done, in all), dense_runs. steps_per_s: of all trainings together.
     beside: work that is no lineage's own (dense runs and branches). ended: every reason why jobs ended early. last: the
-    task that was finished last. metric: what networks are judged by; hides_metric: where
+    piece that was finished last. metric: what networks are judged by; hides_metric: where
     it would mean nothing. room: what waits for room in the cluster.
     """
 

@@ -106,8 +106,8 @@ def test_a_slower_turn_shows() -> None:
 
 @pytest.mark.slow
 def test_plain_processes_train_together_and_stop_when_told(tmp_path: Path) -> None:
-    task = train_throughput.a_task(2, "digits")
-    processes = bare_team.start(2, task, None, tmp_path)
+    training = train_throughput.a_training(2, "digits")
+    processes = bare_team.start(2, training, None, tmp_path)
     steps = tmp_path / "steps"
     try:
         deadline = time.monotonic() + 100

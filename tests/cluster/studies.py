@@ -120,8 +120,8 @@ def undisturbed(case: Case, folder: Path, workers: int = 0) -> Expected:
 
 def _train(plan: Plan, store: Store, team: Team) -> None:
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, data.load(task.recipe.data), "cpu", None, team)
+        for piece in job.pieces:
+            carry_out(piece, store, data.load(piece.recipe.data), "cpu", None, team)
 
 
 def recorded(lab: Lab, name: str) -> tuple[Plan, Store]:

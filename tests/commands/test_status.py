@@ -35,8 +35,8 @@ def at_work(store: Store, run: LiveRun, **fields: Any) -> tuple[Plan, Snapshot]:
     """A run that has done the dense network and is in the first round of a lineage tells so."""
     plan = make_plan(declared(), None, store)
     board, dense = Board(plan, run), jobs(plan)["dense"]
-    board.on_task(dense, result(plan, dense.tasks[0].key))
-    board.on_steps({jobs(plan)["k40/seed0"].tasks[0].key: 70})
+    board.on_piece(dense, result(plan, dense.pieces[0].key))
+    board.on_steps({jobs(plan)["k40/seed0"].pieces[0].key: 70})
     snapshot = replace(board.snapshot(), **fields)
     store.put_study("small", PROGRESS, to_record(snapshot))
     return plan, snapshot

@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
     "CONTRIBUTING.md": (
         ("make test", FORM),
         (".venv/bin/python -m pytest tests/pruning -k magnitude", FORM),
-        ("cli > running > record", SHOWN),
+        ("cli > commands > running", SHOWN),
         (".venv/bin/python -m tests.picture take", by("test_two_pictures_of_one_machine_are_equal")),
         ("make reference", FORM),
     ),
@@ -69,7 +69,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("ray job submit --address http://HEAD:8265 --working-dir . \\", FORM),
     ),
     "cluster/storage.md": (("10.0.0.5:/export/lth", SHOWN), ("aws s3api put-object", FORM)),
-    "docs/concepts.md": (("flowchart LR", SHOWN), ("studies/      one script per question", SHOWN)),
+    "docs/concepts.md": (("flowchart LR", SHOWN), ("flowchart TB", SHOWN), ("studies/", SHOWN)),
     "docs/data.md": (("lth-ray data pack SOURCE TARGET", FORM),),
     "docs/extending.md": tuple(
         (first, by("test_its_study_runs"))

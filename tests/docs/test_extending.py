@@ -24,8 +24,8 @@ from lth_ray.store import Store
 store = Store.open(sys.argv[1])
 plan = make_plan(extended.study, None, store)
 for job in plan.jobs:
-    for task in job.tasks:
-        carry_out(task, store, data.load(task.recipe.data), "cpu")
+    for piece in job.pieces:
+        carry_out(piece, store, data.load(piece.recipe.data), "cpu")
 tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
 print(json.dumps({
     "kept": [row["remaining_weights"] for row in tickets],
@@ -57,8 +57,8 @@ for data in (rows, images):
                   rewind=[steps(0)], seeds=[0])
     plan = make_plan(study, None, store)
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, task.recipe.task.load(), "cpu")
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu")
     task = task_of(data)
     loaded = task.load()
     torch.manual_seed(0)

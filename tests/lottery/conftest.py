@@ -1,4 +1,4 @@
-"""Small studies on the real digits, run in this process: a plan's bundles one after another, as the scheduler would."""
+"""Small studies on the real digits, run in this process: a plan's trials one after another, as the scheduler would."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 
 from lth_ray import data, probes
 from lth_ray.config import ACCURACY, Data, Model, Prune, Study, Train, set_fields, steps
-from lth_ray.lottery import Plan, StopRule, branch_rows, bundles, carry_out_all, in_lockstep, make_plan, ticket_rows
+from lth_ray.lottery import Plan, StopRule, branch_rows, carry_out_all, in_lockstep, make_plan, make_trials, ticket_rows
 from lth_ray.lottery.execution.reconstruct import MissingState
 from lth_ray.store import Store
 from lth_ray.training import Clock
@@ -33,7 +33,7 @@ class Interruption(Exception):
 
 @dataclass
 class Loop:
-    """What the training loop did: steps by task key; `kill_at` raises at the n-th step from now on."""
+    """What the training loop did: steps by piece key; `kill_at` raises at the n-th step from now on."""
 
     trained: Counter[str] = field(default_factory=Counter)
     kill_at: int | None = None
@@ -109,25 +109,25 @@ class Lab:
         failures: dict[str, str] = {}
         undone: set[str] = set()
         reported = 0
-        for bundle in bundles(plan.jobs):
-            for job in bundle:
+        for trial in make_trials(plan.jobs):
+            for job in trial:
                 if job.needs & undone:
                     failures[job.id] = "what it needs will not be done"
-                    undone |= {task.key for task in job.tasks}
-            for now in in_lockstep(bundle, lambda: {job.id for job in bundle} - failures.keys()):  # noqa: B023
+                    undone |= {piece.key for piece in job.pieces}
+            for now in in_lockstep(trial, lambda: {job.id for job in trial} - failures.keys()):  # noqa: B023
                 dataset = data.load(now[0][1].recipe.data)
                 try:
-                    outcomes = carry_out_all([task for _, task in now], opened, dataset, "cpu", Clock(every_s))
+                    outcomes = carry_out_all([piece for _, piece in now], opened, dataset, "cpu", Clock(every_s))
                 except MissingState as error:
                     outcomes = [error]
-                for (job, task), outcome in zip(now, outcomes, strict=True):
-                    later = {one.key for one in job.tasks[job.tasks.index(task) :]}
+                for (job, piece), outcome in zip(now, outcomes, strict=True):
+                    later = {one.key for one in job.pieces[job.pieces.index(piece) :]}
                     if isinstance(outcome, Exception):
                         failures[job.id], undone = str(outcome), undone | later
                         continue
                     reported += outcome.trained_steps
                     if self._ends(study, job.kind, outcome.record):
-                        failures[job.id], undone = "ended", undone | (later - {task.key})
+                        failures[job.id], undone = "ended", undone | (later - {piece.key})
         logged = self.log.read_text().count("\n")
         self.log.write_text("")
         counted = self.loop.take()

@@ -33,7 +33,7 @@ def test_a_checkpoint_that_cannot_be_written_loses_nothing(
     with monkeypatch.context() as context:
         context.setattr(os, "replace", full)
         with pytest.raises(StorageError, match=r"choose another --storage"):
-            execute(job.tasks[0], store, data.load(study.data), "cpu", Clock(0))
+            execute(job.pieces[0], store, data.load(study.data), "cpu", Clock(0))
     assert len(written) == 2
     assert store.segments() == set()
     assert store.list(".tmp") == {}

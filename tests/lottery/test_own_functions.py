@@ -38,8 +38,8 @@ def test_a_team_trains_with_a_function_that_cannot_be_sent(tmp_path: Path) -> No
     def work(team: Team) -> None:
         store = Store.open(str(tmp_path))
         for job in make_plan(study, None, Store.open(str(tmp_path / f"empty{team.rank}"))).jobs:
-            for task in job.tasks:
-                carry_out(task, store, data.load(task.recipe.data), "cpu", None, team)
+            for piece in job.pieces:
+                carry_out(piece, store, data.load(piece.recipe.data), "cpu", None, team)
 
     together(2, work)
     assert not make_plan(study, None, Store.open(str(tmp_path))).jobs

@@ -232,7 +232,7 @@ def test_a_file_that_changes_behind_a_plan_trains_nothing(lab: Any, tmp_path: Pa
     made = plan(lab, safe(tmp_path))
     safe(tmp_path, weights(8))
     with pytest.raises(MissingState, match=r"mine.safetensors are others than when the study was planned"):
-        execute(made.jobs[0].tasks[0], lab.store(), data.load(lab.study().data), "cpu")
+        execute(made.jobs[0].pieces[0], lab.store(), data.load(lab.study().data), "cpu")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_later_point_is_trained_from_the_nearest_earlier_snapshot(lab: Any) ->
     lab.run(lab.study(rewind=[steps(0), steps(10), steps(20)]))
     ran = lab.run(lab.study(rewind=[steps(0), steps(10), steps(15), steps(20), steps(33)]))
     state = [job for job in ran.plan.jobs if job.kind == "state"]
-    assert [(task.begins, task.segment.last) for job in state for task in job.tasks] == [(10, 15), (20, 33)]
+    assert [(piece.begins, piece.segment.last) for job in state for piece in job.pieces] == [(10, 15), (20, 33)]
     assert ran.steps == ran.plan.remaining_steps == 5 + 13 + 2 * (25 + 7)
 
 
@@ -86,9 +86,9 @@ def test_what_another_run_published_meanwhile_is_not_trained_again(lab: Any) -> 
     plan = make_plan(lab.study(rewind=[steps(0), steps(15)]), None, lab.store())
     lab.run(lab.study())
     trained = {}
-    for task in (task for job in plan.jobs for task in job.tasks):
-        outcome = execute(task, lab.store(), data.load(task.segment.recipe.data), "cpu")
-        trained[task.key] = outcome.trained_steps
+    for piece in (piece for job in plan.jobs for piece in job.pieces):
+        outcome = execute(piece, lab.store(), data.load(piece.segment.recipe.data), "cpu")
+        trained[piece.key] = outcome.trained_steps
         assert outcome.record is not None
     dense, at_15 = plan.lineages[0].dense.key, [r.segment.key for r in plan.lineages[1].rounds[1:]]
     assert {key: n for key, n in trained.items() if n} == {dense: 15} | dict.fromkeys(at_15, 25)

@@ -86,8 +86,8 @@ def losses(plan: Plan, store: Store) -> dict[str, list[float]]:
 
 def train(study: Study, store: Store, team: Team) -> None:
     plan = team.told(lambda: make_plan(study, None, store))
-    for task in (task for job in plan.jobs for task in job.tasks):
-        carry_out(task, store, data.load(task.recipe.data), "cpu", None, team)
+    for piece in (piece for job in plan.jobs for piece in job.pieces):
+        carry_out(piece, store, data.load(piece.recipe.data), "cpu", None, team)
 
 
 def expected(study: Study, folder: Path, size: int) -> Expected:
@@ -144,7 +144,7 @@ def seconds_until_next_step(runner: Runner, once: Path) -> float:
 def worlds(runner: Runner) -> set[int]:
     """The numbers of workers by which the records were made."""
     store = Store.open(str(runner.storage))
-    records = [store.segment(key) for key in recorded_plan(store, "small").tasks if store.segment(key)]
+    records = [store.segment(key) for key in recorded_plan(store, "small").pieces if store.segment(key)]
     return {record["environment"]["world_size"] for record in records if record is not None}
 
 

@@ -48,8 +48,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store]:
     remember(store, plan, "")
     loaded = plan.lineages[0].recipe.task.load()
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, loaded, "cpu", Clock(60.0))
+        for piece in job.pieces:
+            carry_out(piece, store, loaded, "cpu", Clock(60.0))
     return plan, store
 
 

@@ -150,8 +150,8 @@ def train_here(study: Study, store: Store) -> Plan:
     plan = make_plan(study, None, store)
     remember(store, plan, "Asked by a test.")
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, data.load(task.recipe.data), "cpu")
+        for piece in job.pieces:
+            carry_out(piece, store, data.load(piece.recipe.data), "cpu")
     return plan
 
 
@@ -180,10 +180,10 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def train(results: Results, launch: Launch, watch: Watch, *_: object) -> None:
         for job in results.plan.jobs:
             ran.append(job.id)
-            for task in job.tasks:
-                dataset = data.load(task.recipe.data, launch.data_root)
-                outcome = carry_out(task, results.store, dataset, "cpu")
-                watch.on_task(job, {**summary(job, task, outcome)})
+            for piece in job.pieces:
+                dataset = data.load(piece.recipe.data, launch.data_root)
+                outcome = carry_out(piece, results.store, dataset, "cpu")
+                watch.on_piece(job, {**summary(job, piece, outcome)})
 
     monkeypatch.setattr("lth_ray.running.driver._tune", train)
     monkeypatch.setattr("lth_ray.running.driver.Shipper", NoShipper)

@@ -24,10 +24,10 @@ def test_every_step_is_somebodys(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     train_here(replace(declared(), rewind=declared().rewind[:1], branches=[]), store)
     plan = make_plan(declared(), None, store)
-    left = [task for job in plan.jobs for task in job.tasks if task.measured]
+    left = [piece for job in plan.jobs for piece in job.pieces if piece.measured]
     counts = opened(plan)
     assert counts["reused_steps"] == 300
-    assert counts["undone_steps"] == counts["unique_steps"] - 300 == sum(task.num_steps for task in left)
+    assert counts["undone_steps"] == counts["unique_steps"] - 300 == sum(piece.num_steps for piece in left)
     assert adds_up(counts)
     first, second, third = left[:3]
     enter(counts, plan, done(plan, first.key, first.num_steps - 10))  # from a checkpoint at its tenth step

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lth_ray.lottery import bundles, make_plan
+from lth_ray.lottery import make_plan, make_trials
 from lth_ray.running.history import recorded_plan
 from lth_ray.running.results import Results
 from lth_ray.store import Store
@@ -53,7 +53,7 @@ def test_a_study_in_replicates(runner: Runner, by_themselves: dict[str, str]) ->
     assert {*tickets["backend"], *branches["backend"]} == {"replicated-fp32"}
     assert tickets["key"].is_unique
     whole = make_plan(plan.study)
-    assert [len(bundle) for bundle in bundles(whole.jobs)] == [3, 3, 4, 2]
+    assert [len(trial) for trial in make_trials(whole.jobs)] == [3, 3, 4, 2]
     assert not plan.jobs
 
 

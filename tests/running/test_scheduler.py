@@ -19,14 +19,14 @@ GOOD = {"diverged_at": None, "judged": 0.9}
 @dataclass(frozen=True)
 class FakeJob:
     id: str
-    tasks: tuple[Any, ...]
+    pieces: tuple[Any, ...]
     needs: frozenset[str]
     kind: str = "lineage"
     masks: frozenset[str] = frozenset()
 
 
 def job(name: str, *needs: str, rounds: int = 1, kind: str = "lineage") -> FakeJob:
-    """Its tasks are NAME.1, NAME.2 ..."""
+    """Its pieces are NAME.1, NAME.2 ..."""
     return FakeJob(
         name, tuple(SimpleNamespace(key=f"{name}.{n + 1}") for n in range(rounds)), frozenset(needs), kind,
         frozenset(needs if kind == "branch" else ()),
@@ -87,7 +87,7 @@ class FakeTune:
     def report(self, name: str, number: int = 1, **result: Any) -> str:
         trial = self.trials[name]
         decision = self.scheduler.on_trial_result(self, trial, {"key": f"{name}.{number}", **GOOD, **result})
-        if decision == STOP or number == len(trial.config["trial"]["jobs"][0].tasks):
+        if decision == STOP or number == len(trial.config["trial"]["jobs"][0].pieces):
             trial.status = Trial.TERMINATED
             self.scheduler.on_trial_complete(self, trial, {})
         return decision

@@ -62,13 +62,13 @@ def test_a_recipe_that_workers_cannot_share_is_refused_before_ray_starts() -> No
         check_workers(plan(train__batch_norm_group=None), Launch("storage", workers=2))
 
 
-def tasks(made: Plan) -> dict[str, Any]:
-    return {job.kind: job.tasks[0] for job in made.jobs}
+def pieces(made: Plan) -> dict[str, Any]:
+    return {job.kind: job.pieces[0] for job in made.jobs}
 
 
 def test_later_rounds_and_branches_may_have_fewer_workers() -> None:
-    workers, by_kind = asked(workers=6, later_workers=2), tasks(plan())
-    assert {kind: workers.sizes(task) for kind, task in by_kind.items()} == {
+    workers, by_kind = asked(workers=6, later_workers=2), pieces(plan())
+    assert {kind: workers.sizes(piece) for kind, piece in by_kind.items()} == {
         "dense": [6], "lineage": [2], "branch": [2],
     }  # fmt: skip
     assert asked(workers=6, min_workers=2).sizes(by_kind["dense"]) == [6, 3, 2]
@@ -78,11 +78,11 @@ def test_later_rounds_and_branches_may_have_fewer_workers() -> None:
 @pytest.mark.parametrize(("cores", "expected"), [(12, 6), (6, 6), (5, 3), (4, 3), (2, 2), (1, 2), (0, 2)])
 def test_a_shrunken_cluster_trains_with_the_most_workers_that_may_share_it(cores: int, expected: int) -> None:
     workers = asked(workers=6, min_workers=2)
-    assert workers.choose(tasks(plan())["dense"], {"CPU": cores, "GPU": 8}) == expected
+    assert workers.choose(pieces(plan())["dense"], {"CPU": cores, "GPU": 8}) == expected
 
 
 def test_without_a_minimum_they_are_waited_for() -> None:
-    assert asked(workers=6).choose(tasks(plan())["dense"], {"CPU": 4}) == 6
+    assert asked(workers=6).choose(pieces(plan())["dense"], {"CPU": 4}) == 6
 
 
 SLOTS: list[tuple[dict[str, Any], dict[str, float], int]] = [

@@ -75,8 +75,8 @@ class Interruption(Exception):
 def contents(study: Study, store: Store, every_steps: int | None = None) -> list[str]:
     plan = make_plan(study, None, store)
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, task.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
     return [row["content"] for row in ticket_rows(plan, store)]
 
 

@@ -47,8 +47,8 @@ def one(source: Any, **fields: Any) -> Examples:
 def rows_of(given: Study, store: Store) -> list[dict[str, Any]]:
     plan = make_plan(given, None, store)
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, task.recipe.task.load(), "cpu", Clock(60.0))
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
     return ticket_rows(plan, store)
 
 

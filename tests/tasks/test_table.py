@@ -37,8 +37,8 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 def carried_out(study: Study, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     plan = make_plan(study, None, store)
     for job in plan.jobs:
-        for task in job.tasks:
-            carry_out(task, store, task.recipe.task.load(), "cpu", Clock(60.0))
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
     return ticket_rows(plan, store), branch_rows(plan, store)
 
 

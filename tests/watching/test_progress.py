@@ -21,7 +21,7 @@ RUN = LiveRun("small", "abc", "here", 12, 0.0, 0.0)  # of k0/seed0, k40/seed0: 2
 
 def result(plan: Plan, key: str, **fields: Any) -> dict[str, Any]:
     return {
-        "key": key, "trained_steps": plan.tasks[key].num_steps, "diverged_at": None, "remaining_weights": 0.5,
+        "key": key, "trained_steps": plan.pieces[key].num_steps, "diverged_at": None, "remaining_weights": 0.5,
         "test": 0.9, "wall_s": 1.0, **fields,
     }  # fmt: skip
 
@@ -50,7 +50,7 @@ def test_before_anything_is_done_all_wait_for_the_dense_run(plan: Plan) -> None:
 
 def test_a_dense_run_at_work_is_seen_in_every_lineage_that_stands_on_it(plan: Plan) -> None:
     board, dense = Board(plan, RUN), jobs(plan)["dense"]
-    board.on_steps({dense.tasks[0].key: 40, "of another study": 3})
+    board.on_steps({dense.pieces[0].key: 40, "of another study": 3})
     snapshot = board.snapshot()
     assert [one.rounds for one in snapshot.lines] == ["n..", "n.."]
     assert all(one.work is snapshot.beside[0] for one in snapshot.lines)
@@ -61,15 +61,15 @@ def test_a_dense_run_at_work_is_seen_in_every_lineage_that_stands_on_it(plan: Pl
 
 def test_a_lineage_goes_on_round_by_round(plan: Plan) -> None:
     board, found = Board(plan, RUN), jobs(plan)
-    board.on_task(found["dense"], result(plan, found["dense"].tasks[0].key))
+    board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
     assert {one.waits_for for one in board.snapshot().lines} == {SLOT}
     late = found["k40/seed0"]
-    board.on_steps({late.tasks[0].key: 55})  # of 40 to 100
+    board.on_steps({late.pieces[0].key: 55})  # of 40 to 100
     own = line(board.snapshot(), "k40/seed0")
     assert (own.rounds, own.waits_for) == ("dn.", "")
     assert own.work is not None
     assert (own.work.round, own.work.step, own.work.steps) == (1, 15, 60)
-    board.on_task(late, result(plan, late.tasks[0].key, remaining_weights=0.7, test=0.8))
+    board.on_piece(late, result(plan, late.pieces[0].key, remaining_weights=0.7, test=0.8))
     snapshot = board.snapshot()
     own = line(snapshot, "k40/seed0")
     assert own.rounds == "ddn"  # its trial goes on at once, whoever is asked
@@ -85,8 +85,8 @@ def test_time_left_is_no_shorter_than_the_longest_chain(plan: Plan, monkeypatch:
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     board, found = Board(plan, RUN), jobs(plan)
-    board.on_task(found["dense"], result(plan, found["dense"].tasks[0].key))
-    early, late = found["k0/seed0"].tasks[0].key, found["k40/seed0"].tasks[0].key
+    board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
+    early, late = found["k0/seed0"].pieces[0].key, found["k40/seed0"].pieces[0].key
     for second in range(4):
         now[0] += 1
         board.on_steps({early: 10 * second, late: 40 + 10 * second})
@@ -102,7 +102,7 @@ def test_time_left_is_no_shorter_than_the_longest_chain(plan: Plan, monkeypatch:
 
 def test_what_ended_early_is_told_and_is_not_waited_for(plan: Plan) -> None:
     board, found = Board(plan, RUN), jobs(plan)
-    board.on_task(found["dense"], result(plan, found["dense"].tasks[0].key))
+    board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
     for name in ("k0/seed0", "k0/seed0/round2/random_reinit-0"):
         board.on_end(found[name], "it was cancelled")
         board.on_end(found[name], "it was cancelled")
@@ -114,9 +114,9 @@ def test_what_ended_early_is_told_and_is_not_waited_for(plan: Plan) -> None:
 
 def test_a_diverged_round_ends_its_lineage(plan: Plan) -> None:
     board, found = Board(plan, RUN), jobs(plan)
-    board.on_task(found["dense"], result(plan, found["dense"].tasks[0].key))
+    board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
     own = found["k0/seed0"]
-    board.on_task(own, result(plan, own.tasks[0].key, diverged_at=20, test=None))
+    board.on_piece(own, result(plan, own.pieces[0].key, diverged_at=20, test=None))
     board.on_end(own, "its loss became NaN or infinite by step 20")
     snapshot = board.snapshot()
     assert (line(snapshot, "k0/seed0").rounds, line(snapshot, "k0/seed0").work) == ("dxx", None)
@@ -146,10 +146,10 @@ def test_tables_are_measured_and_their_time_is_counted(monkeypatch: pytest.Monke
     board = Board(plan, RUN)
     tables = [job for job in plan.jobs if job.kind == "table"]
     for job in plan.jobs:
-        for task in job.tasks:
+        for piece in job.pieces:
             if job not in tables[1:]:
-                board.on_task(job, result(plan, task.key, wall_s=4.0))
-    board.on_steps({tables[1].tasks[0].key: None})
+                board.on_piece(job, result(plan, piece.key, wall_s=4.0))
+    board.on_steps({tables[1].pieces[0].key: None})
     time_left = board.snapshot()
     assert time_left.steps_left == 0
     assert [work.job for work in time_left.beside] == [tables[1].id]

@@ -45,7 +45,7 @@ def test_a_log_gets_plain_lines_now_and_then(plan: Plan, monkeypatch: pytest.Mon
     out, board = io.StringIO(), Board(plan, RUN)
     dense = jobs(plan)["dense"]
     with shown(board, Console(file=out, width=40)):
-        board.on_task(dense, result(plan, dense.tasks[0].key))
+        board.on_piece(dense, result(plan, dense.pieces[0].key))
         board.on_end(jobs(plan)["k0/seed0"], "it was [cancelled]")
         until(lambda: out.getvalue().count("\n") >= 4)
     lines = out.getvalue().splitlines()
@@ -61,8 +61,8 @@ def test_many_tasks_are_no_more_lines(plan: Plan) -> None:
     out, board = io.StringIO(), Board(plan, RUN)
     with shown(board, Console(file=out)):
         for job in plan.jobs:
-            for task in job.tasks:
-                board.on_task(job, result(plan, task.key))
+            for piece in job.pieces:
+                board.on_piece(job, result(plan, piece.key))
     assert out.getvalue().count("\n") == 1
 
 
@@ -96,7 +96,7 @@ def test_the_storage_holds_the_newest_picture_and_then_the_last(
 
     with told(board, store):
         until(lambda: heard() == (0, False))
-        board.on_task(dense, result(plan, dense.tasks[0].key))
+        board.on_piece(dense, result(plan, dense.pieces[0].key))
         until(lambda: heard() == (1, False))
     assert heard() == (1, True)
 
@@ -153,7 +153,7 @@ def test_a_job_that_ended_is_told_at_once_and_once(plan: Plan) -> None:
 
 def test_trainings_are_followed_while_the_cluster_answers(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(showing, "HEARD_EVERY_S", 0.01)
-    board, key, asked = Board(plan, RUN), jobs(plan)["dense"].tasks[0].key, []
+    board, key, asked = Board(plan, RUN), jobs(plan)["dense"].pieces[0].key, []
 
     def heard() -> dict[str, int | None]:
         asked.append(1)

@@ -11,7 +11,7 @@ from lth_ray.lottery.sources import Copied, Redrawn
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
     """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2)."""
     lineage = host.lineage
-    train = lineage.piece if branch.length == "ticket" else lineage.whole
+    train = lineage.retraining if branch.length == "ticket" else lineage.whole
     return train(lineage.initial(seed), Copied(host.segment.key))
 
 

@@ -6,45 +6,45 @@ from lth_ray.lottery.execution.execute import Outcome, execute, nothing_left
 from lth_ray.lottery.execution.measure import measure
 from lth_ray.lottery.execution.reconstruct import once_more, stored_record
 from lth_ray.lottery.execution.together import execute_together
-from lth_ray.lottery.task import AnyTask, TableTask, Task
+from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.store import Store, mask_path
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import ALONE, Clock, Team
 
 
 def carry_out(
-    task: AnyTask, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
+    piece: Piece, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
     """Trains or measures, alone or as one of a team whose leader alone writes to the store.
 
     Raises MissingState where something it needs is not there any more.
     """
-    if isinstance(task, TableTask):
-        return once_more(lambda: measure(task, store, dataset, device, team))
-    if task.recipe.train.replicates == 1:
-        return once_more(lambda: execute(task, store, dataset, device, clock, team))
-    (outcome,) = execute_together([task], store, dataset, device, clock)
+    if isinstance(piece, Measurement):
+        return once_more(lambda: measure(piece, store, dataset, device, team))
+    if piece.recipe.train.replicates == 1:
+        return once_more(lambda: execute(piece, store, dataset, device, clock, team))
+    (outcome,) = execute_together([piece], store, dataset, device, clock)
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 def carry_out_all(
-    tasks: Sequence[AnyTask], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
+    pieces: Sequence[Piece], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
-    """What comes of tasks that a bundle's jobs come to at once: of one alone as by `carry_out`, or of several that are
+    """What comes of pieces that a trial's jobs come to at once: of one alone as by `carry_out`, or of several that are
     trained together and each of which may fail by itself."""
-    trained = [task for task in tasks if isinstance(task, Task)]
-    if len(tasks) > 1 and len(trained) == len(tasks):
+    trained = [piece for piece in pieces if isinstance(piece, Training)]
+    if len(pieces) > 1 and len(trained) == len(pieces):
         return execute_together(trained, store, dataset, device, clock)
-    return [carry_out(task, store, dataset, device, clock) for task in tasks]
+    return [carry_out(piece, store, dataset, device, clock) for piece in pieces]
 
 
-def stored(task: AnyTask, store: Store) -> Outcome | None:
-    """The outcome of a task of which nothing is left to be done, by a look at the store alone; else None."""
-    if isinstance(task, TableTask):
-        record = stored_record(store, task.key, of_table=True)
+def stored(piece: Piece, store: Store) -> Outcome | None:
+    """The outcome of a piece of which nothing is left to be done, by a look at the store alone; else None."""
+    if isinstance(piece, Measurement):
+        record = stored_record(store, piece.key, of_table=True)
         return None if record is None else Outcome(record, 0, 0.0)
-    record = stored_record(store, task.record_key)
+    record = stored_record(store, piece.record_key)
     lost = record is not None and record["mask"] is not None and not store.exists(mask_path(record["mask"]))
-    return None if record is None or lost else nothing_left(task, store, record)
+    return None if record is None or lost else nothing_left(piece, store, record)

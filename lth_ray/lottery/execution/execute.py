@@ -26,8 +26,8 @@ from lth_ray.lottery.execution.reconstruct import (
     stored_record,
     stored_state,
 )
+from lth_ray.lottery.pieces import Piece, Training
 from lth_ray.lottery.stored import Record
-from lth_ray.lottery.task import AnyTask, Task
 from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.store import DamagedFile, MissingFile, Store, content, mask_path, segment_path, state_path
@@ -50,7 +50,7 @@ from lth_ray.training import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task. trained_steps: optimizer steps taken here, 0 where it was stored already.
+    """What came of a piece. trained_steps: optimizer steps taken here, 0 where it was stored already.
 
     training_s: those of `seconds` that went into training and evaluation, and not into states, records and the like.
     """
@@ -62,87 +62,89 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What there is to train of a task. rest: the states that an earlier run, whose `record` stands, has left out;
-    None for all of the task. Plain data, as it is sent to a whole team: a study's own functions cannot be."""
+class Prepared:
+    """What is left of a training, ready to begin. rest: the states that an earlier run, whose `record` stands, has left
+    out; None for all of it. Plain data, as it is sent to a whole team: a study's own functions cannot be."""
 
     rest: list[int] | None
     record: Record | None
     mask: Mask | None
     progress: Progress
 
-    def of(self, task: Task) -> Task:
-        """What is left of `task`."""
-        return task if self.rest is None else task.for_states(self.rest)
+    def of(self, training: Training) -> Training:
+        """What is left of `training`."""
+        return training if self.rest is None else training.for_states(self.rest)
 
 
 def execute(
-    task: Task, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
+    training: Training, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
-    """Trains `task.segment` and publishes its record unless that is done; what was published first stands.
+    """Trains `training.segment` and publishes its record unless that is done; what was published first stands.
 
     In a team the leader alone touches the store; the others are told what they need of it.
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
     """
     began = time.monotonic()
-    work = team.told(lambda: prepare(task, store, dataset, began, environment(device, team.size)))
-    if isinstance(work, Outcome):
-        return work
-    making = work.of(task)
-    model = network(making.segment, work.mask)
+    prepared = team.told(lambda: prepare(training, store, dataset, began, environment(device, team.size)))
+    if isinstance(prepared, Outcome):
+        return prepared
+    making = prepared.of(training)
+    model = network(making.segment, prepared.mask)
     with Usage(device) as usage:
-        last = _train(making, work, store, model.to(device), dataset, clock or Clock(), team)
-    work.progress.usage = usage.columns
-    record = team.told(lambda: finish(making, work, store, model, last))
-    steps = last.step - work.progress.start.step
-    return Outcome(record if task.measured else None, steps, time.monotonic() - began, work.progress.training_s)
+        last = _train(making, prepared, store, model.to(device), dataset, clock or Clock(), team)
+    prepared.progress.usage = usage.columns
+    record = team.told(lambda: finish(making, prepared, store, model, last))
+    steps = last.step - prepared.progress.start.step
+    return Outcome(record if training.measured else None, steps, time.monotonic() - began, prepared.progress.training_s)
 
 
-def prepare(task: Task, store: Store, dataset: Loaded, began: float, here: dict[str, Any]) -> Work | Outcome:
+def prepare(
+    training: Training, store: Store, dataset: Loaded, began: float, here: dict[str, Any]
+) -> Prepared | Outcome:
     """Where training sets out from; or the outcome, where nothing is left to be done."""
-    record = _published(task, store, dataset)
+    record = _published(training, store, dataset)
     rest = None
     if record is not None:
-        outcome = nothing_left(task, store, record)
+        outcome = nothing_left(training, store, record)
         if outcome is not None:
             return outcome
-        if task.measured:  # another run was first, and did not keep all that this one's study needs
-            rest = task.missing(store)
-    making = task if rest is None else task.for_states(rest)
-    mask = mask_of(task.segment, store, dataset) if making.measured else recorded_mask(store, task.record_key)
-    return Work(rest, record, mask, _beginning(making, store, mask, began, here))
+        if training.measured:  # another run was first, and did not keep all that this one's study needs
+            rest = training.missing(store)
+    making = training if rest is None else training.for_states(rest)
+    mask = mask_of(training.segment, store, dataset) if making.measured else recorded_mask(store, training.record_key)
+    return Prepared(rest, record, mask, _beginning(making, store, mask, began, here))
 
 
-def nothing_left(task: Task, store: Store, record: Record) -> Outcome | None:
-    """The outcome of a task whose segment is finished with all the states that it is to keep; else None."""
-    if record["diverged_at"] is None and task.missing(store):
+def nothing_left(training: Training, store: Store, record: Record) -> Outcome | None:
+    """The outcome of a training whose segment is finished with all the states that it is to keep; else None."""
+    if record["diverged_at"] is None and training.missing(store):
         return None
-    store.drop_checkpoints(task.key)
-    discard(task, store)
-    return Outcome(record if task.measured else None, 0, 0.0)
+    store.drop_checkpoints(training.key)
+    discard(training, store)
+    return Outcome(record if training.measured else None, 0, 0.0)
 
 
-def finish(task: Task, work: Work, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
-    """Publishes what was trained of a task; the record that stands."""
-    record = work.record
-    if task.measured:
-        own = _record(task, store, model, work.mask, last, work.progress)
-        record = _publish(task, store, own, work.progress.contents)
+def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+    """Publishes what a training came to; the record that stands."""
+    record = prepared.record
+    if training.measured:
+        own = _record(training, store, model, prepared.mask, last, prepared.progress)
+        record = _publish(training, store, own, prepared.progress.contents)
     probes.point("published")
-    store.drop_checkpoints(task.key)
-    discard(task, store)
+    store.drop_checkpoints(training.key)
+    discard(training, store)
     return record
 
 
-def _published(task: Task, store: Store, dataset: Loaded) -> Record | None:
-    """The record of the task's segment, its mask made again where that was lost or damaged."""
-    record = stored_record(store, task.record_key)
+def _published(training: Training, store: Store, dataset: Loaded) -> Record | None:
+    """The record of the training's segment, its mask made again where that was lost or damaged."""
+    record = stored_record(store, training.record_key)
     if record is None or record["mask"] is None or _is_whole(record["mask"], store):
         return record
-    mask = mask_of(task.segment, store, dataset)
+    mask = mask_of(training.segment, store, dataset)
     if mask is not None and store.save_mask(mask) == record["mask"]:
         return record
-    store.quarantine(segment_path(task.record_key))  # made in another environment: nothing can restore that mask
+    store.quarantine(segment_path(training.record_key))  # made in another environment: nothing can restore that mask
     return None
 
 
@@ -159,40 +161,46 @@ def _is_whole(mask: str, store: Store) -> bool:
 
 
 def _train(
-    task: Task, work: Work, store: Store, model: torch.nn.Module, dataset: Loaded, clock: Clock, team: Team
+    training: Training,
+    prepared: Prepared,
+    store: Store,
+    model: torch.nn.Module,
+    dataset: Loaded,
+    clock: Clock,
+    team: Team,
 ) -> Pause:
     """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
-    segment, last = task.segment, None
-    applied = None if segment.learned else work.mask  # a learned mask lies within it, as the network itself sees to
+    segment, last = training.segment, None
+    applied = None if segment.learned else prepared.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, clock.written) as checkpoints:
         pauses = train_segment(
-            task.key, segment.recipe, model, dataset, applied, segment.seeds, work.progress.start, segment.last,
-            first=segment.first, pauses=task.states, clock=clock, measured=task.measured, frozen=segment.frozen,
+            training.key, segment.recipe, model, dataset, applied, segment.seeds, prepared.progress.start, segment.last,
+            first=segment.first, pauses=training.states, clock=clock, measured=training.measured, frozen=segment.frozen,
             team=team,
         )  # fmt: skip
-        for last in work.progress.timed(pauses):
+        for last in prepared.progress.timed(pauses):
             if not (team.leads and last.finite):
                 continue
-            keep(task, store, last, work.progress)
+            keep(training, store, last, prepared.progress)
             if last.due and last.step < segment.last:
-                checkpoints.save((task.key, last.run, journal(last, work.progress)))
+                checkpoints.save((training.key, last.run, journal(last, prepared.progress)))
     assert last is not None
     return last
 
 
-def _beginning(task: Task, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
-    """From the newest checkpoint; for a task that only makes states, else from the nearest stored one; else the start.
+def _beginning(training: Training, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
+    """From the newest checkpoint; for one that only makes states, else from the nearest stored one; else the start.
 
     Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
     """
-    segment, missing = task.segment, task.missing(store)
+    segment, missing = training.segment, training.missing(store)
     contents = {}
     if segment.starts_anew and segment.first in missing:
         state = segment_start(segment, mask, store)
         contents[segment.first] = store.save_state(segment.trajectory, segment.first, state.model)
         missing.remove(segment.first)
     wanted = min(missing, default=segment.last)
-    checkpoint = store.newest_checkpoint(task.key)
+    checkpoint = store.newest_checkpoint(training.key)
     if checkpoint is not None and checkpoint.step <= wanted:
         kept = checkpoint.journal
         start = Start(
@@ -201,18 +209,18 @@ def _beginning(task: Task, store: Store, mask: Mask | None, began: float, here: 
         earlier = [known for known in kept["environments"] if known != here]
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
         return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
-    snapshot = None if task.measured else _nearest_snapshot(task, store, wanted)
-    return Progress(snapshot or _first(task, store, mask), [here], began, contents=contents)
+    snapshot = None if training.measured else _nearest_snapshot(training, store, wanted)
+    return Progress(snapshot or _first(training, store, mask), [here], began, contents=contents)
 
 
-def _first(task: Task, store: Store, mask: Mask | None) -> Start:
-    state = segment_start(task.segment, mask, store)
-    return Start(task.segment.first, state.model, state.optimizer)
+def _first(training: Training, store: Store, mask: Mask | None) -> Start:
+    state = segment_start(training.segment, mask, store)
+    return Start(training.segment.first, state.model, state.optimizer)
 
 
-def _nearest_snapshot(task: Task, store: Store, wanted: int) -> Start | None:
+def _nearest_snapshot(training: Training, store: Store, wanted: int) -> Start | None:
     """The last whole state of the trajectory, up to step `wanted`, that training can go on from."""
-    trajectory = task.segment.trajectory
+    trajectory = training.segment.trajectory
     paths = (path for path in store.list(states_folder(trajectory)) if path.endswith(OPTIMIZER))
     steps = {found[1] for path in paths if (found := state_of(path)) is not None}
     for step in sorted((step for step in steps if step <= wanted), reverse=True):
@@ -224,12 +232,12 @@ def _nearest_snapshot(task: Task, store: Store, wanted: int) -> Start | None:
     return None
 
 
-def keep(task: Task, store: Store, pause: Pause, progress: Progress) -> None:
-    """Stores the state at a pause where it is one of the task's; the first of a new segment is stored already."""
-    run, segment = pause.run, task.segment
-    if pause.step not in task.states or (segment.starts_anew and pause.step == segment.first):
+def keep(training: Training, store: Store, pause: Pause, progress: Progress) -> None:
+    """Stores the state at a pause where it is one of the training's; the first of a new segment is stored already."""
+    run, segment = pause.run, training.segment
+    if pause.step not in training.states or (segment.starts_anew and pause.step == segment.first):
         return
-    optimizer = stored_beside(run) if task.resumable_at(pause.step) else None
+    optimizer = stored_beside(run) if training.resumable_at(pause.step) else None
     digest = store.save_state(segment.trajectory, pause.step, run.model.state_dict(), optimizer)
     progress.contents[pause.step] = digest
 
@@ -244,21 +252,21 @@ def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _publish(task: Task, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
+def _publish(training: Training, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
     """The record that stands. Where another was first, one's own states go unless they are the same."""
-    while not store.publish_segment(task.segment.key, record):
-        first = stored_record(store, task.segment.key)
+    while not store.publish_segment(training.segment.key, record):
+        first = stored_record(store, training.segment.key)
         if first is not None:
             for step, own in contents.items():
                 if first["contents"].get(str(step), own) != own:
-                    store.delete(state_path(task.segment.trajectory, step, own, task.resumable_at(step)))
+                    store.delete(state_path(training.segment.trajectory, step, own, training.resumable_at(step)))
             return first
     return record
 
 
-def discard(task: AnyTask, store: Store) -> None:
-    """Removes what was there for this task and others, once all of them are finished, unless a record keeps it."""
-    for state in task.discards:
+def discard(piece: Piece, store: Store) -> None:
+    """Removes what was there for this piece and others, once all of them are finished, unless a record keeps it."""
+    for state in piece.discards:
         makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
         is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
         if not is_kept and all(store.exists(reader) for reader in state.readers):
@@ -282,10 +290,10 @@ def network_of(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _record(
-    task: Task, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
+    training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
 ) -> Record:
     """The record of a finished segment: existence is completion."""
-    segment = task.segment
+    segment = training.segment
     mask_content = store.save_mask(mask) if mask is not None else None
     end = content(model.state_dict())
     return {
@@ -305,7 +313,7 @@ def _record(
         "tied": tied(model),
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
         "files": [mask_path(mask_content)] if mask_content else [],
-        "states": sorted(step for step in task.states - task.passing if last.finite or step < last.step),
+        "states": sorted(step for step in training.states - training.passing if last.finite or step < last.step),
         "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
         "journal": last.journal,
         "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},

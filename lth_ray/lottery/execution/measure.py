@@ -25,9 +25,9 @@ from lth_ray.lottery.execution.reconstruct import (
     start_state,
     stored_record,
 )
+from lth_ray.lottery.pieces import Measurement
 from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stored import Record
-from lth_ray.lottery.task import TableTask
 from lth_ray.store import Store, Tensors
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate
@@ -189,18 +189,18 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
 }  # fmt: skip
 
 
-def measure(task: TableTask, store: Store, dataset: Loaded, device: str, team: Team = ALONE) -> Outcome:
+def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str, team: Team = ALONE) -> Outcome:
     """Measures a table and publishes it unless that is done; what was published first stands.
 
     A team shares the images; each of its processes reads the states for itself, and the leader publishes.
     Raises MissingState where a state is not there any more: a new plan makes that again.
     """
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat()
-    record, host = team.told(lambda: _found(task, store))
+    record, host = team.told(lambda: _found(measurement, store))
     if record is not None:
         return Outcome(record, 0, 0.0)
     try:
-        measured = MEASURES[task.table.kind](Bench(task.table, store, dataset, device, team))
+        measured = MEASURES[measurement.table.kind](Bench(measurement.table, store, dataset, device, team))
     except MissingState as error:
         if team.size == 1:
             raise
@@ -211,25 +211,27 @@ def measure(task: TableTask, store: Store, dataset: Loaded, device: str, team: T
         "seconds": round(time.monotonic() - began, 3),
         "environment": environment(device, team.size),
     }
-    record = team.told(lambda: _published(task, store, measured, host, about))
+    record = team.told(lambda: _published(measurement, store, measured, host, about))
     return Outcome(record, 0, time.monotonic() - began)
 
 
-def _found(task: TableTask, store: Store) -> tuple[Record | None, Record]:
+def _found(measurement: Measurement, store: Store) -> tuple[Record | None, Record]:
     """The record where it was measured already, and that of the segment whose mask it has."""
-    record = stored_record(store, task.key, of_table=True)
+    record = stored_record(store, measurement.key, of_table=True)
     if record is not None:
-        discard(task, store)
+        discard(measurement, store)
         return record, {}
-    host = stored_record(store, task.table.of[0])
+    host = stored_record(store, measurement.table.of[0])
     if host is None:
-        raise MissingState(f"{store.uri}: there is no segment {task.table.of[0]}; run the study again to make it")
+        raise MissingState(
+            f"{store.uri}: there is no segment {measurement.table.of[0]}; run the study again to make it"
+        )
     return None, host
 
 
-def _published(task: TableTask, store: Store, measured: Measured, host: Record, about: Record) -> Record:
+def _published(measurement: Measurement, store: Store, measured: Measured, host: Record, about: Record) -> Record:
     """The record that stands, once it is in the store and what it was made from may go."""
-    table = task.table
+    table = measurement.table
     values = {name: _finite(value) for name, value in measured.values.items()}
     content = json.dumps([values, measured.columns])
     record = {
@@ -252,7 +254,7 @@ def _published(task: TableTask, store: Store, measured: Measured, host: Record, 
             record = first
             break
     probes.point("published")
-    discard(task, store)
+    discard(measurement, store)
     return record
 
 

@@ -1,4 +1,4 @@
-"""How far a task is, beside what its run holds."""
+"""How far a training is, beside what its run holds."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from lth_ray.training import Pause, Start
 
 @dataclass
 class Progress:
-    """What a task holds beside its run, across interruptions.
+    """What a training holds beside its run, across interruptions.
 
     seconds: spent on it before `began` (time.monotonic()). environments: in which it was trained, the present one last.
     contents: of the states kept so far, by step. training_s: spent here in training and evaluation.

@@ -1,4 +1,4 @@
-"""Carries out several tasks at once, their networks trained as one batch (lth_ray.training.together.lockstep).
+"""Carries out several trainings at once, their networks trained as one batch (lth_ray.training.together.lockstep).
 
 Each is a piece of training of its own: it sets out from its own checkpoint, keeps its own states and publishes its own
 record, as `lth_ray.lottery.execution.execute` has one do.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.lottery.execution.checkpoints import Checkpoints
-from lth_ray.lottery.execution.execute import Outcome, Work, finish, journal, keep, prepare
+from lth_ray.lottery.execution.execute import Outcome, Prepared, finish, journal, keep, prepare
 from lth_ray.lottery.execution.reconstruct import network, once_more
-from lth_ray.lottery.task import Task
+from lth_ray.lottery.pieces import Training
 from lth_ray.store import Store
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segments_together
@@ -22,23 +22,25 @@ from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segme
 
 @dataclass(frozen=True)
 class Member:
-    """A task that is trained with others. measured: whether it is to have a record. making: what is left of it."""
+    """A training that is trained with others. measured: whether it is to have a record. making: what is left of it."""
 
     key: str
     measured: bool
-    making: Task
-    work: Work
+    making: Training
+    prepared: Prepared
     model: torch.nn.Module
 
     @property
     def part(self) -> Part:
-        return Part(self.making.key, self.model, self.work.mask, self.making.segment.seeds, self.work.progress.start)
+        return Part(
+            self.making.key, self.model, self.prepared.mask, self.making.segment.seeds, self.prepared.progress.start
+        )
 
 
 def execute_together(
-    tasks: Sequence[Task], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
+    trainings: Sequence[Training], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
-    """What came of each of at most Train.replicates tasks that differ in seeds, masks and starting weights alone.
+    """What came of each of at most Train.replicates trainings that differ in seeds, masks and starting weights alone.
 
     What keeps one from being begun is its own, and stops no other. Those whose checkpoints lie at different steps, as
     a kill may leave them, are trained in turn: a result does not depend on the others.
@@ -46,37 +48,41 @@ def execute_together(
     began = time.monotonic()
     found: dict[str, Outcome | Exception] = {}
     batches: dict[tuple[int, int, bool], list[Member]] = defaultdict(list)
-    for task in tasks:
-        member = _begun(task, store, dataset, device, began)
+    for training in trainings:
+        member = _begun(training, store, dataset, device, began)
         if isinstance(member, Member):
-            start, making = member.work.progress.start, member.making
+            start, making = member.prepared.progress.start, member.making
             batches[start.step, making.segment.last, making.measured].append(member)
         else:
-            found[task.key] = member
+            found[training.key] = member
     for _, members in sorted(batches.items()):
         with Usage(device) as usage:
             pauses = _train(members, store, dataset, clock or Clock())
         for member, last in zip(members, pauses, strict=True):
-            member.work.progress.usage = usage.columns
+            member.prepared.progress.usage = usage.columns
             found[member.key] = _ended(member, store, last, began)
-    return [found[task.key] for task in tasks]
+    return [found[training.key] for training in trainings]
 
 
-def _begun(task: Task, store: Store, dataset: Loaded, device: str, began: float) -> Member | Outcome | Exception:
+def _begun(
+    training: Training, store: Store, dataset: Loaded, device: str, began: float
+) -> Member | Outcome | Exception:
     try:
-        work = once_more(lambda: prepare(task, store, dataset, began, environment(device, 1)))
-        if isinstance(work, Outcome):
-            return work
-        making = work.of(task)
-        return Member(task.key, task.measured, making, work, network(making.segment, work.mask).to(device))
+        prepared = once_more(lambda: prepare(training, store, dataset, began, environment(device, 1)))
+        if isinstance(prepared, Outcome):
+            return prepared
+        making = prepared.of(training)
+        return Member(
+            training.key, training.measured, making, prepared, network(making.segment, prepared.mask).to(device)
+        )
     except Exception as error:
         return error
 
 
 def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome | Exception:
-    progress = member.work.progress
+    progress = member.prepared.progress
     try:
-        record = finish(member.making, member.work, store, member.model, last)
+        record = finish(member.making, member.prepared, store, member.model, last)
     except Exception as error:
         return error
     steps, seconds = last.step - progress.start.step, time.monotonic() - began
@@ -97,12 +103,14 @@ def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Cloc
         ):  # fmt: skip
             took = time.monotonic() - began
             for key, pause in pauses.items():
-                by_key[key].work.progress.training_s += took
+                by_key[key].prepared.progress.training_s += took
                 if pause.finite:
-                    keep(by_key[key].making, store, pause, by_key[key].work.progress)
+                    keep(by_key[key].making, store, pause, by_key[key].prepared.progress)
             last |= pauses
             due = [(key, pause) for key, pause in pauses.items() if pause.due and pause.finite]
             if due and due[0][1].step < segment.last:
-                checkpoints.save(*((key, pause.run, journal(pause, by_key[key].work.progress)) for key, pause in due))
+                checkpoints.save(
+                    *((key, pause.run, journal(pause, by_key[key].prepared.progress)) for key, pause in due)
+                )
             began = time.monotonic()
     return [last[member.making.key] for member in members]

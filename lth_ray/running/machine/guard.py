@@ -27,7 +27,7 @@ Needs = Callable[[], Mapping[str, rooms.Wait]]
 
 
 class Stall:
-    """Whether anything has moved within `after_s`: a task was finished or ended, a training took a step, or a
+    """Whether anything has moved within `after_s`: a piece was finished or ended, a training took a step, or a
     measurement, which has no steps, is at work."""
 
     def __init__(self, after_s: float, now: float) -> None:
@@ -35,7 +35,7 @@ class Stall:
         self._count, self._steps = 0, dict[str, int]()
 
     def look(self, count: int, steps: Mapping[str, int | None], measuring: bool, now: float) -> float | None:
-        """Seconds since something moved, where those are too many. count: of tasks that are finished or given up."""
+        """Seconds since something moved, where those are too many. count: of pieces that are finished or given up."""
         heard = {key: step for key, step in steps.items() if step is not None}
         if count != self._count or measuring or any(self._steps.get(key) != step for key, step in heard.items()):
             self.moved = now

@@ -1,4 +1,4 @@
-"""What of a task's time counts as training."""
+"""What of a piece's time counts as training."""
 
 import time
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ def test_what_is_done_at_a_pause_is_no_training(monkeypatch: pytest.MonkeyPatch)
 
 def test_training_is_a_part_of_what_a_task_takes(lab: Lab) -> None:
     store = lab.store()
-    task = make_plan(lab.study(), None, store).jobs[0].tasks[0]
-    dataset = data.load(task.recipe.data)
-    outcome = carry_out(task, store, dataset, "cpu")
+    piece = make_plan(lab.study(), None, store).jobs[0].pieces[0]
+    dataset = data.load(piece.recipe.data)
+    outcome = carry_out(piece, store, dataset, "cpu")
     assert 0 < outcome.training_s < outcome.seconds
-    assert carry_out(task, store, dataset, "cpu").training_s == 0
+    assert carry_out(piece, store, dataset, "cpu").training_s == 0

@@ -20,7 +20,7 @@ from lth_ray.watching.snapshot import from_record, to_record
 from tests.running.conftest import declared
 
 LOOKS: list[tuple[int, dict[str, int | None], bool, float, float | None]] = [
-    # tasks done, steps, measuring, at, what is found
+    # pieces done, steps, measuring, at, what is found
     (0, {}, False, 50, None),
     (0, {"a": None}, False, 99, None),  # a process that has begun nothing is no step
     (0, {"a": None}, False, 100, 100),

@@ -7,7 +7,7 @@ import pytest
 from ray.tune.experiment import Trial
 
 from lth_ray.config import ACCURACY, Launch, Study, set_fields, steps
-from lth_ray.lottery import Plan, StopRule, bundles, make_plan, ticket_rows
+from lth_ray.lottery import Plan, StopRule, make_plan, make_trials, ticket_rows
 from lth_ray.running import history
 from lth_ray.running import trial as trials
 from lth_ray.running.scheduler import CONTINUE, STOP
@@ -23,7 +23,7 @@ from tests.running.test_scheduler import FakeJob, FakeTrial, FakeTune, job
 def tune_of(*together: FakeJob, others: tuple[FakeJob, ...] = (), **rules: Any) -> tuple[FakeTune, FakeTrial]:
     """With one trial of several jobs, and one for each of the others."""
     tune = FakeTune(*others, **rules)
-    trial = FakeTrial("bundle", {"trial": {"jobs": [*together]}})
+    trial = FakeTrial("shared", {"trial": {"jobs": [*together]}})
     for each in together:
         tune.trials[each.id] = trial
     tune.scheduler.on_trial_add(tune, trial)  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def started(tune: FakeTune, trial: FakeTrial) -> bool:
     return trial.status == Trial.RUNNING
 
 
-def test_a_bundle_begins_when_all_that_its_jobs_need_is_there() -> None:
+def test_a_trial_begins_when_all_that_its_jobs_need_is_there() -> None:
     tune, trial = tune_of(job("a", "x.1"), job("b", "y.1"), others=(job("x"), job("y")))
     assert tune.start_all() == ["x", "y"]
     tune.report("x")
@@ -103,7 +103,7 @@ def test_one_whose_needs_will_never_be_there_holds_up_nobody() -> None:
     assert not trial.errors
 
 
-def test_a_bundle_ends_with_its_last_job() -> None:
+def test_a_trial_ends_with_its_last_job() -> None:
     tune, trial = tune_of(job("a", "x.1"), job("b", "x.1"), others=(job("x"),))
     tune.start_all()
     tune.report("x", failed="gone")
@@ -112,7 +112,7 @@ def test_a_bundle_ends_with_its_last_job() -> None:
     assert len(trial.errors) == 1
 
 
-def test_a_lost_bundle_ends_what_of_it_is_not_done() -> None:
+def test_a_lost_trial_ends_what_of_it_is_not_done() -> None:
     tune, trial = tune_of(job("a"), job("b"), others=(job("of_a", "a.1"), job("of_b", "b.1")))
     assert started(tune, trial)
     tune.scheduler.on_trial_result(tune, trial, {"key": "a.1", **GOOD})  # type: ignore[arg-type]
@@ -170,8 +170,8 @@ def tried(
             on_report(result)
 
         monkeypatch.setattr(trials.tune, "report", report)
-        for bundle in bundles(plan.jobs):
-            trials.trial({"jobs": [*bundle], "settings": settings})
+        for trial in make_trials(plan.jobs):
+            trials.trial({"jobs": [*trial], "settings": settings})
         return told
 
     return call, plan, store
@@ -208,7 +208,7 @@ def test_a_training_that_fails_is_reported_for_all_of_it(tried: Any, monkeypatch
 
     monkeypatch.setattr(trials, "carry_out_all", failing)
     told = call(lambda _: None)
-    assert [result["failed"] for result in told] == ["the disk is full"] * 6  # the first task of each job
+    assert [result["failed"] for result in told] == ["the disk is full"] * 6  # the first piece of each job
     assert len({result["key"] for result in told}) == 6
 
 

@@ -19,7 +19,7 @@ from lth_ray.config import (
     Supermask,
     steps,
 )
-from lth_ray.lottery import bundles, make_plan
+from lth_ray.lottery import make_plan, make_trials
 from lth_ray.lottery.execution import reconstruct
 from lth_ray.store import Store
 from lth_ray.training.together import lockstep
@@ -42,7 +42,7 @@ def of_seed(ran: Any, seed: int) -> dict[str, Any]:
 
 
 def named(plan: Any) -> list[list[str]]:
-    return [[job.id for job in bundle] for bundle in bundles(plan.jobs)]
+    return [[job.id for job in trial] for trial in make_trials(plan.jobs)]
 
 
 def test_what_is_put_together(lab: Any) -> None:
@@ -52,12 +52,12 @@ def test_what_is_put_together(lab: Any) -> None:
     assert lineages == ["k0/seed0", "k0/seed1", "k0/seed2"]
     assert (len(copies), len(rest)) == (4, 2)
     assert sorted(copies + rest) == sorted(job.id for job in plan.jobs if job.kind == "branch")
-    assert [len(bundle) for bundle in bundles(plan.jobs, pinned=lambda job: job.id)] == [1] * len(plan.jobs)
+    assert [len(trial) for trial in make_trials(plan.jobs, pinned=lambda job: job.id)] == [1] * len(plan.jobs)
 
 
 def test_without_replicates_every_job_is_by_itself_in_an_order_in_which_they_could_run(lab: Any) -> None:
     plan = make_plan(study_of(lab, {"train.replicates": 1}, rewind=[steps(0), steps(5)]))
-    assert all(len(bundle) == 1 for bundle in bundles(plan.jobs))
+    assert all(len(trial) == 1 for trial in make_trials(plan.jobs))
     assert sorted(name for (name,) in named(plan)) == sorted(job.id for job in plan.jobs)
 
 
@@ -72,17 +72,17 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fields", STUDIES.values(), ids=STUDIES)
 @pytest.mark.parametrize("count", [2, 3, 64])
-def test_bundles_have_one_shape_and_wait_for_none_behind_them(lab: Any, fields: dict[str, Any], count: int) -> None:
+def test_trials_have_one_shape_and_wait_for_none_behind_them(lab: Any, fields: dict[str, Any], count: int) -> None:
     plan = make_plan(study_of(lab, {"train.replicates": count}, **fields))
     done: set[str] = set()
-    for bundle in bundles(plan.jobs):
-        assert len(bundle) <= count
-        assert all(job.needs <= done for job in bundle)
-        tasks = [task for job in bundle for task in job.tasks]
-        assert len({(repr(task.recipe), task.segment.first, task.segment.last) for task in tasks}) == 1
-        done |= {task.key for task in tasks}
+    for trial in make_trials(plan.jobs):
+        assert len(trial) <= count
+        assert all(job.needs <= done for job in trial)
+        pieces = [piece for job in trial for piece in job.pieces]
+        assert len({(repr(piece.recipe), piece.segment.first, piece.segment.last) for piece in pieces}) == 1
+        done |= {piece.key for piece in pieces}
     assert done == plan.keys
-    assert len(bundles(plan.jobs)) < 0.8 * len(plan.jobs)
+    assert len(make_trials(plan.jobs)) < 0.8 * len(plan.jobs)
 
 
 def test_each_is_its_single_run(lab: Any) -> None:
@@ -208,7 +208,7 @@ def test_one_that_is_further_on_goes_with_the_others(lab: Any) -> None:
 def test_states_that_were_not_kept_are_made_again_with_the_same_bits(lab: Any) -> None:
     first, later = study_of(lab, keep="rewind"), study_of(lab, rewind=[steps(0), steps(7)])
     lab.run(first)
-    again = [[job.kind for job in bundle] for bundle in bundles(make_plan(later, None, lab.store()).jobs)]
+    again = [[job.kind for job in trial] for trial in make_trials(make_plan(later, None, lab.store()).jobs)]
     assert ["state"] * 3 in again
     ran = lab.run(later)
     assert not make_plan(later, None, lab.store()).jobs

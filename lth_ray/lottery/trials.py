@@ -1,4 +1,4 @@
-"""Bundles: jobs that are carried out side by side, the networks of all of them trained as one batch."""
+"""Trials: a job by itself, or several whose networks are trained as one batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from lth_ray.lottery.jobs import Job
-from lth_ray.lottery.task import AnyTask, Task
+from lth_ray.lottery.pieces import Piece, Training
 from lth_ray.training import Recipe
 
-Bundle = tuple[Job, ...]
+Trial = tuple[Job, ...]
 
 
 class Shape(NamedTuple):
-    """What tasks that are trained together have in common."""
+    """What pieces that are trained together have in common."""
 
     recipe: Recipe
     first: int
@@ -23,7 +23,7 @@ class Shape(NamedTuple):
 
 @dataclass
 class Filling:
-    """A bundle that may have room. rank: of its jobs; pinned: where they are to run."""
+    """A trial that may have room. rank: of its jobs; pinned: where they are to run."""
 
     shape: Shape
     rank: int
@@ -31,13 +31,13 @@ class Filling:
     jobs: list[Job]
 
 
-def bundles(jobs: Sequence[Job], pinned: Callable[[Job], object] = lambda _: None) -> list[Bundle]:
-    """`jobs`, each in one bundle: with others of its tasks' shape, Train.replicates of them at most, and else alone.
+def make_trials(jobs: Sequence[Job], pinned: Callable[[Job], object] = lambda _: None) -> list[Trial]:
+    """`jobs`, each in one trial: with others of its pieces' shape, Train.replicates of them at most, and else alone.
 
     Both are in an order in which they could run. pinned: jobs of which this differs are not put together.
 
-    A bundle begins when all that its jobs need is there. They have equally many jobs on the longest chain before them:
-    hence none waits for another, nor bundles for each other in a circle. Those that can begin soonest come first.
+    A trial begins when all that its jobs need is there. They have equally many jobs on the longest chain before them:
+    hence none waits for another, nor trials for each other in a circle. Those that can begin soonest come first.
     """
     places = _places(jobs)
     filling: list[Filling] = []
@@ -53,43 +53,43 @@ def bundles(jobs: Sequence[Job], pinned: Callable[[Job], object] = lambda _: Non
         else:
             open_one.jobs.append(job)
         filling = [one for one in filling if len(one.jobs) < one.shape.recipe.train.replicates]
-    return [tuple(bundle) for bundle in found]
+    return [tuple(trial) for trial in found]
 
 
-def in_lockstep(jobs: Bundle, left: Callable[[], set[str]]) -> Iterator[list[tuple[Job, AnyTask]]]:
-    """The jobs' first tasks, then their second ones, and so on; each time of the jobs that are still `left`, by id.
+def in_lockstep(jobs: Trial, left: Callable[[], set[str]]) -> Iterator[list[tuple[Job, Piece]]]:
+    """The jobs' first pieces, then their second ones, and so on; each time of the jobs that are still `left`, by id.
 
     A job that is further on than others takes its next one with theirs: all have one shape.
     """
-    for tasks in zip_longest(*(job.tasks for job in jobs)):
+    for pieces in zip_longest(*(job.pieces for job in jobs)):
         still = left()
-        found = [(job, task) for job, task in zip(jobs, tasks, strict=True) if task is not None and job.id in still]
+        found = [(job, piece) for job, piece in zip(jobs, pieces, strict=True) if piece is not None and job.id in still]
         if found:
             yield found
 
 
 def shape_of(job: Job) -> Shape | None:
-    """That of all of its tasks; None where they differ, or are none to be trained with others."""
-    shapes = [_shape(task) for task in job.tasks]
+    """That of all of its pieces; None where they differ, or are none to be trained with others."""
+    shapes = [_shape(piece) for piece in job.pieces]
     return shapes[0] if all(shape == shapes[0] for shape in shapes) else None
 
 
-def _shape(task: AnyTask) -> Shape | None:
-    if not isinstance(task, Task) or task.recipe.train.replicates == 1:
+def _shape(piece: Piece) -> Shape | None:
+    if not isinstance(piece, Training) or piece.recipe.train.replicates == 1:
         return None
-    return Shape(task.recipe, task.segment.first, task.segment.last, task.measured)
+    return Shape(piece.recipe, piece.segment.first, piece.segment.last, piece.measured)
 
 
 def _places(jobs: Iterable[Job]) -> dict[str, tuple[int, int]]:
     """{job: (the jobs, and the steps, on the longest chain before it)}"""
     found: dict[str, tuple[int, int]] = {}
-    steps: dict[str, int] = {}  # to the end of a task
+    steps: dict[str, int] = {}  # to the end of a piece
     ranks: dict[str, int] = {}  # of the job that does it
     for job in jobs:
         at = max((steps[need] for need in job.needs), default=0)
         rank = max((ranks[need] + 1 for need in job.needs), default=0)
         found[job.id] = rank, at
-        for task in job.tasks:
-            at += task.num_steps
-            steps[task.key], ranks[task.key] = at, rank
+        for piece in job.pieces:
+            at += piece.num_steps
+            steps[piece.key], ranks[piece.key] = at, rank
     return found

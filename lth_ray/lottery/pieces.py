@@ -1,4 +1,4 @@
-"""A task: one piece of training and what is to be kept of it, or one measurement."""
+"""The pieces of a study: each trains one segment, and keeps states of it, or measures one table."""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +10,7 @@ from lth_ray.training import Recipe
 
 @dataclass(frozen=True)
 class Discard:
-    """A state that goes as soon as every task that reads it is finished.
+    """A state that goes as soon as every piece that reads it is finished.
 
     readers: the paths of their records. maker: the key of the segment on whose way it is.
     """
@@ -22,7 +22,7 @@ class Discard:
 
 
 @dataclass(frozen=True)
-class TableTask:
+class Measurement:
     """A table to measure."""
 
     table: Table
@@ -55,7 +55,7 @@ class TableTask:
 
 
 @dataclass(frozen=True)
-class Task:
+class Training:
     """A segment to train, and the steps of it whose states are kept.
 
     passing: those of `states` that are there only for later segments, the last of which discards them.
@@ -121,8 +121,8 @@ class Task:
         """Whether the state at `step` is kept with the optimizer's."""
         return step in self.restored or (self.resumable and self.segment.first < step < self.segment.recipe.total_steps)
 
-    def for_states(self, states: list[int], begins: int | None = None) -> "Task":
-        """The task that makes `states`, in order, of this one's segment once that is finished."""
+    def for_states(self, states: list[int], begins: int | None = None) -> "Training":
+        """The training that makes `states`, in order, of this one's segment once that is finished."""
         segment = replace(self.segment, last=states[-1])
         return replace(self, segment=segment, states=frozenset(states), passing=frozenset(), of=self.key, begins=begins)
 
@@ -135,4 +135,4 @@ class Task:
         ]  # fmt: skip
 
 
-AnyTask = Task | TableTask
+Piece = Training | Measurement
