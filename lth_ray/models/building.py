@@ -1,4 +1,4 @@
-"""From a name, or one's own function, to an initialised network."""
+"""Building a network: from a name, or one's own function, to an initialised network."""
 
 import contextlib
 import inspect
@@ -20,7 +20,9 @@ Factory = Callable[..., nn.Module]
 
 
 def names() -> list[str]:
-    """The names that `build` takes, as patterns: capitals stand for numbers, brackets for optional parts."""
+    """Return the names that `build` takes, as patterns: capitals stand for numbers, brackets for optional
+    parts.
+    """
     return [name for family in FAMILIES for name in family.names] + classifiers()
 
 
@@ -32,7 +34,7 @@ def build(
     seed: int | None = None,
     **options: Any,
 ) -> nn.Module:
-    """A network on the CPU.
+    """Return a network on the CPU.
 
     name: one of `names()`, or a function that returns an nn.Module. It is given those of num_classes and
         input_shape that it accepts, and every option.
@@ -63,7 +65,7 @@ def _check_sizes(label: str, model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _drawing_from(seed: int | None) -> Iterator[None]:
-    """Constructors draw from torch's global CPU generator: seeds it, then puts its state back."""
+    """Seed torch's global CPU generator, from which constructors draw, then put its state back."""
     with torch.device("cpu"):
         if seed is None:
             yield
@@ -76,7 +78,7 @@ def _drawing_from(seed: int | None) -> Iterator[None]:
 def _construct(
     name: str | Factory, num_classes: int, input_shape: Shape | None, options: dict[str, Any]
 ) -> tuple[nn.Module, str | None]:
-    """The network and the initialisation of its family (None: it has initialised itself)."""
+    """Return the network and the initialisation of its family (None: it has initialised itself)."""
     if callable(name):
         return _from_function(name, {"num_classes": num_classes, "input_shape": input_shape}, options), None
     shape = {} if input_shape is None else {"input_shape": tuple(input_shape)}
@@ -93,7 +95,10 @@ def _construct(
 
 
 def _check_room(name: str, network: nn.Module) -> None:
-    """ConfigError where a network's weights are more than this machine's memory. network: its shapes alone."""
+    """Raise ConfigError where a network's weights are more than this machine's memory.
+
+    network: its shapes alone.
+    """
     needed = sum(value.nbytes for value in (*network.parameters(), *network.buffers()))
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:

@@ -12,8 +12,10 @@ from torch.nn.utils.parametrize import is_parametrized
 class Computed:
     """A convolution or linear layer whose weight cannot be pruned itself.
 
-    layer: its path. by: what makes the weight. parts: the names of the parameters it is made of. stand_in: the one of
-    them in which a zero is a zero weight, None where there is none.
+    layer: its path.
+    by: what makes the weight.
+    parts: the names of the parameters it is made of.
+    stand_in: the one of them in which a zero is a zero weight, None where there is none.
     """
 
     layer: str
@@ -32,7 +34,7 @@ OLDER: Mapping[tuple[str, ...], tuple[str, str | None]] = {
 
 
 def computed(model: nn.Module) -> list[Computed]:
-    """Every convolution and linear layer of the network whose weight is made of other parameters."""
+    """Return every convolution and linear layer of the network whose weight is made of other parameters."""
     found = []
     for path, module in model.named_modules():
         if isinstance(module, (_ConvNd, nn.Linear)) and "weight" not in module._parameters:

@@ -10,7 +10,8 @@ WIDENING = (1, 2, 4)  # of each pair of 3x3 convolutions, in `width` channels; a
 
 
 class Conv(nn.Module):
-    """Images [B, C, H, W] through pairs of convolutions conv1 ... convN, fc1, fc2 and `output`: [B, num_classes].
+    """Images [B, C, H, W] through pairs of convolutions conv1 ... convN, fc1, fc2 and `output`: [B,
+    num_classes].
 
     convolutions: 2, 4 or 6. width: channels of the first pair; the hidden layers have 4 x width units.
     input_shape: (C, H, W), each side at least 2 ** (convolutions / 2).

@@ -1,4 +1,4 @@
-"""What PyTorch's operations do to marks, by their names in torch.ops.aten."""
+"""The effects of PyTorch's operations on marks, by their names in torch.ops.aten."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,15 +31,20 @@ _MOVES = (
 _POINTWISE = ("_prelu_kernel", "bernoulli_", "copy_", "hardswish_", "native_dropout")
 _REDUCTIONS = ("amax", "amin", "linalg_vector_norm", "logsumexp", "mean", "norm", "prod", "std", "sum", "var")
 _BATCH_NORMS = (
-    "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "native_batch_norm",
-)  # fmt: skip
+    "_native_batch_norm_legit",
+    "_native_batch_norm_legit_no_training",
+    "cudnn_batch_norm",
+    "native_batch_norm",
+)
 _PLACES = re.compile(
     r"(?:(?:_?adaptive_)?(?:avg|max)_pool|upsample_(?:nearest|linear|bilinear|bicubic|trilinear))(\d)d(?:_with_indices)?"
 )
 
 
 def effect_of(operation: Any) -> Effect | None:
-    """What an operation of torch.ops.aten does to the marks of its arguments, None where that is not known."""
+    """Return what an operation of torch.ops.aten does to the marks of its arguments, None where that is not
+    known.
+    """
     name = operation.__name__.partition(".")[0]
     if name in EFFECTS or name.removesuffix("_") in (*_VIEWS, *_MOVES):
         return EFFECTS.get(name) or EFFECTS[name.removesuffix("_")]
@@ -53,7 +58,7 @@ def _given(arguments: Arguments) -> list[Marked]:
 
 
 def _view(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked]:
-    """The same numbers in the same order."""
+    """Mark the same numbers in the same order."""
     return [_given(arguments)[0].viewed(*shapes[0])]
 
 
@@ -67,12 +72,12 @@ def _move(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> l
 
 
 def _restrided(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked] | None:
-    """Another layout in memory."""
+    """Mark the same numbers in another layout in memory."""
     return [arguments["self"]] if shapes[0] == arguments["self"].shape else None
 
 
 def _pad(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked]:
-    """A constant around an image is the same for all units; beside them it is fixed."""
+    """Mark padding: a constant around an image is the same for all units; beside them it is fixed."""
     given, pads = arguments["self"], list(zip(*[iter(arguments["pad"])] * 2, strict=True))
     marks = []
     for mark in given.marks:
@@ -130,7 +135,7 @@ def _batch_norm(book: Book, operation: Any, arguments: Arguments, shapes: Shapes
 
 
 def _scaled(book: Book, given: Marked, scales: Sequence[Marked]) -> Marked:
-    """An image and what there is one of for each channel."""
+    """Mark an image and what there is one of for each channel."""
     behind = [1] * (len(given.shape) - 2)
     return met(book, given, *(one.viewed(*one.shape, *behind) for one in scales))
 
@@ -150,7 +155,7 @@ def _convolution(book: Book, operation: Any, arguments: Arguments, shapes: Shape
 
 
 def _places(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked]:
-    """Pooling and resizing."""
+    """Mark what pooling and resizing give."""
     found = _PLACES.fullmatch(operation.__name__.partition(".")[0])
     assert found is not None
     left = placed(book, _given(arguments)[0], range(-int(found[1]), 0))
@@ -158,7 +163,7 @@ def _places(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) ->
 
 
 def _look_up(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked] | None:
-    """Rows of a table [rows, columns]."""
+    """Mark rows that are looked up in a table [rows, columns]."""
     table, *numbers = _given(arguments)
     beside = isinstance(arguments["indices"], list | tuple) and len(arguments["indices"]) > 1  # of other axes
     if len(table.shape) != 2 or len(numbers) != 1 or beside:

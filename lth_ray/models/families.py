@@ -1,4 +1,4 @@
-"""The table of our own networks: which names there are, and what each builds."""
+"""The table of our own networks: their names, and what each builds."""
 
 import re
 from collections.abc import Callable
@@ -20,8 +20,10 @@ MOST_NUMBERS, DIGITS, SHOWN = 1_000, 6, 60  # of a name
 class Family:
     """Networks whose names have one form.
 
-    names: what to show a reader. regex: the names in full. parse: from the regex's groups to the fields of
-    `network` that the name states. init: the initialisation of the family's paper.
+    names: what to show a reader.
+    regex: the names in full.
+    parse: from the regex's groups to the fields of `network` that the name states.
+    init: the initialisation of the family's paper.
     """
 
     names: tuple[str, ...]
@@ -31,7 +33,10 @@ class Family:
     init: str
 
     def match(self, name: str) -> dict[str, Any] | None:
-        """The fields that `name` states, None when it is of another family. ConfigError for sizes beyond all bounds."""
+        """Return the fields that `name` states, None when it is of another family.
+
+        Raise ConfigError for sizes beyond all bounds.
+        """
         found = re.fullmatch(self.regex, name)
         if found is None:
             return None

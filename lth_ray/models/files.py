@@ -21,7 +21,8 @@ SAVE = "safetensors.torch.save_file(model.state_dict(), path)"
 
 
 def read_weights(path: str | Path, what: str = "pretrained weights") -> dict[str, Tensor]:
-    """The state dict in a file: safetensors, or one of torch.save, where it may lie under "state_dict" or "model".
+    """Return the state dict in a file: safetensors, or one of torch.save, where it may lie under "state_dict"
+    or "model".
 
     Of the latter nothing but tensors and plain containers is unpickled (`torch.load(weights_only=True)`): a file that
     holds code is refused. Raises ConfigError, naming the file as `what`, where it cannot be read or holds tensors that
@@ -38,8 +39,11 @@ def read_weights(path: str | Path, what: str = "pretrained weights") -> dict[str
 
 
 def checked(given: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """`given`, without gradients. Raises ConfigError for what no network here is made of: complex
-    numbers, float8, quantised and sparse tensors."""
+    """Return `given`, without gradients.
+
+    Raises ConfigError for what no network here is made of: complex numbers, float8, quantised and sparse
+    tensors.
+    """
     for name, value in given.items():
         kind = str(value.dtype).removeprefix("torch.")
         fault, remedy = "", "give the dense tensors that it stands for"

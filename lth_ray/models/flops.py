@@ -14,7 +14,7 @@ TRAINING = 3  # a step's backward pass costs about two forward ones
 
 @torch.no_grad()
 def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int]:
-    """{parameter: how often each of its weights is used in the forward pass of one example}.
+    """Return {parameter: how often each of its weights is used in the forward pass of one example}.
 
     example: what the model is called with for one example.
 
@@ -44,7 +44,9 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
 
 
 def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
-    """The prunable weights that a module multiplies by, which others may share: an embedding looks its up."""
+    """Return the prunable weights that a module multiplies by, which others may share (an embedding looks
+    them up).
+    """
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return []
     own = list(module.parameters(recurse=False))
@@ -54,21 +56,22 @@ def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
 
 
 def _like(weight: torch.Tensor, given: Any) -> Any:
-    """A tensor on the weight's device and, if of real numbers, in its precision."""
+    """Return a tensor on the weight's device and, if of real numbers, in its precision."""
     if not isinstance(given, torch.Tensor):
         return given
     return given.to(weight) if given.is_floating_point() else given.to(weight.device)
 
 
 def _places(module: nn.Module, output: Any) -> int:
-    """The places of a layer's output: pixels, or tokens."""
+    """Return the number of places of a layer's output: pixels, or tokens."""
     if isinstance(module, nn.MultiheadAttention):
         return int(output[0].numel()) // int(module.embed_dim)
     return int(output.numel()) // int(output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1])
 
 
 def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, torch.Tensor] | None = None) -> int:
-    """Of one example: a multiplication and an addition for each use of a weight, of those that `mask` keeps.
+    """Return the operations for one example: two, a multiplication and an addition, for each use of a weight
+    that `mask` keeps.
 
     uses: see `uses_of_weights`.
     """

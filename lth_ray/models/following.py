@@ -1,4 +1,4 @@
-"""Follows marks through a network's call: what each of PyTorch's operations does to them."""
+"""Marks followed through a network's call: what each of PyTorch's operations does to them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,10 @@ from lth_ray.models.marks import Book, Marked
 
 
 class Following(TorchDispatchMode):
-    """Keeps the marks of every tensor of a network's calls.
+    """A hook into PyTorch that keeps the marks of every tensor of a network's calls.
 
-    tensors: the network's own, by name. named: the marks of those that were met.
+    tensors: the network's own, by name.
+    named: the marks of those that were met.
     """
 
     def __init__(self, model: nn.Module, book: Book, tensors: Mapping[str, Tensor]) -> None:
@@ -28,16 +29,16 @@ class Following(TorchDispatchMode):
         self._hooks = [hook for path, module in model.named_modules() for hook in self._told_by(path, module)]
 
     def close(self) -> None:
-        """Leaves the network as it was."""
+        """Leave the network as it was."""
         for hook in self._hooks:
             hook.remove()
 
     def fix(self, tensor: Tensor) -> None:
-        """Keeps what a tensor depends on in its place."""
+        """Keep what a tensor depends on in its place."""
         self._book.fix(*self.marked(tensor).marks)
 
     def marked(self, tensor: Tensor) -> Marked:
-        """What is known of a tensor; an input has no marks."""
+        """Return what is known of a tensor; an input has no marks."""
         name = self._names.get(id(tensor))
         if name is None:
             return self._known.get(id(tensor), (tensor, Marked(tuple(tensor.shape))))[1]
@@ -68,7 +69,7 @@ class Following(TorchDispatchMode):
         return results
 
     def _told_by(self, path: str, module: nn.Module) -> list[Any]:
-        """Hooks that say which layer is being called."""
+        """Return hooks that say which layer is being called."""
         label = f"the {type(module).__name__} {path!r}" if path else type(module).__name__
 
         def enter(*_: Any) -> None:
@@ -90,7 +91,7 @@ class Following(TorchDispatchMode):
             self._known[id(tensor)] = (tensor, marked)
 
     def _written(self, tensor: Tensor) -> None:
-        """What was even is so no more, nor are other views of the same memory."""
+        """Forget what was even, and other views of the same memory: it is so no more."""
         place = tensor.untyped_storage()._cdata
         for key, (other, known) in self._known.items():
             if other.untyped_storage()._cdata == place:

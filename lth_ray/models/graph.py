@@ -1,4 +1,4 @@
-"""Which slices of a network's tensors belong together: the units of its layers, read off one call of the network.
+"""A network's coupled slices: the units of its layers, read off one call of the network.
 
 The units that one layer puts out are those that the next takes in, and an addition makes those of its two sides the
 same. Units are channels, hidden units of linear and recurrent layers, heads of attention, groups of grouped
@@ -27,17 +27,19 @@ class Coupling:
     """The units of a network, in groups whose units may be exchanged.
 
     sizes: units in each group; the units of the first come first, then those of the second.
-    units: by name in the state dict, for each axis of the tensor an int64 array: the unit of each position along it,
-    -1 for none (inputs, outputs, positions in an image). A unit may have several positions along an axis (behind a
-    flattened image, or as a head), and an axis units of several groups (behind a concatenation). Tensors without units
-    are left out.
+    units: by name in the state dict, for each axis of the tensor an int64 array: the unit of each position
+        along it, -1 for none (inputs, outputs, positions in an image). A unit may have several positions
+        along an axis (behind a flattened image, or as a head), and an axis units of several groups (behind a
+        concatenation). Tensors without units are left out.
     """
 
     sizes: tuple[int, ...]
     units: Mapping[str, tuple[NDArray[np.int64], ...]]
 
     def places(self, name: str) -> list[dict[int, Tensor]]:
-        """For each axis of a tensor {group: int64 [units, positions of each]}, of the groups that have units there."""
+        """Return {group: int64 [units, positions of each]} for each axis of a tensor, of the groups that have
+        units there.
+        """
         return [self._along(units) for units in self.units[name]]
 
     def _along(self, units: NDArray[np.int64]) -> dict[int, Tensor]:
@@ -52,7 +54,7 @@ class Coupling:
 
 
 def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
-    """The units of `model`. Its inputs and outputs are none, as they have a meaning.
+    """Return the units of `model`. Its inputs and outputs are none, as they have a meaning.
 
     example: what the model is called with for one example; of its tensors only the shapes matter.
 
@@ -84,7 +86,7 @@ def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
 
 
 def _call(model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, ...], following: Following) -> None:
-    """Follows one call; what comes out keeps its place."""
+    """Follow one call; what comes out keeps its place."""
     dtype = next((one.dtype for one in tensors.values() if one.is_floating_point()), None)
     inputs = tree_map(lambda one: _without_numbers(one, dtype), example)
     try:
@@ -103,19 +105,19 @@ def _call(model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, .
 
 
 def _without_numbers(given: Any, dtype: torch.dtype | None) -> Any:
-    """An input of the network, in its precision."""
+    """Return an input of the network without numbers, in its precision."""
     if not isinstance(given, Tensor):
         return given
     return torch.empty_like(given, device="meta", dtype=dtype if given.is_floating_point() else None)
 
 
 def _twice(given: Any) -> Any:
-    """Two examples in place of one: batch norm cannot be trained on one."""
+    """Return two examples in place of one: batch norm cannot be trained on one."""
     return torch.cat([given, given]) if isinstance(given, Tensor) else given
 
 
 def _grouped(book: Book, marked: Mapping[str, Marked]) -> Coupling:
-    """The units that have places in the network's tensors, in the order in which they are met there."""
+    """Return the units that have places in the network's tensors, in the order in which they are met there."""
     units = book.units()
     roles = book.roles(units)
     axes = {name: [_along(one, units, axis) for axis in range(len(one.shape))] for name, one in marked.items()}
@@ -134,7 +136,7 @@ def _grouped(book: Book, marked: Mapping[str, Marked]) -> Coupling:
 
 
 def _along(marked: Marked, units: NDArray[np.int64], axis: int) -> NDArray[np.int64]:
-    """The unit of each position along an axis of a tensor of the network."""
+    """Return the unit of each position along an axis of a tensor of the network."""
     none = torch.full((marked.shape[axis],), FIXED)
     marks = next((mark for mark in marked.marks if mark.shape[axis] > 1), none)
     found: NDArray[np.int64] = units[marks.flatten().numpy()]

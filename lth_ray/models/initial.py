@@ -25,7 +25,7 @@ SCHEMES: dict[str, Draw] = {"glorot": _glorot, "kaiming": _kaiming}
 
 
 def initialise(model: nn.Module, init: str | float, generator: torch.Generator | None = None) -> None:
-    """Draws every prunable weight in order of registration and sets the biases of those layers to zero.
+    """Draw every prunable weight in order of registration and set the biases of those layers to zero.
 
     init: "glorot", a normal of variance 2 / (fan_in + fan_out) (Glorot & Bengio 2010), as Frankle & Carbin 2019;
         "kaiming", a normal of variance 2 / fan_in (He et al. 2015); or a number, a normal's standard deviation.

@@ -1,4 +1,5 @@
-"""Marks on the positions of tensors, and what an operation says of them: which are one unit, which may not be moved.
+"""Marks on the positions of tensors, which tell what is one unit and what may not be moved; and operations on
+them.
 
 A tensor's values depend on units through its positions: entry [b, c, y, x] of an image behind a convolution on unit c.
 Moving data moves the marks with it; where two marks meet in one value they are of one unit.
@@ -31,7 +32,7 @@ class Marked:
     even: bool = False
 
     def viewed(self, *shape: int) -> "Marked":
-        """In another shape of as many positions, of which -1 stands for one size."""
+        """Return it in another shape of as many positions, of which -1 stands for one size."""
         if -1 in shape:
             rest = -math.prod(shape)
             shape = tuple(math.prod(self.shape) // rest if size == -1 else size for size in shape)
@@ -39,7 +40,7 @@ class Marked:
 
 
 class Book:
-    """What is known of marks: how many there are, which are of one unit, and which were seen together."""
+    """A record of marks: how many there are, which are of one unit, and which were seen together."""
 
     def __init__(self) -> None:
         self.number = 1  # FIXED
@@ -47,7 +48,7 @@ class Book:
         self.seen: list[NDArray[np.int64]] = []
 
     def named(self, shape: Sequence[int]) -> Marked:
-        """A tensor with a mark of its own for each position along each axis."""
+        """Return a tensor with a mark of its own for each position along each axis."""
         marks = []
         for axis, size in enumerate(shape):
             if size > 1:
@@ -57,11 +58,14 @@ class Book:
         return Marked(tuple(shape), tuple(marks))
 
     def see(self, *marks: Tensor) -> None:
-        """That an operation treats the positions of a mark alike. Units that are not seen alike are not exchanged."""
+        """Note that an operation treats the positions of a mark alike.
+
+        Units that are not seen alike are not exchanged.
+        """
         self.seen.extend(one.flatten().numpy() for one in marks)
 
     def unite(self, first: Tensor, second: Tensor) -> None:
-        """That marks which meet are of one unit."""
+        """Note that marks which meet are of one unit."""
         pairs = torch.stack(torch.broadcast_tensors(first, second)).flatten(1).numpy()
         self.pairs.append(pairs[:, pairs[0] != pairs[1]])
 
@@ -70,7 +74,7 @@ class Book:
             self.unite(one, torch.tensor(FIXED))
 
     def units(self) -> NDArray[np.int64]:
-        """The unit of each mark, numbered from 0, which is that of FIXED."""
+        """Return the unit of each mark, numbered from 0, which is that of FIXED."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components  # slow to import
 
@@ -81,7 +85,9 @@ class Book:
         return found
 
     def roles(self, units: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """For each unit a number that two units share where all operations have seen both equally often."""
+        """Return a number for each unit, which two units share where all operations have seen both equally
+        often.
+        """
         found = np.zeros(int(units.max()) + 1, np.uint64)
         drawn = np.random.default_rng(0).integers(2**64, size=len(self.seen), dtype=np.uint64, endpoint=False)
         for marks, number in zip(self.seen, drawn, strict=True):
@@ -90,12 +96,13 @@ class Book:
 
 
 def moved(given: Marked, shape: Sequence[int], move: Callable[[Tensor], Tensor]) -> Marked:
-    """What a movement of data makes of a tensor: the marks are moved as it is."""
+    """Return what a movement of data makes of a tensor: the marks are moved as it is."""
     return Marked(tuple(shape), tuple(_compact(move(one.expand(given.shape))) for one in given.marks), given.even)
 
 
 def joined(book: Book, given: Sequence[Marked], axis: int, shape: Sequence[int], apart: bool = False) -> Marked:
-    """Tensors side by side along an axis; along the others, unless they are `apart`, they are of the same units.
+    """Join tensors side by side along an axis; along the others, unless they are `apart`, they are of the
+    same units.
 
     What has no mark there is fixed.
     """
@@ -119,7 +126,7 @@ def joined(book: Book, given: Sequence[Marked], axis: int, shape: Sequence[int],
 
 
 def _taken(book: Book, marks: list[Tensor], axes: set[int]) -> Tensor:
-    """Takes from `marks` what varies along one of the axes; FIXED where nothing does."""
+    """Take from `marks` what varies along one of the axes; FIXED where nothing does."""
     sharing = [mark for mark in marks if _axes(mark) & axes]
     marks[:] = [mark for mark in marks if not _axes(mark) & axes]
     for other in sharing[1:]:
@@ -128,7 +135,9 @@ def _taken(book: Book, marks: list[Tensor], axes: set[int]) -> Tensor:
 
 
 def met(book: Book, *given: Marked) -> Marked:
-    """An operation on each position by itself, of tensors that are broadcast against each other."""
+    """Mark what an operation on each position by itself gives, of tensors that are broadcast against each
+    other.
+    """
     shape = torch.broadcast_shapes(*(one.shape for one in given))
     given = tuple(one.viewed(*[1] * (len(shape) - len(one.shape)), *one.shape) for one in given)
     marks: list[Tensor] = []
@@ -148,7 +157,9 @@ def met(book: Book, *given: Marked) -> Marked:
 
 
 def mixed(book: Book, given: Marked, axes: Iterable[int]) -> Marked:
-    """An operation over some axes that does not look at the order along them, and keeps them (a softmax)."""
+    """Mark what an operation over some axes gives that does not look at the order along them, and keeps them
+    (a softmax).
+    """
     among = {axis % len(given.shape) for axis in axes}
     book.see(*given.marks)
     marks = []
@@ -162,7 +173,9 @@ def mixed(book: Book, given: Marked, axes: Iterable[int]) -> Marked:
 
 
 def reduced(book: Book, given: Marked, axes: Iterable[int], keep: bool = False) -> Marked:
-    """The same where one number is left along these axes (a mean): what depends on nothing else has no mark then."""
+    """Mark the same where one number is left along these axes (a mean): what depends on nothing else has no
+    mark then.
+    """
     among = {axis % len(given.shape) for axis in axes}
     found = mixed(book, given, among)
     marks = [_first(mark, among) for mark in found.marks if not _axes(mark) <= among]
@@ -172,7 +185,9 @@ def reduced(book: Book, given: Marked, axes: Iterable[int], keep: bool = False) 
 
 
 def placed(book: Book, given: Marked, axes: Iterable[int]) -> Marked:
-    """An operation that looks at places along these axes (a kernel, a look-up): marks along them are fixed."""
+    """Mark what an operation gives that looks at places along these axes (a kernel, a look-up): marks along
+    them are fixed.
+    """
     among = {axis % len(given.shape) for axis in axes}
     book.see(*given.marks)
     book.fix(*(mark for mark in given.marks if _axes(mark) & among))
@@ -180,14 +195,15 @@ def placed(book: Book, given: Marked, axes: Iterable[int]) -> Marked:
 
 
 def multiplied(book: Book, a: Marked, b: Marked) -> Marked:
-    """A matrix product, [..., n, k] by [..., k, m]."""
+    """Mark a matrix product, [..., n, k] by [..., k, m]."""
     rows = a.viewed(*a.shape, 1)
     columns = b.viewed(*b.shape[:-2], 1, *b.shape[-2:])
     return reduced(book, met(book, rows, columns), [-2])
 
 
 def convolved(book: Book, given: Marked, weight: Marked, groups: int, transposed: bool) -> Marked:
-    """Of an image [B, C, ...] and a weight [O, C / groups, ...], transposed [C, O / groups, ...]: [B, O].
+    """Mark the convolution of an image [B, C, ...] by a weight [O, C / groups, ...], transposed [C, O /
+    groups, ...]: [B, O].
 
     A group of a grouped convolution is one unit: all of its inputs and outputs have their places in it.
     """
@@ -204,23 +220,23 @@ def convolved(book: Book, given: Marked, weight: Marked, groups: int, transposed
 
 
 def _wide(mark: Tensor, shape: Sequence[int], axes: set[int]) -> Tensor:
-    """In full along some axes."""
+    """Return a mark in full along some axes."""
     return mark.expand([size if axis in axes else 1 for axis, size in enumerate(shape)])
 
 
 def _without_places(book: Book, given: Marked) -> Marked:
-    """The first two axes, with what lies behind them."""
+    """Return the first two axes, with what lies behind them."""
     behind = placed(book, given, range(2, len(given.shape)))
     return Marked(given.shape[:2], tuple(mark.flatten(1)[:, : mark.shape[1]] for mark in behind.marks), given.even)
 
 
 def _axes(mark: Tensor) -> set[int]:
-    """Those along which it varies."""
+    """Return the axes along which a mark varies."""
     return {axis for axis, size in enumerate(mark.shape) if size > 1}
 
 
 def _first(mark: Tensor, axes: Iterable[int]) -> Tensor:
-    """Of its positions along some axes the first."""
+    """Return the first of a mark's positions along some axes."""
     for axis in axes:
         mark = mark.narrow(axis, 0, 1)
     return mark
@@ -235,7 +251,7 @@ def _viewed(mark: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor
 
 
 def _compact(mark: Tensor) -> Tensor:
-    """Of size 1 along each axis on which it does not depend."""
+    """Return a mark of size 1 along each axis on which it does not depend."""
     for axis, stride in enumerate(mark.stride()):
         if stride == 0:  # expanded: there is nothing to compare
             mark = mark.narrow(axis, 0, 1)

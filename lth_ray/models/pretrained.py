@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Fills every parameter and buffer of `model` from a file that holds its state dict, see `read_weights`.
+    """Fill every parameter and buffer of `model` from a file that holds its state dict, see `read_weights`.
 
     Errors: ConfigError naming the file when it cannot be read, and the tensors that do not fit.
     """
@@ -27,7 +27,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def fitting_weights(
     model: nn.Module, given: Mapping[str, Tensor], where: str, redraw: Sequence[str] = ()
 ) -> dict[str, Tensor]:
-    """What `model` takes of a state dict, in its own precision: every tensor but those whose names `redraw` matches.
+    """Return what `model` takes of a state dict, in its own precision: every tensor but those whose names
+    `redraw` matches.
 
     A prefix that all names have and the network's have not is passed over, counts of batches seen may be missing, and a
     tensor that the network has under several names may have any of them. Raises ConfigError, naming the tensors, for
@@ -95,6 +96,6 @@ def _remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
 
 
 def _globs(names: Sequence[str]) -> list[str]:
-    """One for each layer, where there are few."""
+    """Return one glob for each layer, where there are few."""
     layers = list(dict.fromkeys(f"{name.rpartition('.')[0]}.*" if "." in name else name for name in names))
     return layers[:SHOWN]

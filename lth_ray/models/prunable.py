@@ -1,4 +1,4 @@
-"""What may be pruned: the weights of convolutions and linear layers; and what papers count as weights."""
+"""Prunable weights, those of convolutions and linear layers; and what papers count as weights."""
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -7,7 +7,8 @@ _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weig
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every convolution's and linear layer's weight by its name in the state dict, in order of registration.
+    """Return every convolution's and linear layer's weight by its name in the state dict, in order of
+    registration.
 
     The fused or separate input projections of nn.MultiheadAttention are linear weights too. A weight that two
     layers share is named once. Biases, embeddings and the parameters of normalisations are not prunable.
@@ -22,8 +23,10 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def counted(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every weight of convolutions, linear, recurrent and embedding layers by name, prunable or not: the denominator of
-    Frankle & Carbin 2019. Shared weights are named once."""
+    """Return every weight of convolutions, linear, recurrent and embedding layers by name, prunable or not.
+
+    It is the denominator of Frankle & Carbin 2019. Shared weights are named once.
+    """
     layers = (nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.EmbeddingBag)
     found = {id(parameter) for parameter in prunable(model).values()}
     for module in model.modules():

@@ -13,7 +13,7 @@ Ties = dict[str, str]
 
 
 def tied(model: nn.Module) -> Ties:
-    """{another name: its name} of each tensor that the network's state dict has more than once.
+    """Return {another name: its name} of each tensor that the network's state dict has more than once.
 
     A tensor's name is the first it has there, which is that of `named_parameters()` and so of masks.
     """
@@ -23,8 +23,9 @@ def tied(model: nn.Module) -> Ties:
 
 
 def retied(state: Mapping[str, torch.Tensor], ties: Mapping[str, str]) -> dict[str, torch.Tensor]:
-    """`state` with each tensor under all of its names, as it is under its own; as it is under another where it is not
-    there under its own. None of them shares memory.
+    """Return `state` with each tensor under all of its names, as it is under its own.
+
+    It is as under another name where it is not there under its own. None of them shares memory.
 
     `load_state_dict` fills such a tensor once a name: the last would win over what a mask has done to the first.
     """
@@ -36,7 +37,10 @@ def retied(state: Mapping[str, torch.Tensor], ties: Mapping[str, str]) -> dict[s
 
 
 def under_own_names(masks: Mapping[str, torch.Tensor], ties: Mapping[str, str]) -> dict[str, torch.Tensor]:
-    """`masks`, each of a tensor with several names under its own. ConfigError where those of two names differ."""
+    """Return `masks`, each of a tensor with several names under its own.
+
+    Raise ConfigError where those of two names differ.
+    """
     found = {name: keeps for name, keeps in masks.items() if name not in ties}
     for name, keeps in masks.items():
         own = ties.get(name, name)
@@ -46,7 +50,8 @@ def under_own_names(masks: Mapping[str, torch.Tensor], ties: Mapping[str, str]) 
 
 
 def functional(model: nn.Module) -> Callable[[Mapping[str, torch.Tensor], tuple[Any, ...]], Any]:
-    """fn(tensors, inputs): the network called with these in place of its own, each wherever the network uses it.
+    """Return fn(tensors, inputs): the network called with these in place of its own, each wherever the
+    network uses it.
 
     torch.func.functional_call would tie them, too, but leaves a layer that is registered twice with what it was called
     with (torch 2.14); so every place is named here, each layer's once.

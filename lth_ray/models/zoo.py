@@ -16,7 +16,7 @@ FIXED: dict[str, dict[str, Any]] = {
 
 
 def classifiers() -> list[str]:
-    """The names of torchvision's image classifiers."""
+    """Return the names of torchvision's image classifiers."""
     import torchvision  # slow to import, and not every study needs it
 
     names: list[str] = torchvision.models.list_models(module=torchvision.models)
@@ -26,7 +26,10 @@ def classifiers() -> list[str]:
 def build_classifier(
     name: str, num_classes: int, input_shape: tuple[int, ...] | None, options: dict[str, Any]
 ) -> nn.Module:
-    """torchvision's network `name`; ConfigError for an option or an image shape (C, H, W) it does not take."""
+    """Return torchvision's network `name`.
+
+    Raise ConfigError for an option or an image shape (C, H, W) it does not take.
+    """
     import torchvision
 
     try:
@@ -42,7 +45,7 @@ def build_classifier(
 
 
 def _check_input(name: str, model: nn.Module, input_shape: tuple[int, ...]) -> None:
-    """Passes two empty images through the network on the meta device: shapes only, nothing is computed."""
+    """Pass two empty images through the network on the meta device: shapes only, nothing is computed."""
     state = {key: torch.empty_like(value, device="meta") for key, value in model.state_dict().items()}
     model.eval()
     try:

@@ -39,12 +39,15 @@ LENGTH_BYTES = 8
 
 
 def on_host(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The same tensors on the CPU, dense and contiguous; those that are so already are not copied."""
+    """Return the same tensors on the CPU, dense and contiguous; those that are so already are not copied."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def fingerprints(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """For each tensor "DTYPE [shape] sha256 of its bytes": the one pass over the bytes that every digest rests on."""
+    """Return "DTYPE [shape] sha256 of its bytes" for each tensor.
+
+    This is the one pass over the bytes that every digest rests on.
+    """
     return {
         name: f"{_dtype(name, tensor)} {list(tensor.shape)} {hashlib.sha256(_bytes(tensor)).hexdigest()}"
         for name, tensor in on_host(tensors).items()
@@ -52,19 +55,23 @@ def fingerprints(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def content_of(prints: Mapping[str, str]) -> str:
-    """The content digest of tensors by their fingerprints: sha256 over the sorted names and fingerprints."""
+    """Return the content digest of tensors by their fingerprints: sha256 over the sorted names and
+    fingerprints.
+    """
     return hashlib.sha256(json.dumps(sorted(prints.items())).encode()).hexdigest()
 
 
 def content(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 (hex) over names, dtypes, shapes and bytes; equal exactly if the tensors are, bit for bit."""
+    """Return the sha256 (hex) over names, dtypes, shapes and bytes; equal exactly if the tensors are, bit for
+    bit.
+    """
     return content_of(fingerprints(tensors))
 
 
 def encode(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], prints: Mapping[str, str] | None = None
 ) -> bytes:
-    """A safetensors file as bytes, with the metadata and a digest over all of it under "integrity".
+    """Return a safetensors file as bytes, with the metadata and a digest over all of it under "integrity".
 
     prints: the tensors' fingerprints where the caller has them, which saves hashing the bytes again.
     """
@@ -88,7 +95,7 @@ def encode(
 
 
 def decode(data: bytes, path: str) -> tuple[Tensors, dict[str, str]]:
-    """The tensors and metadata that `encode` was given.
+    """Return the tensors and metadata that `encode` was given.
 
     path: only for the error. Raises DamagedFile where the bytes are truncated, are not of this format, or differ
     anywhere from what was written.
@@ -109,7 +116,9 @@ def decode(data: bytes, path: str) -> tuple[Tensors, dict[str, str]]:
 
 
 def pack(mask: Mapping[str, Tensor]) -> Tensors:
-    """Bool tensors to uint8 [ceil(numel / 8)], the lowest flat index in the highest bit, the last byte zero-filled."""
+    """Pack bool tensors to uint8 [ceil(numel / 8)], the lowest flat index in the highest bit, the last byte
+    zero-filled.
+    """
     for name, tensor in mask.items():
         if tensor.dtype != torch.bool:
             raise TypeError(f"mask {name!r} is {tensor.dtype}; a mask is torch.bool, True where the weight is kept")
@@ -117,7 +126,7 @@ def pack(mask: Mapping[str, Tensor]) -> Tensors:
 
 
 def unpack(packed: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> Tensors:
-    """The inverse of `pack`, given each tensor's shape."""
+    """Undo `pack`, given each tensor's shape."""
     unpacked: Tensors = {}
     for name, bits in packed.items():
         flat = np.unpackbits(bits.numpy(), count=math.prod(shapes[name]))
@@ -126,7 +135,7 @@ def unpack(packed: Mapping[str, Tensor], shapes: Mapping[str, list[int]]) -> Ten
 
 
 def _metadata(data: bytes, path: str) -> dict[str, str]:
-    """The header's string map. The library gives it only for files that it opens itself."""
+    """Return the header's string map. The library gives it only for files that it opens itself."""
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
     if len(data) < LENGTH_BYTES + length:
         raise DamagedFile(path, f"it is truncated or not a safetensors file ({len(data)} bytes)")
@@ -142,7 +151,7 @@ def _integrity(prints: Mapping[str, str], metadata: Mapping[str, str]) -> str:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    """A view of a contiguous CPU tensor's bytes, without a copy."""
+    """Return a view of a contiguous CPU tensor's bytes, without a copy."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with storage. Every message names the file or URI and the way out."""
+"""Errors of storage. Every message names the file or URI and the way out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class MissingFile(StorageError):
 class DamagedFile(StorageError):
     """A file is there but is not what was written: truncated, foreign, or with other bytes.
 
-    path: relative to the store, as `Store.quarantine` takes it; why: one clause.
+    path: relative to the store, as `Store.quarantine` takes it.
+    why: one clause.
     """
 
     def __init__(self, path: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Where bytes live: the few operations that the store needs of a file system or an object store."""
+"""The place of the bytes: the few operations that the store needs of a file system or an object store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MARKER = "lth_ray.json"  # what tells a storage from any other folder; never lis
 
 @dataclass(frozen=True)
 class Entry:
-    """One file as a listing shows it; modified: seconds since the epoch by the storage's clock."""
+    """One file as a listing shows it.
+
+    modified: seconds since the epoch by the storage's clock.
+    """
 
     path: str
     bytes: int
@@ -20,7 +23,7 @@ class Entry:
 
 
 class Files(Protocol):
-    """Paths are relative, with forward slashes. A write is complete or absent whenever the process dies.
+    """Files by relative paths, with forward slashes. A write is complete or absent whenever the process dies.
 
     Every method raises StorageAway where the storage does not answer now, and StorageError where it never will.
     """
@@ -29,22 +32,24 @@ class Files(Protocol):
     def uri(self) -> str: ...
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes or replaces, atomically and durably."""
+        """Write or replace a file, atomically and durably."""
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Writes unless the path is there; of any number of writers at once exactly one gets True."""
+        """Write unless the path is there; of any number of writers at once exactly one gets True."""
 
     def get(self, path: str) -> bytes:
-        """Raises MissingFile."""
+        """Return a file's bytes. Raise MissingFile."""
 
     def exists(self, path: str) -> bool: ...
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """Every file below the folder, "" being the root, but for the storage's marker; temporary files only where
-        their folder is named."""
+        """Yield every file below the folder, "" being the root, but for the storage's marker.
+
+        Temporary files are among them only where their folder is named.
+        """
 
     def delete(self, path: str) -> None:
-        """A path that is not there is fine."""
+        """Remove a file; a path that is not there is fine."""
 
     def move(self, path: str, to: str) -> None:
-        """Replaces `to`; a path that is not there is fine."""
+        """Move a file, in place of what is at `to`; a path that is not there is fine."""

@@ -1,4 +1,4 @@
-"""Collection of what no study reaches any more: first a plan that can be read, then the removal.
+"""The collection of what no study reaches any more: first a plan that can be read, then the removal.
 
 Only in a storage, and of it only files whose names are of the form that lth_ray gives: whatever else somebody keeps in
 the same folder or bucket is none of its business.
@@ -25,10 +25,12 @@ READERS = 16  # records read at once: on S3 the wait for one is some 20 ms
 
 @dataclass(frozen=True)
 class Reached:
-    """What the studies that are to be kept stand on.
+    """Everything that the studies that are to be kept stand on.
 
-    segments, tables: keys, whether published yet or not (an unfinished segment keeps its checkpoints, and so those of
-    KEY@...); states (trajectory, step) and files (paths): beside those that the records themselves name.
+    segments, tables: keys, whether published yet or not (an unfinished segment keeps its checkpoints, and so
+        those of KEY@...).
+    states: (trajectory, step), beside those that the records themselves name.
+    files: paths, likewise.
     """
 
     segments: frozenset[str] = frozenset()
@@ -39,7 +41,10 @@ class Reached:
 
 @dataclass(frozen=True)
 class Removal:
-    """One file to go; modified: seconds since the epoch, as it was when the plan was made."""
+    """One file to go.
+
+    modified: seconds since the epoch, as it was when the plan was made.
+    """
 
     path: str
     bytes: int
@@ -48,7 +53,7 @@ class Removal:
 
 
 def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float | None = None) -> list[Removal]:
-    """What may go, in the order in which it must: records before the files they name.
+    """Return what may go, in the order in which it must: records before the files they name.
 
     A file younger than grace_s (by the storage's clock) stays, and so does all that a young record names: a run whose
     driver was lost may still commit it. studies/ is never touched. Raises DamagedFile where a record that stays cannot
@@ -80,8 +85,9 @@ def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float 
 
 
 def collect(store: Store, removals: Iterable[Removal], beside_live_runs: bool = False) -> int:
-    """Carries out a plan in its order; the bytes freed. A kill at any time leaves files without a record at most,
-    which the next plan finds again.
+    """Carry out a plan in its order; return the bytes freed.
+
+    A kill at any time leaves files without a record at most, which the next plan finds again.
 
     Raises StorageError while a run is live, unless told not to: a run may be about to build on an old file. Runs that
     have been silent are watched for a while first. A file that was written again since the plan was made stays.
@@ -101,7 +107,9 @@ def collect(store: Store, removals: Iterable[Removal], beside_live_runs: bool = 
 
 
 def _why(entry: Entry, kept: set[str], reached: Reached) -> str | None:
-    """The reason for which a file that is old and that no kept record names may go; None where it may not."""
+    """Return the reason for which a file that is old and that no kept record names may go; None where it may
+    not.
+    """
     key = PurePosixPath(entry.path).parent.name
     match _folder(entry):
         case layout.SEGMENTS | layout.TABLES if entry.path not in kept:
@@ -120,7 +128,7 @@ def _why(entry: Entry, kept: set[str], reached: Reached) -> str | None:
 
 
 def _named(store: Store, records: Iterable[str]) -> list[set[object]]:
-    """What each record says it stands on: paths, and states as (trajectory, step)."""
+    """Return what each record says it stands on: paths, and states as (trajectory, step)."""
 
     def named(path: str) -> set[object]:
         folder, key = PurePosixPath(path).parent.name, PurePosixPath(path).stem

@@ -1,4 +1,4 @@
-"""Where each kind of thing lies in a store. Every one is a single file, written atomically.
+"""The place of each kind of thing in a store. Every one is a single file, written atomically.
 
 A file of tensors whose bytes two writers could make differently has its content in its name. Nothing counts until a
 record (segments/, tables/) names it: records are the only points of commitment.
@@ -43,7 +43,7 @@ def state_path(trajectory: str, step: int, content: str, with_optimizer: bool = 
 
 
 def state_of(path: str) -> tuple[str, int] | None:
-    """(trajectory, step) of a state's path; None for any other path."""
+    """Return (trajectory, step) of a state's path; None for any other path."""
     match = STATE.fullmatch(path)
     return (match[1], int(match[2])) if match else None
 
@@ -69,19 +69,21 @@ def study_path(study: str, name: str) -> str:
 
 
 def is_own(path: str) -> bool:
-    """Whether a path is of the form that lth_ray gives to what it keeps or sets aside; another's files are not."""
+    """Return whether a path is of the form that lth_ray gives to what it keeps or sets aside; another's files
+    are not.
+    """
     return OWN.fullmatch(path) is not None
 
 
 def part(name: str) -> str:
-    """One component of a path, the same on every file system; raises StorageError for anything else."""
+    """Return one component of a path, the same on every file system. Raise StorageError for anything else."""
     if not NAME.fullmatch(name) or name.startswith("."):
         raise StorageError(f"{name!r} cannot name a file in the store: use letters, digits and . _ + = @ , - only")
     return name
 
 
 def checked(path: str) -> str:
-    """A path below the store's root; raises StorageError for one that is absolute or leads outside."""
+    """Return a path below the store's root. Raise StorageError for one that is absolute or leads outside."""
     if not path or any(piece in ("", ".", "..") for piece in path.split("/")):
         raise StorageError(f"{path!r} is not a path inside the store: it must be relative, without empty parts or '..'")
     return path

@@ -1,4 +1,4 @@
-"""Which runs are at work on a store: a marker a run, renewed while its process lives.
+"""The runs that are at work on a store: a marker for each, renewed while its process lives.
 
 How long a run has been silent is told by the clock of the storage, which stamps each renewal, so that it does not
 matter how far the clocks of its host and of the one who asks are apart. A PID says something only within one boot and
@@ -32,8 +32,11 @@ START_TOLERANCE_S = 2.0  # a process's start time follows corrections of the clo
 
 @dataclass(frozen=True)
 class LiveRun:
-    """A run at work. started: its process's start, heartbeat: the marker's last renewal, seconds since the epoch by its
-    host's clock. kernel: the boot and PID namespace in which `pid` is its own; "" where that is not known.
+    """A run at work.
+
+    started: its process's start, in seconds since the epoch by its host's clock.
+    heartbeat: the marker's last renewal, by the same clock.
+    kernel: the boot and PID namespace in which `pid` is its own; "" where that is not known.
     """
 
     study: str
@@ -45,8 +48,11 @@ class LiveRun:
     kernel: str = ""
 
     def is_live(self, silent_s: float) -> bool:
-        """Where this process can see that very process: whether it is there. Elsewhere: whether it was heard of within
-        SILENT_S. silent_s: since its last renewal."""
+        """Return whether the run is there, where this process can see that very process; elsewhere whether it
+        was heard of within SILENT_S.
+
+        silent_s: since its last renewal.
+        """
         if not self.is_here:
             return silent_s < SILENT_S
         try:
@@ -58,13 +64,13 @@ class LiveRun:
 
     @property
     def is_here(self) -> bool:
-        """Whether its PID means the same to this process."""
+        """True where its PID means the same to this process."""
         return bool(self.kernel) and self.kernel == _kernel()
 
 
 @contextmanager
 def live(store: Store, study: str, run_id: str, beat_s: float = BEAT_S) -> Iterator[LiveRun]:
-    """Marks this process as at work on a study for as long as the block runs.
+    """Mark this process as at work on a study for as long as the block runs.
 
     A renewal that fails is a warning, never a failure of the run.
     """
@@ -95,7 +101,7 @@ def live(store: Store, study: str, run_id: str, beat_s: float = BEAT_S) -> Itera
 
 
 def live_runs(store: Store, study: str | None = None, watch: bool = False) -> list[LiveRun]:
-    """The runs at work now, of one study or of all; markers of dead ones are passed over.
+    """Return the runs at work now, of one study or of all; markers of dead ones are passed over.
 
     watch: where a run elsewhere has been silent, waits WATCH_S for its next beat, by a clock of one's own, before it
     counts as dead, and removes its marker then: for what must not go wrong even on a storage whose stamps mislead.
@@ -111,7 +117,9 @@ def live_runs(store: Store, study: str | None = None, watch: bool = False) -> li
 
 
 def silences(store: Store, study: str | None = None) -> list[tuple[LiveRun, float]]:
-    """Every run that has a marker, and for how many seconds it has not renewed it, by the storage's clock."""
+    """Return every run that has a marker, and for how many seconds it has not renewed it, by the storage's
+    clock.
+    """
     folder = layout.study_path(study, LIVE) if study else layout.STUDIES
     entries = [entry for entry in store.files.entries(folder) if entry.path.split("/")[2:3] == [LIVE]]
     if not entries:
@@ -125,7 +133,7 @@ def silences(store: Store, study: str | None = None) -> list[tuple[LiveRun, floa
 
 
 def _beating(store: Store, runs: list[LiveRun]) -> list[LiveRun]:
-    """Those of `runs` that renew their markers within WATCH_S; the others' markers go."""
+    """Return those of `runs` that renew their markers within WATCH_S; remove the others' markers."""
     deadline, beating = time.monotonic() + WATCH_S, list[LiveRun]()
     while runs and time.monotonic() < deadline:
         time.sleep(WATCH_POLL_S)
@@ -138,7 +146,7 @@ def _beating(store: Store, runs: list[LiveRun]) -> list[LiveRun]:
 
 
 def _remove(store: Store, run: LiveRun) -> None:
-    """A marker that its run cannot remove any more."""
+    """Remove a marker that its run cannot remove any more."""
     store.delete(layout.study_path(run.study, _name(run.id)))
 
 
@@ -160,7 +168,9 @@ def _name(run_id: str) -> str:
 
 
 def _kernel() -> str:
-    """The boot of this machine and the PID namespace of this process; "" where the system does not tell."""
+    """Return the boot of this machine and the PID namespace of this process; "" where the system does not
+    tell.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"

@@ -58,7 +58,10 @@ class LocalFiles:
             _sync_folder(self._full(path).parent)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """A hard link fails if its target is there, on NFS too, where O_EXCL alone would expose a part of the file."""
+        """Write by a hard link, which fails if its target is there.
+
+        That holds on NFS too, where O_EXCL alone would expose a part of the file.
+        """
         with self._explained(path), self._written(data) as temporary:
             try:
                 self._in_folder(self._full(path), lambda target: os.link(temporary, target))
@@ -98,7 +101,7 @@ class LocalFiles:
                         yield Entry(path, status.st_size, status.st_mtime)
 
     def delete(self, path: str) -> None:
-        """Folders left empty go too, so that a long-lived store does not fill with them."""
+        """Remove a file, and folders left empty, so that a long-lived store does not fill with them."""
         full = self._full(path)
         with self._explained(path):
             full.unlink(missing_ok=True)
@@ -119,7 +122,7 @@ class LocalFiles:
         return Path(self.root, path)
 
     def _in_folder(self, target: Path, action: Callable[[Path], T]) -> T:
-        """Does the action, making the target's folder where it is missing; another process may be removing it."""
+        """Do the action, making the target's folder where it is missing; another process may be removing it."""
         for _ in range(ATTEMPTS):
             try:
                 return action(target)
@@ -128,7 +131,7 @@ class LocalFiles:
         return action(target)
 
     def _make_folder(self, folder: Path) -> None:
-        """The store itself is its owner's alone; one that was made before keeps its mode."""
+        """Make a folder. The store itself is its owner's alone; one that was made before keeps its mode."""
         with suppress(FileNotFoundError):  # removed again by another process: the caller's next attempt sees to it
             if not folder.is_dir():
                 self._make_folder(folder.parent)
@@ -137,7 +140,7 @@ class LocalFiles:
 
     @contextmanager
     def _written(self, data: bytes) -> Iterator[Path]:
-        """A temporary file that holds the data durably; it is gone afterwards unless it was renamed."""
+        """Give a temporary file that holds the data durably; it is gone afterwards unless it was renamed."""
         temporary = self._full(f"{TEMPORARY}/{uuid.uuid4().hex}")
         try:
             with self._in_folder(temporary, lambda target: open(target, "xb")) as file:
@@ -165,13 +168,15 @@ class LocalFiles:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    """A folder that cannot be read must not pass for an empty one: what it names would be collected."""
+    """Raise where a folder cannot be read: it must not pass for an empty one, or what it names would be
+    collected.
+    """
     if not isinstance(error, FileNotFoundError):
         raise error
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a new name durable: without it a power cut may undo the rename of a file that itself was synced."""
+    """Make a new name durable: without it a power cut may undo the rename of a file that itself was synced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

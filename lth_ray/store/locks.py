@@ -1,4 +1,4 @@
-"""One at a time: a lock in the storage, for moments in which two runs would do the same thing twice."""
+"""Locks in the storage, for moments in which two runs would do the same thing twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ POLL_S = 0.1
 
 @contextmanager
 def locked(store: Store, path: str, patience_s: float = PATIENCE_S) -> Iterator[Callable[[], bool]]:
-    """Holds the lock `path` for as long as the block runs. Gives what says whether it is surely still held.
+    """Hold the lock `path` for as long as the block runs; give a function that tells whether it is surely
+    still held.
 
     The lock is a file, PATH.0, which exactly one can make. A holder that died leaves it behind: who has seen the same
     one for patience_s, by a clock of its own, takes the next turn, PATH.1, and so on. So a block that lasts longer may

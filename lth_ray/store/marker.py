@@ -1,4 +1,6 @@
-"""What tells a storage from any other folder or bucket: a marker at its root, or a record that only lth_ray writes."""
+"""The marker of a storage, which tells it from any other folder or bucket; a record that only lth_ray writes
+does so too.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,13 @@ LOOKED_AT = 20  # records, at most, of a storage from before there were markers
 
 
 def mark(files: Files) -> None:
-    """Writes the marker, unless there is one."""
+    """Write the marker, unless there is one."""
     if not files.exists(MARKER):
         files.put_if_absent(MARKER, encode_record(KIND, MARKER, {"made_by": "lth_ray"}))
 
 
 def is_storage(files: Files) -> bool:
-    """Whether the marker is there, or else a record of ours that is whole."""
+    """Return whether the marker is there, or else a record of ours that is whole."""
     if _is_record(files, MARKER, KIND, MARKER):
         return True
     folders = ((layout.SEGMENTS, "segment"), (layout.TABLES, "table"))

@@ -1,4 +1,4 @@
-"""Waits for a storage that is away for a while: a server that restarts or refuses, a mount that is stale.
+"""Waiting for a storage that is away for a while: a server that restarts or refuses, a mount that is stale.
 
 This is the one place where the storage's failures are retried. What waits says so once a process, and again when the
 storage is back.
@@ -37,31 +37,35 @@ class PatientFiles:
         return self.files.uri
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes or replaces, atomically and durably."""
+        """Write or replace a file, atomically and durably."""
         self._patiently(lambda: self.files.put(path, data))
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """False also where an earlier attempt of this very call was stored and its answer lost: read what is there."""
+        """Write unless the path is there.
+
+        Returns False also where an earlier attempt of this very call was stored and its answer lost: read
+        what is there.
+        """
         return self._patiently(lambda: self.files.put_if_absent(path, data))
 
     def get(self, path: str) -> bytes:
-        """Raises MissingFile."""
+        """Return a file's bytes. Raise MissingFile."""
         return self._patiently(lambda: self.files.get(path))
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file."""
+        """Return whether there is a file."""
         return self._patiently(lambda: self.files.exists(path))
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        """Every file below the folder, listed whole before the first is given."""
+        """Yield every file below the folder, listed whole before the first is given."""
         yield from self._patiently(lambda: list(self.files.entries(folder)))
 
     def delete(self, path: str) -> None:
-        """A path that is not there is fine."""
+        """Remove a file; a path that is not there is fine."""
         self._patiently(lambda: self.files.delete(path))
 
     def move(self, path: str, to: str) -> None:
-        """Replaces `to`; a path that is not there is fine."""
+        """Move a file, in place of what is at `to`; a path that is not there is fine."""
         self._patiently(lambda: self.files.move(path, to))
 
     def _patiently(self, action: Callable[[], T]) -> T:
@@ -86,7 +90,7 @@ class PatientFiles:
 
 
 class Outage:
-    """Whether a storage is away, as far as this process knows; it is told of once, whichever thread meets it."""
+    """The outage of a storage, as far as this process knows; it is told of once, whichever thread meets it."""
 
     def __init__(self) -> None:
         self.since: float | None = None
@@ -94,7 +98,7 @@ class Outage:
         self._lock = threading.Lock()
 
     def begins(self, said: str) -> None:
-        """Tells of it, unless that was done."""
+        """Tell of it, unless that was done."""
         with self._lock:
             if self.since is not None:
                 return
@@ -102,7 +106,7 @@ class Outage:
         self._say(said)
 
     def ends(self, said: str) -> None:
-        """Tells that it is over, where it was told of."""
+        """Tell that it is over, where it was told of."""
         self.given_up = False
         if self.since is None:
             return
@@ -112,7 +116,7 @@ class Outage:
             self._say(f"{said} after {time.monotonic() - since:.0f} s")
 
     def _say(self, said: str) -> None:
-        """With the time: Python shows a warning of the same words only once."""
+        """Warn, with the time: Python shows a warning of the same words only once."""
         warnings.warn(f"{time.strftime('%H:%M:%S')} storage {said}", stacklevel=2)
 
 
@@ -123,7 +127,7 @@ class Outages:
         self._known: dict[str, Outage] = {}
 
     def of(self, uri: str) -> Outage:
-        """The one of a storage."""
+        """Return a storage's outage."""
         return self._known.setdefault(uri, Outage())
 
 

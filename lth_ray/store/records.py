@@ -14,7 +14,7 @@ NAME = '"record": '  # what stands before the record, the last of the document
 
 
 def encode_record(kind: str, key: str, record: Mapping[str, Any]) -> bytes:
-    """A JSON document: kind, key, integrity and the record, whose order of keys is kept.
+    """Return a JSON document: kind, key, integrity and the record, whose order of keys is kept.
 
     Floats are exact. NaN and infinities are written as Python's json does (a loss that became NaN is a result).
     """
@@ -24,7 +24,10 @@ def encode_record(kind: str, key: str, record: Mapping[str, Any]) -> bytes:
 
 
 def decode_record(data: bytes, kind: str, key: str, path: str) -> Record:
-    """The record. Raises DamagedFile where it is truncated, foreign, of another kind or key, or was altered."""
+    """Return the record.
+
+    Raise DamagedFile where it is truncated, foreign, of another kind or key, or was altered.
+    """
     try:
         document = data.decode()
         envelope = json.loads(document)
@@ -39,12 +42,18 @@ def decode_record(data: bytes, kind: str, key: str, path: str) -> Record:
 
 
 def _is_whole(kind: str, key: str, record: Record, document: str, recorded: str) -> bool:
-    """By its text as it stands, since writing thousands of measurements anew takes longer than all else; or, where the
-    document was laid out in another way, by what it says."""
+    """Return whether a record is what was written.
+
+    Its text counts as it stands, since writing thousands of measurements anew takes longer than all else; or,
+    where the document was laid out in another way, what it says.
+    """
     text = document.partition(NAME)[2].rstrip().removesuffix("}")
     return recorded == _integrity(kind, key, text) or recorded == _integrity(kind, key, json.dumps(record))
 
 
 def _integrity(kind: str, key: str, text: str) -> str:
-    """The digest of the list [kind, key, record] in JSON. text: the record's."""
+    """Return the digest of the list [kind, key, record] in JSON.
+
+    text: the record's.
+    """
     return hashlib.sha256(f"{json.dumps([kind, key])[:-1]}, {text}]".encode()).hexdigest()

@@ -58,7 +58,11 @@ class S3Files:
             self._put(path, data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """False also where an earlier attempt of this very call was stored and its answer lost: read what is there."""
+        """Write unless the path is there.
+
+        Returns False also where an earlier attempt of this very call was stored and its answer lost: read
+        what is there.
+        """
         for attempt in range(ATTEMPTS):
             with self._explained(path):
                 try:
@@ -72,7 +76,9 @@ class S3Files:
         raise AssertionError("unreachable")
 
     def _put(self, path: str, data: bytes, **condition: str) -> None:
-        """In one request, or in parts that become an object, under the same condition, by the last one."""
+        """Put an object in one request, or in parts that become one, under the same condition, by the last
+        request.
+        """
         where = {"Bucket": self.bucket, "Key": self._key(path)}
         if len(data) <= PART_BYTES:
             self._client.put_object(**where, Body=data, **condition)

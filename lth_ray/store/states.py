@@ -18,7 +18,11 @@ MODEL, OPTIMIZER = "model.", "optimizer."
 
 @dataclass(frozen=True)
 class State:
-    """A network at a step. optimizer: its state_dict, if kept. content: of `model` alone, whatever is beside it."""
+    """A network at a step.
+
+    optimizer: its state_dict, if kept.
+    content: of `model` alone, whatever is beside it.
+    """
 
     model: Tensors
     optimizer: dict[str, Any] | None
@@ -27,7 +31,7 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where an unfinished segment can go on: after `step` steps, with what was measured until then."""
+    """A place where an unfinished segment can go on: after `step` steps, with what was measured until then."""
 
     key: str
     step: int
@@ -39,7 +43,9 @@ class Checkpoint:
 def encode_state(
     model: Mapping[str, Tensor], optimizer: Mapping[str, Any] | None, metadata: Mapping[str, str]
 ) -> tuple[bytes, str]:
-    """The file's bytes and the model's content; each tensor is hashed once and copied once (twice from a device)."""
+    """Return the file's bytes and the model's content; each tensor is hashed and copied once (twice from a
+    device).
+    """
     tensors = {MODEL + name: tensor for name, tensor in model.items()}
     about = dict(metadata)
     if optimizer is not None:
@@ -54,7 +60,7 @@ def encode_state(
 def decode_state(
     data: bytes, path: str, expected: Mapping[str, str], with_optimizer: bool = True
 ) -> tuple[State, dict[str, str]]:
-    """The state, with the optimizer's where it is there and asked for, and the metadata.
+    """Return the state, with the optimizer's where it is there and asked for, and the metadata.
 
     Raises DamagedFile, also where the metadata are not the expected ones.
     """

@@ -29,7 +29,9 @@ CHECKPOINT_NAME = re.compile(r"(\d{12,})\.safetensors")
 
 @dataclass(frozen=True)
 class Store:
-    """Everything that is kept, in a local folder or a bucket. Stateless: pickle it, share it among threads.
+    """Everything that is kept, in a local folder or a bucket.
+
+    It has no state: pickle it, share it among threads.
 
     Paths are relative to the store. A file is complete or absent; what is read is checked against its digest and
     raises DamagedFile where it differs. Every failure of the storage itself is a StorageError.
@@ -39,12 +41,15 @@ class Store:
 
     @classmethod
     def open(cls, uri: str, writable: bool = True, patience_s: float = PATIENCE_S, marked: bool = True) -> Store:
-        """The store at a local path or s3://BUCKET/PREFIX; made where it is absent, and marked as one.
+        """Open the store at a local path or s3://BUCKET/PREFIX; make it where it is absent, and mark it as
+        one.
 
-        Raises StorageError where it cannot be written, or does not publish exactly once. writable=False skips that
-        check and makes nothing, for reading a store one may not write to.
-        patience_s: how long each use of an opened, writable store waits for it where it is away; opening never waits.
-        marked=False leaves no marker, and gives a store that never waits: for one who only tries it out.
+        Raises StorageError where it cannot be written, or does not publish exactly once.
+
+        writable: False skips that check and makes nothing, for reading a store one may not write to.
+        patience_s: how long each use of an opened, writable store waits for it where it is away; opening
+            never waits.
+        marked: False leaves no marker, and gives a store that never waits: for one who only tries it out.
         """
         store = cls(open_files(uri))
         if not writable:
@@ -58,7 +63,7 @@ class Store:
 
     @property
     def impatient(self) -> Store:
-        """The same one, for what can do without an answer: it raises StorageAway at once."""
+        """The same store for what can do without an answer: it raises StorageAway at once."""
         return Store(self.files.files) if isinstance(self.files, PatientFiles) else self
 
     @property
@@ -68,31 +73,34 @@ class Store:
     # Files ------------------------------------------------------------------------------------------------------
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes or replaces a file, atomically and durably."""
+        """Write or replace a file, atomically and durably."""
         self.files.put(layout.checked(path), data)
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
-        """Writes unless the path is there; of any number of writers at once exactly one gets True."""
+        """Write unless the path is there; of any number of writers at once exactly one gets True."""
         return self.files.put_if_absent(layout.checked(path), data)
 
     def get(self, path: str) -> bytes:
-        """Raises MissingFile."""
+        """Return a file's bytes. Raise MissingFile."""
         return self.files.get(layout.checked(path))
 
     def exists(self, path: str) -> bool:
         return self.files.exists(layout.checked(path))
 
     def list(self, folder: str = "") -> dict[str, int]:
-        """path -> bytes for every file below a folder, sorted; empty where there is no such folder."""
+        """Return path -> bytes for every file below a folder, sorted; empty where there is no such folder."""
         return dict(sorted((entry.path, entry.bytes) for entry in self.files.entries(folder.rstrip("/"))))
 
     def delete(self, path: str) -> None:
-        """A path that is not there is fine."""
+        """Remove a file; a path that is not there is fine."""
         self.files.delete(layout.checked(path))
 
     def now(self) -> float:
-        """Seconds since the epoch by the storage's own clock, which stamps every file: by that one alone are ages told,
-        whatever the clocks of those who read and write. Writes a file for a moment."""
+        """Return the seconds since the epoch by the storage's own clock, which stamps every file.
+
+        By that one alone are ages told, whatever the clocks of those who read and write. Writes a file for a
+        moment.
+        """
         path = f"{TEMPORARY}/clock-{uuid.uuid4().hex}"
         self.files.put(path, b"")
         try:
@@ -101,7 +109,9 @@ class Store:
             self.files.delete(path)
 
     def quarantine(self, path: str) -> None:
-        """Moves a damaged file to damaged/PATH, so that what it held is made again and nobody trips over it twice."""
+        """Move a damaged file to damaged/PATH, so that what it held is made again and nobody trips over it
+        twice.
+        """
         self.files.move(layout.checked(path), f"{layout.DAMAGED}/{path}")
 
     # States and masks -------------------------------------------------------------------------------------------
@@ -109,7 +119,8 @@ class Store:
     def save_state(
         self, trajectory: str, step: int, model: Mapping[str, Tensor], optimizer: Mapping[str, Any] | None = None
     ) -> str:
-        """Keeps a network, and `Optimizer.state_dict()` where given, after `step` steps; the model's content.
+        """Keep a network, and `Optimizer.state_dict()` where given, after `step` steps; return the model's
+        content.
 
         Writes even where the same content is there: that mends a damaged file and renews its age for collection.
         """
@@ -119,14 +130,18 @@ class Store:
         return digest
 
     def find_state(self, trajectory: str, step: int, with_optimizer: bool = False) -> str | None:
-        """The path of a state at that step, of any content (in one environment all are the same), or None."""
+        """Return the path of a state at that step, of any content (in one environment all are the same), or
+        None.
+        """
         paths = self._states(trajectory, step)
         if with_optimizer:
             paths = [path for path in paths if path.endswith(layout.OPTIMIZER)]
         return min(paths, key=len, default=None)
 
     def load_state(self, trajectory: str, step: int, content: str | None = None, with_optimizer: bool = False) -> State:
-        """The state at that step, of these very weights where `content` is given. Raises MissingFile, DamagedFile.
+        """Return the state at that step, of these very weights where `content` is given.
+
+        Raise MissingFile, DamagedFile.
 
         with_optimizer: only a state that was kept with the optimizer's; else that is None, wherever it was kept.
         """
@@ -142,12 +157,12 @@ class Store:
         return decode_state(self.get(path), path, expected, with_optimizer)[0]
 
     def delete_state(self, trajectory: str, step: int) -> None:
-        """Removes what is kept of that step, of every content; nothing being there is fine."""
+        """Remove what is kept of that step, of every content; nothing being there is fine."""
         for path in self._states(trajectory, step):
             self.delete(path)
 
     def save_mask(self, mask: Mapping[str, Tensor]) -> str:
-        """Keeps a mask as packed bits under its content, `codec.content(mask)`."""
+        """Keep a mask as packed bits under its content, `codec.content(mask)`; return that."""
         digest = content(mask)
         shapes = json.dumps({name: list(tensor.shape) for name, tensor in mask.items()})
         about = {"kind": "mask", "content": digest, "shapes": shapes}
@@ -155,7 +170,7 @@ class Store:
         return digest
 
     def load_mask(self, content: str) -> Tensors:
-        """{name: bool}, in the order of names it was saved with. Raises MissingFile, DamagedFile."""
+        """Return {name: bool}, in the order of names it was saved with. Raise MissingFile, DamagedFile."""
         path = layout.mask_path(content)
         packed, metadata = decode(self.get(path), path)
         if metadata.get("kind") != "mask" or metadata.get("content") != content:
@@ -173,7 +188,7 @@ class Store:
         optimizer: Mapping[str, Any] | None,
         journal: Mapping[str, Any],
     ) -> None:
-        """Keeps where segment `key` can go on, with its journal in the same file; then older ones go."""
+        """Keep a checkpoint of segment `key`, its journal in the same file; then remove older ones."""
         about = {"kind": "checkpoint", "key": key, "step": str(step), "journal": json.dumps(journal)}
         self.put(layout.checkpoint_path(key, step), encode_state(model, optimizer, about)[0])
         for older, path in self._checkpoints(key):
@@ -181,7 +196,7 @@ class Store:
                 self.delete(path)
 
     def newest_checkpoint(self, key: str) -> Checkpoint | None:
-        """The furthest one that is whole. A damaged one is named in a warning and moved aside."""
+        """Return the furthest one that is whole. A damaged one is named in a warning and moved aside."""
         for step, path in self._checkpoints(key):
             expected = {"kind": "checkpoint", "key": key, "step": str(step)}
             try:
@@ -196,14 +211,16 @@ class Store:
         return None
 
     def drop_checkpoints(self, key: str) -> None:
-        """To be called once segment `key` is published."""
+        """Remove the checkpoints of segment `key`, once it is published."""
         for _, path in self._checkpoints(key):
             self.delete(path)
 
     # Records: the points of commitment --------------------------------------------------------------------------
 
     def publish_segment(self, key: str, record: Mapping[str, Any]) -> bool:
-        """Makes a finished segment count. False: another was first; discard one's own and go on from `segment(key)`.
+        """Make a finished segment count; return False where another was first.
+
+        Then discard one's own and go on from `segment(key)`.
 
         What a record names is kept with it by collection: its "files" (paths in the store), and its "states" (steps)
         of its "trajectory".
@@ -211,45 +228,49 @@ class Store:
         return self.put_if_absent(layout.segment_path(key), encode_record("segment", key, record))
 
     def segment(self, key: str) -> Record | None:
-        """The record as published; None where there is none. Raises DamagedFile."""
+        """Return the record as published; None where there is none. Raise DamagedFile."""
         return self._record("segment", key, layout.segment_path(key))
 
     def segments(self) -> set[str]:
-        """The keys of all published segments, by one listing."""
+        """Return the keys of all published segments, by one listing."""
         return self._keys(layout.SEGMENTS)
 
     def publish_table(self, key: str, table: Mapping[str, Any]) -> bool:
-        """As `publish_segment`, for a table of measurements (columns)."""
+        """Publish a table of measurements (columns), as `publish_segment` does a segment."""
         return self.put_if_absent(layout.table_path(key), encode_record("table", key, table))
 
     def table(self, key: str) -> Record | None:
-        """The table as published; None where there is none. Raises DamagedFile."""
+        """Return the table as published; None where there is none. Raise DamagedFile."""
         return self._record("table", key, layout.table_path(key))
 
     def tables(self) -> set[str]:
-        """The keys of all published tables, by one listing."""
+        """Return the keys of all published tables, by one listing."""
         return self._keys(layout.TABLES)
 
     def put_study(self, study: str, name: str, record: Mapping[str, Any]) -> None:
-        """Writes or replaces studies/STUDY/NAME, a JSON record of the study's own (history, a cancel request)."""
+        """Write or replace studies/STUDY/NAME, a JSON record of the study's own (history, a cancel request)."""
         path = layout.checked(layout.study_path(study, name))
         self.put(path, encode_record("study", path, record))
 
     def add_study(self, study: str, name: str, record: Mapping[str, Any]) -> bool:
-        """As `put_study`, unless there is another record of that name; whether this one is there now."""
+        """Write as `put_study` does, unless there is another record of that name; return whether this one is
+        there now.
+        """
         path = layout.checked(layout.study_path(study, name))
         data = encode_record("study", path, record)
         return self.put_if_absent(path, data) or self.get(path) == data
 
     def study(self, study: str, name: str) -> Record | None:
-        """A record of the study's own; None where there is none. Raises DamagedFile."""
+        """Return a record of the study's own; None where there is none. Raise DamagedFile."""
         path = layout.checked(layout.study_path(study, name))
         return self._record("study", path, path)
 
     # ------------------------------------------------------------------------------------------------------------
 
     def _check_writable(self) -> None:
-        """By doing what is needed, so that it fails before any work starts: two conditional writes of one file."""
+        """Check by doing what is needed, two conditional writes of one file, so that it fails before any work
+        starts.
+        """
         path = f"{TEMPORARY}/probe-{uuid.uuid4().hex}"
         first, second = self.files.put_if_absent(path, b"probe"), self.files.put_if_absent(path, b"probe")
         self.files.delete(path)
@@ -264,7 +285,7 @@ class Store:
         return [path for path in self.list(layout.states_folder(trajectory)) if path.startswith(start)]
 
     def _checkpoints(self, key: str) -> Sequence[tuple[int, str]]:
-        """(step, path), the furthest first."""
+        """Return (step, path) of each checkpoint, the furthest first."""
         paths = self.list(layout.checkpoints_folder(key))
         names = ((CHECKPOINT_NAME.fullmatch(PurePosixPath(path).name), path) for path in paths)
         return sorted(((int(match[1]), path) for match, path in names if match), reverse=True)

@@ -12,7 +12,7 @@ from lth_ray.store.codec import Tensors
 
 
 def flatten_optimizer(state_dict: Mapping[str, Any]) -> tuple[Tensors, str]:
-    """`torch.optim.Optimizer.state_dict()` to (tensors named by where they sit, JSON of all the rest).
+    """Turn `torch.optim.Optimizer.state_dict()` into (tensors named by where they sit, JSON of all the rest).
 
     Raises TypeError, naming the place, for a value that is neither a tensor, a container nor a JSON scalar.
     """
@@ -21,14 +21,14 @@ def flatten_optimizer(state_dict: Mapping[str, Any]) -> tuple[Tensors, str]:
 
 
 def unflatten_optimizer(tensors: Mapping[str, Tensor], text: str) -> dict[str, Any]:
-    """The inverse of `flatten_optimizer`: what `load_state_dict` takes."""
+    """Undo `flatten_optimizer`: return what `load_state_dict` takes."""
     state_dict = _restore(json.loads(text), tensors)
     assert isinstance(state_dict, dict)
     return state_dict
 
 
 def _outline(node: Any, place: str, tensors: Tensors) -> Any:
-    """The JSON form of a node; tensors met on the way go into `tensors`.
+    """Return the JSON form of a node; put tensors met on the way into `tensors`.
 
     JSON knows neither tuples nor integer keys, so containers other than lists are wrapped in a one-key object.
     """

@@ -1,4 +1,4 @@
-"""What a storage URI may say."""
+"""Storage URIs: what one may say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ S3_OPTIONS = ("endpoint_override", "region", "scheme")  # pyarrow's names, so th
 
 
 def open_files(uri: str) -> Files:
-    """The files behind a local path, file:///PATH or s3://BUCKET/PREFIX[?endpoint_override=HOST:PORT&scheme=http].
+    """Return the files behind a local path, file:///PATH or
+    s3://BUCKET/PREFIX[?endpoint_override=HOST:PORT&scheme=http].
 
     Raises StorageError for nothing at all, for any other scheme, and for credentials in the URI: a URI ends up in
     records and logs.

@@ -1,4 +1,4 @@
-"""Whether a file of a store is what was written, and is what its name says."""
+"""A check that a file of a store is what was written, and is what its name says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from lth_ray.store.store import Store
 
 
 def damage(store: Store, path: str) -> str | None:
-    """What is wrong with a file of the store's own, read whole; None where nothing is. Raises MissingFile."""
+    """Return what is wrong with a file of the store's own, read whole; None where nothing is.
+
+    Raise MissingFile.
+    """
     try:
         _check(store, path)
     except DamagedFile as error:
@@ -22,7 +25,7 @@ def damage(store: Store, path: str) -> str | None:
 
 
 def _check(store: Store, path: str) -> None:
-    """Raises DamagedFile. Each kind is read as those who use it read it, and its content is reckoned anew."""
+    """Read a file as those who use it do, and reckon its content anew. Raise DamagedFile."""
     file, folder = PurePosixPath(path), path.partition("/")[0]
     if folder == layout.MASKS:
         if content(store.load_mask(file.stem)) != file.stem:

@@ -1,4 +1,5 @@
-"""Tasks: what networks learn and how they are judged, one file a kind; nothing outside speaks of images or labels.
+"""Tasks: what networks learn and how they are judged, one file a kind; nothing outside speaks of images or
+labels.
 
 A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 """
@@ -19,7 +20,7 @@ TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
 
 
 def task_of(config: TaskConfig) -> Task[Any]:
-    """The task that a config declares. ConfigError for a kind that TASKS does not know."""
+    """Return the task that a config declares. Raise ConfigError for a kind that TASKS does not know."""
     for kind in type(config).__mro__:
         if kind in TASKS:
             return TASKS[kind](config)

@@ -1,4 +1,4 @@
-"""What the training loop, evaluation and planning ask of a task."""
+"""The base of tasks: what the training loop, evaluation and planning ask of one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ Config_ = TypeVar("Config_", bound=TaskConfig)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and metric over n units (images, rows, tokens)."""
+    """The mean loss and metric over n units (images, rows, tokens)."""
 
     loss: float
     value: float
@@ -29,27 +29,30 @@ class Evaluation:
 
 
 class Stream(Protocol):
-    """What a training takes its batches from."""
+    """A source of the batches of a training."""
 
     steps_per_epoch: int
     carried: Mapping[str, Tensor]
 
     def batch(self, step: int, model: torch.nn.Module | None = None) -> Batch:
-        """This process's part of the global batch of the step-th step (from 0).
+        """Return this process's part of the global batch of the step-th step (from 0).
 
         model: with its present weights, for tasks whose batches depend on them.
         """
 
     def carry_on(self, carried: Mapping[str, Tensor]) -> None:
-        """Takes up what the last step left for the next, tensors [examples of this process's part, ...] in the order
-        of the batch; `carried` is what was taken up last, and empty for tasks that carry nothing."""
+        """Take up what the last step left for the next, and keep it as `carried`.
+
+        It is tensors [examples of this process's part, ...] in the order of the batch; empty for tasks that
+        carry nothing.
+        """
 
     def close(self) -> None:
-        """Ends what helps to make batches; to be called once no more are needed."""
+        """End what helps to make batches; to be called once no more are needed."""
 
 
 class Task(ABC, Generic[Config_]):
-    """What a network learns and how it is judged, as `config` declares it. Holds no state of its own.
+    """A kind of learning, and how it is judged, as `config` declares it. Holds no state of its own.
 
     Sums, not means, are what evaluation adds up, so that they can be added over batches and workers: `sums` of a batch
     are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric.
@@ -62,66 +65,82 @@ class Task(ABC, Generic[Config_]):
 
     @property
     def metric(self) -> Metric:
-        """What its networks are judged by."""
+        """The metric that its networks are judged by."""
         return self.config.metric
 
     @abstractmethod
     def identify(self, data_root: str | Path | None = None) -> Identity:
-        """Digest and sizes, without loading more than these need. Raises ConfigError for what is wrong with them."""
+        """Return digest and sizes, without loading more than these need.
+
+        Raise ConfigError for what is wrong with them.
+        """
 
     @abstractmethod
     def load(self, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0) -> Loaded:
-        """The examples, on `device` where they are kept in memory. loaders: processes that prepare batches."""
+        """Return the examples, on `device` where they are kept in memory.
+
+        loaders: processes that prepare batches.
+        """
 
     @abstractmethod
     def stream(self, loaded: Loaded, order_seed: int, augmentation_seed: int, part: range | None = None) -> Stream:
-        """Training batches. part: the positions of each global batch that this process takes; None for all."""
+        """Return training batches.
+
+        part: the positions of each global batch that this process takes; None for all.
+        """
 
     @abstractmethod
     def splits(self, loaded: Loaded) -> Mapping[str, Any]:
-        """What training's evaluations measure: {"validation": ..., "test": ...}, without the first where none is held
-        out."""
+        """Return what training's evaluations measure: {"validation": ..., "test": ...}.
+
+        The first is missing where none is held out.
+        """
 
     def measured(self, split: Any) -> Any:
-        """The examples of a split that evaluations measure: all of them."""
+        """Return the examples of a split that evaluations measure: all of them."""
         return split
 
     @abstractmethod
     def examples(self, loaded: Loaded, split: Any, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        """Every example of a process's share (rank, world) of a split once, in batches."""
+        """Yield every example of a process's share (rank, world) of a split once, in batches."""
 
     @abstractmethod
     def evidence(self, loaded: Loaded, order: int) -> Batch:
-        """Training examples whose gradients a pruning criterion looks at, in the order drawn by a seed."""
+        """Return training examples whose gradients a pruning criterion looks at, in the order drawn by a
+        seed.
+        """
 
     @abstractmethod
     def loss(self, train: Train) -> Step:
-        """The training loss of this task, as a function of a model and a batch.
+        """Return the training loss of this task, as a function of a model and a batch.
 
         Where steps carry something on, it returns that as a third value: {name: [examples, ...]}, for `carry_on`.
         """
 
     @abstractmethod
     def sums(self, outputs: Any, batch: Batch) -> Tensor:
-        """float64 [k]: sums over a batch of what the metric is made from: the loss first, the number of units last.
+        """Return float64 [k]: sums over a batch of what the metric is made from, the loss first, the number
+        of units last.
 
         outputs: what the network gave for the batch's inputs, in evaluation mode.
         """
 
     @abstractmethod
     def evaluation(self, sums: Tensor) -> Evaluation:
-        """The mean loss and the metric of summed `sums`."""
+        """Return the mean loss and the metric of summed `sums`."""
 
     @abstractmethod
     def example(self, identity: Identity) -> tuple[Any, ...]:
-        """What the network is called with for one example of zeros: to count operations, to trace, to export."""
+        """Return what the network is called with for one example of zeros: to count operations, to trace, to
+        export.
+        """
 
     def chance(self, identity: Identity) -> float | None:
-        """The metric of a network that has learnt nothing; None where that is not known."""
+        """Return the metric of a network that has learnt nothing; None where that is not known."""
         return None
 
     def step(self, train: Train) -> Step:
-        """What a training step computes: the study's own loss or step, else the task's loss."""
+        """Return what a training step computes: the study's own loss or step, else the task's loss."""
         own = train.loss if train.step is None else train.step
         if own is not None and self.carries:
             raise ConfigError(

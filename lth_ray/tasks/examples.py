@@ -53,7 +53,7 @@ class Own(Resident[Examples]):
         return InMemory(train, validation if len(validation) else None, test.to(device) if test else drawn, digest)
 
     def evidence(self, loaded: InMemory, order: int) -> Batch:
-        """The first examples of the training order: a batch, or ten a class where that is more."""
+        """Return the first examples of the training order: a batch, or ten a class where that is more."""
         train, classes = loaded.train, 0
         if self.config.score == "accuracy":
             classes = self.config.classes or int(train.targets.max()) + 1
@@ -65,7 +65,9 @@ class Own(Resident[Examples]):
         return CrossEntropy() if self.config.score == "accuracy" else LeastSquares(self.config.score)
 
     def chance(self, identity: Identity) -> float | None:
-        """That of the mean target for every example: R² is about 0; of the error nothing is known."""
+        """Return the metric of predicting the mean target for every example: R² is about 0; of the error
+        nothing is known.
+        """
         return 0.0 if self.config.score == "r2" else self.objective.chance(identity.num_classes)
 
     def _read(self, data_root: str | Path | None) -> tuple[Part, Part | None]:
@@ -75,7 +77,9 @@ class Own(Resident[Examples]):
         return _read(_Asked(known, config.score, config.test, root, tuple(config.mean), tuple(config.std), source))
 
     def _digest(self, train: Part, test: Part | None) -> str:
-        """Of the stated version, or of all inputs and targets; both with what is to train and what to test on."""
+        """Return the digest of the stated version, or of all inputs and targets; both with what is to train
+        and what to test on.
+        """
         version = self.config.version
         if version is not None:
             return hashlib.sha256(f"{own(self.config.source).name} version {version}".encode()).hexdigest()
@@ -87,7 +91,7 @@ class Own(Resident[Examples]):
         return found.hexdigest()
 
     def _outputs(self, train: Part, test: Part | None) -> int:
-        """The classes that there are, or the numbers that a target has."""
+        """Return the number of classes that there are, or of numbers that a target has."""
         if self.config.score != "accuracy":
             return train.targets[0].numel()
         seen = int(max(part.targets.max() for part in (train, test) if part is not None)) + 1
@@ -100,7 +104,10 @@ class Own(Resident[Examples]):
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a process reads once. known: tells the source from others."""
+    """The part of a declaration that a process reads once.
+
+    known: tells the source from others.
+    """
 
     known: Any
     score: str
@@ -113,7 +120,9 @@ class _Asked:
 
 @lru_cache(maxsize=2)
 def _read(asked: _Asked) -> tuple[Part, Part | None]:
-    """The examples: all, from which those to test on are drawn, and None; or those to train and to test on."""
+    """Return the examples: all, from which those to test on are drawn, and None; or those to train and to
+    test on.
+    """
     what = f"Examples.source = {short_name(asked.source)}"
     pair = _data_sets(asked, what)
     names = ("train", "test") if len(pair) == 2 else ("",)
@@ -133,7 +142,7 @@ def _read(asked: _Asked) -> tuple[Part, Part | None]:
 
 
 def _data_sets(asked: _Asked, what: str) -> tuple[Any, ...]:
-    """(all,) or (train, test)."""
+    """Return (all,) or (train, test)."""
     try:
         wants_root = asked.source.call is not None and "data_root" in signature(asked.source).parameters
         found = asked.source(data_root=asked.data_root) if wants_root else asked.source()
@@ -169,7 +178,7 @@ def _part(asked: _Asked, items: Items) -> Part:
 
 
 def _check_room(items: list[Items], what: str) -> None:
-    """ConfigError where the examples, as the first shows them, are more than this machine's memory."""
+    """Raise ConfigError where the examples, as the first shows them, are more than this machine's memory."""
     needed = sum(one.bytes for one in items)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -194,7 +203,7 @@ class _Counter:
 
 
 def _check_weight(source: OwnFunction, as_tensors: int, what: str) -> None:
-    """ConfigError for a data set, not made by a function, that is too large to be sent with every job."""
+    """Raise ConfigError for a data set, not made by a function, that is too large to be sent with every job."""
     if not isinstance(source.call, Given):
         return
     counter = _Counter()

@@ -32,12 +32,12 @@ class Images(Task[Data]):
         return data.training_batches(loaded, self.config, order_seed, augmentation_seed, part)
 
     def splits(self, loaded: Dataset) -> Mapping[str, AnySplit]:
-        """Each cut to Data.evaluation_images."""
+        """Return the splits, each cut to Data.evaluation_images."""
         found = {"validation": loaded.validation, "test": loaded.test}
         return {name: self.measured(split) for name, split in found.items() if split is not None}
 
     def measured(self, split: AnySplit) -> AnySplit:
-        """The images of a split that evaluations measure."""
+        """Return the images of a split that evaluations measure."""
         n = self.config.evaluation_images
         return split if n is None else split.first(n)
 
@@ -45,7 +45,9 @@ class Images(Task[Data]):
         return data.evaluation_batches(split, loaded.mean, loaded.std, share=share)
 
     def evidence(self, loaded: Dataset, order: int) -> Batch:
-        """The first images of the training order, as they are: a batch, or ten a class where that is more."""
+        """Return the first images of the training order, as they are: a batch, or ten a class where that is
+        more.
+        """
         size = max(self.config.batch_size, IMAGES_A_CLASS * loaded.num_classes)
         plain = replace(self.config, batch_size=min(size, len(loaded.train)), augment="none")
         return data.training_batches(loaded, plain, order, 0).batch(0)

@@ -14,7 +14,10 @@ from lth_ray.config.examples import MOST_CLASSES
 
 
 class Items:
-    """A data set's (input, target) pairs, by number. what: the data set's place and name, in messages."""
+    """A data set's (input, target) pairs, by number.
+
+    what: the data set's place and name, in messages.
+    """
 
     def __init__(self, dataset: Any, what: str) -> None:
         self.what, self._dataset = what, dataset
@@ -43,7 +46,7 @@ class Items:
 
     @property
     def bytes(self) -> int:
-        """Of all inputs, if they are as the first."""
+        """The bytes of all inputs, if they are as the first."""
         return self.n * self.first[0].nbytes
 
     def _tensor(self, value: Any, i: int, name: str) -> Tensor:
@@ -52,8 +55,9 @@ class Items:
         if isinstance(value, (bool, int, float)):
             return torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "buif":
-            return torch.from_numpy(np.array(value, dtype=np.int64 if value.dtype.kind == "u" and value.itemsize > 1
-                                             else None))  # fmt: skip
+            return torch.from_numpy(
+                np.array(value, dtype=np.int64 if value.dtype.kind == "u" and value.itemsize > 1 else None)
+            )
         if hasattr(value, "getbands"):  # an image of Pillow's
             from torchvision.transforms.functional import pil_to_tensor
 
@@ -63,7 +67,7 @@ class Items:
 
 
 def stacked(items: Items, classes: bool) -> tuple[Tensor, Tensor]:
-    """All inputs, [n, ...], and targets: int64 [n] of classes; else float32, [n] or [n, k].
+    """Return all inputs, [n, ...], and targets: int64 [n] of classes; else float32, [n] or [n, k].
 
     ConfigError, naming the item, for what is of another shape or kind than the first, or no finite number, and where
     an item is another each time it is asked for.
@@ -95,7 +99,7 @@ def stacked(items: Items, classes: bool) -> tuple[Tensor, Tensor]:
 
 
 def _plain(given: Tensor) -> Tensor:
-    """uint8 as it is, floats and bool as float32, other whole numbers as int64."""
+    """Return uint8 as it is, floats and bool as float32, other whole numbers as int64."""
     if given.dtype == torch.uint8:
         return given
     return given.to(torch.float32 if given.is_floating_point() or given.dtype == torch.bool else torch.int64)

@@ -1,4 +1,6 @@
-"""What predictions and targets are compared by: classes by cross entropy and accuracy, numbers by least squares."""
+"""Objectives, by which predictions and targets are compared: classes by cross entropy and accuracy, numbers
+by least squares.
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -24,12 +26,12 @@ class Objective(ABC):
     def evaluation(self, sums: Tensor) -> Evaluation: ...
 
     def chance(self, num_classes: int) -> float | None:
-        """The metric of a network that has learnt nothing; None where that is not known."""
+        """Return the metric of a network that has learnt nothing; None where that is not known."""
         return None
 
 
 class CrossEntropy(Objective):
-    """Targets are classes, int64 [B]; the metric is the accuracy."""
+    """An objective whose targets are classes, int64 [B], and whose metric is the accuracy."""
 
     def loss(self, train: Train) -> Step:
         def cross_entropy(model: torch.nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
@@ -39,7 +41,7 @@ class CrossEntropy(Objective):
         return cross_entropy
 
     def sums(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[sum of cross entropies, examples classified rightly, examples]"""
+        """Return [sum of cross entropies, examples classified rightly, examples]."""
         _, labels = batch
         loss = F.cross_entropy(outputs.float(), labels, reduction="sum").double()
         right = (outputs.argmax(1) == labels).sum().double()
@@ -54,7 +56,10 @@ class CrossEntropy(Objective):
 
 
 class LeastSquares(Objective):
-    """Targets are numbers, float32 [B] or [B, k]; the metric is `score`: "r2", of all k together, or "rmse"."""
+    """An objective whose targets are numbers, float32 [B] or [B, k].
+
+    The metric is `score`: "r2", of all k together, or "rmse".
+    """
 
     def __init__(self, score: str) -> None:
         self.score = score
@@ -67,7 +72,7 @@ class LeastSquares(Objective):
         return squared_error
 
     def sums(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """[sum of losses, of squared errors, of each of the k targets, of all squared targets, rows]"""
+        """Return [sum of losses, of squared errors, of each of the k targets, of all squared targets, rows]."""
         _, targets = batch
         errors = (_predictions(outputs, targets).double() - targets.double()).square().sum()
         wanted = targets.double().flatten(1) if targets.dim() > 1 else targets.double()[:, None]
@@ -84,7 +89,7 @@ class LeastSquares(Objective):
 
 
 def _predictions(outputs: Tensor, targets: Tensor) -> Tensor:
-    """As many numbers as there are targets. ConfigError for a network that gives more or fewer."""
+    """Return as many numbers as there are targets. Raise ConfigError for a network that gives more or fewer."""
     if outputs.numel() != targets.numel():
         each = targets[0].numel()
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a study's own loss or step has to return."""
+"""A study's own loss or step: what it has to return."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +11,15 @@ from lth_ray.config.blame import named
 
 
 def own_function(train: Train) -> str | None:
-    """The field and the function that replace the training loss, in words; None where none does."""
+    """Return the field and the function that replace the training loss, in words; None where none does."""
     field = "loss" if train.step is None else "step"
     function = getattr(train, field)
     return None if function is None else named(f"Train.{field}", function)
 
 
 def checked(train: Train, found: Any) -> tuple[Tensor, dict[str, Any]]:
-    """What such a function has returned, (a scalar tensor that has a gradient, {name: number}); else ConfigError.
+    """Return what such a function has returned, (a scalar tensor that has a gradient, {name: number}); else
+    raise ConfigError.
 
     Metrics come without what they were computed from: a step's graph would be kept for as long as they are.
     """

@@ -35,11 +35,11 @@ class Part:
         return len(self.targets)
 
     def first(self, n: int) -> "Part":
-        """The first n examples, or all where there are fewer."""
+        """Return the first n examples, or all where there are fewer."""
         return replace(self, inputs=self.inputs[:n], targets=self.targets[:n])
 
     def take(self, rows: np.ndarray) -> "Part":
-        """The examples at these positions, in this order."""
+        """Return the examples at these positions, in this order."""
         chosen = torch.from_numpy(rows)
         return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
 
@@ -47,7 +47,7 @@ class Part:
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
     def normaliser(self) -> Callable[[Tensor], Tensor]:
-        """What makes of some of the inputs what a network is called with."""
+        """Return what makes of some of the inputs what a network is called with."""
         if self.pixels is None:
             return lambda inputs: inputs
         return Normalisation(*self.pixels, 255, self.inputs.device)
@@ -55,7 +55,10 @@ class Part:
 
 @dataclass(frozen=True)
 class InMemory:
-    """A data set ready to train on. digest: as in Identity."""
+    """A data set ready to train on.
+
+    digest: as in Identity.
+    """
 
     train: Part
     validation: Part | None
@@ -86,7 +89,7 @@ class Resident(Task[Config_]):
             yield normalised(split.inputs[start:stop]), split.targets[start:stop]
 
     def evidence(self, loaded: InMemory, order: int) -> Batch:
-        """A batch: the first examples of the training order."""
+        """Return a batch: the first examples of the training order."""
         return ResidentBatches(loaded.train, self.config.batch_size, order).batch(0)
 
     def loss(self, train: Train) -> Step:
@@ -121,11 +124,13 @@ class ResidentBatches(CarriesNothing):
         return self._normalised(self._of.inputs.index_select(0, chosen)), self._of.targets.index_select(0, chosen)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to end."""
 
 
 def held_out(n: int, test: int, validation: int, split_seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of (the rest, the validation set, the test set) in range(n), drawn by a seed, each in rising order."""
+    """Return positions of (the rest, the validation set, the test set) in range(n), drawn by a seed, each in
+    rising order.
+    """
     order = permutation(split_seed, 0, n, SPLIT)
     drawn_test, drawn_validation, rest = (np.sort(rows) for rows in np.split(order, np.cumsum([test, validation])))
     return rest, drawn_validation, drawn_test

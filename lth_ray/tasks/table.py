@@ -58,7 +58,9 @@ class Rows(Resident[Table]):
         return LeastSquares(self.config.score)
 
     def chance(self, identity: Identity) -> float:
-        """That of the mean of the training targets, for every row: R² is about 0, the error one standard deviation."""
+        """Return the metric of predicting the mean training target for every row: R² is about 0, the error
+        one standard deviation.
+        """
         return 0.0 if self.config.score == "r2" else 1.0
 
     def _read(self, data_root: str | Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +77,10 @@ def _called(config: Table) -> str:
 
 @lru_cache(maxsize=8)
 def _arrays(name: Any, target: str | None, data_root: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Features, float64 [n, k], and targets, float64 [n]. ConfigError, naming the column, for what is no number."""
+    """Return features, float64 [n, k], and targets, float64 [n].
+
+    Raise ConfigError, naming the column, for what is no number.
+    """
     found = name() if callable(name) else _named(name, data_root)
     if isinstance(found, tuple):
         features, targets = (np.asarray(part) for part in found)
