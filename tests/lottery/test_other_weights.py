@@ -10,12 +10,17 @@ import torch
 from lth_ray.config import (
     ConfigError,
     MaskOverlap,
+    Model,
     Perturb,
     Perturbation,
     Pretrain,
+    Prune,
     RandomMask,
     Rewind,
+    Study,
     Supermask,
+    Table,
+    Train,
     Transfer,
     Weights,
     steps,
@@ -215,6 +220,18 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a field of Train": (Supermask("bernoulli", train={"lrr": 1.0}), "Supermask.train: Train has no field 'lrr'"),
     "too many images": (Transfer({"train_images": 5000}), "train_images"),
 }
+
+
+def test_a_transfer_onto_data_with_another_metric_is_refused_by_the_plan() -> None:
+    """Their results have no place in the study's columns; other rows of the same metric have."""
+    branches = [Transfer({"score": "r2", "validation": 61}), Transfer({"score": "rmse"})]
+    study = Study(
+        "numbers", model=Model("lenet_20_10"), data=Table("diabetes", batch_size=32, validation=60, test=60),
+        train=Train(steps(4), lr=0.1), prune=Prune(fraction=0.5, rounds=1), rewind=[steps(0)], seeds=[0],
+    )  # fmt: skip
+    assert make_plan(replace(study, branches=branches[:1])).branches
+    with pytest.raises(ConfigError, match=r"Transfer.changes: .* judged by root mean square error, the study's by R²"):
+        make_plan(replace(study, branches=branches))
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -46,6 +46,7 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
     """The ticket on other data (Morcos et al. 2019); from its trained weights, a warm start (Ash & Adams 2019)."""
     ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
     _check_same_images(host.lineage.recipe, recipe)
+    _check_same_metric(host.lineage.recipe, recipe)
     base: StartSource = ticket.end if branch.start == "trained" else weights_of(ticket.start)
     if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
         base = Snapshot(ticket.trajectory, ticket.first)
@@ -59,4 +60,13 @@ def _check_same_images(given: Recipe, other: Recipe) -> None:
     if ours != theirs:
         raise ConfigError(
             f"Transfer.changes: images of shape {theirs} do not fit a network made for {ours}; give data of that shape"
+        )
+
+
+def _check_same_metric(given: Recipe, other: Recipe) -> None:
+    ours, theirs = given.data.metric, other.data.metric
+    if ours.name != theirs.name:
+        raise ConfigError(
+            f"Transfer.changes: its networks would be judged by {theirs.called}, the study's by {ours.called}: one "
+            f"study compares all of its networks by one metric; give data that are judged by {ours.called}"
         )
