@@ -15,6 +15,7 @@ from lth_ray.config.branches import (
     Transfer,
     Weights,
 )
+from lth_ray.config.data import Data
 from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.examples import Examples
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
@@ -33,16 +34,17 @@ from lth_ray.config.keys import (
 )
 from lth_ray.config.launch import Launch
 from lth_ray.config.metric import ACCURACY, Metric
+from lth_ray.config.model import Model, WeightsFile, weights_file
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.prune import Prune
-from lth_ray.config.recipe import Data, Model, Pretraining, Rewind, Train
+from lth_ray.config.rewind import Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import Table, TaskConfig
+from lth_ray.config.train import Train
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
-from lth_ray.config.weights import WeightsFile, weights_file
 
 __all__ = [
     "ACCURACY",

@@ -14,8 +14,8 @@ from typing import Any
 
 from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.functions import is_function, own, short_name
+from lth_ray.config.model import WeightsFile
 from lth_ray.config.units import Length
-from lth_ray.config.weights import WeightsFile
 
 # Raised when the same meaning would give another result, so that what is stored is not mistaken for it.
 # The first are whole kinds of things that are digested; the others parts, which only what has them is revised by.

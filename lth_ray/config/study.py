@@ -9,9 +9,11 @@ from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, nu
 from lth_ray.config.branches import Branch
 from lth_ray.config.declared import declaration
 from lth_ray.config.examples import is_dataset
+from lth_ray.config.model import Model
 from lth_ray.config.prune import Prune
-from lth_ray.config.recipe import Model, Rewind, Train
+from lth_ray.config.rewind import Rewind
 from lth_ray.config.task import TaskConfig
+from lth_ray.config.train import Train
 from lth_ray.config.units import Length
 
 LONGEST = 150  # characters of a name: file systems take 255 for a file's

@@ -9,7 +9,7 @@ from typing import Any
 from lth_ray.config.base import Config, ConfigError, field_table, nearest
 from lth_ray.config.branches import Branch
 from lth_ray.config.launch import Launch
-from lth_ray.config.recipe import Rewind
+from lth_ray.config.rewind import Rewind
 from lth_ray.config.study import Study
 from lth_ray.config.units import Length, epochs, steps
 

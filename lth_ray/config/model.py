@@ -1,0 +1,102 @@
+"""The network of a study, and the file of its pretrained weights."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
+
+from lth_ray.config.base import TEXT, Config, ConfigError, many, mapping, maybe, number, one_of, option, text
+
+PATH = text("give the path of a safetensors, .pt or .pth file")
+GIVEN = {  # what no option of a network may be called
+    "num_classes": "the data set gives it",
+    "input_shape": "the data set gives it",
+    "name": "that is Model.name",
+    "init": "that is Model.init",
+    "seed": "weights are drawn from the study's seeds",
+}
+INITIALISATIONS = ("default", "glorot", "kaiming")
+
+
+@dataclass(frozen=True)
+class WeightsFile(Config):
+    """A file of weights. Nothing is read when it is declared.
+
+    path: where it lies, which is no part of a key.
+    content: a digest of its tensors' names, shapes and bytes, which is; None until a plan has read the file.
+    """
+
+    path: str = option(check=PATH, means=False)
+    _: KW_ONLY
+    content: str | None = option(None, check=maybe(TEXT))
+
+    def __str__(self) -> str:
+        return os.path.basename(self.path)
+
+
+def weights_file(value: Any) -> WeightsFile:
+    """Return a path, or what one has become, as a file of weights: a check."""
+    if isinstance(value, WeightsFile):
+        return value
+    return WeightsFile(PATH(os.fspath(value) if isinstance(value, os.PathLike) else value))
+
+
+def _named_or_callable(value: Any) -> Any:
+    return value if callable(value) else text("give a name or a function")(value)
+
+
+def _initialisation(value: Any) -> str | float:
+    if isinstance(value, str):
+        return str(one_of(*INITIALISATIONS)(value))
+    return float(number(0, open_low=True)(value))
+
+
+@dataclass(frozen=True)
+class Model(Config):
+    """The network.
+
+    name: one of lth_ray.models.names(), or a function that returns an nn.Module
+        (called with those of num_classes, input_shape and `options` that it accepts).
+    init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
+    options: keyword arguments of the network, such as dropout=0.5.
+    version: of one's own function, part of the key in its source's place: change it when the function changes what it
+        builds. None: its source counts, with what it closes over and refers to.
+    weights: the path of pretrained weights, which are then what every lineage begins with, its step 0: a safetensors
+        file, or one of torch.save (.pt, .pth) that holds a state dict, by itself or as "state_dict" or "model". A
+        relative path is one inside --data-root, or the working directory. It must give every tensor of this network
+        and no others, of the same shape (a prefix "module." or "_orig_mod." of all names is passed over, and counts of
+        batches seen may be missing); floating-point numbers become the network's. What is in it, and not its
+        place, is part of the key. Controls that draw new weights, such as RandomReinit and Rewind(method="scratch"),
+        draw them as a network without `weights` does. None draws all weights.
+    redraw: globs over names of tensors that `weights` is not to give, and that are drawn by `init` and the lineage's
+        seed, such as ["fc.*"] for an output layer of another size. What the file holds under these names is left.
+    """
+
+    name: str | Callable[..., Any] = option(check=_named_or_callable)
+    _: KW_ONLY
+    init: str | float = option("default", check=_initialisation)
+    options: Mapping[str, Any] = option({}, check=mapping())
+    version: str | None = option(None, check=maybe(TEXT), none_means="1")
+    weights: str | WeightsFile | None = option(None, check=maybe(weights_file), absent_means=None)
+    redraw: Sequence[str] = option((), check=many(text("give globs"), "give a list of globs"), absent_means=())
+
+    @property
+    def file(self) -> WeightsFile | None:
+        """The file of its pretrained weights; None where they are newly drawn."""
+        return None if self.weights is None else weights_file(self.weights)
+
+    @property
+    def drawn(self) -> "Model":
+        """The same network with all of its weights newly drawn."""
+        return replace(self, weights=None, redraw=()) if self.weights is not None else self
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.redraw and self.weights is None:
+            raise ConfigError(f"Model.redraw = {list(self.redraw)}: without Model.weights all are drawn; leave it out")
+        for name in (name for name in GIVEN if name in self.options):
+            raise ConfigError(
+                f"Model.options[{name!r}]: {GIVEN[name]}; leave it out, or give the parameter another name"
+            )
+        if isinstance(self.name, str) and self.version == "1":  # as earlier versions recorded that there is none
+            object.__setattr__(self, "version", None)

@@ -1,0 +1,82 @@
+"""The start of a round: the rewind point, the retraining method, and what stands in for the first steps."""
+
+from dataclasses import KW_ONLY, dataclass, replace
+
+from lth_ray.config.base import Config, ConfigError, a, maybe, one_of, option, whole
+from lth_ray.config.data import Data
+from lth_ray.config.perturbation import Perturbation
+from lth_ray.config.task import TaskConfig
+from lth_ray.config.units import Length, a_length
+
+METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
+PRETRAINING = ("labels", "rotation", "random_labels")
+
+
+@dataclass(frozen=True)
+class Pretraining(Config):
+    """Training on another task, which stands in for the first steps of the study's own.
+
+    task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
+        "random_labels".
+    blur: its images are reduced and enlarged by this factor.
+    """
+
+    task: str = option(check=one_of(*PRETRAINING))
+    _: KW_ONLY
+    blur: int = option(1, check=whole(1, 4_096))
+
+    def data(self, given: TaskConfig) -> Data:
+        """Return the data it trains on, `given` being the study's. Raise ConfigError unless these are images."""
+        if not isinstance(given, Data):
+            raise ConfigError(
+                f"pretraining on {self.task}: it needs images, and Study.data is a {type(given).__name__}; leave it out"
+            )
+        return replace(given, target=self.task, blur=self.blur)
+
+
+@dataclass(frozen=True)
+class Rewind(Config):
+    """The start of each round, and how the ticket is retrained.
+
+    point: the rewind point k; winning tickets exist only at 0.
+    method: "weights" (weights and schedule of step k), "learning_rate" (final weights, schedule and data
+        position of k), "fine_tune" (final weights, T - k more steps at the last rate), "continue"
+        (masks come from training on without rewinding; each ticket is rewound to k and trained apart) or
+        "scratch" (newly drawn weights every round, schedule and data position of k).
+    optimizer: its state at the start, "fresh" or "restored": that of the weights, at step k or at the end of the round
+        before (Renda et al. 2020, whose code restores whole checkpoints whatever the method).
+    perturbation: of the weights that each round starts from; with frozen pruned weights, for all rounds to come.
+    pretraining: stands in for steps 0 to k, from initialisation and at the study's first learning rate. The dense
+        network is then trained from k to T, masks are found in it, and rounds rewind to the pretrained weights; an
+        output layer of other size is newly drawn (Frankle, Schwab & Morcos 2020, section 6, as their code does it).
+    """
+
+    point: Length = option(check=a_length())
+    _: KW_ONLY
+    method: str = option("weights", check=one_of(*METHODS))
+    optimizer: str = option("fresh", check=one_of("fresh", "restored"))
+    perturbation: Perturbation | None = option(
+        None, check=maybe(a(Perturbation, "give a Perturbation")), absent_means=None
+    )
+    pretraining: Pretraining | None = option(None, check=maybe(a(Pretraining, "give a Pretraining")), absent_means=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.optimizer == "restored" and self.method == "scratch":
+            raise ConfigError(
+                "Rewind.optimizer = 'restored': method='scratch' draws new weights, which have none; leave it out"
+            )
+        if self.perturbation is not None and self.method != "weights":
+            raise ConfigError(
+                f"Rewind.perturbation: it is one of rewound weights; method={self.method!r} has none; leave it out"
+            )
+        if self.pretraining is not None and self.point.value == 0:
+            raise ConfigError(
+                f"Rewind.pretraining: it stands in for the steps before Rewind.point = {self.point}, and there are "
+                "none; give a later point"
+            )
+        if self.pretraining is not None and self.optimizer == "restored":
+            raise ConfigError(
+                "Rewind.optimizer = 'restored': the optimizer's state after a pretraining is one of another task; "
+                "leave it out"
+            )

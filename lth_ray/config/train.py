@@ -1,0 +1,131 @@
+"""The training recipe of a round."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, one_of, option, whole
+from lth_ray.config.units import Length, a_length, steps
+
+
+def _betas(value: Any) -> tuple[float, ...]:
+    kept: tuple[float, ...] = many(number(0, 1, open_high=True), "give two numbers in [0, 1)", at_least=2)(value)
+    if len(kept) != 2:
+        raise ValueError("give two numbers in [0, 1)")
+    return kept
+
+
+def _function(value: Any) -> Any:
+    if not callable(value):
+        raise ValueError("give a function fn(model, batch) -> (loss, metrics)")
+    return value
+
+
+@dataclass(frozen=True)
+class Train(Config):
+    """The training recipe of a round. No learning rate is ever rescaled for you.
+
+    length: steps or epochs to the end of training, T.
+    optimizer: "sgd", "adam", "adamw" or "rmsprop".
+    lr: its rate after the warm-up, before the schedule.
+    momentum, nesterov, weight_decay, betas, eps, alpha: those of torch.optim; momentum is for sgd and
+        rmsprop, betas are for adam and adamw, alpha is for rmsprop.
+    schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are
+        given); "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
+    milestones, gamma, final_lr: see schedule.
+    warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's
+        times min(1, t / warmup), milestones within it included.
+    label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7).
+    clip_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
+    evaluate_every: validation and test sets are measured at these steps and at the last.
+    batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics;
+        None for the whole batch. Workers share whole groups, and a worker with several takes them one after
+        another (gradient accumulation): the result is the same however many workers there are.
+    ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment
+        (unless the optimizer's state is restored); None keeps none.
+    ema_for: what it is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
+    sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and
+        dropout of its own: with dropout results depend on the number of workers.
+    precision: "fp32", or "bf16" autocast.
+    channels_last: memory layout of images and convolutions.
+    compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
+    backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
+        weights are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others
+        and for one's own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of
+        its key.
+    replicates: train so many segments of the study as one batch of networks
+        (lth_ray.training.together.replicates): those that differ in seeds, masks and starting weights alone.
+        For networks that are too small to fill a GPU. A batch with fewer is filled up with copies: results
+        depend on this number, which is part of the key, and not on what else there is to train. On a CPU they
+        take their steps in turn, each as if by itself.
+    loss, step: one's own fn(model, (inputs, labels)) -> (loss, metrics). `loss` is also what validation and
+        test loss measure; `step` serves training alone, and they stay the cross entropy.
+    version: of one's own loss or step, part of the key in its source's place: change it when the function
+        changes. None: its source counts, with what it closes over and refers to.
+    """
+
+    length: Length = option(check=a_length(positive=True))
+    _: KW_ONLY
+    optimizer: str = option("sgd", check=one_of("sgd", "adam", "adamw", "rmsprop"))
+    lr: float = option(check=number(0, open_low=True))
+    momentum: float = option(0.0, check=number(0, 1, open_high=True))
+    nesterov: bool = option(False, check=FLAG)
+    weight_decay: float = option(0.0, check=number(0))
+    betas: tuple[float, float] = option((0.9, 0.999), check=_betas)
+    eps: float = option(1e-8, check=number(0, open_low=True))
+    alpha: float = option(0.99, check=number(0, 1, open_high=True))
+    schedule: str = option("constant", check=one_of("constant", "milestones", "linear", "cosine"))
+    milestones: Sequence[Length] = option((), check=many(a_length(positive=True), "give a list of lengths"))
+    gamma: float = option(0.1, check=number(0, open_low=True))
+    final_lr: float = option(0.0, check=number(0))
+    warmup: Length = option(steps(0), check=a_length())
+    label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
+    clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
+    evaluate_every: Length = option(steps(100), check=a_length(positive=True))
+    precision: str = option("fp32", check=one_of("fp32", "bf16"))
+    batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    sync_batch_norm: bool = option(False, check=FLAG, absent_means=False)
+    ema_decay: float | None = option(None, check=maybe(number(0, 1, open_low=True, open_high=True)), absent_means=None)
+    ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
+    channels_last: bool = option(False, check=FLAG, absent_means=False)
+    compile: bool = option(False, check=FLAG, absent_means=False)
+    backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
+    replicates: int = option(1, check=whole(1, 4_096), absent_means=1)
+    loss: Callable[..., Any] | None = option(None, check=maybe(_function))
+    step: Callable[..., Any] | None = option(None, check=maybe(_function))
+    version: str | None = option(None, check=maybe(TEXT), none_means="1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss is None and self.step is None and self.version == "1":  # earlier versions recorded none so
+            object.__setattr__(self, "version", None)
+        if self.milestones and self.schedule == "constant":
+            object.__setattr__(self, "schedule", "milestones")
+        if self.milestones and self.schedule != "milestones":
+            raise ConfigError(f"Train.milestones are given but schedule = {self.schedule!r}: leave one of them out")
+        if self.schedule == "milestones" and not self.milestones:
+            raise ConfigError("Train.milestones = (): schedule 'milestones' needs at least one")
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
+        if self.ema_for != "evaluation" and self.ema_decay is None:
+            raise ConfigError(f"Train.ema_for = {self.ema_for!r}: there is no average; give ema_decay, such as 0.999")
+        if self.sync_batch_norm and self.batch_norm_group is not None:
+            raise ConfigError(
+                f"Train.batch_norm_group = {self.batch_norm_group}: with sync_batch_norm statistics are the whole "
+                "batch's; leave one of them out"
+            )
+        if self.replicates > 1 and self.backend == "eager":
+            raise ConfigError(
+                f"Train.replicates = {self.replicates}: they have a backend of their own, and backend = 'eager' asks "
+                "for another; leave one of them out"
+            )
+        if self.loss is not None and self.step is not None:
+            raise ConfigError(
+                "Train.loss and Train.step are both given: each replaces the training loss; leave one out"
+            )
+        in_one_unit = len({point.unit for point in self.milestones}) == 1
+        if in_one_unit and any(x.value >= y.value for x, y in zip(self.milestones, self.milestones[1:], strict=False)):
+            given = ", ".join(map(str, self.milestones))
+            raise ConfigError(f"Train.milestones = [{given}]: out of order; list them from the earliest to the latest")
