@@ -8,6 +8,21 @@ from lth_ray.data.feed import evaluation_batches, training_batches
 from lth_ray.data.order import draws, permutation
 
 __all__ = [
-    "AnySplit", "Batch", "Batches", "DamagedDataset", "Dataset", "Identity", "MissingDataset", "Normalisation", "Split",
-    "TrainingBatches", "absolute", "draws", "evaluation_batches", "identify", "load", "permutation", "training_batches",
-]  # fmt: skip
+    "AnySplit",
+    "Batch",
+    "Batches",
+    "DamagedDataset",
+    "Dataset",
+    "Identity",
+    "MissingDataset",
+    "Normalisation",
+    "Split",
+    "TrainingBatches",
+    "absolute",
+    "draws",
+    "evaluation_batches",
+    "identify",
+    "load",
+    "permutation",
+    "training_batches",
+]

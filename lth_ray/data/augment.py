@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def position_maps(height: int, width: int, padding: int) -> Tensor:
-    """Where each output pixel comes from, int64 [(2 * padding + 1)**2 * 2, H * W].
+    """Return the pixel that each output pixel comes from, int64 [(2 * padding + 1)**2 * 2, H * W].
 
     Row (dy * side + dx) * 2 + flip is the crop at offset (dy, dx) of the padded image, mirrored if flip.
     Position H * W stands for black: the one pixel that `apply_maps` puts behind each image.
@@ -29,7 +29,7 @@ def position_maps(height: int, width: int, padding: int) -> Tensor:
 
 
 def map_codes(draws: NDArray[np.uint64], padding: int) -> NDArray[np.int64]:
-    """The row of `position_maps` for each 64-bit draw: bits 0-23 give dy, 24-47 dx, 63 the flip.
+    """Return the row of `position_maps` for each 64-bit draw: bits 0-23 give dy, 24-47 dx, 63 the flip.
 
     Scaling 24 bits to 2 * padding + 1 values favours some by less than one part in a million.
     """
@@ -41,6 +41,6 @@ def map_codes(draws: NDArray[np.uint64], padding: int) -> NDArray[np.int64]:
 
 
 def apply_maps(images: Tensor, maps: Tensor) -> Tensor:
-    """Moves the pixels of each of images, [B, C, H, W], by its own map, int64 [B, H * W]."""
+    """Move the pixels of each of images, [B, C, H, W], by its own map, int64 [B, H * W]."""
     flat = F.pad(images.flatten(2), (0, 1))
     return flat.gather(2, maps[:, None].expand(-1, images.shape[1], -1)).view_as(images)

@@ -16,22 +16,23 @@ Batch = tuple[Tensor, Tensor]  # inputs, float32 [B, C, H, W], and labels, int64
 
 
 class TrainingBatches(Protocol):
-    """What the training loop takes its images from."""
+    """A source of images for the training loop."""
 
     steps_per_epoch: int
     carried: Mapping[str, Tensor]
 
     def batch(self, step: int, model: object = None) -> Batch:
-        """This process's part of the global batch of the step-th step (from 0), on the data set's device.
+        """Return this process's part of the global batch of the step-th step (from 0), on the data set's
+        device.
 
         model: of no use to images.
         """
 
     def carry_on(self, carried: Mapping[str, Tensor]) -> None:
-        """Takes up what the step before has left: of images nothing."""
+        """Take up what the step before has left: of images nothing."""
 
     def close(self) -> None:
-        """Ends what helps to make batches; to be called once no more are needed."""
+        """End what helps to make batches; to be called once no more are needed."""
 
 
 class CarriesNothing:
@@ -40,12 +41,13 @@ class CarriesNothing:
     carried: Mapping[str, Tensor] = {}
 
     def carry_on(self, carried: Mapping[str, Tensor]) -> None:
-        """There is nothing to take up."""
+        """Do nothing: there is nothing to take up."""
         raise ValueError(f"{sorted(carried)}: batches of {type(self).__name__} carry nothing from step to step")
 
 
 class Normalisation:
-    """(pixel / white - mean) / std for each channel, as one multiplication and one addition in float32.
+    """A normalisation (pixel / white - mean) / std of each channel, as one multiplication and one addition in
+    float32.
 
     Two separately rounded operations rather than a fused one: a pixel's value then depends neither on its place
     in a vector register nor on the device. scale, shift: float32 [C, 1, 1], or scalars for one channel.
@@ -59,18 +61,21 @@ class Normalisation:
         self.shift = torch.tensor(shift, dtype=torch.float32, device=device).reshape(shape)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """float32 from uint8, both [..., C, H, W]."""
+        """Return float32 from uint8, both [..., C, H, W]."""
         return pixels.to(torch.float32).mul_(self.scale).add_(self.shift)
 
 
 class Batches(CarriesNothing):
-    """Training batches of `split`, in an order and with an augmentation given by (seed, epoch, position in epoch).
+    """Training batches of `split`, in an order and with an augmentation given by (seed, epoch, position in
+    epoch).
 
-    An epoch is floor(n / batch_size) steps; what remains of its order is dropped. `batch` holds no state but the
-    current epoch's order, so it costs most when steps jump between epochs.
+    An epoch is floor(n / batch_size) steps; what remains of its order is dropped. `batch` holds no state but
+    the current epoch's order, so it costs most when steps jump between epochs. Images of a `turned` split are
+    turned after the augmentation, by quarters that are drawn as it is.
+
     augment: "none"; "flip"; "crop_flip" (`padding` black pixels on each side, random crop, random flip).
-    Images of a `turned` split are turned after that, by quarters that are drawn as the augmentation is.
-    part: the positions of each batch that are taken, a contiguous range inside range(batch_size); None for all.
+    part: the positions of each batch that are taken, a contiguous range inside range(batch_size); None for
+        all.
     """
 
     def __init__(
@@ -101,7 +106,9 @@ class Batches(CarriesNothing):
         self._epoch = -1
 
     def batch(self, step: int, model: object = None) -> Batch:
-        """The part of the step-th step (from 0): inputs, float32 [len(part), C, H, W], and labels, int64."""
+        """Return the part of the step-th step (from 0): inputs, float32 [len(part), C, H, W], and labels,
+        int64.
+        """
         epoch, index = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._begin(epoch)
@@ -117,7 +124,8 @@ class Batches(CarriesNothing):
         return self.normalise(pixels), self._labels.index_select(0, rows)
 
     def positions(self, step: int, number: int) -> Tensor | None:
-        """Where in the split the images of the next steps lie, int64 [<= number, batch_size]: of one epoch at most.
+        """Return the places in the split of the images of the next steps, int64 [<= number, batch_size]: of
+        one epoch at most.
 
         None where a batch is more than its images (they are augmented) or less (another process has a part of it).
         """
@@ -130,7 +138,7 @@ class Batches(CarriesNothing):
         return self._order.narrow(0, index * self.batch_size, number * self.batch_size).view(number, -1)
 
     def close(self) -> None:
-        """Nothing to end: batches are made in this process."""
+        """Do nothing: batches are made in this process."""
 
     def _begin(self, epoch: int) -> None:
         order_seed, augmentation_seed = self._seeds
@@ -146,14 +154,17 @@ class Batches(CarriesNothing):
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """floor(images / batch_size). ConfigError where that is nothing."""
+    """Return floor(images / batch_size). Raise ConfigError where that is nothing."""
     if batch_size > images:
         raise ConfigError(f"Data.batch_size = {batch_size}: there are {images} training images; give at most that")
     return images // batch_size
 
 
 def checked_part(part: range | None, batch_size: int) -> range:
-    """`part`, by default the whole batch. ValueError unless it is contiguous, inside the batch and not empty."""
+    """Return `part`, by default the whole batch.
+
+    Raise ValueError unless it is contiguous, inside the batch and not empty.
+    """
     part = range(batch_size) if part is None else part
     if not part or part.step != 1 or part.start < 0 or part.stop > batch_size:
         raise ValueError(f"part = {part}: give a contiguous range inside range({batch_size})")
@@ -161,7 +172,10 @@ def checked_part(part: range | None, batch_size: int) -> range:
 
 
 def shared_out(n: int, share: tuple[int, int]) -> range:
-    """The positions in range(n) of the rank-th of `world` processes, share = (rank, world): each is one process's."""
+    """Return the positions in range(n) of one process's share; each position is in one share.
+
+    share: (rank, world): that of the rank-th of `world` processes.
+    """
     rank, world = share
     if not 0 <= rank < world:
         raise ValueError(f"share = {share}: give (rank, world) with 0 <= rank < world")
@@ -171,7 +185,7 @@ def shared_out(n: int, share: tuple[int, int]) -> range:
 def resident_evaluation(
     split: Split, mean: Sequence[float], std: Sequence[float], size: int, share: tuple[int, int]
 ) -> Iterator[Batch]:
-    """`evaluation_batches` of images in memory; turned if the split is so."""
+    """Yield `evaluation_batches` of images in memory; turned if the split is so."""
     normalise = Normalisation(mean, std, split.white, split.images.device)
     maps = turn_maps(split.images.shape[-1]).to(split.images.device) if split.turned else None
     own = shared_out(len(split), share)

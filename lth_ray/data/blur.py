@@ -8,7 +8,7 @@ CHUNK = 1000  # images at a time, to bound the memory that float64 takes
 
 
 def blurred(images: Tensor, factor: int) -> Tensor:
-    """Each `factor` x `factor` block's mean, enlarged bilinearly: uint8 [n, C, H, W] from the same.
+    """Return each `factor` x `factor` block's mean, enlarged bilinearly: uint8 [n, C, H, W] from the same.
 
     The pretraining task of Frankle, Schwab & Morcos 2020 (section 6), after Achille et al. 2019 (section 2).
     factor: divides H and W. Exact arithmetic, halves rounded up: the result is the same on every machine.
@@ -25,10 +25,11 @@ def _blurred(images: Tensor, factor: int) -> Tensor:
 
 
 def _bilinear(size: int, factor: int) -> Tensor:
-    """The weight of each of the size / factor small pixels in each of the `size` large ones, in 1 / (2 x factor).
+    """Return the weight of each small pixel in each large one, float64 [size, size // factor], in 1 / (2 x
+    factor).
 
-    Pixels are squares whose centres are interpolated between; beyond the outermost centres the value is theirs.
-    float64 [size, size // factor]
+    Pixels are squares whose centres are interpolated between; beyond the outermost centres the value is
+    theirs.
     """
     last = size // factor - 1
     position = (2 * torch.arange(size) + 1 - factor).clamp(0, 2 * factor * last)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 
 def cache_dir() -> Path:
-    """The operating system's place for caches (under XDG_CACHE_HOME where that is set)."""
+    """Return the operating system's place for caches (under XDG_CACHE_HOME where that is set)."""
     import platformdirs  # data in memory needs no folder, nor what finds it
 
     return Path(platformdirs.user_cache_dir("lth_ray"))
 
 
 def cached_array(key: str, shape: tuple[int, ...], make: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The uint8 array of this shape kept under `key`, or what `make` gives, kept for the next time.
+    """Return the uint8 array of this shape kept under `key`, or what `make` gives, kept for the next time.
 
     A file that is damaged or of another shape is made again; a cache that cannot be written costs a warning.
     """
@@ -40,7 +40,7 @@ def cached_array(key: str, shape: tuple[int, ...], make: Callable[[], NDArray[np
 
 
 def _write(path: Path, array: NDArray[np.uint8]) -> None:
-    """Whole or not at all, however many processes write the same file at once."""
+    """Write the file whole or not at all, however many processes write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     try:

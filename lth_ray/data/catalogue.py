@@ -1,4 +1,6 @@
-"""From the fields of config.Data to images: names, places, the split, and what a process keeps."""
+"""The catalogue of images, from the fields of config.Data: names, places, the split, and what a process
+keeps.
+"""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -34,7 +36,9 @@ IN_FILES = {"parquet": parquet_source, "arrow": arrow_source, "folder": folder_s
 
 
 def identify(data: Data, data_root: str | Path | None = None) -> Identity:
-    """A data set's digest and sizes, without decoding images. Files are looked at once in the life of the process.
+    """Return a data set's digest and sizes, without decoding images.
+
+    Files are looked at once in the life of the process.
 
     A relative PATH in data.name is one inside data_root (the working directory when that is None).
     Errors: ConfigError for an unknown name, a split that leaves nothing or a target or blur that the images do not
@@ -47,7 +51,7 @@ def identify(data: Data, data_root: str | Path | None = None) -> Identity:
 def load(
     data: Data, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0
 ) -> Dataset:
-    """The images on `device`, `data.validation` of them held out by `data.split_seed`.
+    """Return the images on `device`, `data.validation` of them held out by `data.split_seed`.
 
     Measured statistics are those of all training images that are not held out, sharp, so that neither `train_images`
     nor `blur` changes how an image is normalised.
@@ -62,7 +66,8 @@ def load(
 
 
 def absolute(name: str, data_root: str | None) -> tuple[str, str | None]:
-    """A data set's name and data root with absolute paths, for processes that have another working directory.
+    """Return a data set's name and data root with absolute paths, for processes that have another working
+    directory.
 
     A name without a PATH, s3:// and no data root stay as they are.
     """
@@ -74,7 +79,9 @@ def absolute(name: str, data_root: str | None) -> tuple[str, str | None]:
 
 
 def _check_kind(data: Data) -> None:
-    """Images in memory and packed ones are augmented each in their own ways."""
+    """Raise ConfigError for an augmentation of the other kind: images in memory and packed ones have each
+    their own.
+    """
     if is_packed(data.name):
         check_packed(data)
     elif data.augment == "resized_crop_flip":
@@ -85,7 +92,7 @@ def _check_kind(data: Data) -> None:
 
 
 def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
-    """Looks a data set up by its name and reads as little of it as its digest needs."""
+    """Look a data set up by its name and read as little of it as its digest needs."""
     kind, _, path = name.partition(":")
     if kind in IN_FILES:
         if not path:
@@ -106,7 +113,10 @@ def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
 
 
 def packed_source(name: str, image_size: int | None, data_root: Path | None) -> Source:
-    """A packed set as a data set. image_size: side of the crops, by default CROP_SIZE."""
+    """Return a packed set as a data set.
+
+    image_size: side of the crops, by default CROP_SIZE.
+    """
     found, size = find_packed(name, data_root), image_size or CROP_SIZE
     manifest = found.manifest
 
@@ -114,9 +124,14 @@ def packed_source(name: str, image_size: int | None, data_root: Path | None) -> 
         return found.split("train", size), found.split("test", size)
 
     return Source(
-        manifest.digest, manifest.rows("train"), manifest.rows("test"), (3, size, size), len(manifest.classes), read,
+        manifest.digest,
+        manifest.rows("train"),
+        manifest.rows("test"),
+        (3, size, size),
+        len(manifest.classes),
+        read,
         (manifest.mean, manifest.std),
-    )  # fmt: skip
+    )
 
 
 def _root(data_root: str | Path | None) -> Path | None:
@@ -125,7 +140,7 @@ def _root(data_root: str | Path | None) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _identify(name: str, image_size: int | None, data_root: Path | None) -> Identity:
-    """Of all that is stored, nothing held out."""
+    """Return the identity of all that is stored, nothing held out."""
     return _identity(find(name, image_size, data_root))
 
 
@@ -134,7 +149,10 @@ def _identity(source: Source) -> Identity:
 
 
 def _as_asked(data: Data, stored: Identity) -> Identity:
-    """The sizes that are left by the fields of `data`; ConfigError where the images do not allow them."""
+    """Return the sizes that are left by the fields of `data`.
+
+    Raise ConfigError where the images do not allow them.
+    """
     check_split(data.validation, data.train_images, stored.n_train)
     _, height, width = stored.input_shape
     if height % data.blur or width % data.blur:
@@ -181,7 +199,9 @@ def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Data
 
 
 def _prepared(split: AnySplit, data: Data, loaders: int) -> AnySplit:
-    """The images blurred, and marked to be turned, where `data` says so; packed ones with their loaders."""
+    """Return the images blurred, and marked to be turned, where `data` says so; packed ones with their
+    loaders.
+    """
     if isinstance(split, PackedSplit):
         return replace(split, loaders=loaders)
     if data.blur > 1:

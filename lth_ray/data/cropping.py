@@ -1,4 +1,5 @@
-"""From an encoded image to pixels of one size: decoding, the random resized crop, and the centre crop.
+"""The way from an encoded image to pixels of one size: decoding, the random resized crop, and the centre
+crop.
 
 The crop is the one that Szegedy et al. 2015 (arXiv:1409.4842, section 6) trained Inception with, as it is now used
 for ImageNet. Its parameters are computed here, from draws that belong to (seed, epoch, position); torchvision only
@@ -39,7 +40,7 @@ class Crop:
 
 
 def random_crop(height: int, width: int, words: Sequence[int]) -> Crop:
-    """The crop of an image of this size that `words`, CROP_WORDS draws in [0, 2**64), give.
+    """Return the crop of an image of this size that `words`, CROP_WORDS draws in [0, 2**64), give.
 
     The first try that lies inside the image is taken; after the last, the largest centred box of an allowed ratio.
     """
@@ -57,17 +58,19 @@ def random_crop(height: int, width: int, words: Sequence[int]) -> Crop:
 
 
 def unit(word: int) -> float:
-    """A 64-bit draw as a float64 in [0, 1)."""
+    """Return a 64-bit draw as a float64 in [0, 1)."""
     return (word >> 11) * 2.0**-53
 
 
 def below(n: int, word: int) -> int:
-    """A 64-bit draw as a whole number in [0, n)."""
+    """Return a 64-bit draw as a whole number in [0, n)."""
     return (word >> 32) * n >> 32
 
 
 def decode(data: bytes | memoryview, where: str) -> Tensor:
-    """uint8 [3, H, W]. DamagedDataset if the bytes are no image of 8 bits a channel, or cut short.
+    """Return uint8 [3, H, W].
+
+    Raise DamagedDataset if the bytes are no image of 8 bits a channel, or cut short.
 
     JPEG by torchvision, the rest by Pillow: a flipped bit in a PNG may end a process in which torchvision reads it.
     """
@@ -83,22 +86,24 @@ def decode(data: bytes | memoryview, where: str) -> Tensor:
 
 
 def cropped(pixels: Tensor, crop: Crop, size: int) -> Tensor:
-    """The box brought to size x size pixels (bilinear, antialiased), uint8 [3, size, size]."""
+    """Return the box brought to size x size pixels (bilinear, antialiased), uint8 [3, size, size]."""
     box = crop.top, crop.left, crop.height, crop.width
     resized: Tensor = v2.resized_crop(pixels, *box, [size, size], antialias=True)
     return mirrored(resized) if crop.flip else resized
 
 
 def centred(pixels: Tensor, size: int, flip: bool = False) -> Tensor:
-    """The centre, size x size, of the image with its short side at size / EVALUATED_PART pixels."""
+    """Return the centre, size x size, of the image with its short side at size / EVALUATED_PART pixels."""
     resized = shortened(middle(pixels), round(size / EVALUATED_PART))
     centre: Tensor = v2.center_crop(resized, [size, size])
     return mirrored(centre) if flip else centre
 
 
 def middle(pixels: Tensor) -> Tensor:
-    """The image, a strip of it cut to ELONGATED times its width: all of it would be resized for a crop of its centre,
-    and a line of 60,000 pixels is then 12 GB."""
+    """Return the image, a strip of it cut to ELONGATED times its width.
+
+    All of it would be resized for a crop of its centre, and a line of 60,000 pixels is then 12 GB.
+    """
     height, width = pixels.shape[1:]
     longest = ELONGATED * min(height, width)
     if max(height, width) <= longest:
@@ -108,7 +113,7 @@ def middle(pixels: Tensor) -> Tensor:
 
 
 def shortened(pixels: Tensor, short_side: int) -> Tensor:
-    """The image with its short side at so many pixels."""
+    """Return the image with its short side at so many pixels."""
     if min(pixels.shape[1:]) == short_side:
         return pixels
     resized: Tensor = v2.resize(pixels, [short_side], antialias=True)
@@ -116,5 +121,5 @@ def shortened(pixels: Tensor, short_side: int) -> Tensor:
 
 
 def mirrored(pixels: Tensor) -> Tensor:
-    """[..., H, W], left and right exchanged."""
+    """Return [..., H, W] with left and right exchanged."""
     return pixels.flip(-1)

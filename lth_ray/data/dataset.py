@@ -1,4 +1,4 @@
-"""What every data set becomes: two or three splits of uint8 images in memory, or of encoded ones in shards."""
+"""Data sets ready to train on: two or three splits of uint8 images in memory, or of encoded ones in shards."""
 
 import hashlib
 import math
@@ -35,15 +35,15 @@ class Split:
         return self.labels.numel()
 
     def take(self, rows: Tensor) -> "Split":
-        """The images at these positions, in this order."""
+        """Return the images at these positions, in this order."""
         return replace(self, images=self.images.index_select(0, rows), labels=self.labels.index_select(0, rows))
 
     def first(self, n: int) -> "Split":
-        """The first n images, or all where there are fewer; shares their memory."""
+        """Return the first n images, or all where there are fewer; they share memory."""
         return replace(self, images=self.images[:n], labels=self.labels[:n])
 
     def relabelled(self, labels: Tensor) -> "Split":
-        """The same images with other labels."""
+        """Return the same images with other labels."""
         return replace(self, labels=labels.to(self.labels.device))
 
     def to(self, device: str | torch.device) -> "Split":
@@ -55,7 +55,11 @@ AnySplit = Split | PackedSplit
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set ready to train on. mean, std: per channel, on the 0..1 scale. digest: as in Identity."""
+    """A data set ready to train on.
+
+    mean, std: per channel, on the 0..1 scale.
+    digest: as in Identity.
+    """
 
     train: AnySplit
     validation: AnySplit | None
@@ -69,10 +73,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Identity:
-    """What planning needs to know of a data set: its content and its sizes, never its name or place.
+    """The content and the sizes of a data set, which planning needs to know; never its name or place.
 
-    digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in config.Data.
-    input_shape: of one example. num_classes: what the network is to give for it; 1 number for a regression.
+    digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in
+        config.Data.
+    input_shape: of one example.
+    num_classes: what the network is to give for it; 1 number for a regression.
     input_dtype: of what the network is called with, "float32" or "int64".
     """
 
@@ -87,9 +93,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that was found but not yet read. n_train counts images before any are held out.
+    """A data set that was found but not yet read.
 
-    read: gives (train, test) on the CPU. statistics: published (mean, std), or None to measure them.
+    n_train: images before any are held out.
+    read: gives (train, test) on the CPU.
+    statistics: published (mean, std), or None to measure them.
     """
 
     digest: str
@@ -102,24 +110,24 @@ class Source:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 (hex) of a file's bytes, which are read piece by piece."""
+    """Return the sha256 (hex) of a file's bytes, which are read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def combined_digest(train: Iterable[str], test: Iterable[str]) -> str:
-    """One sha256 over the files' own digests, in reading order."""
+    """Return one sha256 over the files' own digests, in reading order."""
     lines = [*(f"train {digest}" for digest in train), *(f"test {digest}" for digest in test)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def array_split(images: np.ndarray, labels: np.ndarray, white: int = 255) -> Split:
-    """A Split from uint8 [n, C, H, W] and integer [n] arrays."""
+    """Return a Split from uint8 [n, C, H, W] and integer [n] arrays."""
     return Split(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)), white)
 
 
 def check_split(validation: int, train_images: int | None, n_train: int) -> None:
-    """Refuses to hold out everything there is to train on, and to train on more than what is left."""
+    """Refuse to hold out everything there is to train on, and to train on more than what is left."""
     if validation >= n_train:
         raise ConfigError(f"Data.validation = {validation}: there are {n_train} training images in all; hold out fewer")
     if train_images is not None and train_images > n_train - validation:
@@ -132,7 +140,8 @@ def check_split(validation: int, train_images: int | None, n_train: int) -> None
 def hold_out(
     split: AnySplit, validation: int, split_seed: int, train_images: int | None = None
 ) -> tuple[AnySplit, AnySplit | None]:
-    """(the rest, `validation` images drawn at random), each in the order of `split`; (split, None) for none.
+    """Return (the rest, `validation` images drawn at random), each in the order of `split`; (split, None) for
+    none.
 
     train_images: the rest is cut to the so many that are drawn first (None: it is not). Of two numbers the larger
     has the smaller one's images and more.
@@ -146,7 +155,7 @@ def hold_out(
 
 
 def random_labels(split: AnySplit, num_classes: int, split_seed: int) -> AnySplit:
-    """`split` with uniformly drawn labels; that of the i-th image depends on (split_seed, i) alone.
+    """Return `split` with uniformly drawn labels; that of the i-th image depends on (split_seed, i) alone.
 
     Zhang et al. 2017 (arXiv:1611.03530, section 2). Scaling 32 bits favours no class by more than 1 in 2**32.
     """
@@ -156,7 +165,7 @@ def random_labels(split: AnySplit, num_classes: int, split_seed: int) -> AnySpli
 
 
 def measured_statistics(split: AnySplit) -> tuple[Channels, Channels]:
-    """Each channel's mean and (population) standard deviation on the 0..1 scale, to 6 digits.
+    """Return each channel's mean and (population) standard deviation on the 0..1 scale, to 6 digits.
 
     Sums are exact integers taken from histograms, so that the result depends on no order of summation.
     """
@@ -170,7 +179,7 @@ def measured_statistics(split: AnySplit) -> tuple[Channels, Channels]:
 
 
 def statistics_of_sums(sums: Iterable[tuple[int, int, int]], white: int) -> tuple[Channels, Channels]:
-    """(means, deviations) from each channel's (number of pixels, their sum, the sum of their squares)."""
+    """Return (means, deviations) from each channel's (number of pixels, their sum, the sum of their squares)."""
     means, deviations = [], []
     for n, total, squares in sums:
         means.append(round(total / n / white, 6))

@@ -1,4 +1,4 @@
-"""What can be wrong with stored images; both are ConfigErrors, so that planning reports them alike."""
+"""Errors of stored images; they are ConfigErrors, so that planning reports them alike."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,9 @@ class DamagedDataset(ConfigError):
         self._parts = str(where), why, remedy
 
     def __reduce__(self) -> tuple[type["DamagedDataset"], tuple[str, str, str]]:
-        """Exceptions pickle by their message, which is not what this one is made from."""
+        """Pickle by the arguments: exceptions pickle by their message, which is not what this one is made
+        from.
+        """
         return type(self), self._parts
 
 
@@ -34,7 +36,7 @@ class Unlabelled(DamagedDataset):
 def readable(
     path: Path, what: str = "cannot be read", remedy: str = REMEDY, kinds: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[None]:
-    """DamagedDataset, naming `path`, for what is raised within of these kinds."""
+    """Raise DamagedDataset, naming `path`, for what is raised within of these kinds."""
     try:
         yield
     except DamagedDataset:
@@ -44,7 +46,7 @@ def readable(
 
 
 def reason(error: BaseException) -> str:
-    """An error's first line in words that are the same in every process: no object's address."""
+    """Return an error's first line in words that are the same in every process: no object's address."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
     first = (text.splitlines() or [""])[0]
     return re.sub(r" ?<[^<>]* at 0x[0-9a-fA-F]+>", "", first) or type(error).__name__

@@ -13,7 +13,7 @@ RESIDENT_SIZE = 2000  # images in an evaluation batch
 def training_batches(
     dataset: Dataset, data: Data, order_seed: int, augmentation_seed: int, part: range | None = None
 ) -> TrainingBatches:
-    """Training batches of `dataset` as `data` asks for them; call `close` when done.
+    """Return training batches of `dataset` as `data` asks for them; call `close` when done.
 
     part: the positions of each global batch that this process takes, a contiguous range inside
     range(data.batch_size); None for all. The global batch, its order and its augmentation depend on (seed, epoch,
@@ -36,7 +36,7 @@ def evaluation_batches(
     size: int | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """Every image of a share once, in order: inputs, float32 [<= size, C, H, W], and labels, int64.
+    """Yield every image of a share once, in order: inputs, float32 [<= size, C, H, W], and labels, int64.
 
     share: (rank, world): images n * rank // world to n * (rank + 1) // world, so that no image is in two shares.
     A set that is evaluated often and is small in float32 is best kept: `list(evaluation_batches(...))`.

@@ -31,7 +31,11 @@ Encoded = tuple[str, bytes]  # where an image is stored, and its bytes
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """A split as it is stored. digests: of its files, in reading order; labels: int64 [n], none negative."""
+    """A split as it is stored.
+
+    digests: of its files, in reading order.
+    labels: int64 [n], none negative.
+    """
 
     labels: NDArray[np.int64]
     digests: list[str]
@@ -45,7 +49,10 @@ def image_source(
     image_size: int | None,
     statistics: tuple[Channels, Channels] | None = None,
 ) -> Source:
-    """A data set of encoded images. image_size: None where all have one size; else they are brought to that size."""
+    """Return a data set of encoded images.
+
+    image_size: None where all have one size; else they are brought to that size.
+    """
     shape = probe(train, image_size)
     check_room(max(len(train.labels), len(test.labels)), shape, image_size)
 
@@ -59,7 +66,7 @@ def image_source(
 
 
 def probe(train: EncodedSplit, image_size: int | None) -> Shape:
-    """(C, H, W) of every decoded image, from the first headers: grey if the first images all are."""
+    """Return (C, H, W) of every decoded image, from the first headers: grey if the first images all are."""
     headers = [opened(where, data) for where, data in islice(train.encoded(), LOOKED_AT)]
     channels = 1 if all(header.mode in GREY_MODES for header in headers) else 3
     width, height = (image_size, image_size) if image_size else headers[0].size
@@ -67,7 +74,7 @@ def probe(train: EncodedSplit, image_size: int | None) -> Shape:
 
 
 def check_room(n: int, shape: Shape, image_size: int | None) -> None:
-    """ConfigError where so many decoded images are more than this machine's memory."""
+    """Raise ConfigError where so many decoded images are more than this machine's memory."""
     needed, there = n * math.prod(shape), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise ConfigError(
@@ -77,7 +84,9 @@ def check_room(n: int, shape: Shape, image_size: int | None) -> None:
 
 
 def decoded(split: EncodedSplit, shape: Shape, image_size: int | None) -> NDArray[np.uint8]:
-    """uint8 [n, C, H, W], from the cache if these very files were decoded before by this version of Pillow."""
+    """Return uint8 [n, C, H, W], from the cache if these very files were decoded before by this version of
+    Pillow.
+    """
     n = len(split.labels)
     key = combined_digest([*split.digests, f"{shape} {image_size} Pillow {PIL.__version__}"], [])
 
@@ -98,7 +107,9 @@ def decoded(split: EncodedSplit, shape: Shape, image_size: int | None) -> NDArra
 
 
 def decode(where: str, data: bytes, shape: Shape, image_size: int | None) -> NDArray[np.uint8]:
-    """One image, uint8 [C, H, W]; with an image_size its short side becomes that (bilinear) and its centre is kept.
+    """Return one image, uint8 [C, H, W].
+
+    With an image_size its short side becomes that (bilinear) and its centre is kept.
 
     The orientation that a camera notes in EXIF is not applied, here and by any other reader of ours.
     """
@@ -121,7 +132,10 @@ def decode(where: str, data: bytes, shape: Shape, image_size: int | None) -> NDA
 
 
 def opened(where: str, data: bytes) -> Image.Image:
-    """The image's header; its pixels are not decoded yet. DamagedDataset unless it is one of 8 bits a channel."""
+    """Return the image's header; its pixels are not decoded yet.
+
+    Raise DamagedDataset unless it is one of 8 bits a channel.
+    """
     if not data:
         raise DamagedDataset(where, *EMPTY)
     try:
@@ -137,7 +151,7 @@ def opened(where: str, data: bytes) -> Image.Image:
 
 
 def converted(where: str, image: Image.Image, mode: str) -> Image.Image:
-    """The decoded image. DamagedDataset."""
+    """Return the decoded image. Raise DamagedDataset."""
     try:
         image.load()
         return image if image.mode == mode else image.convert(mode)
@@ -146,7 +160,7 @@ def converted(where: str, image: Image.Image, mode: str) -> Image.Image:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether Pillow would cut the file's 16 bits down to the mode's 8 (PNG, TIFF and PPM in colour)."""
+    """Return whether Pillow would cut the file's 16 bits down to the mode's 8 (PNG, TIFF and PPM in colour)."""
     for *_, given in getattr(image, "tile", ()):
         values = given if isinstance(given, tuple) else (given,)
         if any(";16" in value for value in values if isinstance(value, str)):
@@ -157,7 +171,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _resized(image: Image.Image, size: int) -> Image.Image:
-    """The centre, size x size, of the image with its short side at `size` pixels."""
+    """Return the centre, size x size, of the image with its short side at `size` pixels."""
     short = min(image.size)
     width, height = (max(size, round(side * (size / short))) for side in image.size)
     left, top = (width - size) // 2, (height - size) // 2

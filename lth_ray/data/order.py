@@ -21,7 +21,7 @@ CROPS: Final = 6
 
 
 def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[np.uint64]:
-    """n independent 64-bit words, uint64 [n]; draw i of (seed, epoch, stream) does not depend on n.
+    """Return n independent 64-bit words, uint64 [n]; draw i of (seed, epoch, stream) does not depend on n.
 
     seed, epoch: whole numbers in [0, 2**64); OverflowError otherwise.
     """
@@ -32,7 +32,7 @@ def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[
 
 
 def permutation(seed: int, epoch: int, n: int, stream: int = ORDER) -> NDArray[np.int64]:
-    """A uniformly random order of range(n), int64 [n]: the stable argsort of `draws`."""
+    """Return a uniformly random order of range(n), int64 [n]: the stable argsort of `draws`."""
     words = draws(seed, epoch, n, stream)
     order = np.argsort(words)  # several times faster than the stable sort, and equal to it unless two draws are equal
     ranked = words[order]
@@ -42,7 +42,8 @@ def permutation(seed: int, epoch: int, n: int, stream: int = ORDER) -> NDArray[n
 
 
 def image_words(seed: int, epoch: int, position: int, n: int, stream: int = CROPS) -> list[int]:
-    """n independent 64-bit words for the image at one position of an epoch, of which no other image has any.
+    """Return n independent 64-bit words for the image at one position of an epoch, of which no other image
+    has any.
 
     The position is the third counter word: up to 2**66 words may be drawn for an image.
     """

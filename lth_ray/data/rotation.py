@@ -13,7 +13,8 @@ QUARTERS = 4  # of a turn, and so the classes of the task
 
 
 def turn_maps(side: int) -> Tensor:
-    """Where each output pixel comes from, int64 [4, side * side], as `augment.apply_maps` takes them.
+    """Return the pixel that each output pixel comes from, int64 [4, side * side], as `augment.apply_maps`
+    takes them.
 
     Row k turns by k quarters, counterclockwise.
     """
@@ -22,11 +23,11 @@ def turn_maps(side: int) -> Tensor:
 
 
 def turn_codes(draws: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The number of quarters, 0 to 3, for each 64-bit draw: its two highest bits."""
+    """Return the number of quarters, 0 to 3, for each 64-bit draw: its two highest bits."""
     return (draws >> np.uint64(62)).astype(np.int64)
 
 
 def to_be_turned(split: Split) -> Split:
-    """`split` with quarters for labels: the i-th image is turned by i mod 4 where it is evaluated."""
+    """Return `split` with quarters for labels: the i-th image is turned by i mod 4 where it is evaluated."""
     quarters = torch.arange(len(split), device=split.labels.device) % QUARTERS
     return replace(split, labels=quarters, turned=True)

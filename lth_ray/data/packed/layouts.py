@@ -1,4 +1,6 @@
-"""What can be packed: image files in one folder per class, torchvision's ImageNet, Hugging Face Parquet files."""
+"""Layouts that can be packed: image files in one folder per class, torchvision's ImageNet, Hugging Face
+Parquet files.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +33,10 @@ CLASSES = "classes.txt"  # a name a line, in the order of the labels
 
 @dataclass(frozen=True)
 class FoundImage:
-    """One image as it was found. data: None where there is none."""
+    """One image as it was found.
+
+    data: None where there is none.
+    """
 
     name: str
     label: int
@@ -44,10 +49,12 @@ class Images(Protocol):
     def __len__(self) -> int: ...
 
     def read(self) -> Iterator[FoundImage]:
-        """Each image in turn, read as it is asked for."""
+        """Yield each image in turn, read as it is asked for."""
 
     def stamp(self) -> list[object]:
-        """Plain data that changes when the images do, as far as their files' sizes and dates tell; no place."""
+        """Return plain data that changes when the images do, as far as their files' sizes and dates tell; no
+        place.
+        """
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class ParquetRows:
-    """Rows start to stop of a file."""
+    """Rows `start` to `stop` of a file."""
 
     path: str
     start: int
@@ -115,7 +122,10 @@ class ParquetRows:
 
 @dataclass(frozen=True)
 class Layout:
-    """A source that can be packed. train, test: the images of each shard, in order."""
+    """A source that can be packed.
+
+    train, test: the images of each shard, in order.
+    """
 
     kind: str
     classes: tuple[str, ...]
@@ -124,7 +134,7 @@ class Layout:
 
 
 def find_layout(source: Path, shard_mb: int) -> Layout:
-    """What lies in the folder `source`, cut into pieces of about `shard_mb` megabytes.
+    """Return what lies in the folder `source`, cut into pieces of about `shard_mb` megabytes.
 
     MissingDataset where it is none of the layouts; DamagedDataset where a layout is incomplete.
     """
@@ -153,7 +163,7 @@ def _folder_layout(source: Path, shard_bytes: int) -> Layout:
 
 
 def _pieces(files: Sequence[ImageFile], shard_bytes: int) -> tuple[ImageFiles, ...]:
-    """The files in their order, cut where so many bytes are together."""
+    """Return the files in their order, cut where so many bytes are together."""
     pieces: list[ImageFiles] = []
     piece: list[ImageFile] = []
     size = 0
@@ -167,7 +177,7 @@ def _pieces(files: Sequence[ImageFile], shard_bytes: int) -> tuple[ImageFiles, .
 
 
 def _wordnet_names(source: Path) -> dict[str, str]:
-    """{WordNet id: what it stands for} from what torchvision has left beside ImageNet, if it has."""
+    """Return {WordNet id: what it stands for} from what torchvision has left beside ImageNet, if it has."""
     from torchvision.datasets import imagenet
 
     if not (source / imagenet.META_FILE).is_file():
@@ -201,7 +211,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _rows(folder: Path, split: str, labels: list[np.ndarray], shard_bytes: int) -> tuple[ParquetRows, ...]:
-    """Each file in equal parts of at most so many bytes, a row at least."""
+    """Return each file in equal parts of at most so many bytes, a row at least."""
     found = []
     for path, in_file in zip(shards(folder, split), labels, strict=True):
         status, n = path.stat(), len(in_file)

@@ -1,4 +1,4 @@
-"""The manifest of a packed set: what each shard holds, and the checksums that make the set's identity."""
+"""The manifest of a packed set: the content of each shard, and the checksums that make the set's identity."""
 
 import hashlib
 import json
@@ -29,7 +29,9 @@ class Shard:
     sha256: str
 
     def __post_init__(self) -> None:
-        """ValueError for what is none: names and digests become paths, and a manifest may come from anywhere."""
+        """Raise ValueError for what is none: names and digests become paths, and a manifest may come from
+        anywhere.
+        """
         for value, form in ((self.name, SHARD), (self.sha256, SHA256)):
             if not form.fullmatch(value):  # TypeError for what is no text
                 raise ValueError(f"{value!r} is no name of a shard" if form is SHARD else f"{value!r} is no sha256")
@@ -40,12 +42,15 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a packed set is.
+    """The description of a packed set.
 
-    classes: their names, in the order of the labels. train, test: shards in reading order. mean, std: per channel on
-    the 0..1 scale, of all training images as packed. short_side: pixels, None where images were left as they are.
-    source: the kind of layout that was packed. plan: digest of what it was packed from, so that packing can tell that
-    it is done. left_out: images that could not be read.
+    classes: their names, in the order of the labels.
+    train, test: shards in reading order.
+    mean, std: per channel on the 0..1 scale, of all training images as packed.
+    short_side: pixels, None where images were left as they are.
+    source: the kind of layout that was packed.
+    plan: digest of what it was packed from, so that packing can tell that it is done.
+    left_out: images that could not be read.
     """
 
     classes: tuple[str, ...]
@@ -61,28 +66,33 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """sha256 over the set's meaning: classes, and the sizes, rows and checksums of its shards; no place or date."""
+        """The sha256 over the set's meaning: classes, and the sizes, rows and checksums of its shards; no
+        place or date.
+        """
         shards = [[split, s.name, s.rows, s.bytes, s.sha256] for split in ("train", "test") for s in self.split(split)]
         meaning = [FORMAT, VERSION, list(self.classes), shards, list(self.mean), list(self.std)]
         return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
 
     def split(self, name: str) -> tuple[Shard, ...]:
-        """The shards of "train" or "test"."""
+        """Return the shards of "train" or "test"."""
         return self.train if name == "train" else self.test
 
     def rows(self, split: str) -> int:
-        """Images of "train" or "test"."""
+        """Return the number of images of "train" or "test"."""
         return sum(shard.rows for shard in self.split(split))
 
     def encode(self) -> bytes:
-        """JSON for people as well: counts come first."""
+        """Return JSON, for people as well: counts come first."""
         counts = {name: {"rows": self.rows(name), "shards": len(self.split(name))} for name in ("train", "test")}
         document = {"format": FORMAT, "version": VERSION, "digest": self.digest, "counts": counts, **asdict(self)}
         return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def decode(data: bytes, where: str) -> Manifest:
-    """The manifest in `data`. DamagedDataset, naming `where`, if it is none, of another version or was edited."""
+    """Return the manifest in `data`.
+
+    Raise DamagedDataset, naming `where`, if it is none, of another version or was edited.
+    """
     try:
         document = json.loads(data)
         if (document["format"], document["version"]) != (FORMAT, VERSION):
@@ -108,7 +118,7 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def _check(manifest: Manifest) -> None:
-    """ValueError where a field is not what `finish` writes there."""
+    """Raise ValueError where a field is not what `finish` writes there."""
     names = [shard.name for shard in manifest.train + manifest.test]
     if len(set(names)) < len(names):
         raise ValueError("a shard is named twice")

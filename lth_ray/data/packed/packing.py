@@ -38,9 +38,10 @@ LARGEST_JPEG = 65_500  # pixels on a side
 
 @dataclass(frozen=True)
 class Options:
-    """How a set is packed.
+    """The way in which a set is packed.
 
-    short_side: in pixels, of images that are larger (None: all stay as they are). quality: of JPEGs made anew.
+    short_side: in pixels, of images that are larger (None: all stay as they are).
+    quality: of JPEGs made anew.
     shard_mb: megabytes of the source's images in a shard.
     """
 
@@ -50,16 +51,20 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
-            ("short-side", self.short_side, 1, LARGEST_JPEG), ("quality", self.quality, 1, 100),
+            ("short-side", self.short_side, 1, LARGEST_JPEG),
+            ("quality", self.quality, 1, 100),
             ("shard-mb", self.shard_mb, 1, 10_000),
-        ):  # fmt: skip
+        ):
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"--{name} {value}: give a number from {low} to {high}")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """The images of one shard. stamp: digest of what they are made from and how."""
+    """The images of one shard.
+
+    stamp: digest of what they are made from and how.
+    """
 
     name: str
     images: Images
@@ -69,7 +74,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Note:
-    """What became of a piece.
+    """The outcome of a piece.
 
     sums: each channel's number of pixels, their sum and the sum of their squares.
     damaged: a line for each image that could not be read.
@@ -83,7 +88,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Packing:
-    """What is to be done. digest: of everything that the shards are made from."""
+    """The work to be done.
+
+    digest: of everything that the shards are made from.
+    """
 
     kind: str
     classes: tuple[str, ...]
@@ -101,7 +109,7 @@ class Packing:
 
 
 def plan_packing(source: Path, options: Options) -> Packing:
-    """Looks the source through: names, sizes and labels, no image."""
+    """Look the source through: names, sizes and labels, no image."""
     layout = find_layout(source, options.shard_mb)
     train, test = (
         tuple(
@@ -114,7 +122,10 @@ def plan_packing(source: Path, options: Options) -> Packing:
 
 
 def packed_already(packing: Packing, files: Files) -> Manifest | None:
-    """The manifest, if this very packing was finished before. ConfigError where the target holds another set."""
+    """Return the manifest, if this very packing was finished before.
+
+    Raise ConfigError where the target holds another set.
+    """
     try:
         manifest = decode_manifest(files.get(MANIFEST), f"{files.uri}/{MANIFEST}")
     except MissingFile:
@@ -128,7 +139,7 @@ def packed_already(packing: Packing, files: Files) -> Manifest | None:
 
 
 def pack_piece(piece: Piece, files: Files) -> Note:
-    """Makes the shard, unless it is there. What is damaged is left out of it, and named in the note."""
+    """Make the shard, unless it is there. What is damaged is left out of it, and named in the note."""
     done = _done(piece, files)
     if done is not None:
         return done
@@ -156,7 +167,9 @@ def pack_piece(piece: Piece, files: Files) -> Note:
 
 
 def finish(packing: Packing, notes: dict[str, Note], files: Files, skip_corrupt: bool) -> Manifest:
-    """Writes the manifest, and removes what is no part of the set. notes: by the pieces' names.
+    """Write the manifest, and remove what is no part of the set.
+
+    notes: by the pieces' names.
 
     ConfigError, which names every damaged image, unless they are to be left out.
     """
@@ -174,16 +187,26 @@ def finish(packing: Packing, notes: dict[str, Note], files: Files, skip_corrupt:
     sums = np.sum([note.sums for note in train], axis=0, dtype=object)
     mean, std = statistics_of_sums([(int(n), int(s), int(q)) for n, s, q in sums], WHITE)
     manifest = Manifest(
-        packing.classes, tuple(note.shard for note in train), tuple(note.shard for note in test), mean, std,
-        packing.options.short_side, packing.options.quality, packing.kind, packing.digest, tuple(damaged),
-    )  # fmt: skip
+        packing.classes,
+        tuple(note.shard for note in train),
+        tuple(note.shard for note in test),
+        mean,
+        std,
+        packing.options.short_side,
+        packing.options.quality,
+        packing.kind,
+        packing.digest,
+        tuple(damaged),
+    )
     files.put(MANIFEST, manifest.encode())
     clean(files, manifest)
     return manifest
 
 
 def clean(files: Files, manifest: Manifest) -> None:
-    """Removes notes, shards of an earlier attempt with other options, and the folder of temporary files if empty."""
+    """Remove notes, shards of an earlier attempt with other options, and the folder of temporary files if
+    empty.
+    """
     kept = {MANIFEST, *(shard.name for shard in manifest.train + manifest.test)}
     for entry in list(files.entries("")):
         if OURS.fullmatch(entry.path) and entry.path not in kept:
@@ -192,7 +215,9 @@ def clean(files: Files, manifest: Manifest) -> None:
 
 
 def stored(data: bytes, name: str, options: Options) -> tuple[bytes, Tensor]:
-    """An image's bytes as they are stored, and its pixels, uint8 [3, H, W]. DamagedDataset if it cannot be read.
+    """Return an image's bytes as they are stored, and its pixels, uint8 [3, H, W].
+
+    Raises DamagedDataset if it cannot be read.
 
     JPEG and PNG that need no resizing keep their bytes; the rest becomes JPEG. What images in memory are refused for
     is refused here too, and EXIF's orientation is not applied here either.
@@ -209,14 +234,14 @@ def stored(data: bytes, name: str, options: Options) -> tuple[bytes, Tensor]:
 
 
 def _sums(pixels: Tensor) -> np.ndarray:
-    """[3, 3]: of each channel the number of pixels, their sum and the sum of their squares."""
+    """Return [3, 3]: of each channel the number of pixels, their sum and the sum of their squares."""
     values = pixels.flatten(1).to(torch.int32)  # squares are below 2**16, and their sums are taken in int64
     n = torch.full((3,), values.shape[1])
     return torch.stack([n, values.sum(1), (values * values).sum(1)], 1).numpy()
 
 
 def _done(piece: Piece, files: Files) -> Note | None:
-    """The note on a piece that was packed before, if its shard is still whole."""
+    """Return the note on a piece that was packed before, if its shard is still whole."""
     try:
         found = json.loads(files.get(_note(piece)))
         sums = tuple((n, s, q) for n, s, q in found["sums"])
@@ -241,5 +266,5 @@ def _digest(meaning: object) -> str:
 
 
 def total_images(pieces: Iterable[Piece]) -> int:
-    """How many images the pieces have, damaged ones included."""
+    """Return the number of images in the pieces, damaged ones included."""
     return sum(len(piece.images) for piece in pieces)

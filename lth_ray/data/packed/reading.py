@@ -25,8 +25,11 @@ AUGMENTS = ("none", "flip", "resized_crop_flip")
 class PackedSplit:
     """Images of a packed set, by their positions in it.
 
-    rows: int64 [n] on the CPU. labels: int64 [n], or None for those stored. size: side of the crops in pixels.
-    device: where batches are wanted. loaders: processes that decode them, 0 for the one that asks.
+    rows: int64 [n] on the CPU.
+    labels: int64 [n], or None for those stored.
+    size: side of the crops in pixels.
+    device: where batches are wanted.
+    loaders: processes that decode them, 0 for the one that asks.
     """
 
     shards: Shards
@@ -40,16 +43,16 @@ class PackedSplit:
         return self.rows.numel()
 
     def take(self, rows: Tensor) -> "PackedSplit":
-        """The images at these positions, in this order."""
+        """Return the images at these positions, in this order."""
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, rows=self.rows[rows], labels=labels)
 
     def first(self, n: int) -> "PackedSplit":
-        """The first n images, or all where there are fewer."""
+        """Return the first n images, or all where there are fewer."""
         return replace(self, rows=self.rows[:n], labels=None if self.labels is None else self.labels[:n])
 
     def relabelled(self, labels: Tensor) -> "PackedSplit":
-        """The same images with other labels."""
+        """Return the same images with other labels."""
         return replace(self, labels=labels)
 
     def to(self, device: str | torch.device) -> "PackedSplit":
@@ -64,19 +67,19 @@ class PackedSet:
     manifest: Manifest
 
     def split(self, name: str, size: int) -> PackedSplit:
-        """`train` or `test`."""
+        """Return `train` or `test`."""
         kept = shard_cache(remote=not isinstance(self.files, LocalFiles))
         shards = Shards(self.files, self.manifest.split(name), kept)
         return PackedSplit(shards, torch.arange(len(shards)), size)
 
 
 def is_packed(name: str) -> bool:
-    """Whether Data.name is that of a packed set."""
+    """Return whether Data.name is that of a packed set."""
     return name == "imagenet" or name.partition(":")[0] == "packed"
 
 
 def find_packed(name: str, data_root: Path | None) -> PackedSet:
-    """imagenet, in the data root or the cache of data sets, or packed:PATH. Reads the manifest alone.
+    """Find imagenet, in the data root or the cache of data sets, or packed:PATH; read the manifest alone.
 
     PATH: a folder, inside data_root if relative, or s3://BUCKET/PREFIX.
     Errors: MissingDataset, with the command that makes it; DamagedDataset; StorageError.
@@ -99,7 +102,7 @@ def find_packed(name: str, data_root: Path | None) -> PackedSet:
 
 
 def open_packed(uri: str) -> PackedSet | None:
-    """The set at a folder or s3:// URI; None where there is no manifest."""
+    """Return the set at a folder or s3:// URI; None where there is no manifest."""
     files = open_files(uri)
     try:
         encoded = files.get(MANIFEST)
@@ -111,7 +114,7 @@ def open_packed(uri: str) -> PackedSet | None:
 
 
 def check_packed(data: Data) -> None:
-    """Refuses what only images in memory allow."""
+    """Refuse what only images in memory allow."""
     if data.augment not in AUGMENTS:
         raise ConfigError(
             f"Data.augment = {data.augment!r}: it pads small images of one size; for a packed set use "

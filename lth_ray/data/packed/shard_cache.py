@@ -26,13 +26,17 @@ WAIT_S = 0.05
 
 @dataclass(frozen=True)
 class ShardCache:
-    """folder: on a local disk. cap: bytes that its files may take, those being copied included."""
+    """A folder of shards on a local disk.
+
+    folder: its path.
+    cap: bytes that its files may take, those being copied included.
+    """
 
     folder: Path
     cap: int
 
     def path(self, shard: Shard, files: Files) -> Path:
-        """Where the shard lies on this node, copied from `files` and checked if it was not there."""
+        """Return the path of the shard on this node, copied from `files` and checked if it was not there."""
         kept = self.folder / f"{shard.sha256}.arrow"
         if not _touched(kept):
             if shard.bytes > self.cap:
@@ -60,7 +64,9 @@ class ShardCache:
             partial.unlink(missing_ok=True)
 
     def _reserve(self, partial: Path, size: int) -> bool:
-        """Makes room, and a sparse file of `size` bytes that takes it; False where that cannot be done now."""
+        """Make room, and a sparse file of `size` bytes that takes it; return False where that cannot be done
+        now.
+        """
         with self._lock("room"):
             taken = 0
             shards: list[tuple[float, int, Path]] = []
@@ -84,7 +90,7 @@ class ShardCache:
             return True
 
     def _abandoned(self, partial: Path) -> bool:
-        """Removes what a killed process left behind: whoever copies a shard holds its lock."""
+        """Remove what a killed process left behind: whoever copies a shard holds its lock."""
         try:
             with self._lock(partial.stem, timeout=0):
                 partial.unlink(missing_ok=True)
@@ -97,7 +103,9 @@ class ShardCache:
 
 
 def shard_cache(remote: bool) -> ShardCache | None:
-    """The cache that the environment asks for; without a word from it remote places have one, local ones none."""
+    """Return the cache that the environment asks for; without a word from it remote places have one, local
+    ones none.
+    """
     folder = os.environ.get(FOLDER)
     if not folder and not remote:
         return None
@@ -112,13 +120,13 @@ def shard_cache(remote: bool) -> ShardCache | None:
 
 
 def settle_cache() -> None:
-    """Makes the folder that the environment names absolute, for the processes that will inherit it."""
+    """Make the folder that the environment names absolute, for the processes that will inherit it."""
     if os.environ.get(FOLDER):
         os.environ[FOLDER] = str(Path(os.environ[FOLDER]).expanduser().absolute())
 
 
 def check(data: bytes | memoryview, shard: Shard, where: str) -> None:
-    """DamagedDataset unless `data` is the shard that the manifest speaks of."""
+    """Raise DamagedDataset unless `data` is the shard that the manifest speaks of."""
     if len(data) != shard.bytes:
         raise DamagedDataset(where, f"has {len(data)} bytes, the manifest says {shard.bytes}")
     if hashlib.sha256(data).hexdigest() != shard.sha256:
@@ -126,7 +134,7 @@ def check(data: bytes | memoryview, shard: Shard, where: str) -> None:
 
 
 def _touched(path: Path) -> bool:
-    """Marks the file as used now; False where it is not there."""
+    """Mark the file as used now; return False where it is not there."""
     try:
         os.utime(path)
     except FileNotFoundError:

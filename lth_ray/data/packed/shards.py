@@ -24,7 +24,7 @@ OPEN_CACHED = 64  # a shard that the cache has dropped takes space for as long a
 
 
 def encode_shard(images: Sequence[bytes], labels: Sequence[int], names: Sequence[str]) -> bytes:
-    """An Arrow file of one record batch; equal rows give equal bytes."""
+    """Return an Arrow file of one record batch; equal rows give equal bytes."""
     arrays = [pa.array(column, field.type) for column, field in zip((images, labels, names), SCHEMA, strict=True)]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, SCHEMA) as writer:
@@ -34,7 +34,11 @@ def encode_shard(images: Sequence[bytes], labels: Sequence[int], names: Sequence
 
 @dataclass(frozen=True)
 class Row:
-    """One stored image. data: its encoded bytes, still in the mapped file; where: shard and row, for messages."""
+    """One stored image.
+
+    data: its encoded bytes, still in the mapped file.
+    where: shard and row, for messages.
+    """
 
     data: memoryview
     label: int
@@ -62,7 +66,7 @@ class Shards:
         self.__init__(*state)  # type: ignore[misc]
 
     def row(self, position: int) -> Row:
-        """The image at `position`. DamagedDataset and MissingFile name its shard."""
+        """Return the image at `position`. DamagedDataset and MissingFile name its shard."""
         number = bisect_right(self.ends, position)
         shard = self.shards[number]
         row = position - self.ends[number] + shard.rows
@@ -71,7 +75,7 @@ class Shards:
         return Row(data, table.column(1)[row].as_py(), f"{self.files.uri}/{shard.name}, row {row}")
 
     def name(self, position: int) -> str:
-        """What the image at `position` was called where it was packed from."""
+        """Return the name that the image at `position` had where it was packed from."""
         number = bisect_right(self.ends, position)
         row = position - self.ends[number] + self.shards[number].rows
         return str(self._mapped(number).column(2)[row].as_py())
@@ -88,7 +92,7 @@ class Shards:
 
 
 def opened(files: Files, shard: Shard, cache: ShardCache | None) -> pa.RecordBatch:
-    """The shard's rows, from this node's disk."""
+    """Return the shard's rows, from this node's disk."""
     for _ in range(ATTEMPTS if cache is not None else 0):
         with suppress(FileNotFoundError):  # another process made room since the cache gave the path
             return open_shard(local_path(files, shard, cache), shard)
@@ -96,7 +100,7 @@ def opened(files: Files, shard: Shard, cache: ShardCache | None) -> pa.RecordBat
 
 
 def local_path(files: Files, shard: Shard, cache: ShardCache | None) -> Path:
-    """A file of this node's that holds the shard."""
+    """Return the path of a file of this node's that holds the shard."""
     if cache is not None:
         return cache.path(shard, files)
     assert isinstance(files, LocalFiles), "a set that is not on a file system has a cache"
@@ -111,7 +115,10 @@ def local_path(files: Files, shard: Shard, cache: ShardCache | None) -> Path:
 
 
 def open_shard(path: Path, shard: Shard) -> pa.RecordBatch:
-    """The rows of a shard, mapped and not read. FileNotFoundError; DamagedDataset where it is no shard."""
+    """Return the rows of a shard, mapped and not read.
+
+    Raise FileNotFoundError; DamagedDataset where it is no shard.
+    """
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
         table.validate(full=True)  # offsets that point out of the file would end the process
@@ -125,7 +132,7 @@ def open_shard(path: Path, shard: Shard) -> pa.RecordBatch:
 
 
 def verify_shard(files: Files, shard: Shard) -> str | None:
-    """What is wrong with a stored shard, or None: all its bytes are read."""
+    """Return what is wrong with a stored shard, or None: all its bytes are read."""
     try:
         check(files.get(shard.name), shard, f"{files.uri}/{shard.name}")
     except MissingFile:

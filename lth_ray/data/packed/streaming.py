@@ -30,7 +30,9 @@ EVALUATION_SIZE = 100  # images in an evaluation batch: 60 MB of float32 at 224 
 class Work:
     """One batch to be made.
 
-    rows: int64 [B], positions in the shards. labels: int64 [B], or None for those stored. size: side in pixels.
+    rows: int64 [B], positions in the shards.
+    labels: int64 [B], or None for those stored.
+    size: side in pixels.
     draws: (augmentation seed, epoch, position in the epoch of the first row), or None for evaluation.
     """
 
@@ -45,7 +47,10 @@ Made = tuple[Tensor, Tensor] | DamagedDataset  # uint8 [B, 3, size, size] and in
 
 
 class Decoder(Dataset[Made]):
-    """Carries out `Work`. Errors in what is stored are returned: torch would turn them into a RuntimeError."""
+    """A worker that carries out `Work`.
+
+    Errors in what is stored are returned: torch would turn them into a RuntimeError.
+    """
 
     def __init__(self, shards: Shards) -> None:
         self.shards = shards
@@ -57,7 +62,7 @@ class Decoder(Dataset[Made]):
             return error
 
     def batch(self, work: Work) -> tuple[Tensor, Tensor]:
-        """uint8 [B, 3, size, size] and int64 [B]; DamagedDataset."""
+        """Return uint8 [B, 3, size, size] and int64 [B]. Raise DamagedDataset."""
         images = torch.empty(len(work.rows), 3, work.size, work.size, dtype=torch.uint8)
         labels = torch.empty(len(work.rows), dtype=torch.int64)
         for i, position in enumerate(work.rows.tolist()):
@@ -67,7 +72,10 @@ class Decoder(Dataset[Made]):
         return images, labels if work.labels is None else torch.from_numpy(work.labels)
 
     def image(self, data: memoryview, where: str, work: Work, i: int) -> Tensor:
-        """The i-th of the batch, uint8 [3, size, size]. where: what an error calls it."""
+        """Return the i-th of the batch, uint8 [3, size, size].
+
+        where: what an error calls it.
+        """
         pixels = decode(data, where)
         if work.draws is None or work.augment == "none":
             return centred(pixels, work.size)
@@ -108,7 +116,9 @@ class StreamedBatches(CarriesNothing):
         self._batches: Iterator[Made] = iter(())
 
     def batch(self, step: int, model: object = None) -> Batch:
-        """The part of the step-th step (from 0): inputs, float32 [len(part), 3, size, size], and labels, int64."""
+        """Return the part of the step-th step (from 0): inputs, float32 [len(part), 3, size, size], and
+        labels, int64.
+        """
         if step != self._next:
             self.close()
             self._batches = made(self._split, self._from(step))
@@ -116,11 +126,11 @@ class StreamedBatches(CarriesNothing):
         return on_device(next(self._batches), self._split.device, self._normalise)
 
     def close(self) -> None:
-        """Ends the loaders; asking for a batch starts them again."""
+        """End the loaders; asking for a batch starts them again."""
         self._batches, self._next = iter(()), -1
 
     def work(self, step: int) -> Work:
-        """What the part of a step consists of."""
+        """Return what the part of a step consists of."""
         epoch, index = divmod(step, self.steps_per_epoch)
         order_seed, augmentation_seed = self._seeds
         if epoch != self._epoch:
@@ -139,7 +149,7 @@ class StreamedBatches(CarriesNothing):
 def streamed_evaluation(
     split: PackedSplit, mean: Sequence[float], std: Sequence[float], size: int, share: tuple[int, int]
 ) -> Iterator[Batch]:
-    """`evaluation_batches` of packed images: their centres."""
+    """Yield `evaluation_batches` of packed images: their centres."""
     normalise = Normalisation(mean, std, WHITE, split.device)
     own = shared_out(len(split), share)
     chunks = [np.arange(start, min(start + size, own.stop)) for start in range(own.start, own.stop, size)]
@@ -150,13 +160,15 @@ def streamed_evaluation(
 def work(
     split: PackedSplit, chosen: NDArray[np.int64], augment: str = "none", draws: tuple[int, int, int] | None = None
 ) -> Work:
-    """The batch of the images at these positions of `split`."""
+    """Return the batch of the images at these positions of `split`."""
     labels = None if split.labels is None else split.labels.numpy()[chosen]
     return Work(split.rows.numpy()[chosen], labels, split.size, augment, draws)
 
 
 def made(split: PackedSplit, works: Iterable[Work]) -> Iterator[Made]:
-    """The batches in turn, made here or ahead of time by the split's loaders, which end with the iterator."""
+    """Yield the batches in turn, made here or ahead of time by the split's loaders, which end with the
+    iterator.
+    """
     decoder = Decoder(split.shards)
     if not split.loaders:
         return map(decoder.__getitem__, works)
@@ -177,7 +189,7 @@ def made(split: PackedSplit, works: Iterable[Work]) -> Iterator[Made]:
 
 
 def on_device(batch: Made, device: torch.device, normalise: Normalisation) -> Batch:
-    """Moves the bytes, then makes floats of them."""
+    """Move the bytes, then make floats of them."""
     if isinstance(batch, DamagedDataset):
         raise batch
     images, labels = (part.to(device, non_blocking=True) for part in batch)

@@ -33,7 +33,9 @@ SAVE = "save train and test together, as dataset.train_test_split(test_size=...)
 
 
 def arrow_source(path: Path, image_size: int | None) -> Source:
-    """The set in `path`; the splits are train and the first of test, validation, valid and val that has labels.
+    """Return the set in `path`.
+
+    Its splits are train and the first of test, validation, valid and val that has labels.
 
     MissingDataset; DamagedDataset.
     """
@@ -88,7 +90,7 @@ def _images(path: Path, column: str) -> Iterator[Encoded]:
 
 
 def _batches(path: Path, column: str) -> Iterator[pa.RecordBatch]:
-    """The file's rows, piece by piece, without reading what is not looked at."""
+    """Yield the file's rows, piece by piece, without reading what is not looked at."""
     with as_arrow(path), pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
         if stream.schema.names.count(column) != 1:
             raise DamagedDataset(path, f"has the columns {', '.join(stream.schema.names)}, and {column} is needed")
@@ -96,12 +98,12 @@ def _batches(path: Path, column: str) -> Iterator[pa.RecordBatch]:
 
 
 def as_arrow(path: Path) -> AbstractContextManager[None]:
-    """DamagedDataset for what reading a damaged file raises."""
+    """Raise DamagedDataset for what reading a damaged file raises."""
     return readable(path, "is not a readable Arrow file", kinds=(pa.ArrowException, OSError, ValueError))
 
 
 def _files(folder: Path) -> list[Path]:
-    """A split's files in reading order. DamagedDataset where one is missing."""
+    """Return a split's files in reading order. Raise DamagedDataset where one is missing."""
     listed = _json(folder / STATE).get("_data_files")
     names = [one.get("filename") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     if not names or not all(isinstance(name, str) for name in names):
@@ -114,7 +116,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _column(folder: Path, kind: str, preferred: Sequence[str]) -> str:
-    """The feature of a kind, by one of the `preferred` names where there are several, or the column of such a name."""
+    """Return the feature of a kind: by a `preferred` name where there are several, or the column of such a
+    name.
+    """
     features = _features(folder)
     of_kind = [name for name, told in features.items() if isinstance(told, dict) and told.get("_type") == kind]
     named = [name for name in preferred if name in (of_kind or features)]

@@ -17,7 +17,11 @@ N_TRAIN, N_TEST = 50_000, 10_000
 
 @dataclass(frozen=True)
 class CifarSet:
-    """dataset: the name of torchvision's class; folder: where that keeps its files."""
+    """A CIFAR set as torchvision knows it.
+
+    dataset: the name of torchvision's class.
+    folder: where that keeps its files.
+    """
 
     dataset: str
     folder: str
@@ -32,7 +36,8 @@ CIFAR_SETS = {
 
 
 def cifar_source(name: str, data_root: Path | None) -> Source:
-    """50,000 + 10,000 colour images of 32x32. Parquet files, where there are any, before torchvision's folder.
+    """Return 50,000 + 10,000 colour images of 32x32, from Parquet files, where there are any, before
+    torchvision's folder.
 
     MissingDataset if neither is there nor to be had.
     """

@@ -1,4 +1,6 @@
-"""One folder per class: which folders are classes, and which files below them are their images."""
+"""Sets with one folder per class: the folders that are classes, and the files below them that are their
+images.
+"""
 
 import os
 import stat
@@ -18,7 +20,11 @@ Folder = tuple[int, int]  # device and inode: what a link leads to
 
 @dataclass(frozen=True)
 class ImageFile:
-    """path: of the file. name: its path below the set's own folder, with slashes."""
+    """One image file.
+
+    path: of the file.
+    name: its path below the set's own folder, with slashes.
+    """
 
     path: Path
     name: str
@@ -29,7 +35,10 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A set of image files. classes: in the order of their labels."""
+    """A set of image files.
+
+    classes: in the order of their labels.
+    """
 
     classes: tuple[str, ...]
     train: tuple[ImageFile, ...]
@@ -37,7 +46,8 @@ class ClassFolders:
 
 
 def find_class_folders(place: Path, what: str) -> ClassFolders:
-    """The images in place/train and in the first of place/test, validation and val that has class folders.
+    """Return the images in place/train and in the first of place/test, validation and val that has class
+    folders.
 
     A class is a folder in train; they are numbered in the order of their names, as torchvision numbers them. Its images
     are the files below it, however deep, whose names end as images' do, also in upper case. What begins with a dot is
@@ -66,9 +76,10 @@ def find_class_folders(place: Path, what: str) -> ClassFolders:
     empty = sorted({*range(len(classes))} - {image.label for image in train})
     if empty:
         raise DamagedDataset(
-            place / "train", f"no images in {', '.join(classes[label] for label in empty)}",
+            place / "train",
+            f"no images in {', '.join(classes[label] for label in empty)}",
             f"put some there ({' '.join(sorted(SUFFIXES))}), or remove the folder, which counts as a class",
-        )  # fmt: skip
+        )
     if not test:
         raise DamagedDataset(place / tested, "holds no images", "put them in one folder per class")
     return ClassFolders(tuple(classes), train, test)
@@ -79,7 +90,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _images(place: Path, name: str, label: int, above: frozenset[Folder] = frozenset()) -> Iterator[ImageFile]:
-    """Those of the folder place/name, then those of its own folders, each in the order of their names.
+    """Yield those of the folder place/name, then those of its own folders, each in the order of their names.
 
     above: the folders that it lies in, to one of which a link may lead back.
     """
@@ -101,7 +112,10 @@ def _images(place: Path, name: str, label: int, above: frozenset[Folder] = froze
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name. A link that leads nowhere may be a class, or images of one, and is named."""
+    """Return what lies in a folder, by name.
+
+    A link that leads nowhere may be a class, or images of one, and is named.
+    """
     try:
         with os.scandir(folder) as entries:
             found = sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
@@ -114,7 +128,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _image_file(entry: os.DirEntry[str], name: str, label: int) -> ImageFile:
-    """DamagedDataset unless it is a file: a pipe would be waited for without end."""
+    """Return a file of the set.
+
+    Raise DamagedDataset unless it is a file: a pipe would be waited for without end.
+    """
     status = entry.stat()
     if not stat.S_ISREG(status.st_mode):
         raise DamagedDataset(entry.path, "is no regular file", "remove it")

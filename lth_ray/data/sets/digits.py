@@ -17,7 +17,7 @@ TEST_SEED = 1797  # the test set is the same in every study, whatever its split_
 
 
 def digits_source() -> Source:
-    """1,397 images to train on (and hold out from) and 400 to test; pixel values 0..16 are kept."""
+    """Return 1,397 images to train on (and hold out from) and 400 to test; pixel values 0..16 are kept."""
     images, labels = _stored()
     order = permutation(TEST_SEED, 0, len(labels), SPLIT)
     test, train = np.sort(order[:TEST_IMAGES]), np.sort(order[TEST_IMAGES:])
@@ -32,7 +32,9 @@ def digits_source() -> Source:
 
 
 def _stored() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images, uint8 [1797, 1, 8, 8], and labels, from scikit-learn's own file: importing it takes seconds."""
+    """Return images, uint8 [1797, 1, 8, 8], and labels, from scikit-learn's own file: importing it takes
+    seconds.
+    """
     spec = importlib.util.find_spec("sklearn")
     folders = spec.submodule_search_locations if spec else None
     if not folders:

@@ -13,12 +13,12 @@ TIMEOUT_S = 20.0  # without an answer for this long there is no network to speak
 
 
 def places(data_root: Path | None) -> list[Path]:
-    """Where data sets are looked for and put: the data root if there is one, then the user's cache."""
+    """Return where data sets are looked for and put: the data root if there is one, then the user's cache."""
     return [*([data_root] if data_root else []), cache_dir() / "datasets"]
 
 
 def download(folder: str, data_root: Path | None, fetch: Callable[[str], object]) -> str | None:
-    """Lets `fetch(place)` make place/folder in the first place that can be written.
+    """Let `fetch(place)` make place/folder in the first place that can be written.
 
     Returns None when the folder is there, else why not. Downloads into a staging folder beside the final one:
     of several processes that fetch the same data set, one wins and the others use what it put there.

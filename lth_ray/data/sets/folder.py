@@ -12,7 +12,7 @@ from lth_ray.data.sets.class_folders import ImageFile, find_class_folders
 
 
 def folder_source(path: Path, image_size: int | None) -> Source:
-    """The set in `path`, as `find_class_folders` finds it. MissingDataset; DamagedDataset."""
+    """Return the set in `path`, as `find_class_folders` finds it. Raise MissingDataset; DamagedDataset."""
     found = find_class_folders(path, f"Data.name = 'folder:{path}'")
     train, test = _encoded_split(found.train), _encoded_split(found.test)
     return image_source(train, test, len(found.classes), image_size)

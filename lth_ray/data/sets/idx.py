@@ -15,8 +15,11 @@ from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.sets.download import download, places
 
 FILES = (
-    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
-)  # fmt: skip
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 # sha256 of MNIST's unpacked files. Fashion-MNIST's files bear the same names, so these also tell the two apart.
 MNIST_SHA256 = (
@@ -29,7 +32,10 @@ MNIST_SHA256 = (
 
 @dataclass(frozen=True)
 class IdxSet:
-    """A data set in four idx files. folder: torchvision's name for it."""
+    """A data set in four idx files.
+
+    folder: torchvision's name for it.
+    """
 
     folder: str
     statistics: tuple[Channels, Channels]
@@ -43,7 +49,7 @@ IDX_SETS = {
 
 
 def idx_source(name: str, data_root: Path | None) -> Source:
-    """60,000 + 10,000 grey images of 28x28. The digest is of the unpacked files.
+    """Return 60,000 + 10,000 grey images of 28x28. The digest is of the unpacked files.
 
     MissingDataset if they are neither there nor to be had; DamagedDataset for a truncated or foreign file.
     """
@@ -59,7 +65,7 @@ def idx_source(name: str, data_root: Path | None) -> Source:
 
 
 def locate(name: str, data_root: Path | None) -> list[Path]:
-    """The four files, gzipped or not, all in one folder; downloaded if they are in none."""
+    """Return the four files, gzipped or not, all in one folder; downloaded if they are in none."""
     folder = IDX_SETS[name].folder
     folders = [place / end for place in places(data_root) for end in (f"{folder}/raw", "raw", "")]
     if found := _all_in_one(folders):
@@ -90,7 +96,7 @@ def _fetch(folder: str, place: str) -> None:
 
 
 def _checked(name: str, index: int, path: Path) -> tuple[NDArray[np.uint8], str]:
-    """The array in one of FILES and the sha256 of its unpacked bytes."""
+    """Return the array in one of FILES and the sha256 of its unpacked bytes."""
     data = unpack(path)
     array, digest = parse(data, path), hashlib.sha256(data).hexdigest()
     if array.shape != SHAPES[index]:
@@ -106,7 +112,7 @@ def _checked(name: str, index: int, path: Path) -> tuple[NDArray[np.uint8], str]
 
 
 def unpack(path: Path) -> bytes:
-    """The file's content, gunzipped if its name ends in .gz."""
+    """Return the file's content, gunzipped if its name ends in .gz."""
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -114,7 +120,9 @@ def unpack(path: Path) -> bytes:
 
 
 def parse(data: bytes, path: Path) -> NDArray[np.uint8]:
-    """The array of unsigned bytes in an idx file: two zeros, type 8, rank, big-endian sizes, then the bytes."""
+    """Return the array of unsigned bytes in an idx file: two zeros, type 8, rank, big-endian sizes, then the
+    bytes.
+    """
     if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
         raise DamagedDataset(path, f"is not an idx file of bytes (it begins with {data[:4].hex() or 'nothing'})")
     start = 4 + 4 * data[3]

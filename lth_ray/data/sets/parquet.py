@@ -24,7 +24,7 @@ NUMBERED = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?\.parquet")  # what follows 
 
 
 def parquet_source(path: Path, image_size: int | None) -> Source:
-    """The set in `path` (or its folder data/); the splits are train and the one that `labelled` finds."""
+    """Return the set in `path` (or its folder data/); the splits are train and the one that `labelled` finds."""
     folder = next((f for f in (path, path / "data") if shards(f, "train")), None)
     if folder is None:
         raise MissingDataset(f"Data.name = 'parquet:{path}': no train-*.parquet in {path} or {path / 'data'}")
@@ -35,7 +35,8 @@ def parquet_source(path: Path, image_size: int | None) -> Source:
 
 
 def labelled(folder: Path) -> str:
-    """The first of TEST_SPLITS that is there and has labels: those of a test set that is kept secret are -1.
+    """Return the first of TEST_SPLITS that is there and has labels: those of a test set that is kept secret
+    are -1.
 
     MissingDataset where none is there; Unlabelled where none has labels.
     """
@@ -49,7 +50,7 @@ def labelled(folder: Path) -> str:
 
 
 def first_labelled(splits: Sequence[str], read: Callable[[str], object]) -> str:
-    """The first split whose labels `read` reads. Unlabelled where none has any."""
+    """Return the first split whose labels `read` reads. Raise Unlabelled where none has any."""
     for split in splits:
         try:
             read(split)
@@ -61,7 +62,9 @@ def first_labelled(splits: Sequence[str], read: Callable[[str], object]) -> str:
 
 
 def shards(folder: Path, split: str) -> list[Path]:
-    """A split's files in reading order. DamagedDataset if numbered shards (..-00000-of-00002) are incomplete.
+    """Return a split's files in reading order.
+
+    Raise DamagedDataset if numbered shards (..-00000-of-00002) are incomplete.
 
     Beside numbered files those of another name are another set's, such as train-small-00000-of-00001.
     """
@@ -76,7 +79,7 @@ def shards(folder: Path, split: str) -> list[Path]:
 
 
 def encoded_split(folder: Path, split: str) -> EncodedSplit:
-    """A split's labels and checksums; its images are read when they are asked for."""
+    """Return a split's labels and checksums; its images are read when they are asked for."""
     paths = shards(folder, split)
     labels = np.concatenate([stored_labels(path) for path in paths])
     if not len(labels):
@@ -90,7 +93,7 @@ def encoded_split(folder: Path, split: str) -> EncodedSplit:
 
 
 def stored_labels(path: Path) -> NDArray[np.int64]:
-    """A file's labels, int64 [rows]. DamagedDataset unless all are whole numbers from 0 up."""
+    """Return a file's labels, int64 [rows]. Raise DamagedDataset unless all are whole numbers from 0 up."""
     file = open_parquet(path)
     column = column_name(path, LABEL_COLUMNS)
     with as_parquet(path):
@@ -99,7 +102,7 @@ def stored_labels(path: Path) -> NDArray[np.int64]:
 
 
 def whole_labels(path: Path, column: str, values: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A column's labels, int64 [rows]. DamagedDataset as in `stored_labels`."""
+    """Return a column's labels, int64 [rows]. Raise DamagedDataset as in `stored_labels`."""
     if not pa.types.is_integer(values.type) or values.null_count:
         why = f"column {column} is {values.type} with {values.null_count} missing"
         raise DamagedDataset(path, why, "use whole numbers from 0 up")
@@ -120,7 +123,7 @@ def _images(path: Path) -> Iterator[Encoded]:
 
 
 def image_bytes(path: Path, columns: Iterable[pa.StructArray]) -> Iterator[Encoded]:
-    """Every row's image, of consecutive pieces of a column. DamagedDataset where one has none."""
+    """Yield every row's image, of consecutive pieces of a column. Raise DamagedDataset where one has none."""
     row = 0
     for column in columns:
         for data in column.field("bytes"):
@@ -131,7 +134,10 @@ def image_bytes(path: Path, columns: Iterable[pa.StructArray]) -> Iterator[Encod
 
 
 def column_name(path: Path, names: tuple[str, ...]) -> str:
-    """The first of `names` (IMAGE_COLUMNS, LABEL_COLUMNS) that the file has. DamagedDataset where it has none."""
+    """Return the first of `names` (IMAGE_COLUMNS, LABEL_COLUMNS) that the file has.
+
+    Raise DamagedDataset where it has none.
+    """
     schema = open_parquet(path).schema_arrow
     found = next((name for name in names if name in schema.names), None)
     if found is None or schema.names.count(found) > 1:
@@ -146,7 +152,7 @@ def column_name(path: Path, names: tuple[str, ...]) -> str:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether a column holds images in the files' own bytes: struct<bytes, path>."""
+    """Return whether a column holds images in the files' own bytes: struct<bytes, path>."""
     place = kind.get_field_index("bytes") if pa.types.is_struct(kind) else -1
     return place >= 0 and (
         pa.types.is_binary(kind.field(place).type) or pa.types.is_large_binary(kind.field(place).type)
@@ -154,18 +160,18 @@ def holds_bytes(kind: pa.DataType) -> bool:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """The file, of which its footer is read. DamagedDataset where it is no Parquet file."""
+    """Return the file, of which its footer is read. Raise DamagedDataset where it is no Parquet file."""
     with as_parquet(path):
         return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def as_parquet(path: Path) -> AbstractContextManager[None]:
-    """DamagedDataset for what reading a damaged file raises, of many kinds."""
+    """Raise DamagedDataset for what reading a damaged file raises, of many kinds."""
     return readable(path, "is not a readable Parquet file", kinds=(pa.ArrowException, OSError, ValueError))
 
 
 def named_classes(folder: Path) -> list[str]:
-    """The classes that the files' metadata names, if any; a small sample need not show them all."""
+    """Return the classes that the files' metadata names, if any; a small sample need not show them all."""
     path = shards(folder, "train")[0]
     metadata = (open_parquet(path).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
