@@ -1,4 +1,4 @@
-"""What is read off trained networks: connectivity, distances, alignment, masks and weights.
+"""Measurements of trained networks: connectivity, distances, alignment, masks and weights.
 
 Each name is imported when it is first used: pandas and scipy take a second that a training should not wait for.
 """
@@ -25,9 +25,19 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "align", "angle", "barrier", "error_barrier", "l2_distance", "linear_path", "movement", "overlap", "reestimate",
-    "share_travelled", "surviving", "walk",
-]  # fmt: skip
+    "align",
+    "angle",
+    "barrier",
+    "error_barrier",
+    "l2_distance",
+    "linear_path",
+    "movement",
+    "overlap",
+    "reestimate",
+    "share_travelled",
+    "surviving",
+    "walk",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,14 +31,22 @@ def align(
     iterations: int = 100,
     in_place: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """state_b with its hidden units in the order that brings its weights nearest to state_a's (algorithm 1).
+    """Return state_b with its hidden units in the order that brings its weights nearest to state_a's
+    (algorithm 1).
 
-    model: of the states' architecture; its own weights are neither read nor changed. Inputs and outputs keep their
-    order, and the network's function stays that of state_b. The optimum is a local one.
-    example: what the model is called with for one example, whose shapes alone matter: see `models.coupled`, which says
-    what the units are. seed: of the order in which groups of units are taken up. iterations: passes over the groups, at
-    most. in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is held.
-    Errors: ConfigError as in `models.coupled`, for states of different networks, and for NaN or infinite weights.
+    Inputs and outputs keep their order, and the network's function stays that of state_b. The optimum is a
+    local one.
+
+    model: of the states' architecture; its own weights are neither read nor changed.
+    example: what the model is called with for one example, whose shapes alone matter: see `models.coupled`,
+        which says what the units are.
+    seed: of the order in which groups of units are taken up.
+    iterations: passes over the groups, at most.
+    in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is
+        held.
+
+    Errors: ConfigError as in `models.coupled`, for states of different networks, and for NaN or infinite
+    weights.
     """
     require_same(state_a, state_b)
     require_same(model.state_dict(), state_a, ("the model", "the states"))
@@ -52,10 +60,12 @@ def align(
 
 
 def match(coupling: Coupling, weights_a: Tensors, state_b: Tensors, seed: int, iterations: int) -> list[torch.Tensor]:
-    """For each group the unit of b that comes to each place, int64 [size], on the CPU.
+    """Return for each group the unit of b that comes to each place, int64 [size], on the CPU.
 
-    One group after another is matched exactly (a linear assignment) while the others stay as they are, until none
-    changes. weights_a: what is compared; running statistics, which have another scale, are left out of it.
+    One group after another is matched exactly (a linear assignment) while the others stay as they are, until
+    none changes.
+
+    weights_a: what is compared; running statistics, which have another scale, are left out of it.
     """
     places = {name: coupling.places(name) for name in coupling.units if name in weights_a}
     members: list[list[tuple[str, int]]] = [[] for _ in coupling.sizes]
@@ -87,9 +97,10 @@ def match(coupling: Coupling, weights_a: Tensors, state_b: Tensors, seed: int, i
 def reorder(
     tensor: torch.Tensor, places: Places, orders: Sequence[torch.Tensor], skipped: int | None = None
 ) -> torch.Tensor:
-    """A tensor, or a mask of it, with its units in a new order along each axis but the skipped one.
+    """Return a tensor, or a mask of it, with its units in a new order along each axis but the skipped one.
 
-    places: of its units, along each axis. orders: by group, the unit that comes to each place.
+    places: of its units, along each axis.
+    orders: by group, the unit that comes to each place.
     """
     for axis, groups in enumerate(places):
         if groups and axis != skipped:
@@ -103,7 +114,9 @@ def reorder(
 def _similarity(
     a: torch.Tensor, b: torch.Tensor, places: Places, axis: int, group: int, orders: Sequence[torch.Tensor]
 ) -> NDArray[np.float64]:
-    """[i, j]: the inner product of what unit i of a and unit j of b have along this axis, b's others in order."""
+    """Return [i, j]: the inner product of what unit i of a and unit j of b have along this axis, b's others
+    in order.
+    """
     own = places[axis][group]
     rows_a = _rows(a.detach(), axis, own)
     rows_b = _rows(reorder(b.detach().to(a), places, orders, skipped=axis), axis, own)
@@ -112,7 +125,7 @@ def _similarity(
 
 
 def _rows(tensor: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tensor:
-    """[units, what each has along an axis]"""
+    """Return [units, what each has along an axis]."""
     flat = places.flatten()
     if not torch.equal(flat, torch.arange(tensor.shape[axis])):  # else nothing need be copied
         tensor = tensor.index_select(axis, flat.to(tensor.device))
@@ -120,7 +133,7 @@ def _rows(tensor: torch.Tensor, axis: int, places: torch.Tensor) -> torch.Tensor
 
 
 def _better(similarity: NDArray[np.float64], order: torch.Tensor) -> torch.Tensor | None:
-    """The best order of a group, None where it gains nothing over `order` beyond rounding."""
+    """Return the best order of a group, None where it gains nothing over `order` beyond rounding."""
     if not np.isfinite(similarity).all():
         raise ConfigError("the states hold NaN or infinite weights: leave out copies whose training diverged")
     rows, best = linear_sum_assignment(similarity, maximize=True)

@@ -11,7 +11,7 @@ from lth_ray.config import ConfigError
 
 
 def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
-    """Replaces the running statistics of every batch-norm layer, in place, by their averages over `batches`.
+    """Replace the running statistics of every batch-norm layer, in place, by their averages over `batches`.
 
     batches: of training data, inputs first; the rest is not used. A batch counts by its number of inputs (all
     alike where they are of one size: a cumulative moving average). Other layers are in evaluation mode meanwhile,
@@ -35,7 +35,7 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
 
 @contextlib.contextmanager
 def _measuring(model: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
-    """Batch norm alone in training mode, with its statistics reset."""
+    """Put batch norm alone in training mode, with its statistics reset."""
     modes = [(module, module.training) for module in model.modules()]
     momenta = [(layer, layer.momentum) for layer in layers]
     model.eval()

@@ -13,12 +13,14 @@ SIZE = 2000  # images of a tensor that go through the network at a time
 
 
 def passes(field: str, inputs: Any, labels: torch.Tensor | None = None) -> Passes:
-    """A function that begins a new pass over (inputs, labels) batches at each call.
+    """Return a function that begins a new pass over (inputs, labels) batches at each call.
 
-    inputs: a tensor [N, ...] with `labels` [N]; or batches: a list or another iterable that may be passed over
-    again, or a function that returns an iterable, anew at each call. field: what an error calls it.
-    Errors: ConfigError, at once for anything else, an iterator among them; during a pass, when it has no batch or
-    something else in it.
+    field: what an error calls the inputs.
+    inputs: a tensor [N, ...] with `labels` [N]; or batches: a list or another iterable that may be passed
+        over again, or a function that returns an iterable, anew at each call.
+
+    Errors: ConfigError, at once for anything else, an iterator among them; during a pass, when it has no
+    batch or something else in it.
     """
     if isinstance(inputs, torch.Tensor):
         return _cut(field, inputs, labels)

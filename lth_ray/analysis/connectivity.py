@@ -1,4 +1,4 @@
-"""Linear mode connectivity: what lies on the line between two trained copies (Frankle et al. 2020a).
+"""Linear mode connectivity: loss and error on the line between two trained copies (Frankle et al. 2020a).
 
 A line is walked with one scratch network: beside it and the two states nothing of their size is held in memory.
 """
@@ -34,14 +34,18 @@ def linear_path(
     batch_norm: str = "stored",
     statistics_from: Iterable[Batch] | Callable[[], Iterable[Batch]] | None = None,
 ) -> pd.DataFrame:
-    """Mean cross entropy and error at alpha x state_a + (1 - alpha) x state_b, for `points` even alphas in [0, 1].
+    """Return mean cross entropy and error at alpha x state_a + (1 - alpha) x state_b, for `points` even
+    alphas in [0, 1].
 
-    model: scratch, see `walk`. inputs: a tensor [N, ...] with labels [N] (int64); or (inputs, labels) batches, an
-    iterable that may be passed over again or a function that returns one. All are on the model's device.
-    batch_norm: "stored" interpolates the running statistics like weights, so that the ends of the line are the
-        copies themselves, bit for bit; "reestimate" measures them anew at each point, the ends included, on
-        statistics_from: training batches of one size, as for `inputs`.
-    Returns columns alpha, loss, error; error is a share in [0, 1].
+    The columns are alpha, loss, error; error is a share in [0, 1].
+
+    model: scratch, see `walk`.
+    inputs: a tensor [N, ...] with labels [N] (int64); or (inputs, labels) batches, an iterable that may be
+        passed over again or a function that returns one. All are on the model's device.
+    batch_norm: "stored" interpolates the running statistics like weights, so that the ends of the line are
+        the copies themselves, bit for bit; "reestimate" measures them anew at each point, the ends included.
+    statistics_from: what "reestimate" measures on: training batches of one size, as for `inputs`.
+
     Errors: ConfigError for states of different networks and for data that is missing or cannot be used.
     """
     data = passes("inputs", inputs, labels)
@@ -62,12 +66,16 @@ def walk(
     points: int = 30,
     recalibrate: Callable[[nn.Module], None] | None = None,
 ) -> pd.DataFrame:
-    """`measure` at `points` even steps from state_b to state_a: a row each, its columns behind `alpha`.
+    """Measure at `points` even steps from state_b to state_a: a row each, its columns behind `alpha`.
 
-    model: scratch, of the states' architecture; its own weights are lost, and it is left with state_a's. States may
-    lie on another device. Integer tensors (num_batches_tracked) are state_a's up to alpha = 0, where all is
-    state_b's. recalibrate: is called at each point before `measure`, to re-estimate batch-norm statistics in place.
-    Errors: ConfigError for different networks, fewer than 2 points, and a state that is the model's own memory.
+    model: scratch, of the states' architecture; its own weights are lost, and it is left with state_a's.
+    state_a, state_b: they may lie on another device. Integer tensors (num_batches_tracked) are state_a's up
+        to alpha = 0, where all is state_b's.
+    measure: gives the columns of the network at a point.
+    recalibrate: is called at each point before `measure`, to re-estimate batch-norm statistics in place.
+
+    Errors: ConfigError for different networks, fewer than 2 points, and a state that is the model's own
+    memory.
     """
     if points < 2:
         raise ConfigError(f"points = {points}: a line has two ends; give 2 or more")
@@ -89,7 +97,9 @@ def walk(
 
 
 def barrier(path: pd.DataFrame, column: str) -> float:
-    """The largest value of `column` on the line minus the mean of its two ends; at least 0, NaN where one is NaN."""
+    """Return the largest value of `column` on the line minus the mean of its two ends; at least 0, NaN where
+    one is NaN.
+    """
     if column not in path:
         raise ConfigError(f"column = {column!r}: {nearest(column, path.columns)}")
     values = path.sort_values("alpha")[column].to_numpy()
@@ -97,7 +107,9 @@ def barrier(path: pd.DataFrame, column: str) -> float:
 
 
 def error_barrier(path: pd.DataFrame) -> float:
-    """The instability of Frankle et al. 2020a, section 2, as a share: copies below 0.02 are called stable."""
+    """Return the instability of Frankle et al. 2020a, section 2, as a share: copies below 0.02 are called
+    stable.
+    """
     return barrier(path, "error")
 
 
@@ -115,7 +127,7 @@ def _recalibration(batch_norm: str, statistics_from: Any) -> Callable[[nn.Module
 
 
 def _require_apart(held: Tensors, state: Tensors, label: str) -> None:
-    """Walking overwrites the model, so a state must not be the model's own tensors."""
+    """Raise where a state is the model's own tensors, which walking overwrites."""
     for name, tensor in state.items():
         if tensor.numel() and tensor.untyped_storage().data_ptr() == held[name].untyped_storage().data_ptr():
             raise ConfigError(f"{label}[{name!r}] is the model's own memory, which is overwritten: give a copy of it")
@@ -123,7 +135,7 @@ def _require_apart(held: Tensors, state: Tensors, label: str) -> None:
 
 @torch.no_grad()
 def _place(held: Tensors, state_a: Tensors, state_b: Tensors, alpha: float) -> None:
-    """Writes alpha x a + (1 - alpha) x b into the model's tensors; exact at both ends and where a equals b."""
+    """Write alpha x a + (1 - alpha) x b into the model's tensors; exact at both ends and where a equals b."""
     for name, target in held.items():
         if alpha == 0:
             target.copy_(state_b[name])

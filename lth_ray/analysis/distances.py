@@ -1,4 +1,4 @@
-"""How far apart two copies of a network are: L2 distance, angle, and share of the distance travelled.
+"""Distances between two copies of a network: L2 distance, angle, and share of the distance travelled.
 
 All are over the same weights: those of `names`, under `mask`. Parameters are read one after another, in pieces and
 in float64, so that nothing but the states themselves is held in memory.
@@ -21,12 +21,14 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 def l2_distance(a: Tensors, b: Tensors, names: Names = None, mask: Tensors | None = None) -> float:
-    """||a - b||, d of Frankle et al. 2019 (stabilizing), where it is taken over the weights that a mask keeps."""
+    """Return ||a - b||, d of Frankle et al. 2019 (stabilizing), where it is taken over the weights that a
+    mask keeps.
+    """
     return math.sqrt(sum(_squared(x - y) for x, y in _pairs(a, b, names, mask)))
 
 
 def angle(a: Tensors, b: Tensors, names: Names = None, mask: Tensors | None = None) -> float:
-    """The angle between a and b as vectors, in degrees, in [0, 180]; NaN where one of them is zero.
+    """Return the angle between a and b as vectors, in degrees, in [0, 180]; NaN where one of them is zero.
 
     The second measure of Frankle et al. 2019 (stabilizing, appendix). By Kahan's 2 atan2(|u - v|, |u + v|) on the
     unit vectors, since the arc cosine loses half of its digits at the small angles of stable copies.
@@ -45,7 +47,8 @@ def angle(a: Tensors, b: Tensors, names: Names = None, mask: Tensors | None = No
 
 
 def share_travelled(start: Tensors, a: Tensors, b: Tensors, names: Names = None, mask: Tensors | None = None) -> float:
-    """||a - b|| over the mean of ||a - start|| and ||b - start|| (Frankle et al. 2020a); NaN where neither moved.
+    """Return ||a - b|| over the mean of ||a - start|| and ||b - start|| (Frankle et al. 2020a); NaN where
+    neither moved.
 
     0: the copies went to one place; 2: the opposite way; about sqrt(2): independently of each other.
     """
@@ -59,7 +62,7 @@ def _squared(vector: torch.Tensor) -> float:
 
 
 def _pairs(a: Tensors, b: Tensors, names: Names, mask: Tensors | None) -> Iterator[list[torch.Tensor]]:
-    """The measured weights of both, in float64, piece by piece."""
+    """Yield the measured weights of both, in float64, piece by piece."""
     if names is None:
         names = [name for name in a if _is_weight(name, a[name])] if mask is None else mask
     a = selected(a, names)

@@ -1,4 +1,4 @@
-"""How much two masks have in common, beside what chance would give them."""
+"""The overlap of two masks, beside what chance would give them."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from lth_ray.analysis.states import OVERALL, Tensors, require_same
 
 
 def overlap(mask_a: Tensors, mask_b: Tensors) -> pd.DataFrame:
-    """The overlap of two masks, {parameter: bool}, of one network: a row for each layer and one, "*", over all.
+    """Return the overlap of two masks, {parameter: bool}, of one network: a row for each layer and one, "*",
+    over all.
 
     Columns: layer; weights; kept_a, kept_b, kept_both (numbers of weights); jaccard (kept in both / in either);
     shared (kept in both / in a); jaccard_by_chance and shared_by_chance, of uniformly random masks with the same
@@ -28,7 +29,10 @@ def overlap(mask_a: Tensors, mask_b: Tensors) -> pd.DataFrame:
 
 
 def _shares(n: float, kept_a: float, kept_b: float, both: float, expected: float) -> dict[str, Any]:
-    """expected: the number kept in both by chance."""
+    """Return the shares of one row.
+
+    expected: the number kept in both by chance.
+    """
     either, either_by_chance = kept_a + kept_b - both, kept_a + kept_b - expected
     return {
         "weights": int(n),

@@ -12,7 +12,7 @@ PIECE = 1 << 17  # elements converted to float64 at a time: 1 MiB, however large
 
 
 def require_same(first: Tensors, second: Tensors, labels: tuple[str, str] = ("state_a", "state_b")) -> None:
-    """ConfigError that names the first tensor which one of the two lacks or has in another shape."""
+    """Raise ConfigError that names the first tensor which one of the two lacks or has in another shape."""
     for name in {**first, **second}:
         found = [f"shape {tuple(tensors[name].shape)}" if name in tensors else "none" for tensors in (first, second)]
         if found[0] != found[1]:
@@ -22,7 +22,7 @@ def require_same(first: Tensors, second: Tensors, labels: tuple[str, str] = ("st
 
 
 def selected(tensors: Tensors, names: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Those of the given names; ConfigError for a name that is not there."""
+    """Return those of the given names. Raise ConfigError for a name that is not there."""
     names = list(names)
     for name in names:
         if name not in tensors:
@@ -31,7 +31,8 @@ def selected(tensors: Tensors, names: Iterable[str]) -> dict[str, torch.Tensor]:
 
 
 def pieces(*tensors: torch.Tensor, keeps: torch.Tensor | None = None) -> Iterator[list[torch.Tensor]]:
-    """Tensors of one shape side by side, flat: on the CPU, in float64, at most PIECE elements of each at a time.
+    """Yield tensors of one shape side by side, flat: on the CPU, in float64, at most PIECE elements of each
+    at a time.
 
     keeps: bool, of their shape; only elements where it is True.
     """

@@ -30,8 +30,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a one-sided paired t test says, p corrected for its family. p is None where there is no verdict: under three
-    seeds."""
+    """The outcome of a one-sided paired t test, its p corrected for the family; under three seeds there is no
+    p.
+    """
 
     n: int
     p: float | None
@@ -39,7 +40,7 @@ class Verdict:
 
 
 def interval(values: Iterable[float]) -> Interval:
-    """The values' mean with its spread."""
+    """Return the values' mean with its spread."""
     found = list(values)
     if not found:
         return Interval(0)
@@ -53,7 +54,7 @@ def interval(values: Iterable[float]) -> Interval:
 
 
 def within_seeds(runs: Iterable[tuple[int, float]]) -> dict[int, float]:
-    """{seed: mean of its runs}: copies of one seed's ticket are no independent trials."""
+    """Return {seed: mean of its runs}: copies of one seed's ticket are no independent trials."""
     found: dict[int, list[float]] = {}
     for seed, value in runs:
         found.setdefault(seed, []).append(value)
@@ -61,22 +62,24 @@ def within_seeds(runs: Iterable[tuple[int, float]]) -> dict[int, float]:
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
-    """a - b at every seed that both have, by seed."""
+    """Return a - b at every seed that both have, by seed."""
     return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
-    """The paired difference a - b of two {seed: value}, over the seeds they share."""
+    """Return the paired difference a - b of two {seed: value}, over the seeds they share."""
     return interval(differences(a, b))
 
 
 def resolvable(margin: float, n_test: int) -> float:
-    """The margin, or one image of the test set where that is more: a smaller difference cannot be measured."""
+    """Return the margin, or one image of the test set where that is more: a smaller difference cannot be
+    measured.
+    """
     return max(margin, 1 / n_test) if n_test else margin
 
 
 def non_inferiority(differences: Sequence[Sequence[float]], margin: float = MARGIN) -> list[Verdict]:
-    """For each comparison of one family, whether its mean difference from the dense network is shown to be above
+    """Judge for each comparison of one family whether its mean difference from the dense network is above
     -margin.
 
     "matching" where a one-sided paired t test, by Holm's correction for the family, rejects "at least `margin` worse"
@@ -88,7 +91,8 @@ def non_inferiority(differences: Sequence[Sequence[float]], margin: float = MARG
 
 
 def superiority(differences: Sequence[Sequence[float]], shown: str = "better") -> list[Verdict]:
-    """For each comparison of one family, whether its mean difference is shown to be above 0, which is called `shown`.
+    """Judge for each comparison of one family whether its mean difference is above 0, which is called
+    `shown`.
 
     Corrected, and without a verdict, as `non_inferiority` is.
     """
@@ -96,7 +100,7 @@ def superiority(differences: Sequence[Sequence[float]], shown: str = "better") -
 
 
 def _verdicts(differences: Sequence[Sequence[float]], bound: float, shown: str) -> list[Verdict]:
-    """One-sided paired t tests above `bound`, by Holm's correction for those of three seeds or more."""
+    """Return one-sided paired t tests above `bound`, by Holm's correction for those of three seeds or more."""
     raw = [p_above(one, bound) for one in differences]
     corrected = iter(holm([p for p in raw if p is not None]))
     adjusted = [None if p is None else next(corrected) for p in raw]
@@ -104,7 +108,8 @@ def _verdicts(differences: Sequence[Sequence[float]], bound: float, shown: str) 
 
 
 def p_above(differences: Sequence[float], bound: float) -> float | None:
-    """The p value of the one-sided t test that the mean of `differences` is above `bound`; None under three.
+    """Return the p value of the one-sided t test that the mean of `differences` is above `bound`; None under
+    three.
 
     Differences that do not vary decide by themselves: 0 above the bound, 1 at it or below.
     """
@@ -121,7 +126,7 @@ def p_above(differences: Sequence[float], bound: float) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p values, in the order given (Holm 1979)."""
+    """Return Holm's step-down adjusted p values, in the order given (Holm 1979)."""
     adjusted, greatest, m = [0.0] * len(p_values), 0.0, len(p_values)
     for rank, i in enumerate(sorted(range(m), key=p_values.__getitem__)):
         greatest = max(greatest, min(1.0, (m - rank) * p_values[i]))
@@ -130,7 +135,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation of a sample (n - 1); exact where the values are equal."""
+    """Return mean and standard deviation of a sample (n - 1); exact where the values are equal."""
     if min(values) == max(values):
         return float(values[0]), 0.0
     mean = math.fsum(values) / len(values)

@@ -1,4 +1,4 @@
-"""Which initial weights survive, and how far weights move (Frankle & Carbin 2019, appendix)."""
+"""The initial weights that survive, and the way that weights move (Frankle & Carbin 2019, appendix)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +15,14 @@ Masks = Mapping[str, torch.Tensor]
 
 
 def surviving(initial: Tensors, mask: Masks, bins: int | Sequence[float] = 50) -> pd.DataFrame:
-    """Densities of the initial values of all weights of a layer and of those that its mask keeps.
+    """Return densities of the initial values of all weights of a layer and of those that its mask keeps.
 
-    initial: state dict at initialisation. bins: a number, evenly from -m to m with m the layer's largest magnitude;
-    or the edges, for all layers, outside of which weights are left out.
-    Returns a row for each layer and bin: layer, low, high, all, kept. A density integrates to 1 over a layer's bins
-    (it is 0 throughout where no weight is counted).
+    There is a row for each layer and bin: layer, low, high, all, kept. A density integrates to 1 over a
+    layer's bins (it is 0 throughout where no weight is counted).
+
+    initial: state dict at initialisation.
+    bins: a number, evenly from -m to m with m the layer's largest magnitude; or the edges, for all layers,
+        outside of which weights are left out.
     """
     weights = _covered(initial, mask, "initial")
     frames = []
@@ -33,15 +35,16 @@ def surviving(initial: Tensors, mask: Masks, bins: int | Sequence[float] = 50) -
 
 
 def movement(initial: Tensors, final: Tensors, mask: Masks, trained: Masks | None = None) -> pd.DataFrame:
-    """How far the weights that a mask keeps moved in training, beside those that it prunes.
+    """Return how far the weights that a mask keeps moved in training, beside those that it prunes.
 
-    initial, final: state dicts before and after the training that the mask was drawn from, so that pruned weights
-    still have their trained values in `final`. trained: the mask under which it ran; a weight outside of it did not
-    train and is in neither group.
-    Returns a row for each layer and one, "*", over all: layer; kept and pruned (numbers of weights); for each of the
-    two, moved_ (mean |final - initial|) and grew_ (mean |final| - |initial|); and, as shares of the kept weights,
-    sign_flipped (from one side of zero to the other) and moved_from_zero (|final| > |initial|). A mean over no weight
-    is NaN.
+    There is a row for each layer and one, "*", over all: layer; kept and pruned (numbers of weights); for
+    each of the two, moved_ (mean |final - initial|) and grew_ (mean |final| - |initial|); and, as shares of
+    the kept weights, sign_flipped (from one side of zero to the other) and moved_from_zero (|final| >
+    |initial|). A mean over no weight is NaN.
+
+    initial, final: state dicts before and after the training that the mask was drawn from, so that pruned
+        weights still have their trained values in `final`.
+    trained: the mask under which it ran; a weight outside of it did not train and is in neither group.
     """
     before, after = _covered(initial, mask, "initial"), _covered(final, mask, "final")
     trains = mask if trained is None else _covered(trained, mask, "trained")
@@ -56,7 +59,10 @@ def movement(initial: Tensors, final: Tensors, mask: Masks, trained: Masks | Non
 
 
 def _covered(tensors: Tensors, mask: Masks, label: str) -> dict[str, torch.Tensor]:
-    """The tensors that the mask covers; ConfigError where one is missing or the mask has another shape."""
+    """Return the tensors that the mask covers.
+
+    Raise ConfigError where one is missing or the mask has another shape.
+    """
     if not mask:
         raise ConfigError("mask: it covers no parameter; give that of a ticket")
     found = selected(tensors, mask)
@@ -65,7 +71,9 @@ def _covered(tensors: Tensors, mask: Masks, label: str) -> dict[str, torch.Tenso
 
 
 def _sums(initial: torch.Tensor, final: torch.Tensor, group: torch.Tensor) -> NDArray[np.float64]:
-    """Over a group of weights: their number, sums of |f - i| and |f| - |i|, numbers of flips and of moves outwards."""
+    """Return over a group of weights: their number, sums of |f - i| and |f| - |i|, numbers of flips and of
+    moves outwards.
+    """
     total = np.zeros(5)
     for before, after in pieces(initial, final, keeps=group):
         grown = after.abs() - before.abs()

@@ -1,4 +1,4 @@
-"""How masks are found: the pruning rule of a study."""
+"""The pruning rule of a study: how masks are found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass

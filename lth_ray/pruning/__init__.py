@@ -1,4 +1,6 @@
-"""Masks: what to score, how many to prune, which ones, random controls; and perturbed weights under them."""
+"""Masks: scores, the number to prune and the weights it falls on, random controls; and perturbed weights
+under masks.
+"""
 
 from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
@@ -9,7 +11,28 @@ from lth_ray.pruning.perturb import needs_of, perturb
 from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_count, prune_counts
 
 __all__ = [
-    "CRITERIA", "Mask", "ScoreError", "apply_mask", "dense_mask", "density", "density_of_all", "fraction_of_each",
-    "kept", "kept_counts", "layer_densities", "layer_densities_of", "needs", "needs_of", "one_shot_counts", "perturb",
-    "prune", "prune_count", "prune_counts", "random_mask", "score", "select", "shuffled_mask", "uses",
-]  # fmt: skip
+    "CRITERIA",
+    "Mask",
+    "ScoreError",
+    "apply_mask",
+    "dense_mask",
+    "density",
+    "density_of_all",
+    "fraction_of_each",
+    "kept",
+    "kept_counts",
+    "layer_densities",
+    "layer_densities_of",
+    "needs",
+    "needs_of",
+    "one_shot_counts",
+    "perturb",
+    "prune",
+    "prune_count",
+    "prune_counts",
+    "random_mask",
+    "score",
+    "select",
+    "shuffled_mask",
+    "uses",
+]

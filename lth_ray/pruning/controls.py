@@ -15,10 +15,11 @@ SCOPES = ("global", "layer", "filter")
 def shuffled_values(
     values: Mapping[str, torch.Tensor], mask: Mapping[str, torch.Tensor], seed: int, scope: str
 ) -> dict[str, torch.Tensor]:
-    """The values at kept places, in a uniformly random order among these; pruned places keep theirs.
+    """Return the values at kept places in a uniformly random order among these; pruned places keep theirs.
 
-    values: by parameter, of the mask's shapes. scope: "global" over all parameters, "layer" within each, "filter"
-    within each output unit (first dimension), as of `shuffled_mask`. The order of parameters does not matter.
+    values: by parameter, of the mask's shapes. The order of parameters does not matter.
+    scope: "global" over all parameters, "layer" within each, "filter" within each output unit (first
+        dimension), as of `shuffled_mask`.
     """
     use = f"shuffle_{scope}"
     if scope != "global":
@@ -42,12 +43,12 @@ def _shuffled(values: torch.Tensor, keeps: torch.Tensor, seed: int, use: str, sc
 
 
 def random_mask(mask: Mapping[str, torch.Tensor], seed: int) -> Mask:
-    """As many weights in each parameter as `mask` keeps, at uniformly random places."""
+    """Return a mask with as many weights in each parameter as `mask` keeps, at uniformly random places."""
     return shuffled_mask(mask, seed, "layer")
 
 
 def shuffled_mask(mask: Mapping[str, torch.Tensor], seed: int, scope: str = "global") -> Mask:
-    """The mask's entries in a uniformly random order, so that the number kept stays.
+    """Return the mask's entries in a uniformly random order, so that the number kept stays.
 
     scope: "global" over all parameters, which evens out layer densities (Morcos et al. 2019);
         "layer" within each parameter, which keeps them; "filter" within each output unit (first dimension),
@@ -64,6 +65,10 @@ def shuffled_mask(mask: Mapping[str, torch.Tensor], seed: int, scope: str = "glo
 
 
 def _shuffled_rows(keeps: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Each row's bits in the order of its places. keeps: bool [filters, ...]. places: of that shape."""
+    """Return each row's bits in the order of its places.
+
+    keeps: bool [filters, ...].
+    places: of that shape.
+    """
     order = places.reshape(len(places), -1).argsort(dim=1, stable=True)
     return keeps.reshape(order.shape).gather(1, order.to(keeps.device)).view(keeps.shape)

@@ -29,11 +29,14 @@ _INITIAL, _BATCH = frozenset({"initial"}), frozenset({"batch"})
 
 @dataclass(frozen=True)
 class Criterion:
-    """scores: higher is kept. needs: arguments of `score` that it cannot do without. may_use: others that change it.
+    """A pruning criterion.
 
-    excluded: the score of weights whose sign the *_same_sign and *_diff_sign variants turn down. 0 is what the
-    authors' code gives them (among magnitude increases it ranks above the weights that shrank); where every score is
-    below 0 that would keep just these weights, and they score -inf.
+    scores: higher is kept.
+    needs: arguments of `score` that it cannot do without.
+    may_use: others that change it.
+    excluded: the score of weights whose sign the *_same_sign and *_diff_sign variants turn down. 0 is what
+        the authors' code gives them (among magnitude increases it ranks above the weights that shrank); where
+        every score is below 0 that would keep just these weights, and they score -inf.
     """
 
     scores: Callable[[Evidence], dict[str, torch.Tensor]]
@@ -68,12 +71,12 @@ CRITERIA: dict[str, Criterion] = {
 
 
 def needs(criterion: str) -> frozenset[str]:
-    """Those of "initial" and "batch" that `score` refuses this criterion without."""
+    """Return those of "initial" and "batch" that `score` refuses this criterion without."""
     return _criterion(criterion).needs
 
 
 def uses(criterion: str) -> frozenset[str]:
-    """Those of "initial" and "batch" that this criterion's scores depend on, where they are given."""
+    """Return those of "initial" and "batch" that this criterion's scores depend on, where they are given."""
     return _criterion(criterion).needs | _criterion(criterion).may_use
 
 
@@ -87,13 +90,20 @@ def score(
     seed: int = 0,
     loss: Loss | None = None,
 ) -> dict[str, torch.Tensor]:
-    """A score for each weight that the mask covers, of its shape; the lowest are pruned.
+    """Return a score for each weight that the mask covers, of its shape; the lowest are pruned.
 
-    criterion: a key of CRITERIA. model: holds the weights at the end of training. initial: state dict at
-    initialisation. batch: (inputs, labels) for gradients, which are taken at `initial` where that is given, else at
-    the model's own weights. seed: of random scores. loss: fn(model, batch) -> (mean loss, anything), whose
-    gradients they are; None for the cross entropy. The model is left as it was.
-    Errors: ConfigError for an unknown criterion or parameter, a missing argument, an `initial` of another network.
+    The model is left as it was.
+
+    criterion: a key of CRITERIA.
+    model: holds the weights at the end of training.
+    initial: state dict at initialisation.
+    batch: (inputs, labels) for gradients, which are taken at `initial` where that is given, else at the
+        model's own weights.
+    seed: of random scores.
+    loss: fn(model, batch) -> (mean loss, anything), whose gradients they are; None for the cross entropy.
+
+    Errors: ConfigError for an unknown criterion or parameter, a missing argument, an `initial` of another
+    network.
     """
     given = {"initial": initial, "batch": batch}
     for argument in sorted(needs(criterion)):

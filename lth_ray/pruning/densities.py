@@ -13,10 +13,11 @@ LINEAR_KEEPS = 0.3  # of a linear layer's weights, in Su et al. 2020
 
 
 def layer_densities_of(rule: Rule, shapes: Shapes, density: float) -> dict[str, float]:
-    """The density of each layer, in [0, 1], such that all layers together have `density`.
+    """Return the density of each layer, in [0, 1], such that all layers together have `density`.
 
-    rule: a key of RULES, or {glob of names: relative density}, each name matched once. shapes: by layer, from the
-    input on.
+    rule: a key of RULES, or {glob of names: relative density}, each name matched once.
+    shapes: by layer, from the input on.
+
     Errors: ConfigError for an unknown rule, a density outside (0, 1], and one that the rule cannot give.
     """
     if not 0 < density <= 1:
@@ -29,7 +30,8 @@ def layer_densities_of(rule: Rule, shapes: Shapes, density: float) -> dict[str, 
 
 
 def kept_counts(rule: Rule, shapes: Shapes, density: float) -> dict[str, int]:
-    """The weights that each layer keeps by `layer_densities_of`: round(density x all) of them together.
+    """Return the number of weights that each layer keeps by `layer_densities_of`: round(density x all) of
+    them together.
 
     Whole numbers that are nearest to the densities: each is rounded down, and what is then missing goes to the layers
     that lost most by it. Errors: as there; ConfigError where a layer would keep no weight.
@@ -49,25 +51,30 @@ def kept_counts(rule: Rule, shapes: Shapes, density: float) -> dict[str, int]:
 
 
 def _uniform(shapes: Shapes, density: float) -> dict[str, float]:
-    """Every layer's is the network's."""
+    """Give every layer the network's density."""
     return dict.fromkeys(shapes, density)
 
 
 def _erdos_renyi_kernel(shapes: Shapes, density: float) -> dict[str, float]:
-    """In proportion to sum(shape) / prod(shape), so that the layers of many weights are the sparsest (Evci et al. 2020,
-    section 3; after Mocanu et al. 2018)."""
+    """Spread in proportion to sum(shape) / prod(shape), so that the layers of many weights are the sparsest.
+
+    After Evci et al. 2020, section 3, and Mocanu et al. 2018.
+    """
     return _in_proportion({name: sum(shape) / prod(shape) for name, shape in shapes.items()}, _sizes(shapes), density)
 
 
 def _smart_ratio(shapes: Shapes, density: float) -> dict[str, float]:
-    """In proportion to (L - l + 1)^2 + (L - l + 1) in convolution l of L layers; .3 in linear layers (Su et al. 2020,
-    section 5). What convolutions cannot hold goes to the next ones, as in the authors' code."""
+    """Spread in proportion to (L - l + 1)^2 + (L - l + 1) in convolution l of L layers; .3 in linear layers.
+
+    After Su et al. 2020, section 5. What convolutions cannot hold goes to the next ones, as in the authors'
+    code.
+    """
     left = range(len(shapes), 0, -1)
     return _smart(shapes, density, [n * n + n for n in left])
 
 
 def _smart_ratio_vgg(shapes: Shapes, density: float) -> dict[str, float]:
-    """As smart_ratio, a convolution's divided by l^2: the authors' code for VGG."""
+    """Spread as smart_ratio does, a convolution's divided by l^2: the authors' code for VGG."""
     left = range(len(shapes), 0, -1)
     return _smart(shapes, density, [(n * n + n) / at**2 for at, n in enumerate(left, start=1)])
 
@@ -81,8 +88,10 @@ RULES: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
 
 
 def _in_proportion(relative: Mapping[str, float], sizes: Mapping[str, int], density: float) -> dict[str, float]:
-    """min(1, c x relative), c such that all together have `density`: layers above 1 are dense, and the others scaled
-    again."""
+    """Return min(1, c x relative), c such that all together have `density`.
+
+    Layers above 1 are dense, and the others scaled again.
+    """
     dense: set[str] = set()
     while True:
         others = [name for name in relative if name not in dense]

@@ -9,7 +9,7 @@ _STREAM = 3  # after those of lth_ray.data.order
 
 
 def uniform(seed: int, use: str, n: int) -> torch.Tensor:
-    """n numbers in [0, 1), float64 [n], on the CPU; number i depends on (seed, use, i) alone.
+    """Return n numbers in [0, 1), float64 [n], on the CPU; number i depends on (seed, use, i) alone.
 
     use: what they are for, such as "tie" or a parameter's name, so that uses with one seed are independent.
     """
@@ -19,7 +19,9 @@ def uniform(seed: int, use: str, n: int) -> torch.Tensor:
 
 
 def normal(seed: int, use: str, n: int) -> torch.Tensor:
-    """n standard normal numbers, float64 [n], on the CPU, by the inverse of the normal distribution at `uniform`'s."""
+    """Return n standard normal numbers, float64 [n], on the CPU, by the inverse of the normal distribution at
+    `uniform`'s.
+    """
     open_below = uniform(seed, use, n).clamp_(min=2.0**-54)  # at 0 the inverse is infinite; 1 is never drawn
     drawn: torch.Tensor = torch.special.ndtri(open_below)
     return drawn

@@ -1,4 +1,4 @@
-"""What a pruning criterion may look at."""
+"""The evidence that a pruning criterion may look at."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,19 +26,21 @@ class Evidence:
     loss: Loss | None = None
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The parameters that the mask covers, detached."""
+        """Return the parameters that the mask covers, detached."""
         parameters = dict(self.model.named_parameters())
         return {name: named(parameters, name).detach() for name in self.mask}
 
     def initial_weights(self) -> dict[str, torch.Tensor]:
-        """Their values in `initial`, on their devices."""
+        """Return their values in `initial`, on their devices."""
         if self.initial is None:
             raise ConfigError("initial = None: give the state dict at initialisation")
         return {name: alike("initial", self.initial, name, weight) for name, weight in self.weights().items()}
 
 
 def alike(argument: str, state: Mapping[str, torch.Tensor], name: str, value: torch.Tensor) -> torch.Tensor:
-    """Entry `name` of a state dict, on the device of `value`; ConfigError unless it is there and of its shape.
+    """Return entry `name` of a state dict, on the device of `value`.
+
+    Raises ConfigError unless it is there and of its shape.
 
     argument: what the caller calls the state dict.
     """

@@ -15,7 +15,8 @@ def select(
     exclude: Sequence[str] = (),
     parameters: Iterable[str] | None = None,
 ) -> list[str]:
-    """`prunable` and whatever else of `parameters` a glob of `include` matches, less what one of `exclude` matches.
+    """Return `prunable` and whatever else of `parameters` a glob of `include` matches, less what one of
+    `exclude` matches.
 
     parameters: all names of the network, in order (None: there are no others).
     Errors: ConfigError for a glob that matches nothing, and when nothing is left.
@@ -36,7 +37,7 @@ def select(
 
 
 def fraction_of_each(fractions: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
-    """{glob: fraction} spread over the parameters: each matches exactly one glob, each glob some parameter."""
+    """Spread {glob: fraction} over the parameters: each matches exactly one glob, each glob some parameter."""
     return of_each(fractions, names, "Prune.fraction")
 
 

@@ -17,18 +17,19 @@ Tensors = dict[str, torch.Tensor]
 
 
 def snip(evidence: Evidence) -> Tensors:
-    """|g w|, which is |dL/dm| of the mask m."""
+    """Score by |g w|, which is |dL/dm| of the mask m."""
     weights, gradients = _gradients(evidence)
     return {name: (gradients[name] * weight).abs() for name, weight in weights.items()}
 
 
 def grad(evidence: Evidence) -> Tensors:
-    """|g|"""
+    """Score by |g|."""
     return {name: gradient.abs() for name, gradient in _gradients(evidence)[1].items()}
 
 
 def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
-    """(masked weights, gradients of the batch's mean loss there), for the parameters that the mask covers.
+    """Return (masked weights, gradients of the batch's mean loss there), for the parameters that the mask
+    covers.
 
     At `initial` where that is given, else at the model's own weights. Without dropout, and with batch statistics in
     batch norms, as the first step of training has them: the running ones are those of no network yet.
@@ -67,7 +68,9 @@ def _masked(weight: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
 
 
 def _start(evidence: Evidence) -> Tensors:
-    """All parameters and buffers; buffers are copies, since a forward pass writes to those of a batch norm."""
+    """Return all parameters and buffers; buffers are copies, since a forward pass writes to those of a batch
+    norm.
+    """
     model, initial = evidence.model, evidence.initial
     stored = model.state_dict().keys()  # a buffer that is not persistent has no initial value
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -82,7 +85,7 @@ def _start(evidence: Evidence) -> Tensors:
 
 @contextmanager
 def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch norms in training mode, all else in evaluation mode; the modes are put back."""
+    """Put batch norms in training mode, all else in evaluation mode; put the modes back."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         for module, _ in modes:

@@ -12,7 +12,7 @@ Mask = dict[str, torch.Tensor]
 
 
 def dense_mask(model: nn.Module, names: Iterable[str] | None = None) -> Mask:
-    """The mask that keeps everything, on the parameters' devices.
+    """Return the mask that keeps everything, on the parameters' devices.
 
     names: the parameters it covers, biases and normalisations allowed (None: `models.prunable(model)`).
     """
@@ -25,7 +25,7 @@ def dense_mask(model: nn.Module, names: Iterable[str] | None = None) -> Mask:
 
 
 def apply_mask(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
-    """Sets the pruned weights to +0.0 in place, whatever they held (a product would leave -0.0 and NaN)."""
+    """Set the pruned weights to +0.0 in place, whatever they held (a product would leave -0.0 and NaN)."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, keeps in mask.items():
@@ -39,19 +39,19 @@ def apply_mask(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> None:
 
 
 def named(parameters: Mapping[str, nn.Parameter], name: str) -> nn.Parameter:
-    """The parameter of that name; ConfigError naming those there are."""
+    """Return the parameter of that name. Raise ConfigError naming those there are."""
     if name not in parameters:
         raise ConfigError(f"the network has no parameter {name!r}; it has {', '.join(parameters)}")
     return parameters[name]
 
 
 def kept(mask: Mapping[str, torch.Tensor]) -> int:
-    """The number of weights that the mask keeps."""
+    """Return the number of weights that the mask keeps."""
     return sum(int(keeps.count_nonzero()) for keeps in mask.values())
 
 
 def density(mask: Mapping[str, torch.Tensor]) -> float:
-    """Remaining weights: kept / eligible, in [0, 1]."""
+    """Return remaining weights: kept / eligible, in [0, 1]."""
     eligible = sum(keeps.numel() for keeps in mask.values())
     if eligible == 0:
         raise ConfigError("the mask covers no weight: let Prune.exclude leave some parameter")
@@ -59,13 +59,16 @@ def density(mask: Mapping[str, torch.Tensor]) -> float:
 
 
 def density_of_all(mask: Mapping[str, torch.Tensor], model: nn.Module) -> float:
-    """What a mask leaves of all weights of the model's convolutions, linear, recurrent and embedding layers, those that
-    it does not cover included; what else it covers (biases, normalisations) does not count."""
+    """Return what a mask leaves of all weights of the model's convolutions, linear, recurrent and embedding
+    layers.
+
+    Those that it does not cover are included; what else it covers (biases, normalisations) does not count.
+    """
     weights = counted(model)
     pruned = sum(keeps.numel() - kept({name: keeps}) for name, keeps in mask.items() if name in weights)
     return 1 - pruned / sum(weight.numel() for weight in weights.values())
 
 
 def layer_densities(mask: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Remaining weights of each parameter, in [0, 1]."""
+    """Return the remaining weights of each parameter, in [0, 1]."""
     return {name: density({name: keeps}) for name, keeps in mask.items()}

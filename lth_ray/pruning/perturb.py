@@ -1,5 +1,7 @@
-"""Perturbed weights: what a ticket is made of besides its mask (Zhou et al. 2019, sections 3 and 4; Frankle, Schwab &
-Morcos 2020, section 5)."""
+"""Perturbed weights: what a ticket is made of besides its mask.
+
+After Zhou et al. 2019, sections 3 and 4; Frankle, Schwab & Morcos 2020, section 5.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,11 +29,13 @@ class Given:
     before: State  # what the training that the mask was found by set out from
 
     def scale(self, name: str) -> torch.Tensor:
-        """The standard deviation of a parameter's initial weights, pruned ones included: float64 []."""
+        """Return the standard deviation of a parameter's initial weights, pruned ones included: float64 []."""
         return self.initial[name].double().std(correction=0)
 
     def drawn(self, draw: Callable[[int, str, int], torch.Tensor], use: str, name: str) -> torch.Tensor:
-        """Numbers of the parameter's shape, on its device; number i depends on (seed, use, name, i) alone."""
+        """Return numbers of the parameter's shape, on its device; number i depends on (seed, use, name, i)
+        alone.
+        """
         like = self.rewound[name]
         return draw(self.seed, f"{use}/{name}", like.numel()).view(like.shape).to(like.device)
 
@@ -56,18 +60,18 @@ def _redrawn(given: Given) -> dict[str, torch.Tensor]:
 
 
 def _constant(given: Given) -> dict[str, torch.Tensor]:
-    """Plus or minus the layer's standard deviation, at random."""
+    """Return plus or minus the layer's standard deviation, at random."""
     negative = {name: given.drawn(uniform, "sign", name) < 0.5 for name in given.mask}
     return {name: torch.where(minus, -given.scale(name), given.scale(name)) for name, minus in negative.items()}
 
 
 def _grown(given: Given) -> dict[str, torch.Tensor]:
-    """What training set out from, zero where it moved towards zero."""
+    """Return what training set out from, zero where it moved towards zero."""
     return {name: start.where(start.abs() <= given.final[name].abs(), 0.0) for name, start in given.before.items()}
 
 
 def _shrunk(given: Given) -> dict[str, torch.Tensor]:
-    """The reversal: zero where it moved away from zero. What did not move stays in both."""
+    """Return the reversal: zero where it moved away from zero. What did not move stays in both."""
     return {name: start.where(start.abs() >= given.final[name].abs(), 0.0) for name, start in given.before.items()}
 
 
@@ -76,9 +80,15 @@ def _shuffled(scope: str) -> Values:
 
 
 VALUES: dict[str, Values] = {
-    "zero": _zero, "rewound": _rewound, "init": _init, "redrawn": _redrawn, "constant": _constant, "grown": _grown,
-    "shrunk": _shrunk, **{f"shuffle_{scope}": _shuffled(scope) for scope in SCOPES},
-}  # fmt: skip
+    "zero": _zero,
+    "rewound": _rewound,
+    "init": _init,
+    "redrawn": _redrawn,
+    "constant": _constant,
+    "grown": _grown,
+    "shrunk": _shrunk,
+    **{f"shuffle_{scope}": _shuffled(scope) for scope in SCOPES},
+}
 _INITIAL, _BOTH = frozenset({"initial"}), frozenset({"initial", "final"})
 _NEEDS = {"init": _INITIAL, "redrawn": _INITIAL, "constant": _INITIAL, "grown": _BOTH, "shrunk": _BOTH}
 _REMEDIES = {
@@ -88,7 +98,7 @@ _REMEDIES = {
 
 
 def needs_of(rule: Perturbation) -> frozenset[str]:
-    """Those of "initial" and "final" that `perturb` needs with the rule's options."""
+    """Return those of "initial" and "final" that `perturb` needs with the rule's options."""
     return frozenset().union(*_needs(rule).values())
 
 
@@ -104,7 +114,7 @@ def perturb(
     final: State | None = None,
     seed: int = 0,
 ) -> dict[str, torch.Tensor]:
-    """A new state dict, with new values for the parameters that the mask covers; all else is a copy.
+    """Return a new state dict, with new values for the parameters that the mask covers; all else is a copy.
 
     weights: of kept weights, s being the standard deviation of the layer's initial weights: "rewound", those of
         `state`; "init", of `initial`; "redrawn", normal with standard deviation s; "shuffle_global", "shuffle_layer"
@@ -135,7 +145,10 @@ def perturb(
 
 
 def _frozen(given: Given, pruned: str) -> dict[str, torch.Tensor]:
-    """Values for pruned weights. Round after round: those frozen before did not train, which says nothing new."""
+    """Return values for pruned weights.
+
+    Round after round: those frozen before did not train, which says nothing new.
+    """
     values = VALUES[pruned](given)
     if "final" not in _NEEDS.get(pruned, frozenset()):
         return values
@@ -147,7 +160,7 @@ def _stayed(given: Given, name: str) -> torch.Tensor:
 
 
 def _needs(chosen: Perturbation) -> dict[str, frozenset[str]]:
-    """{"option = value": the state dicts that it needs}"""
+    """Return {"option = value": the state dicts that it needs}."""
     sources = {"weights": chosen.weights, "signs": chosen.signs, "pruned": chosen.pruned}
     needed = {f"{option} = {source!r}": _NEEDS.get(source, frozenset()) for option, source in sources.items()}
     return needed | {f"noise = {chosen.noise}": _INITIAL if chosen.noise else frozenset()}
@@ -156,7 +169,7 @@ def _needs(chosen: Perturbation) -> dict[str, frozenset[str]]:
 def _given(
     state: State, mask: State, others: Mapping[str, State | None], needed: Mapping[str, frozenset[str]], seed: int
 ) -> Given:
-    """The arguments, of the mask's shapes and on its devices; of `others` what is needed."""
+    """Return the arguments, of the mask's shapes and on its devices; of `others` what is needed."""
     found: dict[str, dict[str, torch.Tensor]] = {"initial": {}, "final": {}}
     for option, arguments in needed.items():
         for argument in sorted(arguments):

@@ -1,4 +1,4 @@
-"""Selection: how many weights are pruned, which ones, and the smaller mask that is left.
+"""Selection: the number of weights that are pruned, the choice of them, and the smaller mask that is left.
 
 The number is exactly round(fraction x remaining), by Python's round (half to even).
 """
@@ -18,14 +18,18 @@ Counts = int | dict[str, int]
 
 
 def prune_count(fraction: float, remaining: int) -> int:
-    """Weights to prune out of `remaining`: round(fraction x remaining). ConfigError for a fraction outside [0, 1]."""
+    """Return the number to prune out of `remaining` weights: round(fraction x remaining).
+
+    Raises ConfigError for a fraction outside [0, 1].
+    """
     if not (isfinite(fraction) and 0 <= fraction <= 1):
         raise ConfigError(f"Prune.fraction = {fraction!r}: give a share of the remaining weights, in [0, 1]")
     return round(fraction * remaining)
 
 
 def one_shot_counts(mask: Mapping[str, torch.Tensor], fraction: Fraction, scope: str, rounds: int) -> Counts:
-    """Weights that `rounds` rounds of iterative pruning prune altogether, rounding in each as those do.
+    """Return the number of weights that `rounds` rounds of iterative pruning prune altogether, rounding in
+    each as those do.
 
     mask: before the first of these rounds. Returns an int in global scope, {parameter: int} in layer scope.
     Errors: ConfigError for a fraction or scope that does not fit.
@@ -48,7 +52,7 @@ def _iterated(fraction: float, remaining: int, rounds: int) -> int:
 
 
 def lowest(values: torch.Tensor, count: int, tie_seed: int | None = None, use: str = "") -> torch.Tensor:
-    """Marks exactly the `count` lowest of `values` [n]: bool [n], on the CPU.
+    """Mark exactly the `count` lowest of `values` [n]: bool [n], on the CPU.
 
     values: without NaN, on any device; -0.0 and 0.0 are equal. Of equal values at the threshold the lowest
     indices are marked or, with a tie_seed, random ones (`use` tells apart selections with one seed).
@@ -71,7 +75,7 @@ Scores = Mapping[str, torch.Tensor]
 
 
 class ScoreError(ValueError):
-    """A score is NaN: there is no order to prune by."""
+    """A score that is NaN: there is no order to prune by."""
 
 
 def prune(
@@ -81,7 +85,7 @@ def prune(
     scope: str = "global",
     tie_seed: int | None = None,
 ) -> Mask:
-    """A new mask without the lowest scores: exactly round(fraction x remaining) weights fewer.
+    """Return a new mask without the lowest scores: exactly round(fraction x remaining) weights fewer.
 
     scores: by parameter, of the mask's shapes; higher ones are kept. NaN is refused everywhere.
     fraction: share of the remaining weights, in [0, 1]; {glob: share}, in layer scope, matches each once.
@@ -100,7 +104,9 @@ def prune_counts(
     scope: str = "global",
     tie_seed: int | None = None,
 ) -> Mask:
-    """As `prune`, by exact numbers of weights: an int in global scope, {parameter: int} in layer scope."""
+    """Prune as `prune` does, by exact numbers of weights: an int in global scope, {parameter: int} in layer
+    scope.
+    """
     _check_scores(scores, mask)
     if isinstance(counts, int):
         if scope != "global":

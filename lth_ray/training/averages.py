@@ -14,7 +14,7 @@ HOLDER = "averages"
 
 
 def attach(model: nn.Module) -> None:
-    """Gives `model` averages, which begin as its weights."""
+    """Give `model` averages, which begin as its weights."""
     holder = nn.Module()
     for name, parameter in model.named_parameters():
         holder.register_buffer(_key(name), parameter.detach().clone())
@@ -22,33 +22,33 @@ def attach(model: nn.Module) -> None:
 
 
 def named(model: nn.Module) -> dict[str, Tensor]:
-    """{parameter: its average}; empty where the network has no averages."""
+    """Return {parameter: its average}; empty where the network has no averages."""
     holder = dict(model.named_children()).get(HOLDER)
     return {name: holder.get_buffer(_key(name)) for name, _ in model.named_parameters()} if holder is not None else {}
 
 
 def pairs(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    """(weight, its average)"""
+    """Return (weight, its average) for every parameter."""
     found = named(model)
     return [(parameter, found[name]) for name, parameter in model.named_parameters()] if found else []
 
 
 @torch.no_grad()
 def begin(model: nn.Module) -> None:
-    """Averages begin anew, as the weights."""
+    """Begin the averages anew, as the weights."""
     for parameter, average in pairs(model):
         average.copy_(parameter)
 
 
 @torch.no_grad()
 def follow(found: list[tuple[nn.Parameter, Tensor]], decay: float) -> None:
-    """After an optimizer step."""
+    """Move the averages after an optimizer step."""
     torch._foreach_lerp_([average for _, average in found], [weight for weight, _ in found], 1 - decay)
 
 
 @contextmanager
 def averaged(model: nn.Module) -> Iterator[None]:
-    """The network with its averages as weights, where it has any; afterwards it has its own again, bit for bit."""
+    """Give the network its averages as weights, where it has any; afterwards its own again, bit for bit."""
     found = pairs(model)
     own = [parameter.data for parameter, _ in found]
     for parameter, average in found:
@@ -61,16 +61,18 @@ def averaged(model: nn.Module) -> Iterator[None]:
 
 
 def measured(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as the network is measured, under the network's own names: averages where it has them."""
+    """Return a state dict as the network is measured, under the network's own names: averages where it has
+    them.
+    """
     found = own(state)
     return found | {name: state[at] for name in found if (at := f"{HOLDER}.{_key(name)}") in state}
 
 
 def own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict without averages."""
+    """Return a state dict without averages."""
     return {name: value for name, value in state.items() if not name.startswith(f"{HOLDER}.")}
 
 
 def _key(name: str) -> str:
-    """A parameter's name as that of a buffer of one module, which holds no dots."""
+    """Return a parameter's name as that of a buffer of one module, which holds no dots."""
     return name.replace(".", "/")

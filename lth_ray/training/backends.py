@@ -1,4 +1,6 @@
-"""Which backend trains a segment: a rule on its recipe, never a timing, and so a part of its key."""
+"""The choice of the backend that trains a segment: a rule on its recipe, never a timing, and so a part of its
+key.
+"""
 
 import re
 
@@ -13,10 +15,12 @@ SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is traine
 
 
 def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -> str:
-    """ "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is under
-    SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks are compiled,
-    in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks for it. "eager":
-    autograd, for everything else and where `Train(backend="eager")` asks for it.
+    """Return the backend of a recipe, by name.
+
+    "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is
+    under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks
+    are compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
+    for it. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
     """
     train, name = recipe.train, recipe.model.name
     if train.replicates > 1:

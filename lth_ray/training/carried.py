@@ -1,4 +1,5 @@
-"""What passes from step to step beside weights and optimizer: a recurrent network's hidden state, a game's.
+"""Carried state, which passes from step to step beside weights and optimizer: a recurrent network's, a
+game's.
 
 It belongs to places in the batch, not to workers: each tensor's first axis runs over the examples of the global batch,
 of which a worker has its part. A checkpoint holds the whole, beside the optimizer's state and like that: a training
@@ -21,21 +22,23 @@ CARRIED = "carried"
 
 
 def joined(groups: Sequence[Tensors]) -> Tensors:
-    """What the groups of a worker's part carry on, in order."""
+    """Join in order what the groups of a worker's part carry on."""
     return {name: torch.cat([group[name] for group in groups]).detach() for name in groups[0]}
 
 
 def gathered(part: Mapping[str, torch.Tensor], team: Team) -> Tensors:
-    """What the whole batch carries on, from each worker's part. A collective."""
+    """Return what the whole batch carries on, from each worker's part. A collective."""
     return {name: team.gather(tensor) for name, tensor in sorted(part.items())}
 
 
 def stored_beside(run: "Run") -> dict[str, Any]:
-    """What a state holds beside the model: the optimizer's state, and what is carried where there is anything."""
+    """Return what a state holds beside the model: the optimizer's state, and what is carried where there is
+    anything.
+    """
     optimizer = run.optimizer.state_dict()
     return {**optimizer, CARRIED: dict(run.carried)} if run.carried else optimizer
 
 
 def without_carried(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:
-    """(the optimizer's state, what the whole batch carries) of `stored_beside`."""
+    """Return (the optimizer's state, what the whole batch carries) of `stored_beside`."""
     return {name: value for name, value in stored.items() if name != CARRIED}, stored.get(CARRIED, {})

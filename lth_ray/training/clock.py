@@ -1,4 +1,4 @@
-"""When a checkpoint is due in the middle of a segment."""
+"""The clock that tells when a checkpoint is due in the middle of a segment."""
 
 import math
 import sys
@@ -14,7 +14,8 @@ LOOK_EVERY_S = 1.0  # how often the processes of a team agree on whether a check
 
 
 class Clock:
-    """Says when a checkpoint is due: every so many seconds or steps, and once for each time that somebody asks for one.
+    """A clock that tells when a checkpoint is due: every so many seconds or steps, and each time that
+    somebody asks for one.
 
     notices: how often one was asked for so far (a node about to be preempted, a driver told to end); cheap, as it is
         read at every step.
@@ -38,23 +39,26 @@ class Clock:
         self.step: int | None = None  # where training is, for those who look on; None before it has begun
 
     def join(self, team: Team, device: torch.device) -> "Clock":
-        """Itself, from now on the clock of one of `team`, whose exchanges go through `device`."""
+        """Return itself, from now on the clock of one of `team`, whose exchanges go through `device`."""
         self.team, self.device = team, device
         return self
 
     def begin(self, step: int) -> None:
-        """A checkpoint was taken at `step`, or training sets out from there."""
+        """Count from `step`: a checkpoint was taken there, or training sets out from there."""
         self.since, self.first, self.step = time.monotonic(), step, step
         self.looked, self.looked_at, self.look_at = self.since, step, step + 1
 
     def ahead(self, step: int) -> int:
-        """Steps that may be taken from `step` on before `due` is asked again."""
+        """Return the steps that may be taken from `step` on before `due` is asked again."""
         if self.team.size > 1 or self.every_s < SOON_S:
             return 1
         return sys.maxsize if self.every_steps is None else max(1, self.first + self.every_steps - step)
 
     def due(self, step: int) -> bool:
-        """Whether a checkpoint is to be taken at `step`. In a team a collective: all ask at every step."""
+        """Return whether a checkpoint is to be taken at `step`.
+
+        In a team a collective: all ask at every step.
+        """
         self.step = step
         if self.team.size == 1:
             return self._own(step)
@@ -73,7 +77,7 @@ class Clock:
         return bool(due)
 
     def _own(self, step: int) -> bool:
-        """Whether this process holds one to be due."""
+        """Return whether this process holds one to be due."""
         asked = self.notices()
         if asked > self.noticed:
             self.noticed = asked

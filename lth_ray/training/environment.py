@@ -15,7 +15,7 @@ from lth_ray.training.kernels import library
 
 @lru_cache(maxsize=16)
 def environment(device: str, world_size: int = 1) -> dict[str, Any]:
-    """Device model, instruction set, threads, world size and library versions, as plain data."""
+    """Return device model, instruction set, threads, world size and library versions, as plain data."""
     packages = {}
     for name in ("torch", "torchvision", "numpy"):
         try:

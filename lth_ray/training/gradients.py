@@ -23,13 +23,17 @@ Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its 
 
 @dataclass
 class Gradients:
-    """Fills the gradients of `model` with those of the mean loss over a global batch, the same on every worker.
+    """The gradients of `model`, filled with those of the mean loss over a global batch, the same on every
+    worker.
 
-    group: examples in a group. batch: examples in the global batch. This worker has the groups from `first` on.
-    Where there are several groups, gradients, the loss and the running statistics of batch norm are summed in one flat
-    buffer. Statistics start each group from where the step began and end as the mean over groups. So does every other
-    buffer of numbers that a forward pass moves (spectral_norm's vectors, running statistics of instance norm), of which
-    changes are summed: what stands still keeps its bits. Parameters that no group has used have no gradient, as alone.
+    This worker has the groups from `first` on. Where there are several groups, gradients, the loss and the
+    running statistics of batch norm are summed in one flat buffer. Statistics start each group from where the
+    step began and end as the mean over groups. So does every other buffer of numbers that a forward pass
+    moves (spectral_norm's vectors, running statistics of instance norm), of which changes are summed: what
+    stands still keeps its bits. Parameters that no group has used have no gradient, as alone.
+
+    group: examples in a group.
+    batch: examples in the global batch.
     """
 
     model: nn.Module
@@ -67,7 +71,7 @@ class Gradients:
 
     @property
     def alone(self) -> bool:
-        """One group and one worker: what autograd leaves behind is the gradient."""
+        """True for one group and one worker: what autograd leaves behind is the gradient."""
         return self.team.size == 1 and self.group == self.batch
 
     @property
@@ -76,9 +80,11 @@ class Gradients:
         return self.team.rank * (self.batch // self.group // self.team.size)
 
     def compute(self, share: Batch, losses: Losses) -> tuple[Tensor, dict[str, Any]]:
-        """The global batch's mean loss, a scalar, and the means of this worker's metrics over its groups.
+        """Return the global batch's mean loss, a scalar, and the means of this worker's metrics over its
+        groups.
 
-        share: this worker's part of the global batch. losses: takes a group through the network.
+        share: this worker's part of the global batch.
+        losses: takes a group through the network.
         """
         if self.alone:
             loss, metrics = losses(share, 0)
@@ -108,15 +114,18 @@ class Gradients:
         self.team.add(self.flat)
         num_groups = self.batch // self.group
         _set([buffer for buffer, _ in self.statistics], [total / num_groups for _, total in self.statistics])
-        _set([buffer for buffer, _ in self.moved], [
-            before + total / num_groups for (_, total), before in zip(self.moved, stood, strict=True)
-        ])  # fmt: skip
+        _set(
+            [buffer for buffer, _ in self.moved],
+            [before + total / num_groups for (_, total), before in zip(self.moved, stood, strict=True)],
+        )
         for place in self._unused():
             self.views[place][0].grad = None
         return self.flat[-1].clone(), {name: sum(float(m[name]) for m in found) / len(found) for name in found[0]}
 
     def _unused(self) -> frozenset[int]:
-        """Places of the parameters that no worker's groups have used in this step; a team settles it at its first."""
+        """Return the places of the parameters that no worker's groups have used in this step; a team settles
+        it at its first.
+        """
         own = frozenset(range(len(self.views))) - self.used
         if self.team.size == 1:
             return own

@@ -36,10 +36,11 @@ GROUP_STRIDE = 0xD1B54A32D192ED03  # odd as well: the groups of a step
 
 @dataclass
 class Run:
-    """Training in progress: what a step reads and changes.
+    """A training in progress: what a step reads and changes.
 
-    step: optimizer steps taken. loss_sum: of the training losses since it was last reset, over `loss_steps` steps;
-    carried by checkpoints, so that a mean does not depend on where training was interrupted.
+    step: optimizer steps taken.
+    loss_sum: of the training losses since it was last reset, over `loss_steps` steps; carried by checkpoints,
+        so that a mean does not depend on where training was interrupted.
     frozen: pruned weights stay at the values that `model` comes with, not at zero.
     """
 
@@ -91,15 +92,18 @@ class Run:
 
     @property
     def backend(self) -> str:
-        """What trains it: "eager", "fused", "sparse" where a layer is so, "fused_norm" or "replicated"."""
+        """The backend that trains it: "eager", "fused", "sparse" where a layer is so, "fused_norm" or
+        "replicated".
+        """
         if self.together:
             return REPLICATED
         return self.fused.name if self.fused else EAGER if self.graph is None else FUSED_NORM
 
 
 def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
-    """Takes optimizer steps until run.step == stop or, after at least one, `clock` says that a checkpoint is due;
-    whether it is due.
+    """Take optimizer steps until run.step == stop, or a checkpoint is due; return whether one is due.
+
+    At least one step is taken; `clock` says when a checkpoint is due.
     """
     run.model.train()
     due = False
@@ -116,12 +120,12 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
 
 
 def is_finite(run: Run) -> bool:
-    """Whether training can go on; the last step may have left finite losses and infinite weights."""
+    """Return whether training can go on; the last step may have left finite losses and infinite weights."""
     return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
 
 
 def eager_step(run: Run) -> int:
-    """One step by autograd, its loss added to the run's; 1."""
+    """Take one autograd step, add its loss to the run's; return the steps taken (1)."""
     loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), run.losses)
     if run.carrying:
         run.batches.carry_on(joined(run.carrying))
@@ -133,7 +137,9 @@ def eager_step(run: Run) -> int:
 
 
 def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
-    """From gradients to weights, which `optimizer` steps; gradients are cleared. Nothing here waits for a device.
+    """Turn gradients into weights, by a step of `optimizer`; clear the gradients.
+
+    Nothing here waits for a device.
 
     A pruned weight's gradient is zeroed before the optimizer sees it: a weight that starts at zero with no
     momentum then keeps both at exactly zero under each optimizer here, weight decay included. Weights frozen at
@@ -152,7 +158,7 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
 
 
 def set_rate(run: Run, step: int) -> None:
-    """Gives the optimizer the rate of a step.
+    """Give the optimizer the rate of a step.
 
     On a GPU a number that float32 holds: captured steps read theirs as one, and are to give the same bits.
     """
@@ -162,14 +168,17 @@ def set_rate(run: Run, step: int) -> None:
 
 
 def mask_gradients(run: Run) -> None:
-    """Zeroes the gradients of pruned weights."""
+    """Zero the gradients of pruned weights."""
     if run.kept:
         masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
         torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
 
 
 def group_losses(run: Run) -> Losses:
-    """Takes one group of the present step's batch through the network: its mean loss, with dropout of its own."""
+    """Return what takes one group of the present step's batch through the network.
+
+    It gives the group's mean loss, with dropout of its own.
+    """
     device, loss_of = run.device, network_loss(run)
 
     def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -182,7 +191,9 @@ def group_losses(run: Run) -> Losses:
 
 
 def network_loss(run: Run) -> Callable[[Batch], tuple[Any, ...]]:
-    """Takes examples through the network, in its layout and precision; what its step gives."""
+    """Return what takes examples through the network, in its layout and precision, and gives what its step
+    gives.
+    """
     recipe, device, compute_loss = run.recipe, run.device, run.recipe.task.step(run.recipe.train)
 
     def loss_of(batch: Batch) -> tuple[Any, ...]:
@@ -194,20 +205,20 @@ def network_loss(run: Run) -> Callable[[Batch], tuple[Any, ...]]:
 
 
 def whose(recipe: Recipe) -> str:
-    """Whose call a step's loss is: the study's own loss or step, else its network."""
+    """Return whose call a step's loss is: the study's own loss or step, else its network."""
     return own_function(recipe.train) or named("Model.name", recipe.model.name)
 
 
 @torch.no_grad()
 def hold_pruned(run: Run) -> None:
-    """Puts every pruned weight back to its frozen value, bit for bit, and its optimizer state to zero."""
+    """Put every pruned weight back to its frozen value, bit for bit, and its optimizer state to zero."""
     for (parameter, kept), value in zip(run.kept, run.held, strict=True):
         parameter.copy_(torch.where(kept.bool(), parameter, value))
     mask_optimizer(run.optimizer, run.kept)
 
 
 def seed_dropout(seed: int, step: int, device: torch.device, group: int = 0) -> None:
-    """Makes the dropout of a group of a step's batch depend on nothing but (seed, step, group)."""
+    """Make the dropout of a group of a step's batch depend on nothing but (seed, step, group)."""
     mixed = (seed + step * SEED_STRIDE + group * GROUP_STRIDE) % (1 << 63)
     torch.default_generator.manual_seed(mixed)
     if device.type == "cuda":

@@ -15,7 +15,7 @@ from lth_ray.training.team import ALONE, Team
 
 
 def precision_context(precision: str, device: torch.device) -> torch.autocast:
-    """bf16 autocast, or nothing for fp32."""
+    """Return bf16 autocast, or nothing for fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -28,10 +28,12 @@ def evaluate(
     team: Team = ALONE,
     graph: torch.nn.Module | None = None,
 ) -> Evaluation:
-    """Measures `model` in evaluation mode over every example of `batches`, once each; those of the whole team's.
+    """Measure `model` in evaluation mode over every example of `batches`, once each; those of the whole
+    team's.
 
-    Of a network that keeps an average of its weights it is that which is measured. graph: what calls the model's
-    layers in its place (lth_ray.training.compiled.fused_graph).
+    Of a network that keeps an average of its weights it is that which is measured.
+
+    graph: what calls the model's layers in its place (lth_ray.training.compiled.fused_graph).
     """
     was_training = model.training
     model.eval()
@@ -45,7 +47,9 @@ def evaluate(
 
 
 def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], train: Train) -> torch.Tensor:
-    """The task's sums over all batches, float64 [k]; with a loss of the study's own in the place of the task's."""
+    """Return the task's sums over all batches, float64 [k]; with a loss of the study's own in the place of
+    the task's.
+    """
     total: torch.Tensor | None = None
     for batch in batches:
         inputs = laid_out(batch[0], train)
@@ -60,5 +64,5 @@ def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], t
 
 
 def laid_out(inputs: torch.Tensor, train: Train) -> torch.Tensor:
-    """Inputs in the memory layout that a recipe asks for."""
+    """Return inputs in the memory layout that a recipe asks for."""
     return inputs.contiguous(memory_format=torch.channels_last) if train.channels_last else inputs

@@ -9,7 +9,8 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # of torch, which reads it at its first lar
 
 
 def keep_memory() -> None:
-    """Has the C library keep what is freed, and huge pages made of what is large, for as long as the process lives.
+    """Have the C library keep what is freed, and huge pages made of what is large, for as long as the process
+    lives.
 
     A step of training frees its activations and asks for the same again. By default large pieces go back to the system
     each time, and thousands of pages are cleared anew at every step. It changes no result; where the C library is

@@ -9,7 +9,8 @@ from lth_ray.config import Train
 
 
 def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | None = None) -> torch.optim.Optimizer:
-    """The optimizer of a recipe over those of `parameters` that are trained; its rate is set at every step.
+    """Return the optimizer of a recipe over those of `parameters` that are trained; its rate is set at every
+    step.
 
     rate: where steps read theirs from, a scalar on the parameters' device; such an optimizer may be captured in a CUDA
     graph. None: `lr` of the optimizer's groups.
@@ -30,7 +31,7 @@ def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | N
 
 
 def first_state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """What torch.optim's fused SGD, Adam and AdamW hold of a parameter when its first step is taken."""
+    """Return what torch.optim's fused SGD, Adam and AdamW hold of a parameter when its first step is taken."""
     if isinstance(optimizer, torch.optim.Adam):
         zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
         return {"step": torch.zeros((), dtype=torch.float32, device=parameter.device), **zeros}
@@ -38,7 +39,7 @@ def first_state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str
 
 
 def begin_state(optimizer: torch.optim.Optimizer) -> None:
-    """Gives each parameter that has no state yet its first, so that no step has to make it."""
+    """Give each parameter that has no state yet its first, so that no step has to make it."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if not optimizer.state.get(parameter) and (first := first_state(optimizer, parameter)):
@@ -46,7 +47,9 @@ def begin_state(optimizer: torch.optim.Optimizer) -> None:
 
 
 def lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Gives state that was loaded the memory layout of its parameter, which the fused kernels take for granted."""
+    """Give state that was loaded the memory layout of its parameter, which the fused kernels take for
+    granted.
+    """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
@@ -54,7 +57,7 @@ def lay_out(optimizer: torch.optim.Optimizer) -> None:
 
 
 def mask_optimizer(optimizer: torch.optim.Optimizer, masked: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-    """Zeroes the state (momentum, second moments) of pruned weights, for a restored optimizer.
+    """Zero the state (momentum, second moments) of pruned weights, for a restored optimizer.
 
     masked: (parameter, its mask as floats) pairs.
     """

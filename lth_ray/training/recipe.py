@@ -83,12 +83,12 @@ class Recipe:
 
     @cached_property
     def task(self) -> Task[Any]:
-        """What is learned, and how it is judged."""
+        """The task that is learned, and that judges."""
         return task_of(self.data)
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """floor(n_train / batch size): the rest of an epoch is dropped."""
+        """The steps of an epoch, floor(n_train / batch size): the rest of an epoch is dropped."""
         return self.identity.n_train // self.data.batch_size
 
     @cached_property
@@ -110,16 +110,18 @@ class Recipe:
 
     @property
     def group(self) -> int:
-        """Images that go through the network at a time."""
+        """The images that go through the network at a time."""
         return self.train.batch_norm_group or self.data.batch_size
 
     def admits(self, workers: int) -> bool:
-        """Whether so many workers may train it together: whole groups each or, with sync_batch_norm, equal shares."""
+        """Return whether so many workers may train it together: whole groups each or, with sync_batch_norm,
+        equal shares.
+        """
         shared = self.data.batch_size if self.train.sync_batch_norm else self.data.batch_size // self.group
         return shared % workers == 0
 
     def check_workers(self, workers: int) -> None:
-        """Raises ConfigError for a number of workers that would change the science."""
+        """Raise ConfigError for a number of workers that would change the science."""
         if self.admits(workers):
             return
         size, groups = self.data.batch_size, self.data.batch_size // self.group
@@ -133,26 +135,28 @@ class Recipe:
 
     @property
     def functions(self) -> list[tuple[str, OwnFunction]]:
-        """(field, function) of the user's own functions."""
+        """The user's own functions: (field, function) of each."""
         return [*functions_of(self.model, "Model"), *functions_of(self.train, "Train")]
 
     def steps(self, length: Length) -> int:
-        """A length in optimizer steps."""
+        """Return a length in optimizer steps."""
         return length.to_steps(self.steps_per_epoch)
 
     def evaluation_steps(self, first: int, last: int) -> list[int]:
-        """The steps after `first`, up to `last`, at which validation and test sets are measured."""
+        """Return the steps after `first`, up to `last`, at which validation and test sets are measured."""
         every = self.evaluate_every
         found = list(range((first // every + 1) * every, last + 1, every))
         return found if found and found[-1] == last else [*found, last]
 
     def lr(self, step: int) -> float:
-        """The learning rate of optimizer step `step` (0 is the first)."""
+        """Return the learning rate of optimizer step `step` (0 is the first)."""
         warmup = self.warmup_steps
         return self._scheduled(step) * step / warmup if step < warmup else self._scheduled(step)
 
     def _scheduled(self, step: int) -> float:
-        """The learning rate without the warm-up's factor; "linear" and "cosine" begin to fall when it ends."""
+        """Return the learning rate without the warm-up's factor; "linear" and "cosine" begin to fall when it
+        ends.
+        """
         train = self.train
         if train.schedule == "milestones":
             return train.lr * train.gamma ** sum(step >= milestone for milestone in self.milestone_steps)
@@ -164,13 +168,15 @@ class Recipe:
         return train.lr
 
     def fine_tuning(self) -> "Recipe":
-        """This recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""
+        """Return this recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""
         last = self.lr(self.total_steps - 1)
         constant = replace(self.train, lr=last, schedule="constant", milestones=(), warmup=steps(0), final_lr=0.0)
         return replace(self, train=constant)
 
     def meaning(self) -> dict[str, Any]:
-        """Plain data for a key: lengths in steps, the data set by its digest and never by its name or path."""
+        """Return plain data for a key: lengths in steps, the data set by its digest and never by its name or
+        path.
+        """
         return self._meaning
 
     @cached_property
@@ -184,7 +190,7 @@ class Recipe:
         return {"model": meaning(self.model), "data": data, "train": train}
 
     def _in_steps(self, name: str, told: Any) -> Any:
-        """A field of Train for a key: what it means, but lengths in steps."""
+        """Return a field of Train for a key: what it means, but lengths in steps."""
         value = getattr(self.train, name)
         if isinstance(value, Length):
             return self.steps(value)

@@ -31,7 +31,7 @@ Journal = dict[str, list[Any]]
 
 
 def columns(metric: Metric) -> tuple[str, ...]:
-    """Those of every journal."""
+    """Return the columns of every journal."""
     splits = (name for split in ("validation", "test") for name in (f"{split}_loss", metric.column(split)))
     return ("step", "epoch", "lr", "train_loss", *splits)
 
@@ -47,9 +47,11 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a segment, or what is left of it, sets out from.
+    """The point from which a segment, or what is left of it, sets out.
 
-    model: weights and buffers. optimizer: its state_dict, None for a fresh one. journal: what is measured already.
+    model: weights and buffers.
+    optimizer: its state_dict, None for a fresh one.
+    journal: what is measured already.
     """
 
     step: int
@@ -62,9 +64,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Pause:
-    """Training stopped after `step` steps; the run's weights may be copied now.
+    """A stop of training after `step` steps; the run's weights may be copied now.
 
-    due: a checkpoint is due. finite: False ends the segment (a NaN or infinite loss or weight).
+    due: a checkpoint is due.
+    finite: False ends the segment (a NaN or infinite loss or weight).
     """
 
     step: int
@@ -91,13 +94,18 @@ def train_segment(
     frozen: bool = False,
     team: Team = ALONE,
 ) -> Iterator[Pause]:
-    """Trains `model` from `start` to step `last`, yielding a Pause at each evaluation, at each of `pauses`,
-    and when a checkpoint is due. Where and how often it pauses changes no result.
+    """Train `model` from `start` to step `last`, yielding a Pause at each stop.
 
-    mask: {parameter: bool}, True keeps. first: the segment's own first step, where `start` is a checkpoint in its
-    middle. measured: False evaluates nothing. frozen: pruned weights stay at their values in `start`, not at zero
-    (the mask-0 actions of Zhou et al. 2019, section 3). team: those that train it together, each of which calls this
-    with the same arguments and gets the same pauses.
+    It stops at each evaluation, at each of `pauses`, and when a checkpoint is due. Where and how often it
+    pauses changes no result.
+
+    mask: {parameter: bool}, True keeps.
+    first: the segment's own first step, where `start` is a checkpoint in its middle.
+    measured: False evaluates nothing.
+    frozen: pruned weights stay at their values in `start`, not at zero (the mask-0 actions of Zhou et al.
+        2019, section 3).
+    team: those that train it together, each of which calls this with the same arguments and gets the same
+        pauses.
     """
     run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team)
     run.fused = fuse(run) or capture(run)
@@ -126,15 +134,26 @@ def train_segment(
 
 
 def stops(steps: Set[int], at: int, first: int, last: int) -> list[int]:
-    """Those of `steps` that a segment from `first` to `last` still comes to from step `at`; all, if it has no step."""
+    """Return those of `steps` that a segment from `first` to `last` still comes to from step `at`; all, if it
+    has no step.
+    """
     return sorted(step for step in steps if at < step <= last or first == last)
 
 
 def begin(
-    key: str, recipe: Recipe, model: torch.nn.Module, dataset: Loaded, mask: Mask | None, seeds: Seeds, start: Start,
-    frozen: bool = False, team: Team = ALONE,
-) -> Run:  # fmt: skip
-    """A Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum at zero."""
+    key: str,
+    recipe: Recipe,
+    model: torch.nn.Module,
+    dataset: Loaded,
+    mask: Mask | None,
+    seeds: Seeds,
+    start: Start,
+    frozen: bool = False,
+    team: Team = ALONE,
+) -> Run:
+    """Return a Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum
+    at zero.
+    """
     recipe.check_workers(team.size)
     masked_start(model, start.model, mask, frozen)
     if start.optimizer is None:
@@ -160,7 +179,9 @@ def begin(
 
 
 def masked_start(model: torch.nn.Module, state: Tensors, mask: Mask | None, frozen: bool = False) -> None:
-    """Loads `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in `state`."""
+    """Load `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in
+    `state`.
+    """
     model.load_state_dict(state)
     if mask and not frozen:
         parameters, means = dict(model.named_parameters()), averages.named(model)
@@ -171,7 +192,7 @@ def masked_start(model: torch.nn.Module, state: Tensors, mask: Mask | None, froz
 
 
 def measure(run: Run, dataset: Loaded, journal: Journal) -> None:
-    """Appends one row of measurements at the run's step to `journal`.
+    """Append one row of measurements at the run's step to `journal`.
 
     What a network draws while it is measured depends on (dropout seed, step) alone, and no step of training sees it:
     each seeds its own draws.
@@ -182,7 +203,7 @@ def measure(run: Run, dataset: Loaded, journal: Journal) -> None:
 
 
 def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> None:
-    """Appends a row of measurements to `journal`, with the mean loss of training since the row before."""
+    """Append a row of measurements to `journal`, with the mean loss of training since the row before."""
     recipe = run.recipe
     row: dict[str, Any] = {
         "step": run.step,
@@ -211,10 +232,10 @@ def _measured(run: Run, split: Any, dataset: Loaded) -> Evaluation:
 
 
 def _mean(value: float, run: Run) -> float:
-    """Over the team."""
+    """Return the mean of a value over the team."""
     return float(run.team.add(torch.tensor(value, dtype=torch.float64, device=run.device))) / run.team.size
 
 
 def _finite_or_none(value: Any) -> Any:
-    """JSON has no NaN: what is not finite is recorded as missing."""
+    """Return a value, None where it is not finite: JSON has no NaN, and records it as missing."""
     return None if value is None or (isinstance(value, float) and not math.isfinite(value)) else value

@@ -17,16 +17,18 @@ NETWORK, SCORES = "network.", "scores."
 
 
 class Supermask(nn.Module):
-    """`network` under a mask that is learned: its only trainable parameters are scores of the weights `mask` covers.
+    """`network` under a mask that is learned: its only trainable parameters are scores of the weights `mask`
+    covers.
 
-    mask: {parameter: bool}; where it is False the weight is out altogether. Parameters it does not cover take part
-        unmasked and, as every parameter of the network, unchanged; running statistics of batch norm are kept up.
-    rule: how scores make a mask, see config.SupermaskRule. Its `values` and the initial scores are the business of
-        `supermask_state`: a Supermask is built with whatever weights and then given that state.
+    Every forward pass of method "bernoulli" draws a mask from torch's global generator, in evaluation too (a
+    new one for each batch): lth_ray.training seeds it before each step and each evaluation, and so must any
+    other caller that wants a result twice. Where all scores are +inf the network is bit for bit itself.
 
-    Every forward pass of method "bernoulli" draws a mask from torch's global generator, in evaluation too (a new one
-    for each batch): lth_ray.training seeds it before each step and each evaluation, and so must any other caller that
-    wants a result twice. Where all scores are +inf the network is bit for bit itself.
+    mask: {parameter: bool}; where it is False the weight is out altogether. Parameters it does not cover take
+        part unmasked and, as every parameter of the network, unchanged; running statistics of batch norm are
+        kept up.
+    rule: how scores make a mask, see config.SupermaskRule. Its `values` and the initial scores are the
+        business of `supermask_state`: a Supermask is built with whatever weights and then given that state.
     """
 
     def __init__(self, network: nn.Module, mask: Mapping[str, Tensor], rule: SupermaskRule) -> None:
@@ -46,13 +48,14 @@ class Supermask(nn.Module):
         return self._call(masked, (inputs,))
 
     def density(self) -> float:
-        """The share of all covered weights that takes part; for "bernoulli" its expectation."""
+        """Return the share of all covered weights that takes part; for "bernoulli" its expectation."""
         covered = sum(self._score(name).numel() for name in self.names)
         return sum(self._expected(name) for name in self.names) / covered
 
     @torch.no_grad()
     def final_mask(self) -> Mask:
-        """The one mask that the scores settle on: for "bernoulli" what is more likely in than out (s > 0).
+        """Return the one mask that the scores settle on: for "bernoulli" what is more likely in than out (s >
+        0).
 
         For "edge_popup" it is the mask that was trained and evaluated. For "bernoulli" it is not: those were draws, so
         that its accuracy is another quantity.
@@ -76,7 +79,7 @@ class Supermask(nn.Module):
         return masked * (self._sizes[name] / number) if self.rule.rescale else masked
 
     def _top(self, name: str) -> Tensor:
-        """Marks exactly round(keep x size) weights, those of the highest |s|; of equal ones the last. bool"""
+        """Mark exactly round(keep x size) weights (bool), those of the highest |s|; of equal ones the last."""
         score, removed = self._score(name), self._removed(name)
         ranked = score.detach().abs().masked_fill(removed, -1.0)
         out = lowest(ranked, score.numel() - self._number_kept(name))
@@ -99,7 +102,11 @@ class Supermask(nn.Module):
 
 
 class _StraightThrough(torch.autograd.Function):
-    """forward: `mask` as numbers. backward: as if they were `soft` (Bengio et al. 2013)."""
+    """A step function that gradients pass through.
+
+    forward: gives `mask` as numbers.
+    backward: as if they were `soft` (Bengio et al. 2013).
+    """
 
     @staticmethod
     def forward(ctx: Any, mask: Tensor, soft: Tensor) -> Tensor:
@@ -113,10 +120,12 @@ class _StraightThrough(torch.autograd.Function):
 def supermask_state(
     network_state: Mapping[str, Tensor], mask: Mapping[str, Tensor], rule: SupermaskRule, seed: int
 ) -> dict[str, Tensor]:
-    """The state dict that learning starts from: the network's weights, or their signed constants, and initial scores.
+    """Return the state dict that learning starts from: the network's weights, or their signed constants, and
+    initial scores.
 
-    network_state: of the network before it is wrapped, nothing in it pruned yet. mask: as in Supermask, by which only
-    names count here. seed: of edge-popup's scores.
+    network_state: of the network before it is wrapped, nothing in it pruned yet.
+    mask: as in Supermask, by which only names count here.
+    seed: of edge-popup's scores.
     """
     state = {NETWORK + name: value for name, value in network_state.items()}
     for name in mask:
@@ -128,12 +137,14 @@ def supermask_state(
 
 
 def signed_constant(weight: Tensor) -> Tensor:
-    """sign(w) times the (population) standard deviation of w, a whole layer at initialisation (Zhou et al. 2019)."""
+    """Return sign(w) times the (population) standard deviation of w, a whole layer at initialisation (Zhou et
+    al. 2019).
+    """
     return weight.sign() * weight.double().std(correction=0).to(weight.dtype)
 
 
 def initial_score(name: str, weight: Tensor, rule: SupermaskRule, seed: int) -> Tensor:
-    """Zeros for "bernoulli"; for "edge_popup" uniform in +-1/sqrt(fan in), drawn from (seed, name)."""
+    """Return zeros for "bernoulli"; for "edge_popup" uniform in +-1/sqrt(fan in), drawn from (seed, name)."""
     if rule.method == "bernoulli":
         return torch.zeros_like(weight)
     fan_in = weight[0].numel()
@@ -142,5 +153,5 @@ def initial_score(name: str, weight: Tensor, rule: SupermaskRule, seed: int) -> 
 
 
 def _key(name: str) -> str:
-    """A parameter's name as that of a parameter of one module, which holds no dots."""
+    """Return a parameter's name as that of a parameter of one module, which holds no dots."""
     return name.replace(".", "/")

@@ -15,7 +15,9 @@ from lth_ray.training.team import Team
 
 
 def synchronise(model: nn.Module, team: Team) -> None:
-    """Makes every batch-norm layer of `model` take its training statistics over the team, in place; names stay."""
+    """Make every batch-norm layer of `model` take its training statistics over the team, in place; names
+    stay.
+    """
     for layer in model.modules():
         if isinstance(layer, _BatchNorm) and team.size > 1:
             layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
@@ -42,7 +44,7 @@ def _forward(layer: _BatchNorm, inputs: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _keep(layer: _BatchNorm, mean: Tensor, variance: Tensor, n: int) -> None:
-    """Moves the running statistics towards the batch's; the variance that is kept is the unbiased one."""
+    """Move the running statistics towards the batch's; the variance that is kept is the unbiased one."""
     if layer.running_mean is None or layer.running_var is None:
         return
     if layer.num_batches_tracked is not None:

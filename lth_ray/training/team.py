@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class TeamBroken(RuntimeError):
-    """An exchange failed: another process of the team, its host or the network between them is gone."""
+    """A failed exchange: another process of the team, its host or the network between them is gone."""
 
 
 @contextmanager
@@ -38,23 +38,23 @@ class Team:
 
     @classmethod
     def present(cls) -> "Team":
-        """That of the default process group; alone where there is none."""
+        """Return that of the default process group; alone where there is none."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that reads and writes storage for all."""
+        """True for the process that reads and writes storage for all."""
         return self.rank == 0
 
     def add(self, values: Tensor) -> Tensor:
-        """Sums `values` over all, in place."""
+        """Sum `values` over all, in place."""
         if self.size > 1:
             with _exchange():
                 dist.all_reduce(values)
         return values
 
     def largest(self, values: list[int], device: torch.device) -> list[int]:
-        """The largest that any process gives, number by number."""
+        """Return the largest that any process gives, number by number."""
         if self.size == 1:
             return values
         held = torch.tensor(values, dtype=torch.int64, device=device)
@@ -63,7 +63,7 @@ class Team:
         return [int(value) for value in held.tolist()]
 
     def gather(self, part: Tensor) -> Tensor:
-        """The parts of all, which are of one size, along their first axis and in the order of ranks."""
+        """Return the parts of all, which are of one size, along their first axis and in the order of ranks."""
         if self.size == 1:
             return part
         parts = [torch.empty_like(part) for _ in range(self.size)]
@@ -72,13 +72,15 @@ class Team:
         return torch.cat(parts)
 
     def meet(self) -> None:
-        """Waits until all are here."""
+        """Wait until all are here."""
         if self.size > 1:
             with _exchange():
                 dist.barrier()
 
     def told(self, work: Callable[[], T]) -> T:
-        """What `work` returns in the leading process, which alone calls it; what it raises there is raised in all."""
+        """Return what `work` returns in the leading process, which alone calls it; what it raises there is
+        raised in all.
+        """
         if self.size == 1:
             return work()
         answer: list[Any] = [None, None]

@@ -1,4 +1,4 @@
-"""What a training takes of its machine: CPU, memory and GPU, sampled beside it."""
+"""The use of a machine by a training: CPU, memory and GPU, sampled beside it."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ MEGABYTE = 1e6
 
 
 class Usage:
-    """Samples from a thread while it is entered, every EVERY_S seconds at first, and once more at the end.
+    """A sampler in a thread while it is entered, every EVERY_S seconds at first, and once more at the end.
 
     columns: {name: a value for each sample}, by MLflow's names for system metrics, which describe the machine; those
     of this process begin with system/process. "moment": milliseconds since 1970.

@@ -27,7 +27,9 @@ REHEARSALS = 3  # of a step before it is captured, so that libraries have set th
 
 
 def captures(recipe: Recipe) -> bool:
-    """Whether steps of this recipe may be captured: they wait for no device, draw nothing, and a batch is one group."""
+    """Return whether steps of this recipe may be captured: they wait for no device, draw nothing, and a batch
+    is one group.
+    """
     train, name = recipe.train, recipe.model.name
     images = type(recipe.data) is Data  # and no task of its kind, which may judge otherwise
     plain = images and train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
@@ -38,7 +40,7 @@ def captures(recipe: Recipe) -> bool:
 
 
 def capture(run: Run) -> "Captured | None":
-    """Captured steps for a run on a GPU whose recipe allows them; None for another."""
+    """Return captured steps for a run on a GPU whose recipe allows them; None for another."""
     alone = run.team.size == 1 and not isinstance(run.model, Supermask)
     return Captured(run) if run.device.type == "cuda" and alone and captures(run.recipe) else None
 
@@ -47,7 +49,8 @@ def capture(run: Run) -> "Captured | None":
 class Captured:
     """A run's steps over tensors that stay where they are; on a CPU the same steps are called, not captured.
 
-    rate: the present step's, where the optimizer reads it. replay: takes a step; None before the first.
+    rate: the present step's, where the optimizer reads it.
+    replay: takes a step; None before the first.
     """
 
     run: Run
@@ -66,8 +69,9 @@ class Captured:
         return backend_of(self.run.recipe, frozen=self.run.frozen)
 
     def advance(self, limit: int) -> int:
-        """Takes at most `limit` steps, adding their losses to the run's; how many were taken. On a GPU they may still
-        be under way.
+        """Take at most `limit` steps, add their losses to the run's; return the steps taken.
+
+        On a GPU they may still be under way.
         """
         run = self.run
         self.replay = self.replay or self._begin()
@@ -79,19 +83,21 @@ class Captured:
         return taken
 
     def settle(self) -> None:
-        """Gives the run's own optimizer the rate of its last step; weights and moments are the run's throughout."""
+        """Give the run's own optimizer the rate of its last step; weights and moments are the run's
+        throughout.
+        """
         if self.replay is not None:
             set_rate(self.run, self.run.step - 1)
 
     def step(self) -> None:
-        """What is captured."""
+        """Take the step that is captured."""
         loss, *_ = self.loss_of(tuple(tensor[0] for tensor in self.feed.batch()))
         loss.backward()
         update(self.run, self.optimizer)
         self.run.loss_sum += loss.detach()
 
     def _begin(self) -> Callable[[], object]:
-        """Sets up the first step, from where the run is now."""
+        """Set up the first step, from where the run is now."""
         run = self.run
         begin_state(run.optimizer)
         self.optimizer.state.update(run.optimizer.state)  # the same tensors
@@ -102,15 +108,17 @@ class Captured:
 
 
 def rate_on(device: torch.device) -> Tensor:
-    """A learning rate for kernels to read: theirs take a float32."""
+    """Return a learning rate for kernels to read: theirs take a float32."""
     return torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64, device=device)
 
 
 def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.device) -> Callable[[], object]:
-    """What takes `step` again and again: on a GPU a graph of it, elsewhere itself.
+    """Return what takes `step` again and again: on a GPU a graph of it, elsewhere itself.
 
-    state: all that it changes, which is left as it was. What it reads and changes must stay where it is, and gradients
-    be None before and after it, so that they live in the graph's own memory.
+    What the step reads and changes must stay where it is, and gradients be None before and after it, so that
+    they live in the graph's own memory.
+
+    state: all that it changes, which is left as it was.
     """
     if device.type != "cuda":
         return step
@@ -128,7 +136,7 @@ def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.de
 
 
 def rehearse(step: Callable[[], None], state: Sequence[Tensor], times: int = REHEARSALS) -> None:
-    """Takes `step` a few times and puts back all of `state`, so that none of them counts."""
+    """Take `step` a few times and put back all of `state`, so that none of them counts."""
     began = [tensor.clone() for tensor in state]
     for _ in range(times):
         step()

@@ -31,8 +31,9 @@ AT_A_TIME = 64  # steps between two looks at the clock
 class Fused:
     """The kernels' view of a run.
 
-    packed: of each layer, None where that is dense. states: the optimizer's, which are its own from the first `settle`
-    on. used: tensors that the kernels alone refer to.
+    packed: of each layer, None where that is dense.
+    states: the optimizer's, which are its own from the first `settle` on.
+    used: tensors that the kernels alone refer to.
     """
 
     run: "Run"
@@ -47,7 +48,7 @@ class Fused:
         return SPARSE if any(packed is not None for packed in self.packed) else FUSED
 
     def advance(self, limit: int) -> int:
-        """Takes at most `limit` steps, adding their losses to the run's; how many were taken."""
+        """Take at most `limit` steps, add their losses to the run's; return the steps taken."""
         run, train = self.run, self.run.recipe.train
         images, rows = self._batches(min(limit, AT_A_TIME))
         taken, batch = rows.shape
@@ -56,9 +57,18 @@ class Fused:
             KINDS[train.optimizer], train.nesterov, train.momentum, train.weight_decay, *train.betas, train.eps
         )
         loss_sum = self.kernels.train(
-            self.layers, len(self.layers), optimizer, images, rows.data_ptr(), batch, taken,
-            _updates(self.states), rates.data_ptr(), train.label_smoothing, float(run.loss_sum),
-        )  # fmt: skip
+            self.layers,
+            len(self.layers),
+            optimizer,
+            images,
+            rows.data_ptr(),
+            batch,
+            taken,
+            _updates(self.states),
+            rates.data_ptr(),
+            train.label_smoothing,
+            float(run.loss_sum),
+        )
         run.loss_sum.fill_(loss_sum)
         for state in self.states.values():
             if "step" in state:
@@ -66,7 +76,7 @@ class Fused:
         return taken
 
     def settle(self) -> None:
-        """Gives the model and the optimizer what training has made of them."""
+        """Give the model and the optimizer what training has made of them."""
         for parameter, state in self.states.items():
             self.run.optimizer.state[parameter] = state
         for packed in self.packed:
@@ -74,7 +84,9 @@ class Fused:
                 packed.put_back()
 
     def _batches(self, number: int) -> tuple[library.Images, Tensor]:
-        """Images, and where among them those of the next steps are, int64 [steps, batch]; of one where each is made."""
+        """Return images, and the places among them of the next steps' ones, int64 [steps, batch]; one where
+        each is made.
+        """
         batches = self.run.batches
         positions = batches.positions(self.run.step, number) if isinstance(batches, Batches) else None
         if positions is not None:
@@ -94,7 +106,7 @@ class Fused:
         )
 
     def evaluate(self, split: Split, normalise: Normalisation) -> Evaluation:
-        """Measures the network over every image of `split`, once each."""
+        """Measure the network over every image of `split`, once each."""
         n, rows = len(split), torch.arange(len(split))
         loss, right = ctypes.c_double(), ctypes.c_int64()
         images = self._images(split, normalise)
@@ -105,7 +117,9 @@ class Fused:
 
 
 def fuse(run: "Run") -> Fused | None:
-    """The kernels' view of a run whose backend is "fused"; None for another, and where they are not to be had."""
+    """Return the kernels' view of a run whose backend is "fused"; None for another, and where they are not to
+    be had.
+    """
     if backend_of(run.recipe, frozen=run.frozen, learned=isinstance(run.model, Supermask)) != FUSED:
         return None
     found = library.kernels(next(run.model.parameters()).dtype) if run.device.type == "cpu" else None
@@ -143,7 +157,7 @@ def _layer(
 
 
 def _linears(model: nn.Module) -> list[nn.Linear]:
-    """The layers of lth_ray.models.lenet, in order."""
+    """Return the layers of lth_ray.models.lenet, in order."""
     return [module for module in model.modules() if isinstance(module, nn.Linear)]
 
 
@@ -152,5 +166,5 @@ def _moments(state: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _updates(states: dict[Tensor, dict[str, Tensor]]) -> int:
-    """Steps that the optimizer has taken, which Adam corrects its moments by."""
+    """Return the steps that the optimizer has taken, which Adam corrects its moments by."""
     return next((int(state["step"]) for state in states.values() if "step" in state), 0)

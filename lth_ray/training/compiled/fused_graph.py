@@ -22,7 +22,9 @@ RELUS = (torch.relu, F.relu)
 
 
 def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
-    """What trains `model` if its backend is "fused_norm"; None for another, and where the kernels are not to be had."""
+    """Return what trains `model` if its backend is "fused_norm"; None for another, and where kernels are not
+    to be had.
+    """
     if backend_of(recipe, learned=isinstance(model, Supermask)) != FUSED_NORM:
         return None
     parameter = next(model.parameters())
@@ -31,7 +33,9 @@ def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
 
 
 def fuse_norms(model: nn.Module, kernels: library.Kernels) -> fx.GraphModule:
-    """The graph of `model` in which norm, norm -> ReLU, norm -> + and norm -> + -> ReLU are one operation each."""
+    """Return the graph of `model` in which norm, norm -> ReLU, norm -> + and norm -> + -> ReLU are one
+    operation each.
+    """
     traced = fx.symbolic_trace(model)
     for node in list(traced.graph.nodes):
         if node.op == "call_module" and _fits(traced.get_submodule(node.target)):
@@ -42,7 +46,7 @@ def fuse_norms(model: nn.Module, kernels: library.Kernels) -> fx.GraphModule:
 
 
 def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
-    """Gives convolutions of more than WIDE channels, and them alone, images and weights in NCHW; in place."""
+    """Give convolutions of more than WIDE channels, and them alone, images and weights in NCHW; in place."""
     for node in list(traced.graph.nodes):
         layer = traced.get_submodule(node.target) if node.op == "call_module" else None
         if isinstance(layer, nn.Conv2d) and max(layer.in_channels, layer.out_channels) > WIDE:
@@ -59,7 +63,7 @@ def _fits(layer: nn.Module) -> bool:
 
 
 def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> None:
-    """Puts one operation in the place of `norm` and of what follows it."""
+    """Put one operation in the place of `norm` and of what follows it."""
     addition = _only_user(norm, ADDITIONS)
     others = [node for node in addition.all_input_nodes if node is not norm] if addition is not None else []
     added = others[0] if others else None  # none: a number is added, or the norm to itself
@@ -80,7 +84,7 @@ def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> No
 
 
 def _only_user(node: fx.Node, functions: tuple[Any, ...]) -> fx.Node | None:
-    """The one node that reads `node`, where it is a call of one of `functions`."""
+    """Return the one node that reads `node`, where it is a call of one of `functions`."""
     users = list(node.users)
     if len(users) != 1 or users[0].op != "call_function" or users[0].kwargs:
         return None

@@ -9,10 +9,12 @@ from lth_ray.training.kernels import library
 
 
 class FusedNorm(nn.Module):
-    """What a batch-norm layer makes of [B, C, H, W], (+ `added` of that shape), ReLU: in training and in evaluation.
+    """A batch-norm layer of [B, C, H, W], (+ `added` of that shape), ReLU, as one operation: in training and
+    in evaluation.
 
-    The layer stays where it is in its network and keeps its parameters and statistics. uses: 2 gives the result twice,
-    for two readers, whose gradients the kernel then adds up.
+    The layer stays where it is in its network and keeps its parameters and statistics.
+
+    uses: 2 gives the result twice, for two readers, whose gradients the kernel then adds up.
     """
 
     def __init__(self, norm: nn.BatchNorm2d, kernels: library.Kernels, *, relu: bool = False, uses: int = 1) -> None:
@@ -56,9 +58,17 @@ class _Function(torch.autograd.Function):
         added = torch.empty_like(x) if ctx.adds else None
         kept = added if ctx.adds else dx if len(given) == 2 else None
         done = ctx.backward(
-            ctx.call, moments.data_ptr(), x.data_ptr(), _address(y), given[0].data_ptr(), _address(*given[1:]),
-            _address(kept), dx.data_ptr(), dw.data_ptr(), db.data_ptr(),
-        )  # fmt: skip
+            ctx.call,
+            moments.data_ptr(),
+            x.data_ptr(),
+            _address(y),
+            given[0].data_ptr(),
+            _address(*given[1:]),
+            _address(kept),
+            dx.data_ptr(),
+            dw.data_ptr(),
+            db.data_ptr(),
+        )
         _check(done)
         return dx, added, dw, db, None
 

@@ -16,8 +16,11 @@ ENTRIES_A_ROW = 32  # a block whose rows have fewer does not pay for walking it
 class Packed:
     """A sparse layer as layers.h describes it.
 
-    whole: the weight and its moments, [outputs, inputs]. values: their survivors, [kept]. places: where these lie in
-    the flattened weight, int64 [kept]. begins: int32 [blocks * outputs + 1]. columns: of each survivor, int32 [kept].
+    whole: the weight and its moments, [outputs, inputs].
+    values: their survivors, [kept].
+    places: where these lie in the flattened weight, int64 [kept].
+    begins: int32 [blocks * outputs + 1].
+    columns: of each survivor, int32 [kept].
     """
 
     whole: list[Tensor]
@@ -29,14 +32,16 @@ class Packed:
     columns: Tensor
 
     def put_back(self) -> None:
-        """Copies the survivors to where they belong."""
+        """Copy the survivors to where they belong."""
         for whole, values in zip(self.whole, self.values, strict=True):
             whole.detach().view(-1).index_copy_(0, self.places, values)
 
 
 def pack(weight: Tensor, moments: Sequence[Tensor], mask: Tensor) -> Packed | None:
-    """The survivors of a weight, [outputs, inputs]; None where too many are left for that to be faster, and where none
-    are: an empty tensor has no address that the kernels could read.
+    """Return the survivors of a weight, [outputs, inputs]; None where packing does not pay.
+
+    That is where too many are left for it to be faster, and where none are: an empty tensor has no address
+    that the kernels could read.
 
     mask: of the weight's shape, not 0 where it is kept.
     """

@@ -18,24 +18,27 @@ from lth_ray.tasks.base import Batch
 
 
 class Feed(Protocol):
-    """Where a step finds its examples."""
+    """A place where a step finds its examples."""
 
     def begin(self, step: int, limit: int) -> int:
-        """Makes ready the batches of the steps from `step` on; of how many, from 1 to `limit`."""
+        """Make ready the batches of the steps from `step` on; return of how many, from 1 to `limit`."""
 
     def place(self, number: int) -> None:
-        """Makes that of the number-th of them the present one."""
+        """Make that of the number-th of them the present one."""
 
     def batch(self) -> Batch:
-        """The present batch, each of its tensors [sources, B, ...]; captured with the step."""
+        """Return the present batch, each of its tensors [sources, B, ...]; captured with the step."""
 
 
 @dataclass
 class Gathered:
-    """Batches that are no more than images of one resident split: only their positions change from step to step.
+    """Batches that are no more than images of one resident split: only their positions change from step to
+    step.
 
-    rows: the present positions, int64 [sources, B]. following: those that are ready, [steps, sources, B].
-    each: `map`, in threads where there are several sources: each sorts an order of its own when an epoch begins.
+    rows: the present positions, int64 [sources, B].
+    following: those that are ready, [steps, sources, B].
+    each: `map`, in threads where there are several sources: each sorts an order of its own when an epoch
+        begins.
     """
 
     sources: Sequence[Batches]
@@ -83,7 +86,7 @@ class Copied:
 
 
 def feed(sources: Sequence[Stream], step: int) -> Feed:
-    """What feeds steps from `step` on."""
+    """Return what feeds steps from `step` on."""
     resident = [source for source in sources if isinstance(source, Batches)]
     images = {source.split.images.data_ptr() for source in resident}
     rows = [source.positions(step, 1) for source in resident]

@@ -1,4 +1,4 @@
-"""The compiled kernels: where they are, which of them the processor can run, and how they are called.
+"""The compiled kernels: their place, the choice of those that the processor can run, and the calls of them.
 
 Built when lth_ray is installed (setup.py), by any C++ compiler, as a library of its own beside the package. Without it
 the same work is done by torch, more slowly, and that is said once.
@@ -80,7 +80,10 @@ class Kernels:
 
 
 def kernels(dtype: torch.dtype) -> Kernels | None:
-    """Those for `dtype`, or None where there are none: the type is another, they were not built, or are turned off."""
+    """Return those for `dtype`, or None where there are none.
+
+    That is where the type is another, they were not built, or are turned off.
+    """
     loaded = found()
     if loaded is None or dtype not in TYPES:
         return None
@@ -103,14 +106,14 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
 
 
 def instruction_set() -> str:
-    """That of the kernels in use, or "none"."""
+    """Return that of the kernels in use, or "none"."""
     loaded = found()
     return SETS[loaded[1]] if loaded else "none"
 
 
 @lru_cache(maxsize=1)
 def found() -> tuple[ctypes.CDLL, int] | None:
-    """The library and the number of the instruction set to use."""
+    """Return the library and the number of the instruction set to use."""
     wanted = os.environ.get(VARIABLE, "")
     if wanted and wanted not in (*SETS, "off"):
         raise ConfigError(f"{VARIABLE}={wanted}: give one of {', '.join(SETS)} or off")

@@ -24,8 +24,9 @@ NOT_MEASURED = Evaluation(math.nan, math.nan, 0)
 
 @dataclass
 class InTurn:
-    """Runs in lockstep, as lth_ray.training.together.replicates has them; those without a key only keep a
-    place, untrained.
+    """Runs in lockstep, as lth_ray.training.together.replicates has them.
+
+    Those without a key only keep a place, untrained.
 
     step: optimizer steps that each run has taken.
     """
@@ -41,7 +42,9 @@ class InTurn:
         return self.runs[0].recipe
 
     def advance(self, limit: int) -> int:
-        """Takes a step of every run, whatever the limit, adding its loss to the run's; how many were taken: 1."""
+        """Take a step of every run, whatever the limit, add its loss to the run's; return the steps taken
+        (1).
+        """
         for run in self._trained:
             run.loss_steps += eager_step(run)
             run.step += 1
@@ -49,15 +52,15 @@ class InTurn:
         return 1
 
     def settle(self) -> None:
-        """Nothing: a run's model and optimizer are what is trained."""
+        """Do nothing: a run's model and optimizer are what is trained."""
 
     def leave(self, run: Run) -> None:
-        """`run` has ended and stays as it is now."""
+        """Let `run` stay as it is now: it has ended."""
         self.runs = [stand_in(one) if one is run else one for one in self.runs]
 
     @torch.inference_mode()
     def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
-        """Measures each run's network in evaluation mode over every example of `batches`, once each."""
+        """Measure each run's network in evaluation mode over every example of `batches`, once each."""
         task = self.recipe.task
         found: dict[int, list[torch.Tensor]] = {id(run): [] for run in self._trained}
         for run in self._trained:
@@ -70,7 +73,7 @@ class InTurn:
         return [task.evaluation(torch.stack(found[id(run)]).sum(0)) if run.key else NOT_MEASURED for run in self.runs]
 
     def finite(self) -> list[bool]:
-        """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
+        """Return of each run whether its training can go on: loss and weights are neither NaN nor infinite."""
         return [is_finite(run) for run in self.runs]
 
     @property
@@ -79,7 +82,7 @@ class InTurn:
 
 
 def stand_in(run: Run) -> Run:
-    """What keeps the place of a run that has ended; it has no key."""
+    """Return what keeps the place of a run that has ended; it has no key."""
     left = copy.copy(run)
     left.key = ""
     return left

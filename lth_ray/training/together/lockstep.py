@@ -18,7 +18,10 @@ from lth_ray.training.together.replicates import Replicates, replicate, train_to
 
 @dataclass(frozen=True)
 class Part:
-    """What a segment has of its own. key: under which its steps are counted; the rest as in `train_segment`."""
+    """The own part of a segment.
+
+    key: under which its steps are counted; the rest as in `train_segment`.
+    """
 
     key: str
     model: torch.nn.Module
@@ -38,10 +41,11 @@ def train_segments_together(
     clock: Clock | None = None,
     measured: bool = True,
 ) -> Iterator[dict[str, Pause]]:
-    """Trains segments that start at one step to step `last`; at each stop yields {key: its Pause}, as `train_segment`
-    yields them one by one. One that diverges ends as it does by itself, at an evaluation, and the others go on: it
-    keeps its place among them, so that their bits do not depend on it. Places of Train.replicates that are left over
-    are filled with copies, for the same reason.
+    """Train segments that start at one step to step `last`; at each stop yield {key: its Pause}.
+
+    The pauses are those that `train_segment` yields one by one. A segment that diverges ends as it does by
+    itself, at an evaluation, and the others go on: it keeps its place among them, so that their bits do not
+    depend on it. Places of Train.replicates that are left over are filled with copies, for the same reason.
 
     Errors: ConfigError for segments that cannot be trained together (lth_ray.training.together.replicates).
     """
@@ -79,13 +83,13 @@ def train_segments_together(
 
 
 def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
-    """`count` segments: the given ones and copies of the first, which have no key and go nowhere."""
+    """Return `count` segments: the given ones and copies of the first, which have no key and go nowhere."""
     first, free = segments[0], range(count - len(segments))
     return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]
 
 
 def _measure(replicates: Replicates | InTurn, dataset: Loaded, journals: list[Journal]) -> None:
-    """Appends a row to the journal of each that has not ended."""
+    """Append a row to the journal of each that has not ended."""
     task = replicates.recipe.task
     splits = task.splits(dataset)
     found = {name: replicates.evaluate(task.examples(dataset, split)) for name, split in splits.items()}

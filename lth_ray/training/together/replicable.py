@@ -1,4 +1,6 @@
-"""What can be trained together (lth_ray.training.together.replicates), and the reason where something cannot."""
+"""The limits of training together (lth_ray.training.together.replicates), and the reason where something
+cannot be.
+"""
 
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ from lth_ray.training.supermask import Supermask
 
 
 def check_replicable(recipe: Recipe) -> None:
-    """ConfigError for a recipe whose runs cannot be trained together."""
+    """Raise ConfigError for a recipe whose runs cannot be trained together."""
     train = recipe.train
     given = {
         "Train.loss": train.loss,
@@ -43,7 +45,9 @@ def check_replicable(recipe: Recipe) -> None:
 
 
 def check_network_replicable(network: torch.nn.Module, recipe: Recipe) -> None:
-    """As `check_replicable`; and for a network that cannot be mapped over: it draws, say, or asks a tensor's value."""
+    """Check as `check_replicable` does, and the network: one that draws, say, or asks a tensor's value cannot
+    be mapped over.
+    """
     check_replicable(recipe)
     call, (parameters, buffers) = functional(network), stack_module_state([network])  # copies
 
@@ -62,7 +66,9 @@ def check_network_replicable(network: torch.nn.Module, recipe: Recipe) -> None:
 
 
 def check_alike(runs: Sequence[Run]) -> None:
-    """ConfigError for runs that are not of one recipe, step and device, or are more than plain networks."""
+    """Raise ConfigError for runs that are not of one recipe, step and device, or are more than plain
+    networks.
+    """
     first = runs[0]
     for run in runs:
         if run.recipe != first.recipe or run.step != first.step or run.device != first.device:
@@ -78,7 +84,9 @@ def check_alike(runs: Sequence[Run]) -> None:
 
 
 def check_steps(states: list[dict[str, Tensor]]) -> None:
-    """ConfigError for optimizers' states of one parameter in each run that have taken different numbers of steps."""
+    """Raise ConfigError for optimizers' states of one parameter in each run that have taken different numbers
+    of steps.
+    """
     if len({float(state["step"]) for state in states if "step" in state}) > 1:
         raise ConfigError(
             "runs whose optimizers have taken different numbers of steps are not trained together; train each by itself"

@@ -37,11 +37,15 @@ from lth_ray.training.together.replicable import check_alike, check_replicable, 
 
 @dataclass
 class Replicates:
-    """Runs in lockstep, made by `replicate`. From the first step on it is the stacked tensors that are trained; a run's
-    own are written by `settle` and not read again.
+    """Runs in lockstep, made by `replicate`.
 
-    parameters, buffers: {name: [R, ...]} of all runs. kept: (parameter, its masks as floats). loss_sums: float64 [R];
-    each run's `loss_sum` is a part of it. replay: takes a step of all; None before the first.
+    From the first step on it is the stacked tensors that are trained; a run's own are written by `settle` and
+    not read again.
+
+    parameters, buffers: {name: [R, ...]} of all runs.
+    kept: (parameter, its masks as floats).
+    loss_sums: float64 [R]; each run's `loss_sum` is a part of it.
+    replay: takes a step of all; None before the first.
     """
 
     runs: Sequence[Run]
@@ -65,11 +69,11 @@ class Replicates:
 
     @property
     def step(self) -> int:
-        """Optimizer steps that each run has taken."""
+        """The optimizer steps that each run has taken."""
         return self.runs[0].step
 
     def advance(self, limit: int) -> int:
-        """Takes at most `limit` steps of every run, adding their losses to the runs'; how many were taken."""
+        """Take at most `limit` steps of every run, add their losses to the runs'; return the steps taken."""
         self.replay = self.replay or self._begin()
         begun, taken = self.step, self.feed.begin(self.step, min(limit, AT_A_TIME))
         for number in range(taken):
@@ -83,7 +87,7 @@ class Replicates:
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Gives every run's model and optimizer what training has made of them."""
+        """Give every run's model and optimizer what training has made of them."""
         if self.replay is None:
             return
         torch._foreach_copy_([own for own, _ in self.pairs], [part for _, part in self.pairs])
@@ -91,7 +95,10 @@ class Replicates:
             set_rate(run, run.step - 1)
 
     def leave(self, run: Run) -> None:
-        """`run` has ended and stays as it is now; a stand-in without a key keeps its place among the others."""
+        """Let `run` stay as it is now: it has ended.
+
+        A stand-in without a key keeps its place among the others.
+        """
         state = (value for values in run.optimizer.state.values() for value in values.values())
         own = {id(tensor) for tensor in (*run.model.state_dict(keep_vars=True).values(), *state)}
         self.pairs = [pair for pair in self.pairs if id(pair[0]) not in own]
@@ -99,7 +106,7 @@ class Replicates:
         self.runs = [stand_in(one) if one is run else one for one in self.runs]
 
     def take_step(self) -> None:
-        """What is captured: a step of every run."""
+        """Take the step that is captured: one of every run."""
         losses = vmap(self._loss)(self.parameters, self.buffers, self.feed.batch())
         losses.sum().backward()  # no run's loss depends on another's weights
         masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
@@ -111,7 +118,7 @@ class Replicates:
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
-        """Measures each run's network in evaluation mode over every example of `batches`, once each."""
+        """Measure each run's network in evaluation mode over every example of `batches`, once each."""
         model, task = self.runs[0].model, self.recipe.task
         model.eval()
         found = [vmap(self._sums, in_dims=(0, 0, None))(self.parameters, self.buffers, batch) for batch in batches]
@@ -119,14 +126,17 @@ class Replicates:
         return [task.evaluation(own) for own in torch.stack(found).sum(0)]
 
     def finite(self) -> list[bool]:
-        """Of each run, whether its training can go on: loss and weights are neither NaN nor infinite."""
+        """Return of each run whether its training can go on: loss and weights are neither NaN nor infinite."""
         values = [parameter.detach().reshape(len(parameter), -1) for parameter in self.parameters.values()]
         weights = [value.isfinite().all(1) for value in values]
         found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
         return found
 
     def _network(self, parameters: Tensors, buffers: Tensors) -> Callable[..., Any]:
-        """One run's network, as a function of its inputs. Running statistics of batch norm are changed in place."""
+        """Return one run's network, as a function of its inputs.
+
+        Running statistics of batch norm are changed in place.
+        """
         return lambda *inputs: self.call(parameters | buffers, inputs)
 
     def _sums(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
@@ -139,7 +149,7 @@ class Replicates:
             return loss
 
     def _begin(self) -> Callable[[], object]:
-        """Stacks the optimizers' states and sets up the first step."""
+        """Stack the optimizers' states and set up the first step."""
         self.pairs = []
         for name, stacked in (self.parameters | self.buffers).items():
             own = (run.model.state_dict(keep_vars=True)[name] for run in self.runs)
@@ -158,14 +168,14 @@ class Replicates:
         return captured(self.take_step, self.changed(), self.loss_sums.device)
 
     def changed(self) -> list[Tensor]:
-        """All that a step changes."""
+        """Return all that a step changes."""
         moments = [value for state in self.optimizer.state.values() for value in state.values()]
         weights = [parameter.detach() for parameter in self.parameters.values()]
         return [*weights, *self.buffers.values(), *moments, self.loss_sums]
 
 
 def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
-    """Runs of one recipe at one step, ready to be trained together in the way of their device.
+    """Make runs of one recipe at one step ready to be trained together, in the way of their device.
 
     Errors: ConfigError where the runs differ in more than weights, masks, buffers and batches, or their recipe has
     what cannot be stacked.
@@ -174,13 +184,13 @@ def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
 
 
 def in_turn(runs: Sequence[Run]) -> InTurn:
-    """As `replicate`, whatever the device."""
+    """Make runs ready as `replicate` does, to be trained in turn whatever the device."""
     _set_up(runs)
     return InTurn(runs)
 
 
 def stack(runs: Sequence[Run]) -> Replicates:
-    """As `replicate`, whatever the device."""
+    """Make runs ready as `replicate` does, to be trained as one whatever the device."""
     _set_up(runs)
     first, recipe = runs[0], runs[0].recipe
     stacked, buffers = stack_module_state([run.model for run in runs])
@@ -198,7 +208,7 @@ def stack(runs: Sequence[Run]) -> Replicates:
 
 
 def _set_up(runs: Sequence[Run]) -> None:
-    """Runs that may be trained together, about to be."""
+    """Check runs, and set up those that may be trained together."""
     check_replicable(runs[0].recipe)
     check_alike(runs)
     for run in runs:
@@ -210,8 +220,10 @@ def _set_up(runs: Sequence[Run]) -> None:
 
 
 def train_together(replicates: Replicates | InTurn, stop: int, clock: Clock | None = None) -> bool:
-    """As lth_ray.training.train, of all runs at once: steps until each has taken `stop` or, after at least one,
-    `clock` says that a checkpoint is due; whether it is due. Afterwards every run looks as if trained by itself.
+    """Train all runs at once, as lth_ray.training.train does one; return whether a checkpoint is due.
+
+    It takes steps until each has taken `stop` or, after at least one, `clock` says that a checkpoint is due.
+    Afterwards every run looks as if trained by itself.
     """
     due, counted = False, [run.key for run in replicates.runs if run.key]
     while replicates.step < stop and not due:
@@ -226,13 +238,14 @@ def train_together(replicates: Replicates | InTurn, stop: int, clock: Clock | No
 
 
 def _laid_out(stacked: Tensor) -> Tensor:
-    """Matrices [R, outputs, inputs] with the outputs side by side in memory, as products of all give their gradients:
-    the optimizer's kernels want both alike, and need no copy then.
+    """Return matrices [R, outputs, inputs] with the outputs side by side in memory.
+
+    Products of all give their gradients so: the optimizer's kernels want both alike, and need no copy then.
     """
     return stacked.mT.contiguous().mT if stacked.dim() == 3 else stacked
 
 
 def _masks(runs: Sequence[Run], name: str) -> Tensor:
-    """Of one parameter, [R, ...]; ones where a run has none."""
+    """Return the masks of one parameter, [R, ...]; ones where a run has none."""
     own = [(run.model.get_parameter(name).detach(), (run.mask or {}).get(name)) for run in runs]
     return torch.stack([torch.ones_like(p) if mask is None else mask.to(p) for p, mask in own])
