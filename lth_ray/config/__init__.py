@@ -37,6 +37,7 @@ from lth_ray.config.metric import ACCURACY, Metric
 from lth_ray.config.model import Model, WeightsFile, weights_file
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
+from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune
 from lth_ray.config.rewind import Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
@@ -85,6 +86,8 @@ __all__ = [
     "Weights",
     "WeightsFile",
     "as_of",
+    "bits",
+    "block_bits",
     "called",
     "check_no_password",
     "declaration",

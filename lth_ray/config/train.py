@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, one_of, option, whole
+from lth_ray.config.precision import check_block_float, precision
 from lth_ray.config.units import Length, a_length, steps
 
 
@@ -46,7 +47,10 @@ class Train(Config):
     ema_for: what it is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
     sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and
         dropout of its own: with dropout results depend on the number of workers.
-    precision: "fp32", or "bf16" autocast.
+    precision: "fp32"; "bf16" autocast; or block floating point of 2 to 16 bits, such as "bfp8", in which
+        weights, gradients, momentum, activations and errors are rounded stochastically
+        (lth_ray.training.block_float), by draws that depend on the dropout's seed and the step. For sgd; it
+        imitates such arithmetic, and is slower than fp32.
     channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
     backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
@@ -82,7 +86,7 @@ class Train(Config):
     label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
     clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
     evaluate_every: Length = option(steps(100), check=a_length(positive=True))
-    precision: str = option("fp32", check=one_of("fp32", "bf16"))
+    precision: str = option("fp32", check=precision)
     batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
     sync_batch_norm: bool = option(False, check=FLAG, absent_means=False)
     ema_decay: float | None = option(None, check=maybe(number(0, 1, open_low=True, open_high=True)), absent_means=None)
@@ -121,6 +125,7 @@ class Train(Config):
                 f"Train.replicates = {self.replicates}: they have a backend of their own, and backend = 'eager' asks "
                 "for another; leave one of them out"
             )
+        check_block_float(self)
         if self.loss is not None and self.step is not None:
             raise ConfigError(
                 "Train.loss and Train.step are both given: each replaces the training loss; leave one out"

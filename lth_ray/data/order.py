@@ -18,6 +18,7 @@ SPLIT: Final = 2
 TURNS: Final = 4
 LABELS: Final = 5
 CROPS: Final = 6
+ROUNDING: Final = 7  # of training in block floating point
 
 
 def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[np.uint64]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lth_ray.tasks.base import Batch
 from lth_ray.tasks.own import own_function
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
+from lth_ray.training.block_float import BlockFloat, block_float
 from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.fused import Fused
@@ -66,6 +68,7 @@ class Run:
     forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
     losses: Losses = field(init=False)
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
+    low: BlockFloat | None = field(init=False)  # what rounds its numbers, in block floating point
     fused: "Fused | Captured | None" = None  # the compiled or captured steps, where they train it
     together: bool = False  # it is trained with others, by lth_ray.training.together.replicates
 
@@ -85,6 +88,7 @@ class Run:
         self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.losses, self.averages = group_losses(self), pairs(self.model)
+        self.low = block_float(self.model, recipe.train.precision, self.dropout_seed)
 
     @property
     def device(self) -> torch.device:
@@ -149,7 +153,11 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
     mask_gradients(run)
     if train.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), train.clip_norm)
+    if run.low:
+        run.low.round_gradients(run.step)
     optimizer.step()
+    if run.low:
+        run.low.round_weights(run.step, optimizer)
     if run.frozen:
         hold_pruned(run)
     if run.averages and train.ema_decay is not None:
@@ -183,7 +191,8 @@ def group_losses(run: Run) -> Losses:
 
     def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
         seed_dropout(run.dropout_seed, run.step, device, number)
-        loss, metrics, *carried = loss_of(batch)
+        with run.low.forward(run.step, number) if run.low else nullcontext():
+            loss, metrics, *carried = loss_of(batch)
         run.carrying += carried
         return loss, metrics
 

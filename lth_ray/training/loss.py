@@ -11,11 +11,12 @@ from lth_ray.tasks import Evaluation, Task
 from lth_ray.tasks.base import Batch
 from lth_ray.tasks.own import checked, own_function
 from lth_ray.training.averages import averaged
+from lth_ray.training.block_float import measured_in
 from lth_ray.training.team import ALONE, Team
 
 
 def precision_context(precision: str, device: torch.device) -> torch.autocast:
-    """Return bf16 autocast, or nothing for fp32."""
+    """Return bf16 autocast, or nothing for the other precisions."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -39,6 +40,7 @@ def evaluate(
     model.eval()
     with (
         averaged(model),
+        measured_in(train.precision, model),
         within(lambda: "the evaluation of Model" + f" and {own_function(train)}" * (train.loss is not None)),
     ):
         found = sums_of(model if graph is None else graph, batches, task, train)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lth_ray.config import Data
+from lth_ray.config import Data, block_bits
 from lth_ray.training.backends import UPDATES, backend_of
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, network_loss, set_rate, update
@@ -34,7 +34,7 @@ def captures(recipe: Recipe) -> bool:
     images = type(recipe.data) is Data  # and no task of its kind, which may judge otherwise
     plain = images and train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
     small = isinstance(name, str) and LAUNCH_BOUND.fullmatch(name) is not None
-    draws = bool(recipe.model.options.get("dropout"))
+    draws = bool(recipe.model.options.get("dropout")) or block_bits(train.precision) is not None
     whole = recipe.group == recipe.data.batch_size
     return train.backend == "auto" and small and plain and whole and not draws and train.optimizer in UPDATES
 
