@@ -14,6 +14,7 @@ from lth_ray.config import (
     Barrier,
     Branch,
     Data,
+    Dynamic,
     Examples,
     Launch,
     MaskOverlap,
@@ -61,9 +62,9 @@ _LAZY = {
 }  # fmt: skip
 
 __all__ = [
-    "Barrier", "Branch", "Data", "Examples", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation", "Pretrain",
-    "Pretraining", "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability", "Study",
-    "Subseeds", "Supermask", "Table", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs",
+    "Barrier", "Branch", "Data", "Dynamic", "Examples", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation",
+    "Pretrain", "Pretraining", "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability",
+    "Study", "Subseeds", "Supermask", "Table", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs",
     "export_ticket", "import_ticket", "load_ticket", "main", "models", "pruning", "run", "steps",
 ]  # fmt: skip
 

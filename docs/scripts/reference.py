@@ -33,8 +33,8 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Declaring a study",
         "All of them are frozen, checked when they are made, and take every field but the first by name.",
         config,
-        ("Study", "Model", "Data", "Table", "Examples", "Train", "Prune", "Rewind", "Perturbation", "Pretraining",
-         "Subseeds", "steps", "epochs", "Length"),
+        ("Study", "Model", "Data", "Table", "Examples", "Train", "Prune", "Dynamic", "Rewind", "Perturbation",
+         "Pretraining", "Subseeds", "steps", "epochs", "Length"),
     ),
     (
         "Branches",

@@ -17,6 +17,7 @@ from lth_ray.config.branches import (
 )
 from lth_ray.config.data import Data
 from lth_ray.config.declared import declaration, differences, restore
+from lth_ray.config.dynamic import Dynamic
 from lth_ray.config.examples import Examples
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import (
@@ -57,6 +58,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Data",
+    "Dynamic",
     "Examples",
     "Launch",
     "Length",

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from lth_ray.config.base import FLAG, Config, ConfigError, many, mapping, maybe, number, one_of, option, text, whole
+from lth_ray.config.base import FLAG, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
+from lth_ray.config.dynamic import Dynamic
 from lth_ray.config.units import Length, a_length
 
 _ENDS = (
@@ -47,6 +48,9 @@ class Prune(Config):
         later. Of no step, round 0 is measured only, and reports compare nothing with it. Gradients ("snip", "grad")
         are those at its weights. None: the last step, T, and for gradients the initial weights.
     ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
+    dynamic: how the mask of a round changes while the round is trained (dynamic sparse training), from the mask
+        that this rule gives; the ticket's mask is the one it ends with. With at=steps(0) there is no dense
+        training, and with one_shot each round has a mask of its own density from there. None: masks stay.
     """
 
     criterion: str = option("magnitude", check=one_of(*CRITERIA))
@@ -59,6 +63,7 @@ class Prune(Config):
     one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
     at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
+    dynamic: Dynamic | None = option(None, check=maybe(a(Dynamic, "give a Dynamic")), absent_means=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -194,6 +194,7 @@ def check_replicates(pieces: Iterable[Piece]) -> None:
         for what, is_so in {
             "a Supermask": segment.learned,
             "pruned weights frozen at other values": segment.frozen,
+            "a mask that changes (Prune.dynamic)": segment.regrowth is not None,
         }.items():
             if is_so:
                 raise ConfigError(

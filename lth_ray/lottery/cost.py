@@ -77,7 +77,8 @@ def _cost(own: Segment, retrainings: list[Segment], record_of: Lookup) -> dict[s
     dense network's first training (and pretraining), which every method has in common; 0 for that network.
 
     A training step counts as three forward passes of its batch, of which only kept weights count; the floating-point
-    operations are those that a sparse implementation would need. inference_flops: of one image.
+    operations are those that a sparse implementation would need. Where a mask grows by the gradients of all weights
+    (RigL), these count at the steps that ask for them (Evci et al. 2020, appendix H). inference_flops: of one image.
     """
     record = record_of(own.key)
     flops = [_flops(segment, record_of(segment.key)) for segment in retrainings]
@@ -94,5 +95,7 @@ def _epochs(segment: Segment) -> float:
 
 
 def _flops(segment: Segment, record: Record | None) -> int | None:
-    forward = None if record is None else record.get("forward_flops")
-    return None if forward is None else TRAINING * forward * segment.recipe.data.batch_size * segment.num_steps
+    if record is None or record.get("forward_flops") is None:
+        return None
+    steps = TRAINING * record["forward_flops"] * segment.recipe.data.batch_size * segment.num_steps
+    return int(steps + record.get("regrowth_flops", 0))

@@ -1,12 +1,13 @@
 """What is stored: segments of training and tables of measurements, each with the key of what it is derived from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from lth_ray.config import SupermaskRule, digest, meaning, revised
-from lth_ray.lottery.sources import MaskSource, Pruned, Snapshot, StartSource, StateAt
+from lth_ray.lottery.sources import Copied, MaskSource, Pruned, Snapshot, StartSource, StateAt
+from lth_ray.pruning import Regrowth
 from lth_ray.training import Recipe, Seeds, backend_of
 from lth_ray.training.backends import REPLICATED
 
@@ -29,6 +30,7 @@ class Segment:
     """One piece of training, step `first` to step `last`, of a trajectory; of no step, an evaluation of its start.
 
     frozen: pruned weights hold what they start with, instead of zero. learned: the mask is trained, not the weights.
+    regrowth: the mask changes on the way, and `mask` is the first one; the last one is in the record.
     """
 
     recipe: Recipe
@@ -39,11 +41,16 @@ class Segment:
     last: int
     frozen: bool = False
     learned: Learned | None = None
+    regrowth: Regrowth | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
         """Of its trajectory: everything its weights depend on but the step at which it stops."""
-        later = {"frozen": self.frozen or None, "learned": self.learned.meaning if self.learned else None}
+        later = {
+            "frozen": self.frozen or None,
+            "learned": self.learned.meaning if self.learned else None,
+            "regrowth": asdict(self.regrowth) if self.regrowth else None,
+        }
         return {
             "recipe": self.recipe.meaning(),
             "start": self.start.meaning,
@@ -58,7 +65,8 @@ class Segment:
 
     @cached_property
     def backend(self) -> str:
-        return backend_of(self.recipe, frozen=self.frozen, learned=self.learned is not None)
+        learned, changing = self.learned is not None, self.regrowth is not None
+        return backend_of(self.recipe, frozen=self.frozen, learned=learned, changing=changing)
 
     @cached_property
     def trajectory(self) -> str:
@@ -71,6 +79,12 @@ class Segment:
     @property
     def num_steps(self) -> int:
         return self.last - self.first
+
+    @property
+    def settled(self) -> "Segment":
+        """The same training under the mask that this one ends with, where its own changes on the way: what is hung on
+        a ticket takes over its mask."""
+        return self if self.regrowth is None else replace(self, regrowth=None, mask=Copied(self.key))
 
     @property
     def end(self) -> Snapshot:

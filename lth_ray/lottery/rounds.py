@@ -45,6 +45,8 @@ from lth_ray.lottery.sources import (
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
 
+UNRULED = ("one_shot", "at", "dynamic")  # fields of Prune that say when and under what, and not which weights go
+
 
 @dataclass(frozen=True)
 class Round:
@@ -192,7 +194,8 @@ class Lineage:
         """Round 0 to the last."""
         found = [Round(0, self.dense)]
         for number in range(1, self.prune.rounds + 1):
-            found.append(self._round(number, self._found_by(found)))
+            made = self._round(number, self._found_by(found))
+            found.append(replace(made, segment=replace(made.segment, regrowth=self._regrowth(number))))
         return tuple(found)
 
     def _found_by(self, earlier: list[Round]) -> Segment:
@@ -271,11 +274,30 @@ class Lineage:
         """Training from the rewind point's place in schedule and data to the end."""
         return Segment(self.recipe, start, mask, self.seeds, self.rewind_step, self.recipe.total_steps)
 
+    def _regrowth(self, number: int) -> pruning.Regrowth | None:
+        """How the mask of round `number` changes while the round is trained."""
+        dynamic, rewind = self.prune.dynamic, self.rewind
+        if dynamic is None:
+            return None
+        if rewind.method not in ("weights", "learning_rate", "scratch"):
+            raise ConfigError(
+                f"Prune.dynamic with Rewind.method = {rewind.method!r}: a mask changes by the schedule of a training "
+                "from the rewind point to the end; use method='weights', 'learning_rate' or 'scratch'"
+            )
+        if rewind.perturbation is not None and rewind.perturbation.pruned != "zero":
+            raise ConfigError(
+                f"Prune.dynamic with Perturbation.pruned = {rewind.perturbation.pruned!r}: weights grow from zero, and "
+                "these are frozen at other values; leave one of them out"
+            )
+        every, end = dynamic.in_steps(self.recipe.steps_per_epoch, self.recipe.total_steps)
+        seed = subseed(self.variant.seed, "growth", number) if dynamic.method == "set" else None
+        return pruning.Regrowth(dynamic.method, every, dynamic.fraction, end, seed)
+
     @cached_property
     def rule(self) -> dict[str, Any]:
         """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, and what
         is pruned early in `Pruned.step`."""
-        rule = {name: value for name, value in meaning(self.prune).items() if name not in ("one_shot", "at")}
+        rule = {name: value for name, value in meaning(self.prune).items() if name not in UNRULED}
         return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
     def _pruning_seed(self, number: int) -> int | None:

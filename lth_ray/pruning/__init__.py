@@ -8,16 +8,20 @@ from lth_ray.pruning.densities import kept_counts, layer_densities_of
 from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, density_of_all, kept, layer_densities
 from lth_ray.pruning.perturb import needs_of, perturb
+from lth_ray.pruning.regrowth import Moved, Regrowth, drop_and_grow
 from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_count, prune_counts
 
 __all__ = [
     "CRITERIA",
     "Mask",
+    "Moved",
+    "Regrowth",
     "ScoreError",
     "apply_mask",
     "dense_mask",
     "density",
     "density_of_all",
+    "drop_and_grow",
     "fraction_of_each",
     "kept",
     "kept_counts",

@@ -14,13 +14,15 @@ UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 
 
-def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -> str:
+def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False, changing: bool = False) -> str:
     """Return the backend of a recipe, by name.
 
     "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is
     under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks
     are compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
     for it. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
+
+    changing: the mask changes on the way.
     """
     train, name = recipe.train, recipe.model.name
     if train.replicates > 1:
@@ -34,4 +36,4 @@ def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False) -
         return FUSED_NORM
     plain = train.clip_norm is None and train.ema_decay is None and train.optimizer in UPDATES
     whole = recipe.group == recipe.data.batch_size
-    return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not frozen else EAGER
+    return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not (frozen or changing) else EAGER

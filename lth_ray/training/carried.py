@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lth_ray.store import Tensors
+from lth_ray.training.regrowing import MASK
 from lth_ray.training.team import Team
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ def gathered(part: Mapping[str, torch.Tensor], team: Team) -> Tensors:
 
 
 def stored_beside(run: "Run") -> dict[str, Any]:
-    """Return what a state holds beside the model: the optimizer's state, and what is carried where there is
-    anything.
+    """Return what a state holds beside the model: the optimizer's state, and what is carried and a mask that
+    changes, where there are any.
     """
-    optimizer = run.optimizer.state_dict()
-    return {**optimizer, CARRIED: dict(run.carried)} if run.carried else optimizer
+    carried = {CARRIED: dict(run.carried)} if run.carried else {}
+    changing = {MASK: dict(run.mask or {})} if run.regrowth else {}
+    return {**run.optimizer.state_dict(), **carried, **changing}
 
 
 def without_carried(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:
     """Return (the optimizer's state, what the whole batch carries) of `stored_beside`."""
-    return {name: value for name, value in stored.items() if name != CARRIED}, stored.get(CARRIED, {})
+    optimizer = {name: value for name, value in stored.items() if name not in (CARRIED, MASK)}
+    return optimizer, stored.get(CARRIED, {})

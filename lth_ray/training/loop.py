@@ -11,7 +11,7 @@ import torch
 
 from lth_ray import probes
 from lth_ray.config.blame import named, within
-from lth_ray.pruning import Mask
+from lth_ray.pruning import Mask, Regrowth
 from lth_ray.store import Tensors
 from lth_ray.tasks import Stream
 from lth_ray.tasks.base import Batch
@@ -27,6 +27,7 @@ from lth_ray.training.gradients import Gradients, Losses
 from lth_ray.training.loss import laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.regrowing import regrow
 from lth_ray.training.team import ALONE, Team
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ class Run:
     step: int
     frozen: bool = False
     team: Team = ALONE
+    regrowth: Regrowth | None = None  # the mask changes on the way
     optimizer: torch.optim.Optimizer = field(init=False)
     kept: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     held: list[torch.Tensor] = field(init=False)
     loss_sum: torch.Tensor = field(init=False)
     loss_steps: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)  # of a mask that changes: a row an update and layer
     carried: Tensors = field(default_factory=dict)  # of the whole batch, as of the last pause
     carrying: list[Tensors] = field(default_factory=list)  # of each group of the present step
     gradients: Gradients = field(init=False)
@@ -135,7 +138,10 @@ def eager_step(run: Run) -> int:
         run.batches.carry_on(joined(run.carrying))
         run.carrying.clear()
     set_rate(run, run.step)
-    update(run, run.optimizer)
+    if run.regrowth is not None and run.regrowth.due(run.step):
+        regrow(run)
+    else:
+        update(run, run.optimizer)
     run.loss_sum += loss
     return 1
 

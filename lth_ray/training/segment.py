@@ -10,7 +10,7 @@ import torch
 
 from lth_ray.config import Metric, subseed
 from lth_ray.data import Normalisation, Split
-from lth_ray.pruning import Mask
+from lth_ray.pruning import Mask, Regrowth
 from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
@@ -23,6 +23,7 @@ from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.regrowing import taken_up
 from lth_ray.training.supermask import Supermask
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
@@ -52,6 +53,7 @@ class Start:
     model: weights and buffers.
     optimizer: its state_dict, None for a fresh one.
     journal: what is measured already.
+    history: how a changing mask has changed so far.
     """
 
     step: int
@@ -60,6 +62,7 @@ class Start:
     journal: Journal = field(default_factory=dict)
     loss_sum: float = 0.0
     loss_steps: int = 0
+    history: Journal = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def train_segment(
     measured: bool = True,
     frozen: bool = False,
     team: Team = ALONE,
+    regrowth: Regrowth | None = None,
 ) -> Iterator[Pause]:
     """Train `model` from `start` to step `last`, yielding a Pause at each stop.
 
@@ -106,11 +110,14 @@ def train_segment(
         2019, section 3).
     team: those that train it together, each of which calls this with the same arguments and gets the same
         pauses.
+    regrowth: the mask changes on the way, from `mask` on.
     """
-    run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team)
-    run.fused = fuse(run) or capture(run)
-    journal: Journal = {name: list(values) for name, values in start.journal.items()}
     first = start.step if first is None else first
+    if regrowth is not None and mask is not None:
+        mask = taken_up(start.optimizer, mask) if start.step > first else dict(mask)
+    run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team, regrowth)
+    run.fused = None if regrowth else fuse(run) or capture(run)
+    journal: Journal = {name: list(values) for name, values in start.journal.items()}
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)
     clock.begin(run.step)
@@ -150,6 +157,7 @@ def begin(
     start: Start,
     frozen: bool = False,
     team: Team = ALONE,
+    regrowth: Regrowth | None = None,
 ) -> Run:
     """Return a Run at `start`: weights and optimizer loaded, pruned weights at zero or frozen, their momentum
     at zero.
@@ -165,7 +173,8 @@ def begin(
     share = recipe.data.batch_size // team.size
     part = range(team.rank * share, (team.rank + 1) * share)
     batches = recipe.task.stream(dataset, seeds.order, seeds.augmentation, part)
-    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen, team)
+    run = Run(key, recipe, model, batches, seeds.dropout, mask, start.step, frozen, team, regrowth)
+    run.history = {name: list(values) for name, values in start.history.items()}
     if start.optimizer is not None:
         optimizer, carried = without_carried(start.optimizer)
         if carried:

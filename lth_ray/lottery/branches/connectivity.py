@@ -79,7 +79,9 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
         start = lineage.rewound  # with the optimizer's state where tickets are restored with it
     # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
     return [
-        Child(f"copies{step}/{i}", replace(ticket, start=start, mask=host.mask, seeds=_noise(host, i), first=step))
+        Child(
+            f"copies{step}/{i}", replace(ticket.settled, start=start, mask=host.mask, seeds=_noise(host, i), first=step)
+        )
         for i in range(count)
     ]
 

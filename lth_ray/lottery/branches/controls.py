@@ -17,9 +17,9 @@ def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
 
 def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:
     """The ticket's start under a uniformly drawn mask with the same number of weights in each layer."""
-    return replace(host.segment, mask=Redrawn(host.segment.key, "random", seed))
+    return replace(host.segment.settled, mask=Redrawn(host.segment.key, "random", seed))
 
 
 def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
     """The ticket's start under its own mask, permuted."""
-    return replace(host.segment, mask=Redrawn(host.segment.key, branch.scope, seed))
+    return replace(host.segment.settled, mask=Redrawn(host.segment.key, branch.scope, seed))

@@ -14,7 +14,7 @@ from lth_ray.training import Recipe
 def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
     """The ticket from perturbed weights (Zhou et al. 2019, s. 3 and 4; Frankle, Schwab & Morcos 2020, s. 5)."""
     rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
-    ticket = host.segment if branch.at is None else _from_dense(host, branch.at)
+    ticket = host.segment.settled if branch.at is None else _from_dense(host, branch.at)
     segment = perturbed(host.lineage, ticket, rule, seed)
     return segment if branch.trained else replace(segment, last=segment.first)
 
@@ -28,7 +28,7 @@ def _from_dense(host: Host, point: Length) -> Segment:
         where = f"beyond the end of training, step {dense.last}; give an earlier one"
         where = where if step > dense.last else f"before the dense training, which begins at {dense.first}"
         raise ConfigError(f"Perturb.at = {point}: step {step} lies {where}")
-    return replace(host.segment, start=Snapshot(lineage.dense.trajectory, step), first=step)
+    return replace(host.segment.settled, start=Snapshot(lineage.dense.trajectory, step), first=step)
 
 
 def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:

@@ -12,6 +12,7 @@ import torch
 
 from lth_ray import probes, pruning
 from lth_ray.config import meaning
+from lth_ray.lottery.execution.changed_masks import changes, final_mask
 from lth_ray.lottery.execution.checkpoints import Checkpoints
 from lth_ray.lottery.execution.progress import Progress
 from lth_ray.lottery.execution.reconstruct import (
@@ -111,7 +112,11 @@ def prepare(
         if training.measured:  # another run was first, and did not keep all that this one's study needs
             rest = training.missing(store)
     making = training if rest is None else training.for_states(rest)
-    mask = mask_of(training.segment, store, dataset) if making.measured else recorded_mask(store, training.record_key)
+    mask = (
+        mask_of(training.segment, store, dataset)
+        if making.measured
+        else recorded_mask(store, training.record_key, "first_mask")
+    )
     return Prepared(rest, record, mask, _beginning(making, store, mask, began, here))
 
 
@@ -176,7 +181,7 @@ def _train(
         pauses = train_segment(
             training.key, segment.recipe, model, dataset, applied, segment.seeds, prepared.progress.start, segment.last,
             first=segment.first, pauses=training.states, clock=clock, measured=training.measured, frozen=segment.frozen,
-            team=team,
+            team=team, regrowth=segment.regrowth,
         )  # fmt: skip
         for last in prepared.progress.timed(pauses):
             if not (team.leads and last.finite):
@@ -204,8 +209,9 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
     if checkpoint is not None and checkpoint.step <= wanted:
         kept = checkpoint.journal
         start = Start(
-            checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"], kept["loss_steps"]
-        )
+            checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"],
+            kept["loss_steps"], kept.get("history", {}),
+        )  # fmt: skip
         earlier = [known for known in kept["environments"] if known != here]
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
         return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
@@ -248,7 +254,7 @@ def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
     return copy.deepcopy({
         "rows": pause.journal, "loss_sum": float(run.loss_sum), "loss_steps": run.loss_steps,
         "started_at": progress.started_at, "seconds": progress.spent_s, "environments": progress.environments,
-        "contents": progress.contents,
+        "contents": progress.contents, "history": run.history,
     })  # fmt: skip
 
 
@@ -294,6 +300,8 @@ def _record(
 ) -> Record:
     """The record of a finished segment: existence is completion."""
     segment = training.segment
+    changed = changes(segment, last.run, mask, store, _uses(segment.recipe))
+    mask = final_mask(last.run, mask)
     mask_content = store.save_mask(mask) if mask is not None else None
     end = content(model.state_dict())
     return {
@@ -312,7 +320,7 @@ def _record(
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
         "tied": tied(model),
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
-        "files": [mask_path(mask_content)] if mask_content else [],
+        "files": [mask_path(one) for one in dict.fromkeys((mask_content, changed.get("first_mask"))) if one],
         "states": sorted(step for step in training.states - training.passing if last.finite or step < last.step),
         "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
         "journal": last.journal,
@@ -324,4 +332,5 @@ def _record(
         "environment": progress.environments[-1],
         "earlier_environments": progress.environments[:-1],
         "usage": progress.usage,
+        **changed,
     }

@@ -196,15 +196,19 @@ def fitting(mask: Mask, recipe: Recipe) -> Mask:
     return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
 
 
-def recorded_mask(store: Store, key: str) -> Mask | None:
-    """The mask of a finished segment, None for a dense one; MissingState where it is not whole."""
+def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
+    """The mask of a finished segment, None for a dense one; MissingState where it is not whole.
+
+    which: "first_mask" for the one that a mask which changes on the way began with.
+    """
     record = stored_record(store, key)
     if record is None:
         raise MissingState(f"{store.uri}: there is no segment {key}; run the study again to make it")
-    if record["mask"] is None:
+    held = record.get(which) or record["mask"]
+    if held is None:
         return None
     try:
-        return store.load_mask(record["mask"])
+        return store.load_mask(held)
     except MissingFile as error:
         why = str(error)
     except DamagedFile as error:
