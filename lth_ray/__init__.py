@@ -38,7 +38,7 @@ from lth_ray.config import (
     Weights,
     epochs,
     steps,
-)  # fmt: skip
+)
 from lth_ray.running.mistakes import tell_plainly
 
 if TYPE_CHECKING:
@@ -55,18 +55,59 @@ __version__ = "0.2.0"  # moves with lth_ray.config.REVISIONS
 tell_plainly()
 
 _LAZY = {
-    "main": "lth_ray.cli", "run": "lth_ray.running.driver", "Results": "lth_ray.running.results",
-    "Ticket": "lth_ray.lottery.tickets.loading", "load_ticket": "lth_ray.lottery.tickets.loading",
-    "export_ticket": "lth_ray.commands.tickets", "import_ticket": "lth_ray.lottery.tickets.importing",
-    "models": "", "pruning": "", "data": "", "analysis": "",
-}  # fmt: skip
+    "main": "lth_ray.cli",
+    "run": "lth_ray.running.driver",
+    "Results": "lth_ray.running.results",
+    "Ticket": "lth_ray.lottery.tickets.loading",
+    "load_ticket": "lth_ray.lottery.tickets.loading",
+    "export_ticket": "lth_ray.commands.tickets",
+    "import_ticket": "lth_ray.lottery.tickets.importing",
+    "models": "",
+    "pruning": "",
+    "data": "",
+    "analysis": "",
+}
 
 __all__ = [
-    "Barrier", "Branch", "Data", "Dynamic", "Examples", "Launch", "MaskOverlap", "Model", "Perturb", "Perturbation",
-    "Pretrain", "Pretraining", "Prune", "RandomMask", "RandomReinit", "Results", "Rewind", "ShuffledMask", "Stability",
-    "Study", "Subseeds", "Supermask", "Table", "Ticket", "Train", "Transfer", "Weights", "analysis", "data", "epochs",
-    "export_ticket", "import_ticket", "load_ticket", "main", "models", "pruning", "run", "steps",
-]  # fmt: skip
+    "Barrier",
+    "Branch",
+    "Data",
+    "Dynamic",
+    "Examples",
+    "Launch",
+    "MaskOverlap",
+    "Model",
+    "Perturb",
+    "Perturbation",
+    "Pretrain",
+    "Pretraining",
+    "Prune",
+    "RandomMask",
+    "RandomReinit",
+    "Results",
+    "Rewind",
+    "ShuffledMask",
+    "Stability",
+    "Study",
+    "Subseeds",
+    "Supermask",
+    "Table",
+    "Ticket",
+    "Train",
+    "Transfer",
+    "Weights",
+    "analysis",
+    "data",
+    "epochs",
+    "export_ticket",
+    "import_ticket",
+    "load_ticket",
+    "main",
+    "models",
+    "pruning",
+    "run",
+    "steps",
+]
 
 
 def __getattr__(name: str) -> Any:

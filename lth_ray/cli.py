@@ -99,8 +99,10 @@ def _run(study: Study, launch: Launch, question: str) -> int:
         console.print(
             f"stopped: what is finished is in {launch.storage}; the same command goes on from there, and "
             f"`lth-ray report {launched(study, launch).name} --storage {launch.storage}` shows it",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
         raise
     reporting.print_results(results, launch, console, question)
     asked = launched(study, launch)
@@ -270,9 +272,15 @@ def data() -> None:
 @click.option("--address", help="A Ray cluster; by default a Ray of its own.")
 @click.option("--cpus", type=int, help="CPU cores for a Ray of its own; by default all.")
 def pack(
-    source: str, target: str, short_side: int | None, quality: int, skip_corrupt: bool, shard_mb: int,
-    address: str | None, cpus: int | None,
-) -> None:  # fmt: skip
+    source: str,
+    target: str,
+    short_side: int | None,
+    quality: int,
+    skip_corrupt: bool,
+    shard_mb: int,
+    address: str | None,
+    cpus: int | None,
+) -> None:
     """Packs SOURCE (train/ and val/ with a folder per class, or Hugging Face Parquet files) into TARGET, a folder or
     s3://BUCKET/PREFIX. Interrupted, the same command goes on."""
     from lth_ray.data.packed.packing import Options

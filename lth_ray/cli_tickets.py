@@ -32,8 +32,14 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
 @click.command()
 @click.argument("ticket")
 @click.option("--to", required=True, help="The file to write.")
-@click.option("--format", "format_", type=click.Choice(["state_dict", "prune", "onnx"]), default="state_dict",
-              show_default=True, help="prune: safetensors in torch.nn.utils.prune's naming.")  # fmt: skip
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["state_dict", "prune", "onnx"]),
+    default="state_dict",
+    show_default=True,
+    help="prune: safetensors in torch.nn.utils.prune's naming.",
+)
 @click.option("--state", type=click.Choice(["trained", "rewind"]), default="trained", show_default=True)
 @NAME
 @STORAGE

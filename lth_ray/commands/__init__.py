@@ -1,1 +1,1 @@
-"""What `lth-ray` does with studies that ran: status, reports, tickets, verification."""
+"""The commands of `lth-ray` for studies that ran: status, reports, tickets, verification."""

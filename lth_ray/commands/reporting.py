@@ -1,4 +1,4 @@
-"""What a person is shown: the results, and what collection would remove."""
+"""Reports to a person: the results, and what collection would remove."""
 
 import os
 from fnmatch import fnmatchcase
@@ -27,7 +27,8 @@ SHOWN_ROUNDS = 6  # with the dense one
 
 
 def compared(summary: "pandas.DataFrame") -> Table:
-    """What a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's page has all of it.
+    """Return what a screen holds of a summary: a row a kind of subnetwork, a column a round; the report's
+    page has all of it.
 
     A cell is the mean of the metric on the test set, below it half its 95 % t-interval and the mean early-stop step.
     """
@@ -36,11 +37,14 @@ def compared(summary: "pandas.DataFrame") -> Table:
     n = sorted(set(frame["seeds"]))
     judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
     table = Table(
-        "weights remaining", title=f"{judged} and early-stop step", title_justify="left", box=box.SIMPLE_HEAD,
+        "weights remaining",
+        title=f"{judged} and early-stop step",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
         caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
         caption_justify="left",
         padding=(0, 1, 0, 0),
-    )  # fmt: skip
+    )
     for number in picked:
         table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
     for label, rows in frame.groupby("label", sort=False):
@@ -65,7 +69,7 @@ def _cell(line: Any, metric: Metric) -> str:
 def print_results(
     results: Results, launch: Launch, console: Console, question: str = "", against_paper: bool = False
 ) -> None:
-    """The tables with n and spread, the figures and tables on disk, and how to open the MLflow UI.
+    """Print the tables with n and spread, the figures and tables on disk, and how to open the MLflow UI.
 
     against_paper: beside what the papers report.
     """
@@ -75,8 +79,10 @@ def print_results(
         rows, branches = len(results.tickets()), len(results.branches())
         console.print(
             f"[bold]pipeline only[/]: {rows} tickets and {branches} branch results went through it; so few steps teach "
-            f"a network nothing, and no {plan.study.data.metric.called} is shown", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"a network nothing, and no {plan.study.data.metric.called} is shown",
+            highlight=False,
+            soft_wrap=True,
+        )
     else:
         report = print_report(results, console, question, against_paper)
     if results.counts:
@@ -85,8 +91,9 @@ def print_results(
             f"trained {ledger['trained_steps']:,} steps in {duration(ledger['seconds'])}; the study is "
             f"{ledger['unique_steps']:,} steps ({ledger_words(ledger)}), "
             f"{ledger['naive_steps']:,} without sharing",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            highlight=False,
+            soft_wrap=True,
+        )
     print_mlflow(plan, store, launch.tracking_uri, report, console)
     for sentence in report.found if report else ():
         console.print(sentence, style="bold", highlight=False, markup=False)
@@ -95,7 +102,10 @@ def print_results(
 def print_mlflow(
     plan: Plan, store: Store, tracking_uri: str | None, report: record.Report | None, console: Console
 ) -> None:
-    """How to open the MLflow UI, and the views that it then has. report: one whose verdicts are to be registered."""
+    """Print how to open the MLflow UI, and the views that it then has.
+
+    report: one whose verdicts are to be registered.
+    """
     rows = None if report is None else report.comparisons.to_dict("records")
     shown = record.shown(plan, store, tracking_uri, rows)
     if shown.warning:
@@ -113,7 +123,7 @@ def print_mlflow(
 
 
 def print_report(results: Results, console: Console, question: str, against_paper: bool) -> record.Report:
-    """The tables, and where the page and the figures are; the report."""
+    """Print the tables, and where the page and the figures are; return the report."""
     store, plan = results.store, results.plan
     try:
         commits = history.commits_of(store, plan.study.name)
@@ -132,7 +142,9 @@ def print_report(results: Results, console: Console, question: str, against_pape
 
 
 def print_against_paper(report: record.Report, study: Study, console: Console) -> None:
-    """Ours, theirs, the difference, and whether theirs lies in our spread; or why there is nothing to compare."""
+    """Print ours, theirs, the difference, and whether theirs lies in our spread; or why there is nothing to
+    compare.
+    """
     if not report.group:
         said = f"no target of a paper is known for {study.against or study.name!r}; Study.against names one of: "
         console.print(said + ", ".join(record.groups()), highlight=False, markup=False, soft_wrap=True)
@@ -145,7 +157,7 @@ def print_against_paper(report: record.Report, study: Study, console: Console) -
 
 
 def print_endings(results: Results, console: Console) -> None:
-    """Every reason once, with the jobs that it ended."""
+    """Print every reason once, with the jobs that it ended."""
     for style, endings in (("yellow", results.ended), ("red", results.failures)):
         jobs: dict[str, list[str]] = {}
         for job, reason in endings.items():
@@ -156,7 +168,7 @@ def print_endings(results: Results, console: Console) -> None:
 
 
 def _venv() -> str:
-    """The folder of this environment's commands, where it is not on the PATH."""
+    """Return the folder of this environment's commands, where it is not on the PATH."""
     import sys
 
     folder = os.path.dirname(sys.executable)
@@ -164,7 +176,9 @@ def _venv() -> str:
 
 
 def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:
-    """The arms, but those of Study.may_fail, of which a round's mean on the test set is worse than `least_learnt`."""
+    """Return the arms, but those of Study.may_fail, of which a round's mean on the test set is worse than
+    `least_learnt`.
+    """
     frame, metric = results.tickets(), study.data.metric
     if frame.empty:
         return ["nothing was trained"]
@@ -183,9 +197,11 @@ def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]
 
 
 def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> float | None:
-    """What the metric of a network that has learnt something reaches: of a share `times_chance` x chance, or where that
-    can hardly be had, with few classes, half-way between chance and 1; of another what is better than chance by more
-    than the metric's margin. None where chance is not known."""
+    """Return what the metric of a network that has learnt something reaches; None where chance is not known.
+
+    Of a share that is `times_chance` x chance, or where that can hardly be had, with few classes, half-way
+    between chance and 1; of another metric what is better than chance by more than its margin.
+    """
     if chance is None:
         return None
     if metric.is_share:
@@ -194,7 +210,7 @@ def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> f
 
 
 def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -> None:
-    """Says what no study's record reaches, and removes it when told to. Raises StorageError while a run is live."""
+    """Say what no study's record reaches, and remove it when told to. Raise StorageError while a run is live."""
     removals = plan_gc(store, reached(store), grace_s)
 
     def say(text: str) -> None:
@@ -211,7 +227,9 @@ def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -
 
 
 def reached(store: Store) -> Reached:
-    """What every study in the store stands on, in all of its declarations: a study that shrank may grow again."""
+    """Return what every study in the store stands on, in all of its declarations: a study that shrank may
+    grow again.
+    """
     names = history.studies(store)
     for name in names:
         for entry in history.read_entries(store, name):

@@ -1,4 +1,6 @@
-"""How far a study is, from any machine that sees its storage: what its live run tells, else what the store holds."""
+"""The status of a study, from any machine that sees its storage: what its live run tells, else what the store
+holds.
+"""
 
 import time
 from dataclasses import dataclass, replace
@@ -20,8 +22,12 @@ LOOK_EVERY_S = 2.0
 
 @dataclass(frozen=True)
 class Status:
-    """words: what is left, and what is known of runs. live: a run is at work. stale: it has not been heard of lately,
-    or has died."""
+    """The status of a study.
+
+    words: what is left, and what is known of runs.
+    live: a run is at work.
+    stale: it has not been heard of lately, or has died.
+    """
 
     snapshot: Snapshot
     words: str
@@ -30,7 +36,7 @@ class Status:
 
 
 def status_of(store: Store, name: str) -> Status:
-    """How far a study is. Raises ConfigError for an unknown name.
+    """Return how far a study is. Raise ConfigError for an unknown name.
 
     A live run's own snapshot is all that is read while there is one: that costs the same for thousands of tickets.
     """
@@ -55,7 +61,10 @@ def status_of(store: Store, name: str) -> Status:
 
 
 def print_status(store: Store, name: str, console: Console, watch: bool = False) -> None:
-    """Shows how far a study is. watch: in a terminal, again and again until no run is live."""
+    """Show how far a study is.
+
+    watch: in a terminal, again and again until no run is live.
+    """
     status = status_of(store, name)
     if not (watch and status.live and console.is_terminal):
         console.print(View(status.snapshot, console.size.height - 1 if console.is_terminal else None))
@@ -69,7 +78,7 @@ def print_status(store: Store, name: str, console: Console, watch: bool = False)
 
 
 def in_store(store: Store, name: str) -> Snapshot:
-    """What of a study is in the store."""
+    """Return what of a study is in the store."""
     plan = recorded_plan(store, name)
     board = Board(plan)
     board.on_records(reused_records(plan, store))
@@ -84,7 +93,7 @@ def _heard(store: Store, name: str) -> Snapshot | None:
 
 
 def _with_endings(stored: Snapshot, heard: Snapshot) -> Snapshot:
-    """What is stored, with why the last run ended early what is still unfinished."""
+    """Return what is stored, with why the last run ended early what is still unfinished."""
     why = {line.lineage: line.ended for line in heard.lines}
     lines = [line if line.finished else replace(line, ended=why.get(line.lineage, "")) for line in stored.lines]
     finished = {line.lineage for line in lines if line.finished}

@@ -1,4 +1,4 @@
-"""What a ticket is: its layers, its size, what it measured, and where it comes from, back to the seed."""
+"""A page on one ticket: its layers, its size, what it measured, and where it comes from, back to the seed."""
 
 import re
 from collections.abc import Mapping
@@ -20,8 +20,12 @@ Row = dict[str, Any]
 
 
 def description(store: Store, key: str, name: str | None = None) -> Row:
-    """All of it as plain data, as `lth-ray show --json` prints it. Densities and accuracies lie in [0, 1]; sizes are
-    bytes; `metric` says what the network is judged by. name: only as this study has it."""
+    """Return all of it as plain data, as `lth-ray show --json` prints it.
+
+    Densities and accuracies lie in [0, 1]; sizes are bytes; `metric` says what the network is judged by.
+
+    name: only as this study has it.
+    """
     ticket = load_ticket(key, store.uri)
     record, where = ticket.provenance, places(store, key, name)
     layers = _layers(ticket)
@@ -39,17 +43,21 @@ def description(store: Store, key: str, name: str | None = None) -> Row:
         "measurements": _measured(record),
         "studies": [_place(place, store) for place in where],
         "trained": {
-            "from_step": record["first"], "to_step": record["last"], "train_steps": record["train_steps"],
-            "seconds": record["seconds"], "started_at": record["started_at"], "backend": record["backend"],
+            "from_step": record["first"],
+            "to_step": record["last"],
+            "train_steps": record["train_steps"],
+            "seconds": record["seconds"],
+            "started_at": record["started_at"],
+            "backend": record["backend"],
         },
         "meaning": record["meaning"],
         "environment": record["environment"],
         "earlier_environments": record["earlier_environments"],
-    }  # fmt: skip
+    }
 
 
 def print_ticket(told: Row, console: Console) -> None:
-    """The same for a person."""
+    """Print the same for a person."""
     share = f"{told['remaining_weights']:.1%} of the weights"
     console.print(f"[bold]{told['kind']}[/] {told['key']}: {share}", highlight=False, soft_wrap=True)
     console.print(f"content {told['content']}", highlight=False, soft_wrap=True)  # whole, to be copied
@@ -74,8 +82,10 @@ def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
 
 
 def _layers(ticket: Ticket) -> list[Row]:
-    """A row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers. What layers share
-    is there once."""
+    """Return a row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers.
+
+    What layers share is there once.
+    """
     whole = averages.own(ticket.trained_state or ticket.rewind_state or {})
     state = {name: value for name, value in whole.items() if name not in ticket.tied}
     order = {name.rpartition(".")[0]: number for number, name in enumerate(ticket.mask)}  # that of the network
@@ -85,22 +95,32 @@ def _layers(ticket: Ticket) -> list[Row]:
         shape = (state[name] if mask is None else mask).shape
         size = shape.numel()
         kept = size if mask is None else int(mask.count_nonzero())
-        found.append({
-            "name": name, "shape": list(shape), "prunable": mask is not None, "kept": kept, "eligible": size,
-            "density": kept / size if size else 1.0,
-        })  # fmt: skip
+        found.append(
+            {
+                "name": name,
+                "shape": list(shape),
+                "prunable": mask is not None,
+                "kept": kept,
+                "eligible": size,
+                "density": kept / size if size else 1.0,
+            }
+        )
     return found
 
 
 def _place_of(name: str, order: Mapping[str, int]) -> tuple[int, list[int | str], bool]:
-    """Behind the pruned layers come others by name, numbers in it as numbers; in a layer its weight comes first."""
+    """Return a key that puts the other layers, by name, behind the pruned ones, numbers in names counting as
+    numbers.
+
+    In a layer its weight comes first.
+    """
     layer, _, own = name.rpartition(".")
     parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", layer)]
     return order.get(layer, len(order)), parts, own != "weight"
 
 
 def _sizes(store: Store, record: Mapping[str, Any]) -> Row:
-    """Of its files: the mask, packed, and the states that are kept of its steps."""
+    """Return the sizes of its files: the mask, packed, and the states that are kept of its steps."""
     masks, states = store.list("masks"), store.list(f"states/{record['trajectory']}")
     mask = masks.get(mask_path(record["mask"])) if record["mask"] else None
     kept = {path.rpartition("/")[2].partition("-")[0].lstrip("0") or "0": size for path, size in states.items()}
@@ -108,25 +128,33 @@ def _sizes(store: Store, record: Mapping[str, Any]) -> Row:
 
 
 def _measured(record: Mapping[str, Any]) -> Row:
-    """Without what is said elsewhere."""
+    """Return what was measured, without what is said elsewhere."""
     elsewhere = {"remaining_weights", "sparsity", "key", "content", "backend", "device", "seconds", "train_steps"}
     return {name: value for name, value in measurements(record).items() if name not in elsewhere}
 
 
 def _place(place: Place, store: Store) -> Row:
-    """Where a study has it, with the rounds that led to it."""
+    """Return where a study has it, with the rounds that led to it."""
     lineage, number = place.lineage, place.round
     parents = [r.segment.key for r in lineage.rounds[: number + (place.branch is not None)]]
     if lineage.prune.one_shot:
         parents = parents[:1]
     return {
-        "study": place.study, "lineage": lineage.id, "arm": lineage.variant.arm, "round": number,
+        "study": place.study,
+        "lineage": lineage.id,
+        "arm": lineage.variant.arm,
+        "round": number,
         "branch": place.branch.id if place.branch else None,
-        "seed": lineage.variant.seed, "seeds": vars(place.segment.seeds), "rewind_step": lineage.rewind_step,
-        "method": lineage.rewind.method, "optimizer": lineage.rewind.optimizer,
-        "declared_at": place.entry["at"], "lth_ray": place.entry["lth_ray"], "commit": place.entry.get("commit", ""),
+        "seed": lineage.variant.seed,
+        "seeds": vars(place.segment.seeds),
+        "rewind_step": lineage.rewind_step,
+        "method": lineage.rewind.method,
+        "optimizer": lineage.rewind.optimizer,
+        "declared_at": place.entry["at"],
+        "lth_ray": place.entry["lth_ray"],
+        "commit": place.entry.get("commit", ""),
         "ancestors": [_ancestor(parent, i, store, lineage.recipe.task.metric) for i, parent in enumerate(parents)],
-    }  # fmt: skip
+    }
 
 
 def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Row:
@@ -155,25 +183,33 @@ def _layer_table(told: Row) -> Table:
 
 def _facts(told: Row) -> list[tuple[str, str]]:
     measured = {name: value for name, value in told["measurements"].items() if value is not None}
-    shown = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                      for name, value in measured.items())  # fmt: skip
+    shown = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in measured.items()
+    )
     sizes = {"mask": told["bytes"]["mask"], **{f"step {step}": n for step, n in told["bytes"]["states"].items()}}
     trained = told["trained"]
     return [
         ("measured", shown or "nothing"),
         ("kept in the storage", ", ".join(f"{name} {n:,} bytes" for name, n in sizes.items() if n) or "nothing"),
         *(("in", _where(place)) for place in told["studies"]),
-        ("trained", f"step {trained['from_step']} to {trained['to_step']} in {trained['seconds']:.1f} s, "
-                    f"{trained['backend'] or 'elsewhere'}, from {trained['started_at']}"),
+        (
+            "trained",
+            f"step {trained['from_step']} to {trained['to_step']} in {trained['seconds']:.1f} s, "
+            f"{trained['backend'] or 'elsewhere'}, from {trained['started_at']}",
+        ),
         ("starts from", _start(told["meaning"])),
-        *(("seeds", ", ".join(f"{name} {seed}" for name, seed in place["seeds"].items()))
-          for place in told["studies"][:1]),
+        *(
+            ("seeds", ", ".join(f"{name} {seed}" for name, seed in place["seeds"].items()))
+            for place in told["studies"][:1]
+        ),
         *(("recipe", _recipe(told["meaning"]["recipe"])) for _ in range("recipe" in told["meaning"])),
         ("environment", _environment(told["environment"])),
         *(("before that", _environment(earlier)) for earlier in told["earlier_environments"]),
-        *(("declared", f"{place['declared_at']}, lth_ray {place['lth_ray']}, commit {place['commit'] or 'unknown'}")
-          for place in told["studies"][:1]),
-    ]  # fmt: skip
+        *(
+            ("declared", f"{place['declared_at']}, lth_ray {place['lth_ray']}, commit {place['commit'] or 'unknown'}")
+            for place in told["studies"][:1]
+        ),
+    ]
 
 
 def _where(place: Row) -> str:

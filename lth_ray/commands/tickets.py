@@ -1,4 +1,4 @@
-"""Tickets by name: which one is meant, where it comes from, and sending it elsewhere."""
+"""Tickets by name: finding the one that is meant and where it comes from, and sending it elsewhere."""
 
 import json
 import os
@@ -27,8 +27,11 @@ SHOWN = 6  # keys in an error message
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study has a ticket. entry: of the study's history, the first that asks for it. branch: the result on
-    that round which trains it, None for the round's own ticket."""
+    """A place where a study has a ticket.
+
+    entry: of the study's history, the first that asks for it.
+    branch: the result on that round which trains it, None for the round's own ticket.
+    """
 
     plan: Plan
     entry: dict[str, Any]
@@ -47,7 +50,8 @@ class Place:
 
 
 def find_ticket(store: Store, text: str, name: str | None = None) -> str:
-    """The key of the ticket that `text` means: a key, the beginning of one key, or LINEAGE/rROUND of study `name`.
+    """Return the key of the ticket that `text` means: a key, the beginning of one key, or LINEAGE/rROUND of
+    study `name`.
 
     Raises ConfigError, naming what there is, where it means none or several.
     """
@@ -70,7 +74,9 @@ def find_ticket(store: Store, text: str, name: str | None = None) -> str:
 
 
 def places(store: Store, key: str, name: str | None = None) -> list[Place]:
-    """Where the studies of a storage (or `name` alone) have a ticket: lineages that share a run each have it."""
+    """Return where the studies of a storage (or `name` alone) have a ticket: lineages that share a run each
+    have it.
+    """
     found = []
     for study in history.studies(store) if name is None else [name]:
         entries = history.entries_of(store, study)
@@ -83,17 +89,27 @@ def places(store: Store, key: str, name: str | None = None) -> list[Place]:
 
 
 def export_ticket(
-    ticket: str, to: str | os.PathLike[str], *, format: str = "state_dict", state: str = "trained",
-    storage: str = "./lth_storage", name: str | None = None, model: nn.Module | None = None,
-    input_shape: tuple[int, ...] | None = None, data_root: str | None = None,
-) -> str:  # fmt: skip
-    """Writes a ticket's network to the file `to`; the ticket's key.
+    ticket: str,
+    to: str | os.PathLike[str],
+    *,
+    format: str = "state_dict",
+    state: str = "trained",
+    storage: str = "./lth_storage",
+    name: str | None = None,
+    model: nn.Module | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    data_root: str | None = None,
+) -> str:
+    """Write a ticket's network to the file `to`; return the ticket's key.
 
-    ticket, name: as in `find_ticket`. format: "state_dict" or "prune", a safetensors file of the masked weights under
-        their own names or under those of torch.nn.utils.prune; or "onnx". state: "trained" or "rewind" weights.
-    model, input_shape: for ONNX of a network that a study's own function made, which no record can: the network (it
-        takes the ticket's weights), and (C, H, W) where no study has the ticket.
+    ticket, name: as in `find_ticket`.
+    format: "state_dict" or "prune", a safetensors file of the masked weights under their own names or under
+        those of torch.nn.utils.prune; or "onnx".
+    state: "trained" or "rewind" weights.
+    model, input_shape: for ONNX of a network that a study's own function made, which no record can: the
+        network (it takes the ticket's weights), and (C, H, W) where no study has the ticket.
     data_root: where the images are, whose normalisation is then noted in an ONNX file.
+
     Raises ConfigError, with the remedy, for what there is not or cannot be written so.
     """
     if format not in formats.FORMATS:
@@ -147,12 +163,16 @@ def _places(plan: Plan, entry: dict[str, Any], key: str) -> Iterator[Place]:
 
 
 def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
-    """The metadata of an exported file."""
+    """Return the metadata of an exported file."""
     record = ticket.provenance
     about = {
-        "lth_ray": __version__, "ticket": record["key"], "content": record["content"], "state": state,
-        "weights": formats.kind_of_weights(record, state), "remaining_weights": repr(record["remaining_weights"]),
-    }  # fmt: skip
+        "lth_ray": __version__,
+        "ticket": record["key"],
+        "content": record["content"],
+        "state": state,
+        "weights": formats.kind_of_weights(record, state),
+        "remaining_weights": repr(record["remaining_weights"]),
+    }
     if where:
         about |= {"study": where[0].study, "lineage": where[0].lineage.id, "round": str(where[0].round)}
     return about
@@ -186,7 +206,7 @@ def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:
 
 
 def _normalisation(where: list[Place], data_root: str | None) -> dict[str, str]:
-    """How images become inputs, where they are at hand: (pixel / white - mean) / std for each channel."""
+    """Return how images become inputs, where they are at hand: (pixel / white - mean) / std for each channel."""
     if not where:
         return {}
     recipe = where[0].recipe

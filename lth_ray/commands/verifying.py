@@ -19,7 +19,10 @@ RECORDS = ("cancelled.json", "progress.json")  # of a study's own, beside its hi
 
 @dataclass(frozen=True)
 class Finding:
-    """A file that is not as it should be. lost: it is not there at all."""
+    """A file that is not as it should be.
+
+    lost: it is not there at all.
+    """
 
     path: str
     why: str
@@ -27,9 +30,14 @@ class Finding:
 
 
 def verify(store: Store, name: str | None, mend: bool, console: Console) -> int:
-    """Says what of a study (None: of all that the storage holds) is damaged or lost; mend: moves what is damaged to
-    damaged/. The exit code: 1 where something is damaged and still there, or lost. Raises ConfigError for an unknown
-    study."""
+    """Say what is damaged or lost; return the exit code: 1 where something is damaged and still there, or
+    lost.
+
+    Raises ConfigError for an unknown study.
+
+    name: a study; None for all that the storage holds.
+    mend: move what is damaged to damaged/.
+    """
     known = history.studies(store)
     if name is not None and name not in known:
         raise ConfigError(f"no study {name!r} in {store.uri}: {nearest(name, known) if known else 'it holds none yet'}")
@@ -50,7 +58,7 @@ def verify(store: Store, name: str | None, mend: bool, console: Console) -> int:
 
 
 def _findings(store: Store, names: list[str], everything: bool) -> tuple[int, list[Finding]]:
-    """How many files were read, and what is wrong, records first."""
+    """Return how many files were read, and what is wrong, records first."""
     there = set(store.list())
     records = sorted(path for path in there if is_own(path) and path.startswith((f"{SEGMENTS}/", f"{TABLES}/")))
     keys, states, own = _reached(store, names, there)
@@ -65,21 +73,27 @@ def _findings(store: Store, names: list[str], everything: bool) -> tuple[int, li
     ]
     findings += [
         Finding(f"{STATES}/{trajectory}/{step:012d}-*", f"it is lost: {key} names it", lost=True)
-        for (trajectory, step), key in wanted.items() if (trajectory, step) not in kept
-    ]  # fmt: skip
+        for (trajectory, step), key in wanted.items()
+        if (trajectory, step) not in kept
+    ]
     tensors = sorted(
-        path for path in there if is_own(path) and (
+        path
+        for path in there
+        if is_own(path)
+        and (
             (path.startswith(f"{MASKS}/") and (everything or path in masks))
             or (path.startswith(f"{STATES}/") and (everything or state_of(path) in states | wanted.keys()))
             or (path.startswith(f"{CHECKPOINTS}/") and (everything or path.split("/")[1].partition("@")[0] in keys))
         )
-    )  # fmt: skip
+    )
     findings += _damaged(store, tensors)
     return len(own) + len(records) + len(tensors), findings
 
 
 def _reached(store: Store, names: list[str], there: set[str]) -> tuple[set[str], set[tuple[str, int]], list[str]]:
-    """The keys and states of studies, by all of their declarations that can be read, and the studies' own records."""
+    """Return the keys and states of studies, by all of their declarations that can be read, and the studies'
+    own records.
+    """
     keys, states = set[str](), set[tuple[str, int]]()
     for name in names:
         for entry in history.read_entries(store, name):
@@ -87,14 +101,17 @@ def _reached(store: Store, names: list[str], there: set[str]) -> tuple[set[str],
                 keys |= set(entry["keys"])
                 states |= {(trajectory, step) for trajectory, step in entry["states"]}
     own = [
-        path for path in sorted(there)
+        path
+        for path in sorted(there)
         if history.ENTRY.fullmatch(path) or (path.startswith(f"{STUDIES}/") and path.split("/")[2] in RECORDS)
-    ]  # fmt: skip
+    ]
     return keys, states, [path for path in own if path.split("/")[1] in names]
 
 
 def _named(store: Store, records: Iterable[str]) -> tuple[dict[str, str], dict[tuple[str, int], str]]:
-    """The masks and the states that finished segments stand on, each with the key of one that names it."""
+    """Return the masks and the states that finished segments stand on, each with the key of one that names
+    it.
+    """
     masks, states = dict[str, str](), dict[tuple[str, int], str]()
     segments = (PurePosixPath(path).stem for path in records if path.startswith(f"{SEGMENTS}/"))
     for key in segments:

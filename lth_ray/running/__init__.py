@@ -1,1 +1,4 @@
-"""Study -> jobs -> Ray Tune -> results. Kept empty: a trial's process imports `trial` and not the driver."""
+"""Running a study: its jobs, Ray Tune, results.
+
+Kept empty: a trial's process imports `trial` and not the driver.
+"""

@@ -37,10 +37,12 @@ ENVIRONMENT = {
 
 
 def run(study: Study, launch: Launch | None = None, *, question: str = "", console: Console | None = None) -> Results:
-    """Runs what is left of a study and returns its results.
+    """Run what is left of a study and return its results.
 
-    question: what the study asks, for the record. Raises ConfigError and StorageError before any work starts where
-    something is wrong; a job that fails is named in Results.failures, and stops only what depends on it.
+    Raises ConfigError and StorageError before any work starts where something is wrong; a job that fails is
+    named in Results.failures, and stops only what depends on it.
+
+    question: what the study asks, for the record.
     """
     launch, console = launch or Launch(), console or Console(stderr=True)
     began = time.monotonic()
@@ -60,9 +62,12 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
         history.remember(store, plan, question)
         history.clear_cancelled(store, plan.study.name)
         shipper = Shipper(
-            plan, store, launch.tracking_uri, question=question,
+            plan,
+            store,
+            launch.tracking_uri,
+            question=question,
             warn=lambda text: console.print(text, style="yellow", markup=False),
-        )  # fmt: skip
+        )
         closing_s = CLOSING_S
         try:
             if plan.jobs:
@@ -80,7 +85,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
 
 
 def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
-    """What there is to do, and where. What can be known to be wrong is found here, before Ray starts."""
+    """Return what there is to do, and where. What can be known to be wrong is found here, before Ray starts."""
     study = launched(study, launch)
     store = Store.open(launch.storage)
     history.check_same_study(store, study)
@@ -92,7 +97,7 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
 
 
 def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, signals: Signals) -> None:
-    """Runs the plan's jobs as trials of one Tuner; once more where a Ray of the run's own was lost."""
+    """Run the plan's jobs as trials of one Tuner; once more where a Ray of the run's own was lost."""
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     settle_cache()
     from lth_ray.running.tuning import fit, has_own_ray

@@ -1,4 +1,4 @@
-"""What a study would cost here: the time and space of its steps, by what records say, else by a timing."""
+"""The estimated cost of a study here: the time and space of its steps, by what records say, else by a timing."""
 
 import math
 import statistics
@@ -25,9 +25,13 @@ Level = tuple[str, int]  # what a step's time depends on, and how many rounds ha
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: until what is left is done, on `slots` trainings at a time, start-up included. core_hours: of training
-    and evaluation, all of it. state_bytes: of storage. recorded: the share of the time that records of the storage,
-    and not a timing, say."""
+    """The estimated cost of what is left of a study.
+
+    seconds: until what is left is done, on `slots` trainings at a time, start-up included.
+    core_hours: of training and evaluation, all of it.
+    state_bytes: of storage.
+    recorded: the share of the time that records of the storage, and not a timing, say.
+    """
 
     seconds: float
     core_hours: float
@@ -37,7 +41,7 @@ class Estimate:
 
 
 def estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, store: Store | None = None) -> Estimate:
-    """Times a few steps and evaluations of what no record of `store` tells, on this machine, with one thread.
+    """Time a few steps and evaluations of what no record of `store` tells, on this machine, with one thread.
 
     Workers that train a network together share its steps; what they exchange is not counted.
     """
@@ -79,7 +83,8 @@ def _estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, sto
 
 
 class _Levels:
-    """How far the networks of a plan are pruned, where that changes how long they take: in compiled steps alone.
+    """The levels to which the networks of a plan are pruned, where that changes their time: in compiled steps
+    alone.
 
     Rounds between which under half of the weights go are timed as one.
     """
@@ -116,7 +121,7 @@ class _Levels:
 
 
 def _recorded(plan: Plan, store: Store | None, levels: _Levels, team: int) -> dict[Level, float]:
-    """Seconds a step, evaluations included, of finished segments of the study; of as many workers."""
+    """Return seconds a step, evaluations included, of finished segments of the study; of as many workers."""
     if store is None:
         return {}
     left = {piece.key for job in plan.jobs for piece in job.pieces}

@@ -1,4 +1,4 @@
-"""What went wrong in a piece, in words: errors are reported, not handed from process to process."""
+"""Failures of a piece, in words: errors are reported, not handed from process to process."""
 
 from lth_ray.config import ConfigError
 from lth_ray.config.blame import told_of
@@ -6,11 +6,13 @@ from lth_ray.store import StorageError
 
 
 class Failed(RuntimeError):
-    """A piece failed in a worker; the message is what `described` made of it."""
+    """A piece that failed in a worker; the message is what `described` made of it."""
 
 
 def described(error: Exception) -> str:
-    """An error in words: our own messages say what to do; of another the user's own line is named with it."""
+    """Return an error in words: our own messages say what to do; of another the user's own line is named with
+    it.
+    """
     if isinstance(error, (ConfigError, StorageError, Failed)):
         return str(error)
     return told_of(error)

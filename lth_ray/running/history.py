@@ -41,7 +41,7 @@ GROWS = (
 
 
 def check_same_study(store: Store, study: Study) -> None:
-    """Raises ConfigError, showing the difference, when `study.name` holds a different study in the store.
+    """Raise ConfigError, showing the difference, when `study.name` holds a different study in the store.
 
     A study may grow: seeds, rewind points, rounds, branches, arms and sweeps may differ.
     """
@@ -71,9 +71,12 @@ def _shown(path: str, old: Any, new: Any) -> str:
 
 
 def _as_recorded(declared: Any, recorded: Any) -> Any:
-    """`declared` with its functions as `recorded` has them where these are no others: where a version is stated in the
-    source's place, and where an earlier lth_ray recorded a qualified name alone. And with its files of weights where
-    their names are those of `recorded`: as of data sets, what is in them now is a matter of keys."""
+    """Return `declared` with its functions as `recorded` has them where these are no others.
+
+    That is where a version is stated in the source's place, and where an earlier lth_ray recorded a qualified
+    name alone. And with its files of weights where their names are those of `recorded`: as of data sets, what
+    is in them now is a matter of keys.
+    """
     if not isinstance(declared, dict) or not isinstance(recorded, dict):
         return declared
     found = {name: _as_recorded(value, recorded.get(name)) for name, value in declared.items()}
@@ -93,7 +96,7 @@ def _as_recorded(declared: Any, recorded: Any) -> Any:
 
 
 def _file_named(field: str, document: Any) -> str | None:
-    """The name of a file of weights, as a study declares it or as it was recorded."""
+    """Return the name of a file of weights, as a study declares it or as it was recorded."""
     if field.rpartition(".")[2] != "weights":
         return None
     if isinstance(document, dict) and document.get(KIND) == WeightsFile.__name__:
@@ -112,7 +115,7 @@ def _fixed(declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arm(fields: dict[str, Any]) -> dict[str, Any]:
-    """What an arm sets, less what may grow."""
+    """Return what an arm sets, less what may grow."""
     kept = {path: value for path, value in fields.items() if path.split(".")[0] not in GROWS}
     kept.pop("prune.rounds", None)
     if isinstance(kept.get("prune"), dict):
@@ -121,7 +124,7 @@ def _arm(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def remember(store: Store, plan: Plan, source: str) -> None:
-    """Adds the plan to its study's history, unless it is the newest entry already.
+    """Add the plan to its study's history, unless it is the newest entry already.
 
     source: the docstring of the study's script, kept as the question it asks.
     """
@@ -143,21 +146,25 @@ def remember(store: Store, plan: Plan, source: str) -> None:
 
 
 def entries_of(store: Store, name: str) -> list[dict[str, Any]]:
-    """What a study has been declared as, oldest first. A damaged entry is named in a warning and passed over."""
+    """Return what a study has been declared as, oldest first.
+
+    A damaged entry is named in a warning and passed over.
+    """
     found = []
     for entry in read_entries(store, name):
         if isinstance(entry, DamagedFile):
             warnings.warn(
                 f"{entry.path} in {store.uri} is damaged ({entry.why}) and passed over: `lth-ray verify {name} --mend` "
-                "sets it aside, and running the study as it was declared then writes it anew", stacklevel=2,
-            )  # fmt: skip
+                "sets it aside, and running the study as it was declared then writes it anew",
+                stacklevel=2,
+            )
         else:
             found.append(entry)
     return found
 
 
 def read_entries(store: Store, name: str) -> Iterator[dict[str, Any] | DamagedFile]:
-    """Every entry, oldest first; in place of a damaged one, what is wrong with it."""
+    """Yield every entry, oldest first; in place of a damaged one, what is wrong with it."""
     try:
         yield from (store.study(name, ALL_IN_ONE) or {"entries": []})["entries"]
     except DamagedFile as error:
@@ -173,7 +180,7 @@ def read_entries(store: Store, name: str) -> Iterator[dict[str, Any] | DamagedFi
 
 
 def _numbered(store: Store, name: str) -> list[str]:
-    """The files of its entries, in order."""
+    """Return the files of its entries, in order."""
     paths = store.list(study_path(name, HISTORY))
     return sorted(
         (path.rpartition("/")[2] for path in paths if ENTRY.fullmatch(path)), key=lambda file: (len(file), file)
@@ -181,17 +188,22 @@ def _numbered(store: Store, name: str) -> list[str]:
 
 
 def commits_of(store: Store, name: str) -> list[str]:
-    """The git commits of the scripts that have declared a study, oldest first, as far as they are known."""
+    """Return the git commits of the scripts that have declared a study, oldest first, as far as they are
+    known.
+    """
     return list(dict.fromkeys(entry["commit"] for entry in entries_of(store, name) if entry.get("commit")))
 
 
 def studies(store: Store) -> list[str]:
-    """The names of the studies that the store holds."""
+    """Return the names of the studies that the store holds."""
     return sorted({match[1] for path in store.list(STUDIES) if (match := ENTRY.fullmatch(path))})
 
 
 def recorded_plan(store: Store, name: str) -> Plan:
-    """The plan of a study as it was declared last, from the store alone. Raises ConfigError for an unknown name."""
+    """Return the plan of a study as it was declared last, from the store alone.
+
+    Raise ConfigError for an unknown name.
+    """
     entries = entries_of(store, name)
     if not entries:
         known = studies(store)
@@ -201,7 +213,7 @@ def recorded_plan(store: Store, name: str) -> Plan:
 
 
 def told_older(store: Store, plan: Plan) -> list[Older]:
-    """What is there of a study under an older meaning, and will not be taken."""
+    """Return what is there of a study under an older meaning, and will not be taken."""
     entries, recorded = entries_of(store, plan.study.name), []
     for entry in reversed(entries[-LOOKED_AT:]):
         with suppress(ConfigError):  # of a class that this installation does not know
@@ -219,7 +231,7 @@ def _identity(fields: dict[str, Any]) -> Identity:
 
 
 def cancelled(store: Store, name: str) -> set[str]:
-    """The lineages that users have asked the live run to cancel."""
+    """Return the lineages that users have asked the live run to cancel."""
     try:
         record = store.study(name, CANCELLED)
     except DamagedFile:  # what it asked for is lost: `lth-ray cancel` asks again, and writes it anew
@@ -228,13 +240,13 @@ def cancelled(store: Store, name: str) -> set[str]:
 
 
 def cancel(store: Store, name: str, lineage: str) -> None:
-    """Asks the live run of a study to stop a lineage. Raises ConfigError where none is live."""
+    """Ask the live run of a study to stop a lineage. Raise ConfigError where none is live."""
     if not live_runs(store, name):
         raise ConfigError(f"no run of study {name!r} is live in {store.uri}: there is nothing to cancel")
     store.put_study(name, CANCELLED, {"lineages": sorted({*cancelled(store, name), lineage})})
 
 
 def clear_cancelled(store: Store, name: str) -> None:
-    """Forgets requests to earlier runs: running a study again takes up what was cancelled."""
+    """Forget requests to earlier runs: running a study again takes up what was cancelled."""
     if cancelled(store, name) and len(live_runs(store, name)) == 1:  # this one's own
         store.put_study(name, CANCELLED, {"lineages": []})

@@ -1,12 +1,14 @@
-"""A user's mistake ends a script in one message and exit status 2, also while it declares its study."""
+"""Mistakes of a user: they end a script in one message and exit status 2, also while it declares its study."""
 
 import sys
 from types import TracebackType
 
 
 def tell_plainly() -> None:
-    """Has uncaught ConfigErrors and StorageErrors told without a traceback; in a prompt, where more may follow, and for
-    all others nothing changes."""
+    """Have uncaught ConfigErrors and StorageErrors told without a traceback.
+
+    In a prompt, where more may follow, and for all others nothing changes.
+    """
     before = sys.excepthook
 
     def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

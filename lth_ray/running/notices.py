@@ -1,4 +1,5 @@
-"""A run's board: asks every training for a checkpoint now, hears how far it is, and hands on what workers have done.
+"""A run's board: it asks every training for a checkpoint, hears how far each is, and hands on what workers
+have done.
 
 Notice is given when the driver is told to end, and when a node is about to be preempted.
 """
@@ -36,19 +37,22 @@ class Notices:
         self.count += 1
 
     def read(self, reader: str, step: int | None = None, beside: tuple[str, ...] = ()) -> int:
-        """How many notices were given so far. step: where the training that asks is. beside: those that take their
-        steps with it."""
+        """Return how many notices were given so far.
+
+        step: where the training that asks is.
+        beside: those that take their steps with it.
+        """
         self.asked[reader] = time.monotonic()
         self.needed.pop(reader, None)
         self.steps[reader], self.beside[reader] = step, beside
         return self.count
 
     def at_work(self) -> dict[str, int | None]:
-        """{training at work: its step, once it has begun}"""
+        """Return {training at work: its step, once it has begun}."""
         return {key: self.steps.get(reader) for reader in self._live() for key in (reader, *self.beside[reader])}
 
     def answer(self, reader: str, count: int) -> None:
-        """A training has a checkpoint in storage that it took after it had read `count` notices."""
+        """Take in that a training has a checkpoint in storage that it took after it had read `count` notices."""
         self.answered[reader] = count
 
     def leave(self, reader: str) -> None:
@@ -57,30 +61,32 @@ class Notices:
         self.beside.pop(reader, None)
 
     def need(self, key: str, what: str) -> None:
-        """The piece `key` is to be done by workers that ask for `what`; it has them when it reads notices."""
+        """Take in that the piece `key` is to be done by workers that ask for `what`; it has them when it
+        reads notices.
+        """
         self.needed[key] = what, time.time()
 
     def needs(self) -> dict[str, tuple[str, float]]:
-        """{key: what its workers ask for, and since when}, of those that have not begun"""
+        """Return {key: what its workers ask for, and since when}, of those that have not begun."""
         return dict(self.needed)
 
     def post(self, key: str, outcome: Any) -> None:
-        """Workers have done the piece `key`."""
+        """Take in that workers have done the piece `key`."""
         self.outcomes[key] = outcome
 
     def fail(self, key: str, why: str) -> None:
-        """The piece `key` cannot be done."""
+        """Take in that the piece `key` cannot be done."""
         self.failures[key] = why
 
     def failure(self, key: str) -> str | None:
         return self.failures.get(key)
 
     def take(self, key: str) -> Any:
-        """What was posted of a piece, once; None where that is nothing yet."""
+        """Return what was posted of a piece, once; None where that is nothing yet."""
         return self.outcomes.pop(key, None)
 
     def awaited(self) -> int:
-        """Trainings at work that have not answered the last notice."""
+        """Return the trainings at work that have not answered the last notice."""
         return sum(self.answered.get(reader, 0) < self.count for reader in self._live())
 
     def _live(self) -> list[str]:
@@ -89,7 +95,9 @@ class Notices:
 
 
 def a_board() -> Any:
-    """A board on this very node, that it is not lost with another: Ray puts what takes no resources anywhere."""
+    """Return a board on this very node, that it is not lost with another: Ray puts what takes no resources
+    anywhere.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return Notices.options(scheduling_strategy=here, max_restarts=-1).remote()  # type: ignore[attr-defined]
 
@@ -97,7 +105,8 @@ def a_board() -> Any:
 class Reader:
     """A training's view of the board: `count` is read at every step and so is kept up by a thread.
 
-    step: gives the step that training is at, which the board is told with each question; None before it has begun.
+    step: gives the step that training is at, which the board is told with each question; None before it has
+        begun.
     """
 
     def __init__(self, board: Any, name: str, beside: tuple[str, ...] = ()) -> None:
@@ -106,7 +115,7 @@ class Reader:
         self._done = threading.Event()
 
     def answer(self) -> None:
-        """To be called when a checkpoint is in storage."""
+        """Tell the board that a checkpoint is in storage."""
         if self.count:
             self.board.answer.remote(self.name, self.count)
 
@@ -128,7 +137,7 @@ class Reader:
 
 
 def last_checkpoints(board: Any, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Gives notice and waits until every training has a checkpoint, WAIT_S at most."""
+    """Give notice and wait until every training has a checkpoint, WAIT_S at most."""
     deadline = time.monotonic() + WAIT_S
 
     def left() -> float:  # on a busy machine the board itself may take seconds to answer
@@ -143,13 +152,13 @@ def last_checkpoints(board: Any, sleep: Callable[[float], None] = time.sleep) ->
 
 
 class Draining:
-    """Watches for nodes that are being drained: what Ray is told by clouds and autoscalers of a preemption."""
+    """A watch for nodes that are being drained: what Ray is told by clouds and autoscalers of a preemption."""
 
     def __init__(self) -> None:
         self.known: set[str] = set()
 
     def news(self) -> bool:
-        """Whether a node began to be drained since the last time this was asked."""
+        """Return whether a node began to be drained since the last time this was asked."""
         now = set(cluster_state.get_draining_nodes())
         fresh = now - self.known
         self.known = now

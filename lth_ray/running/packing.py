@@ -38,10 +38,16 @@ AHEAD = 2  # tasks a core that Ray is given at a time
 
 
 def pack(
-    source: str, target: str, options: Options, skip_corrupt: bool, address: str | None, cpus: int | None,
+    source: str,
+    target: str,
+    options: Options,
+    skip_corrupt: bool,
+    address: str | None,
+    cpus: int | None,
     console: Console,
-) -> Manifest:  # fmt: skip
-    """Packs the images in the folder `source` into `target`, a folder that every node sees or s3://BUCKET/PREFIX.
+) -> Manifest:
+    """Pack the images in the folder `source` into `target`, a folder that every node sees or
+    s3://BUCKET/PREFIX.
 
     What an earlier, interrupted call has packed is not packed again. ConfigError names what is missing or damaged.
     """
@@ -62,7 +68,7 @@ def pack(
 
 
 def described(manifest: Manifest, target: str) -> str:
-    """A packed set in a few lines."""
+    """Return a packed set in a few lines."""
     size = sum(shard.bytes for shard in manifest.train + manifest.test)
     left_out = "".join(f"\n  left out: {line}" for line in manifest.left_out)
     return (
@@ -73,7 +79,9 @@ def described(manifest: Manifest, target: str) -> str:
 
 
 def verify(target: str, console: Console) -> int:
-    """Reads every shard and compares it with the manifest; the number of those that are missing or damaged."""
+    """Read every shard and compare it with the manifest; return the number of those that are missing or
+    damaged.
+    """
     found = open_packed(target)
     if found is None:
         raise ConfigError(f"{target}: no packed set is there; `lth-ray data pack SOURCE {target}` makes one")
@@ -96,7 +104,7 @@ def verify(target: str, console: Console) -> int:
 
 
 def _packed(packing: Packing, files: Files, address: str | None, cpus: int | None, console: Console) -> dict[str, Note]:
-    """Every piece's note, by its name."""
+    """Return every piece's note, by its name."""
     launch = Launch(address=address, cpus=cpus)
     notes: dict[str, Note] = {}
     with (
@@ -115,7 +123,7 @@ def _packed(packing: Packing, files: Files, address: str | None, cpus: int | Non
 
 
 def _each(pieces: tuple[Piece, ...], files: Files) -> Iterator[tuple[Piece, Note]]:
-    """The pieces as they are done. Ray holds few at a time: a piece lists thousands of files."""
+    """Yield the pieces as they are done. Ray holds few at a time: a piece lists thousands of files."""
     task = ray.remote(pack_piece)
     left = deque(pieces)
     running: dict[ray.ObjectRef, Piece] = {}

@@ -1,4 +1,4 @@
-"""What there is to do, before anything runs: checked, and shown by --plan. Imports neither Ray nor the record."""
+"""The plan, before anything runs: checked, and shown by --plan. Imports neither Ray nor the record."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ DAY_S = 86_400
 
 
 def check_workers(plan: Plan, launch: Launch) -> None:
-    """Raises ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
+    """Raise ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
     recipes = {id(piece.recipe): piece.recipe for piece in plan.pieces.values()}
     for recipe in recipes.values():
         if launch.workers and recipe.train.replicates > 1:
@@ -34,12 +34,12 @@ def check_workers(plan: Plan, launch: Launch) -> None:
 
 
 def shortened(study: Study) -> str:
-    """What --smoke changes in a study, in words."""
+    """Return what --smoke changes in a study, in words."""
     return ", ".join(f"{path} = {_brief(value)}" for path, value in study.smoke.items()) or "nothing"
 
 
 def _brief(value: Any) -> str:
-    """A value in few words: what is short itself, else how many there are of it."""
+    """Return a value in few words: what is short itself, else how many there are of it."""
     if isinstance(value, (Length, str, int, float)) or value is None:
         return str(value)
     if isinstance(value, Mapping):
@@ -52,7 +52,10 @@ def _brief(value: Any) -> str:
 
 
 def print_plan(study: Study, launch: Launch, console: Console) -> None:
-    """--plan: jobs, unique and naive steps, branches apart, time and storage. Runs nothing and writes nothing."""
+    """Print jobs, unique and naive steps, branches apart, time and storage (--plan).
+
+    Run nothing and write nothing.
+    """
     from lth_ray.running.estimate import estimate
 
     study = launched(study, launch)
@@ -88,14 +91,14 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
 
 
 def readable_time(seconds: float) -> str:
-    """A length of time in a few figures: 3 min 20 s, 5 h 12 min, 5,900 days."""
+    """Return a length of time in a few figures: 3 min 20 s, 5 h 12 min, 5,900 days."""
     if seconds < 1:
         return "under 1 s"
     return duration(seconds) if seconds < 3 * DAY_S else f"{_figures(seconds / DAY_S)} days"
 
 
 def readable_bytes(count: float) -> str:
-    """A size in two figures, by the unit that fits: 640 KB, 260 GB, 1.2 TB."""
+    """Return a size in two figures, by the unit that fits: 640 KB, 260 GB, 1.2 TB."""
     for unit in ("KB", "MB", "GB"):
         count /= 1000
         if count < 999.5:
@@ -104,13 +107,13 @@ def readable_bytes(count: float) -> str:
 
 
 def _figures(value: float) -> str:
-    """Two figures, whole from 10 on, with thousands apart."""
+    """Return two figures, whole from 10 on, with thousands apart."""
     exact = float(f"{value:.2g}")
     return f"{exact:,.0f}" if exact >= 10 else f"{exact:g}"
 
 
 def _beside(slots: int, launch: Launch) -> str:
-    """How many trainings share the time."""
+    """Return how many trainings share the time."""
     cores = f"on {slots:,} cores" if slots > 1 else "on one core"
     return (f"on {slots:,} teams of {launch.workers} workers" if launch.workers else cores) + " with start-up"
 
@@ -127,7 +130,9 @@ def _core_hours(hours: float, launch: Launch) -> str:
 
 
 def trained_together(plan: Plan) -> str:
-    """A line for each batch of replicates that is left to train; nothing where all is trained one by one."""
+    """Return a line for each batch of replicates that is left to train; nothing where all is trained one by
+    one.
+    """
     batches = [
         (shape.recipe.train.replicates, b) for b in make_trials(plan.jobs) if (shape := shape_of(b[0])) is not None
     ]
@@ -139,6 +144,6 @@ def trained_together(plan: Plan) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many there are besides."""
+    """Return the first few names, and how many there are besides."""
     more = len(names) - SHOWN_JOBS
     return ", ".join(names[:SHOWN_JOBS]) + (f" and {more} more" if more > 0 else "")

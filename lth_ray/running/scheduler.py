@@ -1,4 +1,6 @@
-"""Which trial runs next: one whose needs are all in the store, on the longest chain of training that is left."""
+"""The scheduler: it chooses the trial that runs next, one whose needs are all in the store, on the longest
+chain left.
+"""
 
 import heapq
 import time
@@ -20,17 +22,20 @@ CANCEL_POLL_S = 2.0
 
 
 class LineageScheduler(TrialScheduler):
-    """Holds every trial back until what its jobs need is done, and runs at most `slots` at a time: a number, or what
-    gives it as a cluster grows and shrinks.
+    """A scheduler that holds every trial back until what its jobs need is done, and runs at most `slots` at a
+    time.
 
-    A trial is added PAUSED, before Tune files it by its status, and so needs no actor until it is chosen: Tune
-    itself starts every PENDING one. No hook looks at all trials, so that a decision costs the same among thousands.
-    What a failed, cancelled or diverged job leaves undone ends its dependents, and theirs, with the reason. A trial
-    that has others goes on without it: the job falls out of the trial's config, so that no process takes it up again.
+    A trial is added PAUSED, before Tune files it by its status, and so needs no actor until it is chosen:
+    Tune itself starts every PENDING one. No hook looks at all trials, so that a decision costs the same among
+    thousands. What a failed, cancelled or diverged job leaves undone ends its dependents, and theirs, with
+    the reason. A trial that has others goes on without it: the job falls out of the trial's config, so that
+    no process takes it up again.
 
-    ahead: so many trials beyond `slots` are staged before there is room. Tune hands the process of a finished trial on
-        only while another one is staged, and else starts a new one, which takes it seconds.
-    priorities: steps on the chain that each job begins. stop_rules: {key: the rule by which its job ends there}.
+    slots: a number, or what gives it as a cluster grows and shrinks.
+    ahead: so many trials beyond `slots` are staged before there is room. Tune hands the process of a finished
+        trial on only while another one is staged, and else starts a new one, which takes it seconds.
+    priorities: steps on the chain that each job begins.
+    stop_rules: {key: the rule by which its job ends there}.
     cancelled: asked from time to time for the lineages that a user has cancelled.
     """
 
@@ -66,7 +71,7 @@ class LineageScheduler(TrialScheduler):
 
     @property
     def spent_s(self) -> float:
-        """Seconds of slots in use so far."""
+        """The seconds of slots in use so far."""
         return self.busy_s + sum(time.monotonic() - since for since in [*self.active.values()][: self.slots])
 
     # Tune's hooks -----------------------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ class LineageScheduler(TrialScheduler):
         return f"{min(len(self.active), self.slots)} of {self.slots} slots in use, {len(self._heap)} trials ready"
 
     def unplaced(self) -> dict[str, float]:
-        """{job: for how many seconds} of trials that have a slot and no process yet."""
+        """Return {job: for how many seconds} of trials that have a slot and no process yet."""
         having, now = [*self.active.items()][: self.slots], time.monotonic()
         return {jobs_of(trial)[0].id: now - since for trial, since in having if trial.status == Trial.PENDING}
 
@@ -136,7 +141,7 @@ class LineageScheduler(TrialScheduler):
     # Keys -------------------------------------------------------------------------------------------------------
 
     def _ending(self, result: Mapping[str, Any]) -> Ending | None:
-        """Why a trial ends with this result; None where it goes on."""
+        """Return why a trial ends with this result; None where it goes on."""
         if reason := result.get("failed"):
             return Ending(reason)
         if result["diverged_at"] is not None:
@@ -158,7 +163,9 @@ class LineageScheduler(TrialScheduler):
                 self._waiting.setdefault(key, []).append(job)
 
     def _serves(self, key: str, job: Job) -> bool:
-        """Whether a job that needs `key` can have it: what diverged has a mask to branch from, but no weights."""
+        """Return whether a job that needs `key` can have it: what diverged has a mask to branch from, but no
+        weights.
+        """
         return key in self.done and (key not in self.diverged or key in job.masks)
 
     def _goes_on(self, job: Job) -> bool:
@@ -171,7 +178,10 @@ class LineageScheduler(TrialScheduler):
             heapq.heappush(self._heap, (-priority, jobs[0].id, trial))
 
     def _give_up(self, job: Job, ending: Ending, passed_on: Ending | None = None) -> None:
-        """`job` ends here: what it has not done will not be done. passed_on: what its dependents are told."""
+        """End `job` here: what it has not done will not be done.
+
+        passed_on: what its dependents are told.
+        """
         if job.id in self.endings:
             return
         self.endings[job.id] = ending
@@ -201,13 +211,13 @@ class LineageScheduler(TrialScheduler):
             self._first = self._without_a_process()
 
     def _without_a_process(self) -> list[Trial]:
-        """Active trials that the process that falls free is for: not those whose own is starting."""
+        """Return active trials that the process that falls free is for: not those whose own is starting."""
         pending = [one for one in self.active if one.status == Trial.PENDING]
         starting = max(0, self.slots - 1 - (len(self.active) - len(pending)))
         return pending[starting:]
 
     def _end_hopeless(self, controller: Controller) -> None:
-        """Ends the jobs that wait for a key that will never be done, and so on: all are told the first cause."""
+        """End the jobs that wait for a key that will never be done, and so on: all are told the first cause."""
         while self._hopeless:
             key = self._hopeless.popleft()
             for job in self._waiting.pop(key, ()):
@@ -215,7 +225,7 @@ class LineageScheduler(TrialScheduler):
                     self._end(controller, job, self.undone[key], self.undone[key])
 
     def _end(self, controller: Controller, job: Job, ending: Ending, passed_on: Ending | None = None) -> None:
-        """Ends `job`, and its trial where none of the others goes on.
+        """End `job`, and its trial where none of the others goes on.
 
         Not by controller.stop_trial: that gives no reason, and keeps a process for reuse whose training goes on.
         """
@@ -243,6 +253,6 @@ class LineageScheduler(TrialScheduler):
 
 
 def jobs_of(trial: Trial) -> list[Job]:
-    """Those that a trial carries: of several without those that have ended, while there are others."""
+    """Return those that a trial carries: of several without those that have ended, while there are others."""
     jobs: list[Job] = trial.config["trial"]["jobs"]
     return jobs

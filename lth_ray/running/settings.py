@@ -1,4 +1,4 @@
-"""What every trial of a run is given beside its jobs."""
+"""Settings that every trial of a run is given beside its jobs."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +18,13 @@ from lth_ray.training import Clock, Recipe
 
 @dataclass(frozen=True)
 class Settings:
-    """places: {data set of the study: (its name, data root) with absolute paths}: where the driver has found it.
-    scratch: a folder of the driver's machine for what Ray writes and nobody reads. board: of Notices, or None.
-    stop_rules: {key of a ticket's training: the rule by which its lineage ends there}. study: its name.
+    """The settings of a run's trials.
+
+    places: {data set of the study: (its name, data root) with absolute paths}: where the driver has found it.
+    scratch: a folder of the driver's machine for what Ray writes and nobody reads.
+    board: of Notices, or None.
+    stop_rules: {key of a ticket's training: the rule by which its lineage ends there}.
+    study: its name.
     """
 
     store: Store
@@ -34,8 +38,10 @@ class Settings:
     study: str = ""
 
     def dataset(self, recipe: Recipe, device: str) -> Loaded:
-        """The examples where the driver has found them, whatever this process's working directory is. ConfigError
-        where they are not those that were planned with."""
+        """Return the examples where the driver has found them, whatever this process's working directory is.
+
+        Raises ConfigError where they are not those that were planned with.
+        """
         name, root = self.places[recipe.data.called]
         loaded = task_of(recipe.data.found_at(name)).load(root, device, self.workers.loaders)
         if getattr(loaded, "digest", recipe.identity.digest) != recipe.identity.digest:
@@ -46,15 +52,17 @@ class Settings:
         return loaded
 
     def cancelled(self) -> set[str]:
-        """The lineages that a user has cancelled. A request that cannot be read now is read in a moment: that must not
-        end the run."""
+        """Return the lineages that a user has cancelled.
+
+        A request that cannot be read now is read in a moment: that must not end the run.
+        """
         try:
             return history.cancelled(self.store.impatient, self.study)
         except StorageError:
             return set()
 
     def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
-        """Whether a lineage ends with the piece `key`: its loss diverged, or Study.stop_below ends it."""
+        """Return whether a lineage ends with the piece `key`: its loss diverged, or Study.stop_below ends it."""
         if record is None:
             return False
         rule = self.stop_rules.get(key)
@@ -62,8 +70,11 @@ class Settings:
 
     @contextmanager
     def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:
-        """When a training takes checkpoints. reader: its name on the board; None reads no notices. beside: what is
-        trained together with it."""
+        """Give the clock that tells a training when to take checkpoints.
+
+        reader: its name on the board; None reads no notices.
+        beside: what is trained together with it.
+        """
         every = self.checkpoint_every_s, self.checkpoint_every_steps
         if self.board is None or reader is None:
             yield Clock(*every)

@@ -1,4 +1,4 @@
-"""How long a step and an evaluation of a recipe take: by a short timing of this machine."""
+"""The time of a step and an evaluation of a recipe, by a short timing of this machine."""
 
 import time
 from dataclasses import dataclass, replace
@@ -16,14 +16,25 @@ from lth_ray.training.segment import measure
 TIMED_S, EVALUATED_S = 0.15, 0.05
 TIMED_IMAGES = 256
 PACE = (  # fields of Train that a step's time depends on
-    "optimizer", "precision", "batch_norm_group", "ema_decay", "clip_norm", "channels_last", "compile", "backend",
-    "replicates", "loss", "step",
-)  # fmt: skip
+    "optimizer",
+    "precision",
+    "batch_norm_group",
+    "ema_decay",
+    "clip_norm",
+    "channels_last",
+    "compile",
+    "backend",
+    "replicates",
+    "loss",
+    "step",
+)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a step and of an evaluation, of one network where several are trained together; bytes of a state."""
+    """The seconds of a step and of an evaluation, of one network where several are trained together; bytes of
+    a state.
+    """
 
     step_s: float
     evaluation_s: float
@@ -31,7 +42,7 @@ class Timing:
 
 
 def pace_of(recipe: Recipe) -> str:
-    """Names what the time of a step depends on."""
+    """Name what the time of a step depends on."""
     train = meaning(recipe.train)
     return f"{meaning(recipe.model)} {recipe.data} {recipe.evaluate_every} {[train.get(name) for name in PACE]}"
 
@@ -40,7 +51,7 @@ _timings: dict[tuple[str, int], Timing] = {}
 
 
 def timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> Timing:
-    """Of a network after so many rounds of pruning, 0 for the dense one; timed once a process."""
+    """Time a network after so many rounds of pruning, 0 for the dense one; once a process."""
     name = pace_of(recipe), rounds
     if name not in _timings:
         _timings[name] = _timed(recipe, data_root, prune, rounds)
@@ -66,7 +77,7 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
 
 
 def _pruned(model: torch.nn.Module, prune: Prune, rounds: int) -> Mask:
-    """A random mask with as many weights as so many rounds leave."""
+    """Return a random mask with as many weights as so many rounds leave."""
     mask = eligible(model, meaning(prune))
     counts = pruning.one_shot_counts(mask, prune.fraction, prune.scope, rounds)
     generator = torch.Generator().manual_seed(0)
@@ -75,7 +86,7 @@ def _pruned(model: torch.nn.Module, prune: Prune, rounds: int) -> Mask:
 
 
 def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:
-    """Of the validation and the test set together, by some of the test set, in the way that training takes."""
+    """Time the validation and the test set together, by some of the test set, in the way that training takes."""
     batch = dataset.test.first(TIMED_IMAGES)
     if not len(batch):
         raise ConfigError(f"Data.name = {recipe.data.called!r}: its test set is empty")

@@ -16,7 +16,10 @@ from lth_ray.training.memory import keep_memory
 
 
 def trial(config: dict[str, Any]) -> None:
-    """The Tune trainable. One that is started again after a fault reports again what is in the store, and goes on."""
+    """Do a trial, as the Tune trainable.
+
+    One that is started again after a fault reports again what is in the store, and goes on.
+    """
     spare_dynamo()
     keep_memory()
     jobs, settings = config["jobs"], config["settings"]
@@ -41,7 +44,7 @@ def trial(config: dict[str, Any]) -> None:
 
 
 def _here(settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exception]]:
-    """Does pieces of one shape in this process."""
+    """Return what does pieces of one shape in this process."""
     torch.set_num_threads(settings.workers.threads)
     device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
 
@@ -54,7 +57,7 @@ def _here(settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exceptio
 
 
 def _by_workers(job: Job, settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exception]]:
-    """Does the job's pieces in turn by workers of its own; no others are done beside it."""
+    """Return what does the job's pieces in turn by workers of its own; no others are done beside it."""
     from lth_ray.running.worker import fit
 
     outcomes: Iterator[Outcome] = fit(job.pieces, settings, settings.workers.gpu_type(job))
@@ -62,12 +65,17 @@ def _by_workers(job: Job, settings: Settings) -> Callable[[list[Piece]], list[Ou
 
 
 def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
-    """What the driver is told of a finished piece."""
+    """Return what the driver is told of a finished piece."""
     found: dict[str, Any] = {
-        "key": piece.key, "trained_steps": outcome.trained_steps, "seconds": outcome.seconds,
-        "training_s": outcome.training_s, "diverged_at": None, "judged": None, "test": None,
+        "key": piece.key,
+        "trained_steps": outcome.trained_steps,
+        "seconds": outcome.seconds,
+        "training_s": outcome.training_s,
+        "diverged_at": None,
+        "judged": None,
+        "test": None,
         "remaining_weights": None,
-    }  # fmt: skip
+    }
     if outcome.record is not None:
         measured, metric = measurements(outcome.record), piece.recipe.task.metric
         found |= {name: measured[name] for name in ("diverged_at", "remaining_weights")}

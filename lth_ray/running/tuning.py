@@ -40,8 +40,10 @@ OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
 
 def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, signals: Signals) -> None:
-    """Runs `plan.jobs` to their ends. Raises Interrupted on a signal and when the budget is spent, Halted where it
-    cannot go on."""
+    """Run `plan.jobs` to their ends.
+
+    Raises Interrupted on a signal and when the budget is spent, Halted where it cannot go on.
+    """
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
@@ -55,13 +57,23 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             workers.check_cluster(ray.cluster_resources())
         board = a_board()
         settings = Settings(
-            store, places, workers, launch.checkpoint_every_s, launch.checkpoint_every_steps,
-            str(scratch / "train"), board, _stop_rules(plan), plan.study.name,
-        )  # fmt: skip
+            store,
+            places,
+            workers,
+            launch.checkpoint_every_s,
+            launch.checkpoint_every_steps,
+            str(scratch / "train"),
+            board,
+            _stop_rules(plan),
+            plan.study.name,
+        )
         scheduler = LineageScheduler(
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
-            plan.priorities, _stop_rules(plan), settings.cancelled, ahead=1,
-        )  # fmt: skip
+            plan.priorities,
+            _stop_rules(plan),
+            settings.cancelled,
+            ahead=1,
+        )
         configs = [{"jobs": [*trial], "settings": settings} for trial in make_trials(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(
             tune.with_resources(
@@ -100,7 +112,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
 
 
 def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, board: Any) -> dict[str, Wait]:
-    """{job: the room that it has asked for and has not, and since when}"""
+    """Return {job: the room that it has asked for and has not, and since when}."""
     producers, needs = watch.board.producers, ray.get(board.needs.remote(), timeout=HEARD_S)
     found = {producers[key].id: Wait(*need) for key, need in needs.items()}
     if not workers.number:
@@ -110,18 +122,22 @@ def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, board: A
 
 
 def _held(launch: Launch) -> float:
-    """GPUs, or without any cores, of a trial at work; later rounds with fewer workers are counted as the first."""
+    """Return the GPUs, or without any the cores, of a trial at work; later rounds with fewer workers count as
+    the first.
+    """
     return (launch.gpus_per_worker or launch.cpus_per_worker) * max(1, launch.workers)
 
 
 def has_own_ray(launch: Launch) -> bool:
-    """Whether it starts one, or joins the cluster asked for, or the one that this is a job of."""
+    """Return whether it starts a Ray, and does not join the cluster asked for, or the one that this is a job
+    of.
+    """
     return not (launch.address or os.environ.get("RAY_JOB_ID") or os.environ.get("RAY_ADDRESS"))
 
 
 @contextmanager
 def connected(launch: Launch, scratch: Path) -> Iterator[None]:
-    """Joins the cluster asked for, or the one this is a job of; else starts a Ray of its own.
+    """Join the cluster asked for, or the one this is a job of; else start a Ray of its own.
 
     A bare ray.init() would join whatever cluster it finds on the machine. Raises ConfigError where none answers.
     """
@@ -145,9 +161,14 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
         try:
             with kept(), any_port():
                 ray.init(
-                    address="local", num_cpus=launch.cpus, object_store_memory=OBJECT_STORE_BYTES,
-                    include_dashboard=False, _node_ip_address=LOOPBACK, _temp_dir=str(scratch / "ray"), **quiet,
-                )  # fmt: skip
+                    address="local",
+                    num_cpus=launch.cpus,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    _node_ip_address=LOOPBACK,
+                    _temp_dir=str(scratch / "ray"),
+                    **quiet,
+                )
         except Exception as error:  # Ray gives its processes half a minute, which a busy machine may take
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise Halted(f"Ray did not start: {why}", lost=True) from None
@@ -159,8 +180,11 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
 
 @contextmanager
 def any_port() -> Iterator[None]:
-    """Gives a Ray that is started a free port for its agent, which by default has 52365: the one that another head on
-    this machine, started meanwhile, needs. ray.init has no such option, and `ray start` has."""
+    """Give a Ray that is started a free port for its agent.
+
+    By default that has 52365: the one that another head on this machine, started meanwhile, needs. ray.init
+    has no such option, and `ray start` has.
+    """
     made = parameter.RayParams
     parameter.RayParams = partial(made, dashboard_agent_listen_port=0)
     try:
@@ -170,7 +194,9 @@ def any_port() -> Iterator[None]:
 
 
 def _check_address(address: str) -> None:
-    """Raises ConfigError where one cannot join: ray.init would try for minutes, and not say that a token is wrong."""
+    """Raise ConfigError where one cannot join: ray.init would try for minutes, and not say that a token is
+    wrong.
+    """
     from lth_ray.running.doctor.finding import PROBLEM
     from lth_ray.running.doctor.joining import admitted, form
 
@@ -182,7 +208,9 @@ def _check_address(address: str) -> None:
 
 
 def _stop_rules(plan: Plan) -> dict[str, StopRule]:
-    """{key of a ticket's training: the rule that ends its lineage}; the mildest, of lineages that share a ticket."""
+    """Return {key of a ticket's training: the rule that ends its lineage}; the mildest, of lineages that
+    share a ticket.
+    """
     found: dict[str, StopRule] = {}
     for lineage in plan.lineages:
         rule = lineage.stop_rule
@@ -192,7 +220,7 @@ def _stop_rules(plan: Plan) -> dict[str, StopRule]:
 
 
 class Listener(tune.Callback):
-    """Passes Tune's results on to the driver's watch."""
+    """A callback that passes Tune's results on to the driver's watch."""
 
     def __init__(self, watch: Watch, scheduler: LineageScheduler, launch: Launch, board: Any) -> None:
         self.watch, self.scheduler = watch, scheduler
@@ -201,7 +229,9 @@ class Listener(tune.Callback):
         self.board, self.draining, self.looked, self.endings = board, Draining(), 0.0, 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks into a snapshot, which is never restored from: the store is the state."""
+        """Return nothing: Tune pickles its callbacks into a snapshot, which is never restored from; the store
+        is the state.
+        """
         return {}
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the driver does as results arrive."""
+"""The driver's watch, which acts as results arrive."""
 
 from typing import Any
 
@@ -14,11 +14,14 @@ HALTED = 5  # the exit code of a run that could not go on
 
 
 class Interrupted(SystemExit):
-    """Ctrl-C or SIGTERM arrived, or the budget is spent; what is in the store stays."""
+    """An interruption: Ctrl-C or SIGTERM arrived, or the budget is spent; what is in the store stays."""
 
 
 class Halted(Interrupted):
-    """The run cannot go on, for `reason`. lost: its Ray is gone."""
+    """An end of a run that cannot go on, for `reason`.
+
+    lost: its Ray is gone.
+    """
 
     def __init__(self, reason: str, lost: bool = False) -> None:
         super().__init__(HALTED)
@@ -26,14 +29,14 @@ class Halted(Interrupted):
 
 
 class Watch:
-    """What the driver does as results arrive: progress, the record, the ledger. It never decides anything."""
+    """The driver's acts as results arrive: progress, the record, the ledger. It never decides anything."""
 
     def __init__(self, results: Results, board: Board, shipper: Shipper, console: Console) -> None:
         self.results, self.board, self.shipper, self.console = results, board, shipper, console
         self.seen: set[str] = set()
 
     def on_piece(self, job: Job, result: dict[str, Any]) -> None:
-        """A piece is in the store (or was already, where a lost report is given again)."""
+        """Take in a piece that is in the store (or was already, where a lost report is given again)."""
         if result["key"] in self.seen:
             return
         self.seen.add(result["key"])
@@ -42,6 +45,6 @@ class Watch:
         self.shipper.segment(result["key"])
 
     def on_end(self, job: Job, ending: Ending) -> None:
-        """A job ended before its last piece; to be told again is fine."""
+        """Take in a job that ended before its last piece; to be told again is fine."""
         (self.results.failures if ending.failed else self.results.ended)[job.id] = ending.reason
         self.board.on_end(job, ending.reason)

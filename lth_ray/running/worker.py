@@ -41,7 +41,7 @@ LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
 
 def share(config: dict[str, Any]) -> None:
-    """What each worker does: the pieces in turn. The first of them posts what came of each on the run's board."""
+    """Do a worker's share: the pieces in turn. The first worker posts what came of each on the run's board."""
     settings: Settings = config["settings"]
     keep_memory()
     torch.set_num_threads(settings.workers.threads)
@@ -71,8 +71,9 @@ def _do(piece: Piece, settings: Settings, device: str, team: Team) -> Outcome:
 
 
 def fit(pieces: Sequence[Piece], settings: Settings, gpu_type: str | None) -> Iterator[Outcome]:
-    """Does `pieces` in turn by a team of workers, each outcome as soon as it is there; where workers are lost, by new
-    ones that go on from the last checkpoint. Raises Failed.
+    """Do `pieces` in turn by a team of workers; yield each outcome as soon as it is there. Raise Failed.
+
+    Where workers are lost, it goes on by new ones from the last checkpoint.
     """
     room_s = ROOM_FOR_FEWER_S if settings.workers.least is not None else ROOM_S
     os.environ.update({name: os.environ.get(name, value) for name, value in (ENVIRONMENT | {ROOM: room_s}).items()})
@@ -102,14 +103,18 @@ def fit(pieces: Sequence[Piece], settings: Settings, gpu_type: str | None) -> It
 
 
 def _reached(left: Sequence[Piece], store: Store) -> tuple[int, int]:
-    """How far it is: (pieces left, step of the first one's checkpoint). Spot workers may be lost any number of times,
-    so long as that changes between."""
+    """Return how far it is: (pieces left, step of the first one's checkpoint).
+
+    Spot workers may be lost any number of times, so long as that changes between.
+    """
     checkpoint = store.newest_checkpoint(left[0].key) if left else None
     return len(left), checkpoint.step if checkpoint else 0
 
 
 def done_by(trainer: TorchTrainer, pieces: Sequence[Piece], settings: Settings) -> Iterator[Outcome]:
-    """What the trainer's workers have done of `pieces`, as it comes; raises what `trainer.fit` raises, and Failed."""
+    """Yield what the trainer's workers have done of `pieces`, as it comes; raise what `trainer.fit` raises,
+    and Failed.
+    """
     board = settings.board
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(trainer.fit)
@@ -129,7 +134,10 @@ def done_by(trainer: TorchTrainer, pieces: Sequence[Piece], settings: Settings) 
 
 
 def trainer(pieces: Sequence[Piece], settings: Settings, size: int, gpu_type: str | None) -> TorchTrainer:
-    """Ray Train's. It replaces lost workers by as many, in a few seconds; where fewer might do, that is left to us."""
+    """Return Ray Train's trainer.
+
+    It replaces lost workers by as many, in a few seconds; where fewer might do, that is left to us.
+    """
     workers = settings.workers
     retries = 0 if workers.fewest(size) < size else LOST_TOO_OFTEN
     return TorchTrainer(
@@ -137,11 +145,14 @@ def trainer(pieces: Sequence[Piece], settings: Settings, size: int, gpu_type: st
         train_loop_config={"pieces": pieces, "settings": settings},
         torch_config=TorchConfig(timeout_s=EXCHANGE_TIMEOUT_S),
         scaling_config=train.ScalingConfig(
-            num_workers=size, use_gpu=workers.gpus > 0, resources_per_worker=workers.resources,
+            num_workers=size,
+            use_gpu=workers.gpus > 0,
+            resources_per_worker=workers.resources,
             accelerator_type=gpu_type,
         ),
         run_config=train.RunConfig(
-            name=pieces[0].key, storage_path=settings.scratch,
+            name=pieces[0].key,
+            storage_path=settings.scratch,
             failure_config=train.FailureConfig(max_failures=retries, controller_failure_limit=0),
         ),
-    )  # fmt: skip
+    )

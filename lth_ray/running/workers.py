@@ -1,4 +1,4 @@
-"""What a training is given: how many workers, and what each of them has."""
+"""Workers: their number for a training, and what each of them has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,14 @@ TYPE_SHARE = 0.001  # of the resource that marks a node's GPU type
 
 @dataclass(frozen=True)
 class Workers:
-    """number: of processes that train one network by Ray Train; 0 trains in the trial's own process. later: for rounds
-    after the dense one and for branches. least: go on with so many where the cluster has no more. cpus, gpus: of each.
-    loaders: processes that decode images for each. gpu_types: (glob of job names, Ray's name of a GPU type).
+    """The workers of a training.
+
+    number: of processes that train one network by Ray Train; 0 trains in the trial's own process.
+    later: for rounds after the dense one and for branches.
+    least: go on with so many where the cluster has no more.
+    cpus, gpus: of each.
+    loaders: processes that decode images for each.
+    gpu_types: (glob of job names, Ray's name of a GPU type).
     """
 
     number: int = 0
@@ -39,49 +44,53 @@ class Workers:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What each worker takes."""
+        """The resources that each worker takes."""
         return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
     @property
     def threads(self) -> int:
-        """Of the training itself: the cores that do not decode."""
+        """The threads of the training itself: the cores that do not decode."""
         return max(1, int(self.cpus) - self.loaders)
 
     def gpu_type(self, job: Job) -> str | None:
-        """The GPU type that a job is pinned to; the first glob that fits decides."""
+        """Return the GPU type that a job is pinned to; the first glob that fits decides."""
         return next((kind for glob, kind in self.gpu_types if fnmatchcase(job.id, glob)), None)
 
     def placement(self, job: Job) -> PlacementGroupFactory:
-        """What the trial of a job reserves for itself."""
+        """Return what the trial of a job reserves for itself."""
         if self.number:
             return PlacementGroupFactory([ON_THE_HEAD])
         kind = self.gpu_type(job)
         return PlacementGroupFactory([self.resources | ({f"accelerator_type:{kind}": TYPE_SHARE} if kind else {})])
 
     def sizes(self, piece: Piece) -> list[int]:
-        """The numbers of workers that may do `piece`, the wanted one first."""
+        """Return the numbers of workers that may do `piece`, the wanted one first."""
         dense = isinstance(piece, Training) and piece.segment.mask is None
         wanted = self.number if dense else self.later
         return [n for n in range(wanted, self.fewest(wanted) - 1, -1) if n and piece.recipe.admits(n)]
 
     def fewest(self, wanted: int) -> int:
-        """What is still enough where `wanted` workers cannot be had; `wanted` itself where they are waited for."""
+        """Return what is still enough where `wanted` workers cannot be had; `wanted` itself where they are
+        waited for.
+        """
         return wanted if self.least is None else min(self.least, wanted)
 
     def choose(self, piece: Piece, total: Mapping[str, float]) -> int:
-        """The most workers that may do `piece` and that a cluster of `total` resources holds; else the fewest, for
-        which one has to wait."""
+        """Return the most workers that may do `piece` and that a cluster of `total` resources holds.
+
+        Else the fewest, for which one has to wait.
+        """
         sizes = self.sizes(piece)
         fitting = [n for n in sizes if all(total.get(name, 0) >= n * each for name, each in self.resources.items())]
         return fitting[0] if fitting else sizes[-1]
 
     def slots(self, total: Mapping[str, float]) -> int:
-        """How many trials a cluster of `total` resources holds at a time."""
+        """Return how many trials a cluster of `total` resources holds at a time."""
         least = max(1, min(self.later, self.number))
         return int(min(total.get(name, 0) / (least * amount) for name, amount in self.resources.items()))
 
     def check_cluster(self, total: Mapping[str, float]) -> None:
-        """Raises ConfigError where the cluster cannot hold one training."""
+        """Raise ConfigError where the cluster cannot hold one training."""
         present = sorted(name.partition(":")[2] for name in total if name.startswith("accelerator_type:"))
         for _, kind in self.gpu_types:
             if kind not in present:

@@ -20,10 +20,14 @@ ALIKE = 1.02  # densities of a round that differ by less share a heading
 
 
 def table(
-    lines: Sequence[Line], width: int, ascii_only: bool = False, hides_metric: bool = False,
-    among: Sequence[Line] | None = None, metric: Metric = ACCURACY,
-) -> list[Text]:  # fmt: skip
-    """One or two lines of heading and one a lineage, each at most `width` columns wide.
+    lines: Sequence[Line],
+    width: int,
+    ascii_only: bool = False,
+    hides_metric: bool = False,
+    among: Sequence[Line] | None = None,
+    metric: Metric = ACCURACY,
+) -> list[Text]:
+    """Return one or two lines of heading and one a lineage, each at most `width` columns wide.
 
     among: all lineages; where names are too long, what all of them share is left out.
     """
@@ -41,7 +45,7 @@ def table(
 
 
 def _names(lines: Sequence[Line], among: Sequence[Line], width: int) -> list[str]:
-    """What the lineages are called in `width` columns."""
+    """Return the lineages' names in `width` columns."""
     pieces = [line.lineage.split("/") for line in lines]
     if all(len(line.lineage) <= width for line in lines) or len(among) < 2:
         return [line.lineage for line in lines]
@@ -50,11 +54,15 @@ def _names(lines: Sequence[Line], among: Sequence[Line], width: int) -> list[str
 
 
 def legend(lines: Iterable[Line], ascii_only: bool = False) -> list[tuple[str, str]]:
-    """(words, style) for each state that the lines show."""
+    """Return (words, style) for each state that the lines show."""
     shown = {letter for line in lines for letter in line.rounds}
     words = {
-        DONE: "trained", REUSED: "from the store", NOW: "training now", TO_COME: "to come", ENDED: "ended early",
-    }  # fmt: skip
+        DONE: "trained",
+        REUSED: "from the store",
+        NOW: "training now",
+        TO_COME: "to come",
+        ENDED: "ended early",
+    }
     glyphs = ASCII if ascii_only else GLYPHS
     return [(f"{glyphs[letter]} {text}", STYLES[letter]) for letter, text in words.items() if letter in shown]
 
@@ -79,7 +87,9 @@ def _values(
 
 
 def _headings(lines: Sequence[Line], rounds: int) -> tuple[list[str], bool]:
-    """A heading a round, and whether it is the share of weights that remain: only where the lineages agree on it."""
+    """Return a heading a round, and whether it is the share of weights that remain: only where the lineages
+    agree on it.
+    """
     found: list[str] = []
     for number in range(rounds):
         known = [line.remaining[number] for line in lines if number < len(line.remaining)]
@@ -101,7 +111,9 @@ def _value(line: Line, number: int, glyphs: dict[str, str], metric: Metric) -> t
 
 
 def figure(value: float) -> str:
-    """A number in as many digits as four characters hold, and in more characters only where it is too large."""
+    """Return a number in as many digits as four characters hold, and in more characters only where it is too
+    large.
+    """
     texts = (f"{value:.{decimals}f}" for decimals in (2, 1, 0))
     return next((text for text in texts if len(text) <= 4), f"{value:.0e}".replace("e+0", "e"))
 
@@ -112,7 +124,10 @@ def figure(value: float) -> str:
 def _strips(
     lines: Sequence[Line], strip: int, names: Sequence[str], width: int, glyphs: dict[str, str], metric: Metric | None
 ) -> Iterator[Text]:
-    """metric: None leaves it out."""
+    """Yield the lines of lineages, each in strips of rounds.
+
+    metric: None leaves it out.
+    """
     longest = max(map(len, names), default=0)
     room = width - WEIGHTS - (0 if metric is None else VALUE) - 4
     state = STATE if NAME + strip + STATE <= room else BRIEF
@@ -152,7 +167,7 @@ def _shown(value: float | None, metric: Metric) -> str:
 
 
 def _state(line: Line, width: int) -> tuple[str, str]:
-    """What it does now, in the fullest words that fit."""
+    """Return what a lineage does now, in the fullest words that fit."""
     if line.work is not None:
         return _fullest(_working(line.work), width), STYLES[NOW]
     if line.finished and ENDED in line.rounds:
@@ -181,7 +196,7 @@ def _working(work: Work) -> list[str]:
 
 
 def speed(steps_per_s: float) -> str:
-    """Steps a second in three figures."""
+    """Return steps a second in three figures."""
     return f"{steps_per_s:,.0f}" if steps_per_s >= 99.5 else f"{steps_per_s:.3g}"
 
 
@@ -193,7 +208,9 @@ def _fullest(texts: Sequence[str], width: int) -> str:
 
 
 def fitted(text: str, width: int) -> str:
-    """`text` in exactly so many columns; what is too long loses its middle, as a seed stands at the end."""
+    """Return `text` in exactly so many columns; what is too long loses its middle, as a seed stands at the
+    end.
+    """
     if len(text) <= width:
         return text.ljust(width)
     head = (width - 2) // 2

@@ -10,12 +10,12 @@ SHOWN_WORK = 3
 
 
 def pause_s(elapsed_s: float) -> float:
-    """How long a log waits for its next line."""
+    """Return how long a log waits for its next line."""
     return min(LONGEST_S, max(SHORTEST_S, SHARE * elapsed_s))
 
 
 def began(snapshot: Snapshot) -> str:
-    """What there is to do, and what need not be done."""
+    """Return what there is to do, and what need not be done."""
     dense, lineages = snapshot.dense_runs, len(snapshot.lines)
     saved = snapshot.naive_steps - snapshot.unique_steps
     text = f"{snapshot.study}: {number(lineages, 'lineage')}"
@@ -26,12 +26,13 @@ def began(snapshot: Snapshot) -> str:
 
 
 def where(snapshot: Snapshot) -> str:
-    """Where the run is, in one line."""
+    """Return where the run is, in one line."""
     done, trainings = snapshot.trainings
     facts = [
-        f"{percent(snapshot)} %", f"{done:,}/{trainings:,} trainings",
+        f"{percent(snapshot)} %",
+        f"{done:,}/{trainings:,} trainings",
         f"{snapshot.finished}/{len(snapshot.lines)} lineages",
-    ]  # fmt: skip
+    ]
     facts += [] if snapshot.steps_per_s is None else [f"{speed(snapshot.steps_per_s)} steps/s"]
     facts.append(f"{duration(snapshot.at - snapshot.began)} so far")
     facts += [] if not snapshot.seconds_left else [f"about {duration(snapshot.seconds_left)} left"]

@@ -22,7 +22,10 @@ NOTES = 9  # columns of what a note is about
 
 @dataclass(frozen=True)
 class View:
-    """A snapshot that rich can print. height: lines of the screen; None shows every lineage."""
+    """A snapshot that rich can print.
+
+    height: lines of the screen; None shows every lineage.
+    """
 
     snapshot: Snapshot
     height: int | None = None
@@ -32,7 +35,9 @@ class View:
 
 
 def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_only: bool = False) -> list[Text]:
-    """The whole view: lines of at most `width` columns and, where a height is given and allows it, at most so many."""
+    """Return the whole view: lines of at most `width` columns and, where a height is given and allows it, at
+    most so many.
+    """
     head = [_head(snapshot, width, ascii_only), *_packed(_facts(snapshot), width), Text("")]
     foot = [Text(""), *(line for name, facts in _notes(snapshot) for line in _note(name, facts, width))]
     rows = None if height is None else max(FEWEST, height - len(head) - len(foot) - 3)  # 2 of headings, the legend
@@ -44,8 +49,11 @@ def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_onl
 
 
 def chosen(lines: Sequence[Line], rows: int | None) -> tuple[list[Line], list[Line]]:
-    """(the lineages that so many rows show, the others), both in the study's order: those at work come first, then
-    those that ended early, those that have begun, those that wait and those that are finished."""
+    """Return (the lineages that so many rows show, the others), both in the study's order.
+
+    Those at work come first, then those that ended early, those that have begun, those that wait and those
+    that are finished.
+    """
     if rows is None or len(lines) <= rows:
         return list(lines), []
     picked = set(sorted(range(len(lines)), key=lambda number: _interest(lines[number]))[: rows - 1])
@@ -89,7 +97,7 @@ def _head(snapshot: Snapshot, width: int, ascii_only: bool) -> Text:
 
 
 def percent(snapshot: Snapshot) -> int:
-    """Of the study's steps; what is not quite done is not called so."""
+    """Return the share of the study's steps that is done; what is not quite done is not called so."""
     return min(99, int(100 * snapshot.share)) if snapshot.steps_left else 100
 
 
@@ -108,7 +116,7 @@ def _facts(snapshot: Snapshot) -> list[str]:
 
 
 def _packed(facts: Iterable[str], width: int, style: str = "", between: str = BETWEEN) -> Iterator[Text]:
-    """The facts in as few lines as hold them; one that is itself too long is wrapped."""
+    """Yield the facts in as few lines as hold them; one that is itself too long is wrapped."""
     lines: list[str] = []
     for fact in facts:
         if lines and len(lines[-1]) + len(between) + len(fact) <= width:
@@ -119,7 +127,7 @@ def _packed(facts: Iterable[str], width: int, style: str = "", between: str = BE
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` columns."""
+    """Return `text` in lines of at most `width` columns."""
     return wrap(text, max(8, width), break_long_words=True, break_on_hyphens=False)
 
 
@@ -127,7 +135,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _notes(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
-    """(what it is about, facts)"""
+    """Yield (what it is about, facts)."""
     live = snapshot.run and not snapshot.over
     if live and snapshot.beside:
         yield "also", _beside(snapshot)
@@ -168,7 +176,7 @@ def _awaited(job: str) -> str:
 
 
 def _beside(snapshot: Snapshot) -> list[str]:
-    """Dense runs, with how many lineages stand on each, and branches."""
+    """Return dense runs, with how many lineages stand on each, and branches."""
     standing = Counter(line.work.job for line in snapshot.lines if line.work is not None)
     shown = [_described(work, standing[work.job]) for work in snapshot.beside[:SHOWN_BESIDE]]
     more = len(snapshot.beside) - len(shown)
@@ -193,7 +201,7 @@ def number(count: int, what: str, plural: str = "s") -> str:
 
 
 def _note(name: str, facts: Iterable[str], width: int) -> Iterator[Text]:
-    """Facts behind what they are about, a line or more each."""
+    """Yield facts behind what they are about, a line or more each."""
     style = "red" if name == "ended" else "dim"
     texts = [line for fact in facts for line in wrapped(fact, width - NOTES)]
     for number, text in enumerate(texts):

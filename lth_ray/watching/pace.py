@@ -1,4 +1,4 @@
-"""How fast trainings go, from what is heard of their steps."""
+"""The pace of trainings, from what is heard of their steps."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,13 +8,16 @@ LEAST_S = 1.0  # too short a look says nothing
 
 
 class Rate:
-    """How fast a count grew over the last WINDOW_S."""
+    """The rate at which a count grew over the last WINDOW_S."""
 
     def __init__(self) -> None:
         self.marks: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, count: int) -> None:
-        """The count at `now` (seconds). One that fell begins anew: a training has gone back to its checkpoint."""
+        """Take in the count at `now` (seconds).
+
+        One that fell begins anew: a training has gone back to its checkpoint.
+        """
         if self.marks and count < self.marks[-1][1]:
             self.marks.clear()
         self.marks.append((now, count))
@@ -23,7 +26,7 @@ class Rate:
 
     @property
     def per_s(self) -> float | None:
-        """None where it was not looked at for long enough."""
+        """The rate a second; None where it was not looked at for long enough."""
         if not self.marks or self.marks[-1][0] - self.marks[0][0] < LEAST_S:
             return None
         (first, before), (last, count) = self.marks[0], self.marks[-1]
@@ -44,7 +47,7 @@ class Pace:
         self.total = Rate()
 
     def heard(self, steps: Mapping[str, int], now: float) -> None:
-        """The step of every training at work."""
+        """Take in the step of every training at work."""
         for gone in self.steps.keys() - steps.keys():
             self._forget(gone)
         for key, step in steps.items():
@@ -54,13 +57,13 @@ class Pace:
         self._mark(now)
 
     def finished(self, key: str, trained_steps: int, now: float) -> None:
-        """A training is done, which took so many steps."""
+        """Take in that a training is done, which took so many steps."""
         self._forget(key)
         self.finished_steps += trained_steps
         self._mark(now)
 
     def of(self, key: str) -> float | None:
-        """Of one training at work."""
+        """Return the pace of one training at work."""
         return self.rates[key].per_s if key in self.rates else None
 
     def _mark(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""How far a run is: told of what happens, it gives snapshots."""
+"""The progress of a run: told of what happens, it gives snapshots."""
 
 import threading
 import time
@@ -15,7 +15,9 @@ Measured = tuple[float | None, float | None]  # remaining weights, the metric on
 
 
 class Board:
-    """How far a run is. `on_...` are called as things happen and `snapshot` whenever somebody looks, from any thread.
+    """The progress of a run.
+
+    `on_...` are called as things happen and `snapshot` whenever somebody looks, from any thread.
 
     run: the live run; None looks at what is stored, and nothing waits.
     """
@@ -39,8 +41,11 @@ class Board:
         self.trainings = frozenset(key for key, piece in plan.pieces.items() if isinstance(piece, Training))
         self.numbers = {
             (lineage.id, segment.key): r.number
-            for lineage in plan.lineages for r in lineage.rounds for segment in (r.search, r.segment) if segment
-        }  # fmt: skip
+            for lineage in plan.lineages
+            for r in lineage.rounds
+            for segment in (r.search, r.segment)
+            if segment
+        }
         self.new_steps = sum(piece.num_steps for piece in self.pieces.values() if piece.measured)
         self.dense_runs = len({lineage.dense.key for lineage in plan.lineages})
         self._lock = threading.Lock()
@@ -48,7 +53,10 @@ class Board:
     # What happens -----------------------------------------------------------------------------------------------
 
     def on_piece(self, job: Job, result: Mapping[str, Any]) -> None:
-        """A piece of `job` is in the store. result: `running.trial.summary` of it."""
+        """Take in that a piece of `job` is in the store.
+
+        result: `running.trial.summary` of it.
+        """
         key = result["key"]
         with self._lock:
             piece = self.pieces[key]
@@ -65,7 +73,7 @@ class Board:
             self.last = f"{job.id}: {self.describe(result)}"
 
     def on_end(self, job: Job, reason: str) -> None:
-        """A job will not be finished."""
+        """Take in that a job will not be finished."""
         with self._lock:
             self.ended[job.id] = reason
             self.left[job.id] = self.steps_left[job.id] = 0
@@ -73,7 +81,7 @@ class Board:
                 self.at_work.pop(piece.key, None)
 
     def on_steps(self, steps: Mapping[str, int | None]) -> None:
-        """The pieces at work, by key, with the step of those that train already."""
+        """Take in the pieces at work, by key, with the step of those that train already."""
         with self._lock:
             known = {key: step for key, step in steps.items() if key in self.pieces and key not in self.done}
             self.at_work = {key: step for key, step in known.items() if self.producers[key].id not in self.ended}
@@ -81,12 +89,12 @@ class Board:
             self.pace.heard(heard, time.monotonic())
 
     def on_waits(self, waits: tuple[str, ...]) -> None:
-        """What waits for room in the cluster."""
+        """Take in what waits for room in the cluster."""
         with self._lock:
             self.waits = waits
 
     def on_records(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """What the store holds of tickets that are reused."""
+        """Take in what the store holds of tickets that are reused."""
         measured = {key: measurements(record) for key, record in records.items()}
         test = self.metric.column("test")
         with self._lock:
@@ -94,7 +102,7 @@ class Board:
             self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
 
     def describe(self, result: Mapping[str, Any]) -> str:
-        """A finished piece in few words, without the metric where that would mean nothing."""
+        """Return a finished piece in few words, without the metric where that would mean nothing."""
         if self.hides_metric and result["remaining_weights"] is not None:
             return f"{result['remaining_weights']:.1%} remaining"
         return describe(result, self.metric)
@@ -103,7 +111,7 @@ class Board:
 
     @property
     def metric(self) -> Metric:
-        """What the study's networks are judged by."""
+        """The metric that the study's networks are judged by."""
         return self.plan.study.data.metric
 
     @property
@@ -111,7 +119,10 @@ class Board:
         return self.plan.study.smoke_shows == "pipeline"
 
     def snapshot(self, over: bool = False) -> Snapshot:
-        """How far it is now. over: the run has ended."""
+        """Return how far it is now.
+
+        over: the run has ended.
+        """
         with self._lock:
             works = {} if over else dict(self._works())
             lines = tuple(self._line(lineage, works, over) for lineage in self.plan.lineages)
@@ -119,22 +130,32 @@ class Board:
             rate = None if over or self.run is None else self.pace.total.per_s
             steps_left = self._steps_left()
             return Snapshot(
-                **self._whole(), over=over, began=self.began, at=time.time(), last=self.last, lines=lines,
+                **self._whole(),
+                over=over,
+                began=self.began,
+                at=time.time(),
+                last=self.last,
+                lines=lines,
                 beside=tuple(work for work in works.values() if work.job not in own),
                 ended=grouped({**{line.lineage: line.ended for line in lines if line.ended}, **self.ended}.items()),
-                steps_left=steps_left, steps_per_s=rate, room=() if over else self.waits,
+                steps_left=steps_left,
+                steps_per_s=rate,
+                room=() if over else self.waits,
                 seconds_left=None if rate is None else self._seconds_left(steps_left, rate, works),
-            )  # fmt: skip
+            )
 
     def moves(self) -> tuple[int, dict[str, int | None], bool]:
-        """What changes as long as anything goes on: how many pieces are done and jobs ended, the steps of those at
-        work, and whether one without steps is among them."""
+        """Return what changes as long as anything goes on.
+
+        That is how many pieces are done and jobs ended, the steps of those at work, and whether one without
+        steps is among them.
+        """
         with self._lock:
             measuring = any(not isinstance(self.pieces[key], Training) for key in self.at_work)
             return len(self.done) + len(self.ended), dict(self.at_work), measuring
 
     def at_work_now(self) -> list[str]:
-        """The pieces at work, with their steps."""
+        """Return the pieces at work, with their steps."""
         with self._lock:
             return [
                 f"{self.producers[key].id} ({'not begun' if step is None else f'at step {step:,}'})"
@@ -142,19 +163,25 @@ class Board:
             ]
 
     def _whole(self) -> dict[str, Any]:
-        """Of the study and the run."""
+        """Return the facts of the study and the run as a whole."""
         plan, run, done = self.plan, self.run, self.done | self.reused
         return {
-            "study": plan.study.name, "run": run.id if run else "", "host": run.host if run else "",
-            "pid": run.pid if run else 0, "unique_steps": plan.unique_steps, "naive_steps": plan.naive_steps,
-            "reused_steps": plan.unique_steps - self.new_steps if run else 0, "metric": self.metric,
+            "study": plan.study.name,
+            "run": run.id if run else "",
+            "host": run.host if run else "",
+            "pid": run.pid if run else 0,
+            "unique_steps": plan.unique_steps,
+            "naive_steps": plan.naive_steps,
+            "reused_steps": plan.unique_steps - self.new_steps if run else 0,
+            "metric": self.metric,
             "hides_metric": self.hides_metric,
-            "trainings": (len(self.trainings & done), len(self.trainings)), "dense_runs": self.dense_runs,
+            "trainings": (len(self.trainings & done), len(self.trainings)),
+            "dense_runs": self.dense_runs,
             "branches": (sum(result.key in done for result in plan.branches), len(plan.branches)),
-        }  # fmt: skip
+        }
 
     def _works(self) -> Iterable[tuple[str, Work]]:
-        """(key, work) of every trial, also of those that are between two pieces."""
+        """Yield (key, work) of every trial, also of those that are between two pieces."""
         seen = set()
         for key, step in self.at_work.items():
             job = self.producers[key]
@@ -189,9 +216,14 @@ class Board:
                 waits_for = self._waits_for(lineage, keys[first])
         measured = [self.measured.get(key, (None, None)) for key in keys]
         return Line(
-            lineage.id, "".join(rounds), tuple(remaining for remaining, _ in measured),
-            tuple(None if self.hides_metric else value for _, value in measured), work, waits_for, ended,
-        )  # fmt: skip
+            lineage.id,
+            "".join(rounds),
+            tuple(remaining for remaining, _ in measured),
+            tuple(None if self.hides_metric else value for _, value in measured),
+            work,
+            waits_for,
+            ended,
+        )
 
     def _letter(self, key: str) -> str:
         if key in self.diverged or key not in self.plan.pieces:
@@ -201,21 +233,21 @@ class Board:
         return REUSED if key in self.reused else TO_COME
 
     def _why(self, lineage: Lineage, keys: Iterable[str]) -> str:
-        """Why a lineage ended in an earlier run."""
+        """Return why a lineage ended in an earlier run."""
         if not self.diverged.isdisjoint(keys):
             return "its loss became NaN or infinite"
         rule = lineage.stop_rule
         return "" if rule is None else f"its {self.metric.called} is worse than stop_below = {rule.bound}"
 
     def _waits_for(self, lineage: Lineage, key: str) -> str:
-        """The job before the one that `key` comes of: the lineage's own, or one that it shares."""
+        """Return the job before the one that `key` comes of: the lineage's own, or one that it shares."""
         job = self.producers[key]
         if job.id != lineage.id:
             return job.id
         return min((self.producers[need].id for need in job.needs - self.done), default=SLOT)
 
     def _taken(self, job: str) -> int:
-        """Steps of the finished pieces of a job."""
+        """Return the steps of the finished pieces of a job."""
         return self.steps[job] - self.steps_left[job]
 
     def _steps_left(self) -> int:
@@ -224,7 +256,9 @@ class Board:
         return max(0, sum(self.steps_left.values()) - partial)
 
     def _seconds_left(self, steps_left: int, rate: float, works: Mapping[str, Work]) -> float | None:
-        """By the pace of late: of all that is left, at least of its longest chain, and of tables by their mean time."""
+        """Return the time left by the pace of late: of all that is left, at least of its longest chain,
+        tables by their mean time.
+        """
         if not rate and steps_left:
             return None
         at_once = max(1, len(works))
@@ -240,14 +274,14 @@ class Board:
 
 
 def _begins(piece: Piece) -> int:
-    """The step that a piece sets out from."""
+    """Return the step that a piece sets out from."""
     if not isinstance(piece, Training):
         return 0
     return piece.segment.first if piece.begins is None else piece.begins
 
 
 def describe(result: Mapping[str, Any], metric: Metric) -> str:
-    """A finished piece in few words."""
+    """Return a finished piece in few words."""
     if result["diverged_at"] is not None:
         return f"diverged by step {result['diverged_at']}"
     if result["remaining_weights"] is None:

@@ -1,4 +1,5 @@
-"""Shows a run while it runs: in a terminal, as plain lines elsewhere, and in the storage for other machines.
+"""Showing a run while it runs: in a terminal, as plain lines elsewhere, and in the storage for other
+machines.
 
 Each by a thread of the driver that only reads; training waits for none of them.
 """
@@ -30,7 +31,9 @@ JOIN_S = 5.0
 
 @contextmanager
 def shown(board: Board, console: Console) -> Iterator[None]:
-    """Shows the board for as long as the block runs: live in a terminal, else by lines further and further apart."""
+    """Show the board for as long as the block runs: live in a terminal, else by lines further and further
+    apart.
+    """
     if console.is_interactive and console.file.isatty():  # a log with colours forced on it is no terminal
 
         def view() -> View:
@@ -59,7 +62,7 @@ def shown(board: Board, console: Console) -> Iterator[None]:
 
 @contextmanager
 def told(board: Board, store: Store) -> Iterator[None]:
-    """Keeps a snapshot in the storage for as long as the block runs, and leaves the last one there.
+    """Keep a snapshot in the storage for as long as the block runs, and leave the last one there.
 
     A storage that fails is one warning, never a failure of the run.
     """
@@ -97,7 +100,10 @@ def told(board: Board, store: Store) -> Iterator[None]:
 
 @contextmanager
 def following(board: Board, heard: Callable[[], Mapping[str, int | None]]) -> Iterator[None]:
-    """Tells the board where trainings are. heard: {key of a piece at work: its step}."""
+    """Tell the board where trainings are.
+
+    heard: gives {key of a piece at work: its step}.
+    """
 
     def follow(done: threading.Event) -> None:
         while not done.wait(HEARD_EVERY_S):
@@ -109,7 +115,7 @@ def following(board: Board, heard: Callable[[], Mapping[str, int | None]]) -> It
 
 
 def reused_records(plan: Plan, store: Store) -> dict[str, Record]:
-    """The records of those tickets that need not be trained."""
+    """Return the records of those tickets that need not be trained."""
     left = {piece.key for job in plan.jobs for piece in job.pieces}
     tickets = {r.segment.key for lineage in plan.lineages for r in lineage.rounds}
     return whole_records(store, (tickets & plan.keys) - left)
@@ -117,7 +123,7 @@ def reused_records(plan: Plan, store: Store) -> dict[str, Record]:
 
 @contextmanager
 def _thread(name: str, body: Callable[[threading.Event], None]) -> Iterator[threading.Thread]:
-    """Runs `body` beside the block; it is to return soon after the event is set."""
+    """Run `body` beside the block; it is to return soon after the event is set."""
     done = threading.Event()
     thread = threading.Thread(target=body, args=(done,), name=name, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""How far a study is, at one moment: plain data that a terminal shows and a file in the storage carries."""
+"""A snapshot of a study at one moment: plain data that a terminal shows and a file in the storage carries."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +17,8 @@ SLOT = "a free slot"  # what waits for this alone could start at once
 class Work:
     """A training that goes on now, at `step` of the `steps` that it takes; a measurement takes none.
 
-    kind: of its job ("dense", "lineage", "branch", "table" or "state"). round: of a lineage's training, else None.
+    kind: of its job ("dense", "lineage", "branch", "table" or "state").
+    round: of a lineage's training, else None.
     steps_per_s: None where it has not been watched for long enough.
     """
 
@@ -30,22 +31,25 @@ class Work:
 
     @property
     def watched(self) -> bool:
-        """Whether its steps have been heard of: a training of a second is over before."""
+        """True where its steps have been heard of: a training of a second is over before."""
         return self.steps > 0 and (self.step > 0 or self.steps_per_s is not None)
 
     @property
     def share(self) -> float:
-        """How much of it is done, in [0, 1]."""
+        """The share of it that is done, in [0, 1]."""
         return min(1.0, self.step / self.steps) if self.steps else 0.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """A lineage. rounds: a letter a round, the dense one first: trained by this run, reused from the store, trained
-    now, still to come, or never to come.
+    """A lineage.
 
-    remaining: by round, in [0, 1]; values: of the metric on the test set; None where unknown. work: what it
-    stands on or is at. waits_for: SLOT or the job that must be done before it goes on; "" where it does not wait.
+    rounds: a letter a round, the dense one first: trained by this run, reused from the store, trained now,
+        still to come, or never to come.
+    remaining: by round, in [0, 1]; None where unknown.
+    values: by round, of the metric on the test set; None where unknown.
+    work: what it stands on or is at.
+    waits_for: SLOT or the job that must be done before it goes on; "" where it does not wait.
     ended: why it ended early.
     """
 
@@ -59,7 +63,7 @@ class Line:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of it is left to do."""
+        """True where nothing of it is left to do."""
         return NOW not in self.rounds and TO_COME not in self.rounds
 
     @property
@@ -86,12 +90,20 @@ class Ended:
 class Snapshot:
     """A study as a run of it sees it, or, where `run` is empty, as it lies in the store.
 
-    began, at: the run's start and this moment, seconds since the epoch. over: the run has ended.
-    Of the whole study: unique_steps, naive_steps (without sharing), reused_steps (in the store before the run),
-    steps_left, trainings and branches (done, in all), dense_runs. steps_per_s: of all trainings together.
-    beside: work that is no lineage's own (dense runs and branches). ended: every reason why jobs ended early. last: the
-    piece that was finished last. metric: what networks are judged by; hides_metric: where
-    it would mean nothing. room: what waits for room in the cluster.
+    began, at: the run's start and this moment, seconds since the epoch.
+    over: the run has ended.
+    unique_steps, naive_steps: of the whole study, with and without sharing.
+    reused_steps: in the store before the run.
+    steps_left: of the whole study.
+    trainings, branches: (done, in all).
+    dense_runs: their number.
+    steps_per_s: of all trainings together.
+    beside: work that is no lineage's own (dense runs and branches).
+    ended: every reason why jobs ended early.
+    last: the piece that was finished last.
+    metric: what networks are judged by.
+    hides_metric: where it would mean nothing.
+    room: what waits for room in the cluster.
     """
 
     study: str
@@ -120,12 +132,12 @@ class Snapshot:
 
     @property
     def share(self) -> float:
-        """How much of the study's steps is done, in [0, 1]."""
+        """The share of the study's steps that is done, in [0, 1]."""
         return max(0.0, 1 - self.steps_left / self.unique_steps) if self.unique_steps else 1.0
 
     @property
     def finished(self) -> int:
-        """Lineages of which nothing is left to do."""
+        """The lineages of which nothing is left to do."""
         return sum(line.finished for line in self.lines)
 
     @property
@@ -136,13 +148,13 @@ class Snapshot:
 
 
 def to_record(snapshot: Snapshot) -> dict[str, Any]:
-    """As JSON; shares rounded to what is shown."""
+    """Return it as JSON; shares are rounded to what is shown."""
     fields = {**asdict(snapshot), "metric": snapshot.metric.document}
     return {"version": VERSION, **{name: _rounded(value) for name, value in fields.items()}}
 
 
 def from_record(record: Mapping[str, Any] | None) -> Snapshot | None:
-    """What `to_record` wrote; None for what another version wrote, or nothing."""
+    """Return what `to_record` wrote; None for what another version wrote, or nothing."""
     if record is None or record.get("version") != VERSION:
         return None
     fields = {name: value for name, value in record.items() if name != "version"}
@@ -161,7 +173,7 @@ def _line(fields: Mapping[str, Any]) -> Line:
 
 
 def _rounded(value: Any) -> Any:
-    """With five digits after the point: hundreds of lineages are to stay small."""
+    """Return numbers with five digits after the point: hundreds of lineages are to stay small."""
     if isinstance(value, float):
         return round(value, 5)
     if isinstance(value, dict):
@@ -170,7 +182,10 @@ def _rounded(value: Any) -> Any:
 
 
 def grouped(jobs: Iterable[tuple[str, str]]) -> tuple[Ended, ...]:
-    """Every reason once. jobs: (job, why it ended early)."""
+    """Return every reason once.
+
+    jobs: (job, why it ended early).
+    """
     named: dict[str, list[str]] = {}
     for job, reason in jobs:
         named.setdefault(reason, []).append(job)
@@ -178,7 +193,7 @@ def grouped(jobs: Iterable[tuple[str, str]]) -> tuple[Ended, ...]:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the form people read."""
+    """Return seconds in the form people read."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""What is concluded from facts: pure functions, each one check."""
+"""The checks, which conclude from facts: pure functions, each one check."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ NODE_REMEDY = (
 
 
 def answering(answers: Answers) -> list[Finding]:
-    """Did every node answer at all?"""
+    """Check that every node answered at all."""
     verdicts = {
         node: Verdict(PROBLEM, f"no probe could run: {answer.why}", NODE_REMEDY)
         if isinstance(answer, Failure)
@@ -29,7 +29,7 @@ def answering(answers: Answers) -> list[Finding]:
 
 
 def versions_required(versions: Mapping[str, str | None], python: str, requirements: Sequence[str]) -> list[Finding]:
-    """This process's packages against the ranges lth_ray was installed with."""
+    """Check this process's packages against the ranges lth_ray was installed with."""
     wrong = {}
     if python and not SpecifierSet(python).contains(versions["python"] or "", prereleases=True):
         wrong["python"] = f"python {versions['python']}, needed {python}"
@@ -47,7 +47,9 @@ def versions_required(versions: Mapping[str, str | None], python: str, requireme
 
 
 def versions_equal(nodes: Mapping[str, Mapping[str, str | None]], driver: str) -> list[Finding]:
-    """Every node against the version that most have; a tie goes to the driver's, which is one of `nodes`."""
+    """Check every node against the version that most have; a tie goes to the driver's, which is one of
+    `nodes`.
+    """
     findings = []
     for package in nodes[driver]:
         found = {node: versions.get(package) for node, versions in nodes.items()}
@@ -69,7 +71,7 @@ def _listed(versions: Mapping[str, str | None]) -> str:
 
 
 def gpus(nodes: Mapping[str, Facts], ray_gpus: Mapping[str, float] | None) -> list[Finding]:
-    """GPUs as Ray counts them (None: no cluster) against those torch may use and those the driver has."""
+    """Check GPUs as Ray counts them (None: no cluster) against those torch may use and those the driver has."""
     counted = ray_gpus or {}
     findings = by_verdict("gpus", {node: _gpus(facts, counted.get(node)) for node, facts in nodes.items()})
     models = Counter(model for facts in nodes.values() for model in facts.torch_gpus)
@@ -110,7 +112,10 @@ def _gpus(facts: Facts, ray: float | None) -> Verdict:
 
 
 def capacity(resources: Mapping[str, Mapping[str, float]], workers: int, gpus_per_worker: float) -> list[Finding]:
-    """Is there room for so many workers, none of them split between nodes? resources: node -> {CPU, GPU ...}."""
+    """Check that there is room for so many workers, none of them split between nodes.
+
+    resources: node -> {CPU, GPU ...}.
+    """
     each = {"CPU": 1.0} | ({"GPU": gpus_per_worker} if gpus_per_worker else {})
     room = {node: min(int(has.get(k, 0) / amount) for k, amount in each.items()) for node, has in resources.items()}
     needs = " and ".join(f"{amount:g} {name}" for name, amount in each.items())
@@ -125,7 +130,10 @@ def capacity(resources: Mapping[str, Mapping[str, float]], workers: int, gpus_pe
 
 
 def clocks(skews: Mapping[str, float]) -> list[Finding]:
-    """skews: node -> seconds by which its clock is ahead of the driver's."""
+    """Check the clocks.
+
+    skews: node -> seconds by which its clock is ahead of the driver's.
+    """
     remedy = "synchronise the clocks (chrony or ntpd): the moments in the record are each host's own"
     return by_verdict(
         "clock",
@@ -139,7 +147,10 @@ def clocks(skews: Mapping[str, float]) -> list[Finding]:
 
 
 def storage_clock(skew_s: float) -> Finding:
-    """skew_s: by which the storage's clock, which stamps its files, is ahead of this machine's."""
+    """Check the storage's clock, which stamps its files.
+
+    skew_s: by which it is ahead of this machine's.
+    """
     if abs(skew_s) <= SKEW_S:
         return Finding("clock", OK, f"the storage's is within {SKEW_S:g} s of this machine's")
     remedy = (
@@ -149,7 +160,7 @@ def storage_clock(skew_s: float) -> Finding:
 
 
 def disks(nodes: Mapping[str, Facts]) -> list[Finding]:
-    """Room in Ray's folder for logs and spilled objects."""
+    """Check the room in Ray's folder for logs and spilled objects."""
     remedy = "free some space, or start Ray with RAY_TMPDIR (ray start --temp-dir) on a larger disk"
     return by_verdict(
         "disk",
@@ -163,7 +174,10 @@ def disks(nodes: Mapping[str, Facts]) -> list[Finding]:
 
 
 def shared_memory(nodes: Mapping[str, Facts]) -> list[Finding]:
-    """/dev/shm: batches go through it from the processes that decode them; when it is full they die of a bus error."""
+    """Check /dev/shm.
+
+    Batches go through it from the processes that decode them; when it is full they die of a bus error.
+    """
     remedy = "enlarge it: docker run --shm-size=8g, on Kubernetes an emptyDir with medium: Memory at /dev/shm"
     return by_verdict(
         "/dev/shm",
@@ -177,7 +191,7 @@ def shared_memory(nodes: Mapping[str, Facts]) -> list[Finding]:
 
 
 def compilers(nodes: Mapping[str, Facts]) -> list[Finding]:
-    """Only torch.compile needs one."""
+    """Check for a compiler, which only torch.compile needs."""
     remedy = "install g++ (apt install g++) or set CXX, or leave torch.compile off"
     return by_verdict(
         "compiler",

@@ -15,7 +15,9 @@ LAST_S = 58.0  # every wait has a limit of its own; this one is for what can han
 
 
 def doctor(asked: Asked, json: bool) -> int:
-    """Prints what was found, as a table or as JSON, on stdout; the exit code: 1 where there is a problem."""
+    """Print what was found, as a table or as JSON, on stdout; return the exit code: 1 where there is a
+    problem.
+    """
     examination = Examination(asked)
     last = threading.Timer(LAST_S, _give_up, (examination, json))
     last.daemon = True

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a study would be started with; the flags of the same names."""
+    """The set-up a study would be started with; the flags of the same names."""
 
     storage: str
     address: str | None = None
@@ -50,7 +50,7 @@ class Examination:
         self._ends = time.monotonic() + LIMIT_S
 
     def run(self) -> list[Finding]:
-        """Never raises for what it examines, and waits LIMIT_S at most for it."""
+        """Return all findings. Never raises for what it examines, and waits LIMIT_S at most for it."""
         mine = Facts(**gather())
         self._installed(mine)
         address = joining.target(self.asked.address)
@@ -82,7 +82,7 @@ class Examination:
         self._add(*checks.versions_required(versions, about["Requires-Python"] or "", needs))
 
     def _storage(self) -> Store | None:
-        """Opening a store for writing is itself the test: it publishes one name twice and must win once."""
+        """Open a store for writing, which is itself the test: it publishes one name twice and must win once."""
         try:
             store = within(self._left(STORAGE_S), lambda: Store.open(self.asked.storage, marked=False))
         except StorageError as error:
@@ -148,7 +148,7 @@ class Examination:
             ray.shutdown()
 
     def _join(self, address: str) -> Any:
-        """Ray's context, or None with the reason among the findings."""
+        """Return Ray's context, or None with the reason among the findings."""
         wrong = joining.form(address)
         if wrong:
             self._add(wrong)
@@ -181,7 +181,7 @@ class Examination:
         self._shared(handles, store)
 
     def _network(self, nodes: list[probing.Node], handles: dict[str, Any], facts: dict[str, Facts]) -> None:
-        """gloo among all; NCCL among those that would be asked, where each of these has a GPU."""
+        """Check gloo among all; NCCL among those that would be asked, where each of these has a GPU."""
         hosts = len({node.address for node in nodes})
         asked = [node for node in nodes if node.resources.get("GPU") or not self.asked.gpus_per_worker]
         backends = {"gloo": nodes}
@@ -202,7 +202,7 @@ class Examination:
             self._add(*shared.data(self.asked.data, probing.answers(data, self._left(DATA_S))))
 
     def _same_storage(self, handles: dict[str, Any], store: Store) -> list[Finding]:
-        """The driver leaves a note, each node must find it and leave another, which the driver must find."""
+        """Leave a note, which each node must find; each leaves another, which the driver must find."""
         nonce = uuid.uuid4().hex
         folder = f".tmp/doctor-{nonce}"
         names = {node: f"node-{number}" for number, node in enumerate(handles)}
@@ -218,7 +218,10 @@ class Examination:
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What a call returns or raises; TimeoutError where it takes longer, when it is left behind in a daemon thread."""
+    """Return or raise what a call does; raise TimeoutError where it takes longer.
+
+    The call is then left behind in a daemon thread.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -239,7 +242,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def _found_and_remedy(error: StorageError) -> tuple[str, str]:
-    """A storage's message ends in its remedy, after the last colon or semicolon."""
+    """Split a storage's message, which ends in its remedy, at the last colon or semicolon."""
     text = str(error)
     end = max(text.rfind(mark) for mark in (": ", "; "))
     return (text[:end], text[end + 2 :]) if end >= 0 else (text, "choose another --storage")

@@ -1,5 +1,8 @@
-"""What can be read on one machine. Only the standard library is imported at once, so that a node lacking the rest
-still answers; the functions travel to the nodes by value."""
+"""Facts that can be read on one machine.
+
+Only the standard library is imported at once, so that a node lacking the rest still answers; the functions
+travel to the nodes by value.
+"""
 
 import importlib
 import importlib.metadata
@@ -22,9 +25,13 @@ NVIDIA_SMI_S = 5.0
 class Facts:
     """A node as it sees itself.
 
-    versions: package -> version, None where it is missing; "python" among them. torch_gpus: models that torch may
-    use, driver_gpus: those that the NVIDIA driver has; torch_cuda: of torch's build, None for a CPU build.
-    disk_free, shm: bytes (shm None where there is no /dev/shm); temp_folder: Ray's. compiler: its path, "" for none.
+    versions: package -> version, None where it is missing; "python" among them.
+    torch_gpus: models that torch may use.
+    driver_gpus: those that the NVIDIA driver has.
+    torch_cuda: of torch's build, None for a CPU build.
+    disk_free, shm: bytes (shm None where there is no /dev/shm).
+    temp_folder: Ray's.
+    compiler: its path, "" for none.
     gloo_address: what gloo would tell others to connect to, "" where the interface asked for is not there.
     """
 
@@ -43,7 +50,7 @@ class Facts:
 
 
 def gather() -> dict[str, Any]:
-    """The fields of Facts, as plain data: the driver's class need not be the node's."""
+    """Return the fields of Facts, as plain data: the driver's class need not be the node's."""
     interface = os.environ.get("GLOO_SOCKET_IFNAME", "")
     cuda, gpus = torch_sees()
     temp = temp_folder()
@@ -64,7 +71,7 @@ def gather() -> dict[str, Any]:
 
 
 def version_of(package: str) -> str | None:
-    """As installed; of lth_ray, which a job may bring with it, also as imported."""
+    """Return the version as installed; of lth_ray, which a job may bring with it, also as imported."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -77,7 +84,7 @@ def version_of(package: str) -> str | None:
 
 
 def torch_sees() -> tuple[str | None, tuple[str, ...]]:
-    """(CUDA version of the build, models of the GPUs that it may use)."""
+    """Return (CUDA version of the build, models of the GPUs that it may use)."""
     try:
         import torch
     except ImportError:
@@ -89,7 +96,7 @@ def torch_sees() -> tuple[str | None, tuple[str, ...]]:
 
 
 def driver_sees() -> tuple[str, ...]:
-    """Models of all GPUs of the machine, whatever CUDA_VISIBLE_DEVICES says."""
+    """Return the models of all GPUs of the machine, whatever CUDA_VISIBLE_DEVICES says."""
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -99,7 +106,9 @@ def driver_sees() -> tuple[str, ...]:
 
 
 def temp_folder() -> str:
-    """Ray's session folder in a worker of it; else the nearest folder there is to where Ray would make one."""
+    """Return Ray's session folder in a worker of it; else the nearest folder there is to where Ray would make
+    one.
+    """
     try:
         from ray._private import worker
 
@@ -112,13 +121,13 @@ def temp_folder() -> str:
 
 
 def compiler() -> str:
-    """The C++ compiler that torch.compile would take."""
+    """Return the C++ compiler that torch.compile would take."""
     names = [name for name in (os.environ.get("CXX"), *COMPILERS) if name]
     return next((found for found in map(shutil.which, names) if found), "")
 
 
 def gloo_address(interface: str) -> str:
-    """As gloo chooses it: the named interface's address, else the host name's, else loopback."""
+    """Return the address as gloo chooses it: the named interface's, else the host name's, else loopback."""
     if interface:
         import psutil
 

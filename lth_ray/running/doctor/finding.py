@@ -12,8 +12,13 @@ PROBLEM: Result = "problem"
 
 @dataclass(frozen=True)
 class Finding:
-    """check: its name. nodes: whom it concerns, none for the machine or cluster as a whole. found: what was seen.
-    remedy: what to do about it, never empty where the result is a problem."""
+    """A finding, one line of the table.
+
+    check: its name.
+    nodes: whom it concerns, none for the machine or cluster as a whole.
+    found: what was seen.
+    remedy: what to do about it, never empty where the result is a problem.
+    """
 
     check: str
     result: Result
@@ -27,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Failure:
-    """In place of an answer: why there is none."""
+    """A reason in place of an answer: why there is none."""
 
     why: str
 
@@ -37,7 +42,7 @@ Answers = Mapping[str, Any]  # node -> what it answered, or a Failure
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found on one node."""
+    """The finding of a check on one node."""
 
     result: Result
     found: str
@@ -45,7 +50,7 @@ class Verdict:
 
 
 def by_verdict(check: str, verdicts: Mapping[str, Verdict]) -> list[Finding]:
-    """A finding for each different verdict, which names the nodes that have it; the worst come first."""
+    """Return a finding for each different verdict, which names the nodes that have it; the worst come first."""
     nodes: dict[Verdict, list[str]] = {}
     for node, verdict in verdicts.items():
         nodes.setdefault(verdict, []).append(node)
@@ -55,5 +60,5 @@ def by_verdict(check: str, verdicts: Mapping[str, Verdict]) -> list[Finding]:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0 where nothing is a problem, else 1."""
+    """Return 0 where nothing is a problem, else 1."""
     return int(any(finding.result == PROBLEM for finding in findings))

@@ -29,12 +29,14 @@ FORM_REMEDY = "give HOST:PORT of the head's GCS, such as --address HEAD:6379, on
 
 
 def target(address: str | None) -> str | None:
-    """The cluster asked for, or the one that this is a job of; None for none: this machine alone is looked at."""
+    """Return the cluster asked for, or the one that this is a job of; None for none: this machine alone is
+    looked at.
+    """
     return address or os.environ.get("RAY_ADDRESS") or ("auto" if os.environ.get("RAY_JOB_ID") else None)
 
 
 def form(address: str) -> Finding | None:
-    """What is wrong with the form of an address, if anything."""
+    """Return what is wrong with the form of an address, if anything."""
     if address.startswith(("http://", "https://")):
         found = f"{address} is the job server's, which only takes jobs"
         return Finding("ray", PROBLEM, found, f"ray job submit --address {address} -- lth-ray doctor")
@@ -44,7 +46,7 @@ def form(address: str) -> Finding | None:
 
 
 def token() -> str:
-    """The token that Ray would send: "" where there is none, or where it is switched off."""
+    """Return the token that Ray would send: "" where there is none, or where it is switched off."""
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return ""
     if os.environ.get("RAY_AUTH_TOKEN"):
@@ -56,7 +58,7 @@ def token() -> str:
 
 
 def knock(address: str, token: str = "", timeout_s: float = KNOCK_S) -> Knock:
-    """One call to the GCS: "open" it answers, "refused" for want of the right token, "silent" otherwise."""
+    """Call the GCS once: "open" it answers, "refused" for want of the right token, "silent" otherwise."""
     metadata = [("authorization", f"Bearer {token}")] if token else None
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         call = channel.unary_unary(KNOCK)
@@ -68,7 +70,7 @@ def knock(address: str, token: str = "", timeout_s: float = KNOCK_S) -> Knock:
 
 
 def admitted(address: str) -> list[Finding]:
-    """Knocks with and without the token. The last finding is a problem where one cannot join."""
+    """Knock with and without the token. The last finding is a problem where one cannot join."""
     if os.environ.get("RAY_USE_TLS") == "1":
         return [
             Finding("token", NOTE, "not looked at: the cluster speaks TLS", "see that RAY_AUTH_MODE=token is set too")
@@ -79,7 +81,7 @@ def admitted(address: str) -> list[Finding]:
 
 
 def admission(address: str, without: Knock, with_token: Knock, has_token: bool) -> list[Finding]:
-    """What two knocks say."""
+    """Return what two knocks say."""
     if "silent" in (without, with_token):
         found = f"no cluster answers at {address} within {KNOCK_S:g} s"
         return [Finding("ray", PROBLEM, found, f"start it (ray start --head), check the firewall; {FORM_REMEDY}")]
@@ -93,7 +95,7 @@ def admission(address: str, without: Knock, with_token: Knock, has_token: bool) 
 
 
 def dashboard(url: str | None, timeout_s: float = 3.0) -> Finding:
-    """Whether the dashboard, which takes jobs, answers whoever asks."""
+    """Check whether the dashboard, which takes jobs, answers whoever asks."""
     if not url:
         return Finding("dashboard", OK, "there is none")
     url = url if "://" in url else f"http://{url}"
@@ -116,7 +118,10 @@ def dashboard(url: str | None, timeout_s: float = 3.0) -> Finding:
 
 
 def resolved(address: str) -> str:
-    """HOST:PORT of "auto". Raises ConnectionError where there is no cluster on this machine, or more than one."""
+    """Return HOST:PORT of "auto".
+
+    Raise ConnectionError where there is no cluster on this machine, or more than one.
+    """
     if address != "auto":
         return address
     from ray._private.services import canonicalize_bootstrap_address_or_die
@@ -125,6 +130,6 @@ def resolved(address: str) -> str:
 
 
 def join(address: str) -> Any:
-    """Ray's context. Raises what ray.init raises: ConnectionError, RuntimeError, ValueError, RayError."""
+    """Return Ray's context. Raise what ray.init raises: ConnectionError, RuntimeError, ValueError, RayError."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     return ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

@@ -1,4 +1,4 @@
-"""Whether the nodes can form a process group, and if not, who cannot talk to whom."""
+"""The network: a test whether the nodes can form a process group, and if not, who cannot talk to whom."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -12,20 +12,24 @@ PairErrors = Mapping[tuple[str, str], str]
 
 
 def pairs_of(nodes: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs to try."""
+    """Return the pairs to try."""
     if len(nodes) <= MOST:
         return list(combinations(nodes, 2))
     return [(nodes[0], other) for other in nodes[1:]]
 
 
 def errors_of(answers: Mapping[str, object]) -> dict[str, str]:
-    """A node that gave no answer failed as well."""
+    """Return the errors; a node that gave no answer failed as well."""
     return {node: answer.why if isinstance(answer, Failure) else str(answer) for node, answer in answers.items()}
 
 
 def group(backend: str, errors: Errors, pairs: PairErrors, facts: Mapping[str, Facts], hosts: int) -> list[Finding]:
-    """errors: of one process group over all nodes; pairs: of groups of two, tried where that failed. hosts: how many
-    different machines the nodes are."""
+    """Return what the process groups say.
+
+    errors: of one process group over all nodes.
+    pairs: of groups of two, tried where that failed.
+    hosts: how many different machines the nodes are.
+    """
     if not any(errors.values()):
         size = len(errors)
         return [Finding(backend, OK, f"a sum over {size} node{'s' * (size > 1)} came out right", nodes=tuple(errors))]
@@ -51,7 +55,7 @@ def group(backend: str, errors: Errors, pairs: PairErrors, facts: Mapping[str, F
 
 
 def _addresses(backend: str, errors: Errors, facts: Mapping[str, Facts], hosts: int) -> list[Finding]:
-    """Nodes that tell others an address where nobody can find them."""
+    """Return nodes that tell others an address where nobody can find them."""
     findings = []
     for node in errors:
         interface, address = facts[node].gloo_interface, facts[node].gloo_address
@@ -70,7 +74,7 @@ def _addresses(backend: str, errors: Errors, facts: Mapping[str, Facts], hosts: 
 
 
 def _cut_off(pairs: PairErrors) -> dict[str, str]:
-    """Nodes that failed with every other one, where not all pairs did for that reason alone."""
+    """Return nodes that failed with every other one, where not all pairs did for that reason alone."""
     nodes = dict.fromkeys(node for pair in pairs for node in pair)
     own = {node: [why for pair, why in pairs.items() if node in pair] for node in nodes}
     cut = {node: whys[0] for node, whys in own.items() if len(whys) > 1 and all(whys)}

@@ -1,4 +1,4 @@
-"""What is asked of a node: the methods of an actor that runs on it, or of a plain object on this machine."""
+"""Questions to a node: the methods of an actor that runs on it, or of a plain object on this machine."""
 
 import importlib
 import re
@@ -16,7 +16,9 @@ ENFORCED = re.compile(r"\[enforce fail at .*?\] (ifa != nullptr\. )?")  # where 
 
 
 class Probe:
-    """Answers in plain data; lth_ray is imported only by what needs it, since a node may lack it."""
+    """A probe that answers in plain data; lth_ray is imported only by what needs it, since a node may lack
+    it.
+    """
 
     def __init__(self) -> None:
         self._kept: list[Any] = []  # servers of rendezvous, which end with this process
@@ -28,7 +30,7 @@ class Probe:
         return time.time()
 
     def storage(self, uri: str, folder: str, nonce: str, name: str) -> str:
-        """Reads the driver's note and leaves one of its own. Its answer: "written", "absent" or "other"."""
+        """Read the driver's note and leave one of its own; return "written", "absent" or "other"."""
         from lth_ray.store import MissingFile, Store
 
         store = Store.open(uri, writable=False)
@@ -41,7 +43,7 @@ class Probe:
         return "written"
 
     def data(self, name: str, data_root: str | None) -> str:
-        """The digest of a data set as this node finds it. Raises ConfigError."""
+        """Return the digest of a data set as this node finds it. Raise ConfigError."""
         from lth_ray.config import Data
         from lth_ray.data import identify
 
@@ -49,13 +51,13 @@ class Probe:
         return identify(Data(name, batch_size=1, validation=0, image_size=size), data_root).digest
 
     def open_rendezvous(self) -> int:
-        """Starts a server here through which process groups find each other; its port."""
+        """Start a server here through which process groups find each other; return its port."""
         store = _c10d().TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)
         self._kept.append(store)
         return int(store.port)
 
     def join(self, backend: str, server: Server, group: str, rank: int, size: int, timeout_s: float) -> str:
-        """Sums a few numbers over a process group of `size`; "" where that worked, else why not."""
+        """Sum a few numbers over a process group of `size`; return "" where that worked, else why not."""
         try:
             socket.create_connection(server, REACH_S).close()  # TCPStore would try for twice its time limit
         except OSError as error:
@@ -73,7 +75,7 @@ class Probe:
         return "" if total == [size * (size + 1) / 2] * 4 else f"a sum over {size} ranks gave {total}"
 
     def pairs(self, groups: list[tuple[str, Server, int]], timeout_s: float) -> dict[str, str]:
-        """As `join` by gloo for groups of two, [(name, server, rank)], all at once: {name: "" or why not}."""
+        """Join by gloo groups of two, [(name, server, rank)], all at once; return {name: "" or why not}."""
 
         def talk(group: tuple[str, Server, int]) -> str:
             name, server, rank = group
@@ -84,7 +86,7 @@ class Probe:
 
 
 def _process_group(backend: str, server: Server, group: str, rank: int, size: int, timeout: timedelta) -> Any:
-    """One that is no process-wide default, so that a failed one leaves nothing behind."""
+    """Return a process group that is no process-wide default, so that a failed one leaves nothing behind."""
     c10d = _c10d()
     store = c10d.PrefixStore(group, c10d.TCPStore(*server, is_master=False, timeout=timeout))
     if backend == "gloo":
@@ -95,5 +97,5 @@ def _process_group(backend: str, server: Server, group: str, rank: int, size: in
 
 
 def _c10d() -> Any:
-    """torch.distributed, which does not declare the names it has from C++."""
+    """Return torch.distributed, which does not declare the names it has from C++."""
     return importlib.import_module("torch.distributed")

@@ -23,7 +23,10 @@ GROUP_S, PAIRS_S, GRACE_S = 10.0, 6.0, 3.0
 
 @dataclass(frozen=True)
 class Node:
-    """An alive node as Ray knows it. resources: those it was started with."""
+    """An alive node as Ray knows it.
+
+    resources: those it was started with.
+    """
 
     name: str
     id: str
@@ -32,7 +35,9 @@ class Node:
 
 
 def alive_nodes(described: Sequence[Mapping[str, Any]]) -> list[Node]:
-    """From ray.nodes(), named by address, and by a piece of the id too where several share one."""
+    """Return the nodes of ray.nodes(), named by address, and by a piece of the id too where several share
+    one.
+    """
     alive = [node for node in described if node["Alive"]]
     addresses = [node["NodeManagerAddress"] for node in alive]
     return sorted(
@@ -51,8 +56,10 @@ def alive_nodes(described: Sequence[Mapping[str, Any]]) -> list[Node]:
 
 @contextmanager
 def probes(nodes: Sequence[Node]) -> Iterator[dict[str, Any]]:
-    """{name of a node: its probe}; they hold no CPU, and end with the block. The code of this package travels with
-    them, so that a node without lth_ray can say so."""
+    """Give {name of a node: its probe}; they hold no CPU, and end with the block.
+
+    The code of this package travels with them, so that a node without lth_ray can say so.
+    """
     cloudpickle.register_pickle_by_value(doctor)
     try:
         actor = ray.remote(num_cpus=0, max_concurrency=THREADS, max_restarts=0)(Probe)
@@ -70,7 +77,9 @@ def probes(nodes: Sequence[Node]) -> Iterator[dict[str, Any]]:
 
 
 def answers(asked: Mapping[str, Any], timeout_s: float) -> Answers:
-    """What was answered to {node: reference} within so many seconds, and a Failure for each that was not."""
+    """Return what was answered to {node: reference} within so many seconds, and a Failure for each that was
+    not.
+    """
     began = time.monotonic()
     ray.wait(list(asked.values()), num_returns=len(asked), timeout=max(0.0, timeout_s)) if asked else None
     spent = time.monotonic() - began
@@ -94,7 +103,8 @@ def _first_line(error: Exception) -> str:
 
 
 def skews(handles: Mapping[str, Any], timeout_s: float) -> dict[str, float]:
-    """Seconds by which each node's clock is ahead, less what the way there leaves uncertain; silent ones are left out.
+    """Return seconds by which each node's clock is ahead, less what the way there leaves uncertain; silent
+    ones are left out.
 
     A node's time is compared with the middle of the question's round trip, of which the quickest counts.
     """
@@ -115,7 +125,7 @@ def skews(handles: Mapping[str, Any], timeout_s: float) -> dict[str, float]:
 
 
 def talk(backend: str, nodes: Sequence[Node], handles: Mapping[str, Any]) -> tuple[Answers, PairErrors]:
-    """(what each node says of one process group over all, what each pair says where that failed)."""
+    """Return (what each node says of one process group over all, what each pair says where that failed)."""
     names = [node.name for node in nodes]
     servers = _rendezvous(nodes[:1], handles)
     server = servers[names[0]]
@@ -132,7 +142,7 @@ def talk(backend: str, nodes: Sequence[Node], handles: Mapping[str, Any]) -> tup
 
 
 def _rendezvous(nodes: Sequence[Node], handles: Mapping[str, Any]) -> dict[str, tuple[str, int] | Failure]:
-    """Where process groups that begin at each node find each other."""
+    """Return where process groups that begin at each node find each other."""
     ports = answers({node.name: handles[node.name].open_rendezvous.remote() for node in nodes}, GRACE_S)
     return {
         node.name: port if isinstance(port := ports[node.name], Failure) else (node.address, port) for node in nodes
@@ -140,7 +150,7 @@ def _rendezvous(nodes: Sequence[Node], handles: Mapping[str, Any]) -> dict[str, 
 
 
 def _pairwise(nodes: Sequence[Node], handles: Mapping[str, Any]) -> PairErrors:
-    """Each pair meets at its first node, so that one that cannot be reached spoils only its own."""
+    """Let each pair meet at its first node, so that one that cannot be reached spoils only its own."""
     names = [node.name for node in nodes]
     servers = _rendezvous(nodes, handles)
     pairs = pairs_of(names)
@@ -160,6 +170,6 @@ def _pairwise(nodes: Sequence[Node], handles: Mapping[str, Any]) -> PairErrors:
 
 
 def _plainest(one: str, other: str) -> str:
-    """Of two sides' errors the one that says more than that time ran out."""
+    """Return of two sides' errors the one that says more than that time ran out."""
     given = [why for why in (one, other) if why]
     return next((why for why in given if "time" not in why.lower()), given[0] if given else "")

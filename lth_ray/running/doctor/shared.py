@@ -1,4 +1,4 @@
-"""What all nodes must see alike: the storage and the data set."""
+"""Things that all nodes must see alike: the storage and the data set."""
 
 from collections import Counter
 
@@ -9,7 +9,11 @@ PACK = "put it on every node, or into a folder that all share, and give that as 
 
 
 def storage(uri: str, answers: Answers, seen: set[str]) -> list[Finding]:
-    """answers: "written", "absent" or "other" of each node; seen: the nodes whose note the driver found."""
+    """Check that all nodes see one storage.
+
+    answers: "written", "absent" or "other" of each node.
+    seen: the nodes whose note the driver found.
+    """
     verdicts = {}
     for node, answer in answers.items():
         if isinstance(answer, Failure):
@@ -25,7 +29,10 @@ def storage(uri: str, answers: Answers, seen: set[str]) -> list[Finding]:
 
 
 def data(name: str, answers: Answers) -> list[Finding]:
-    """answers: the digest that each node finds for a data set."""
+    """Check that all nodes find one data set.
+
+    answers: the digest that each node finds.
+    """
     digests = {node: answer for node, answer in answers.items() if not isinstance(answer, Failure)}
     findings = by_verdict(
         "data",
@@ -46,7 +53,7 @@ def data(name: str, answers: Answers) -> list[Finding]:
 
 
 def tracking(uri: str, result: Result, found: str, remedy: str, one_machine: bool) -> Finding:
-    """The tracking server as seen from the driver, which alone writes to it."""
+    """Check the tracking server as seen from the driver, which alone writes to it."""
     if result == OK and uri.startswith("sqlite:") and not one_machine:
         remedy = "fine while the driver stays on this machine; a server serves all: --tracking-uri http://HOST:5000"
         return Finding("tracking", NOTE, f"{found}; it is a file of the driver's machine", remedy)

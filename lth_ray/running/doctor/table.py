@@ -15,7 +15,7 @@ MOST_NODES = 4  # named in a row; --json names all
 
 
 def print_table(findings: Sequence[Finding], console: Console) -> None:
-    """One row a finding, the remedy below what was found, and a line that sums up."""
+    """Print one row a finding, the remedy below what was found, and a line that sums up."""
     table = Table("check", "node", "result", "found, and the remedy", box=None, pad_edge=False, header_style="bold")
     for column in table.columns[:3]:
         column.no_wrap = True
@@ -33,7 +33,7 @@ def print_table(findings: Sequence[Finding], console: Console) -> None:
 
 
 def named(nodes: Sequence[str], everyone: set[str]) -> str:
-    """One node a line; "all 8" where these are all of them."""
+    """Return one node a line; "all 8" where these are all of them."""
     if len(nodes) > 1 and set(nodes) == everyone:
         return f"all {len(nodes)}"
     more = len(nodes) - MOST_NODES
@@ -41,7 +41,7 @@ def named(nodes: Sequence[str], everyone: set[str]) -> str:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """{"ok": bool, "findings": [{check, result, found, remedy, nodes}]}"""
+    """Return {"ok": bool, "findings": [{check, result, found, remedy, nodes}]}."""
     ok = not any(finding.result == PROBLEM for finding in findings)
     return json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}, indent=2)
 

@@ -1,4 +1,6 @@
-"""Sees that a run does not wait for what will never come: a thread of the driver that looks every few seconds."""
+"""A guard that a run does not wait for what will never come: a thread of the driver that looks every few
+seconds.
+"""
 
 import os
 import socket
@@ -27,15 +29,20 @@ Needs = Callable[[], Mapping[str, rooms.Wait]]
 
 
 class Stall:
-    """Whether anything has moved within `after_s`: a piece was finished or ended, a training took a step, or a
-    measurement, which has no steps, is at work."""
+    """A watch for a stall: nothing has moved within `after_s`.
+
+    A move is a piece finished or ended, a step of a training, or a measurement, which has no steps, at work.
+    """
 
     def __init__(self, after_s: float, now: float) -> None:
         self.after_s, self.moved = after_s, now
         self._count, self._steps = 0, dict[str, int]()
 
     def look(self, count: int, steps: Mapping[str, int | None], measuring: bool, now: float) -> float | None:
-        """Seconds since something moved, where those are too many. count: of pieces that are finished or given up."""
+        """Return the seconds since something moved, where those are too many.
+
+        count: of pieces that are finished or given up.
+        """
         heard = {key: step for key, step in steps.items() if step is not None}
         if count != self._count or measuring or any(self._steps.get(key) != step for key, step in heard.items()):
             self.moved = now
@@ -44,8 +51,10 @@ class Stall:
 
 
 class Guard:
-    """Frees the room of lost processes, says what waits for room, and halts a run that has lost its Ray or in which
-    nothing moves.
+    """A guard that frees the room of lost processes, says what waits for room, and halts a run that cannot go
+    on.
+
+    A run cannot go on when it has lost its Ray, or when nothing in it moves.
 
     stall_s: how long that may be; 0 for ever.
     """
@@ -59,20 +68,23 @@ class Guard:
         self._thread = threading.Thread(target=self._watch, name="lth_ray-guard", daemon=True)
 
     def start(self, needs: Needs) -> None:
-        """To be called once Ray is there. needs: gives the room that trials have asked for and have not, by job; it is
-        shown while Ray has requests that wait."""
+        """Begin, once Ray is there.
+
+        needs: gives the room that trials have asked for and have not, by job; it is shown while Ray has
+            requests that wait.
+        """
         self.needs = needs
         self._thread.start()
 
     def rest(self) -> None:
-        """To be called before Ray is shut down, which from then on is no loss."""
+        """Stop looking, before Ray is shut down, which from then on is no loss."""
         self._resting.set()
 
     def __enter__(self) -> "Guard":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The driver is out of Ray, and it has been shut down."""
+        """End: the driver is out of Ray, and it has been shut down."""
         self._resting.set()
         self._done.set()
 
@@ -117,7 +129,7 @@ class Guard:
 
 
 def answers() -> bool:
-    """Whether Ray's head takes connections."""
+    """Return whether Ray's head takes connections."""
     node: Any = ray._private.worker._global_node
     if node is None:
         return True  # it is being shut down
@@ -130,7 +142,7 @@ def answers() -> bool:
 
 
 def lost() -> str | None:
-    """Why this process has no Ray any more; None where it has."""
+    """Return why this process has no Ray any more; None where it has."""
     node: Any = ray._private.worker._global_node
     if node is None:
         return None  # it is being shut down

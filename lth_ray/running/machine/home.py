@@ -1,4 +1,4 @@
-"""Whether the user's home takes what has to be written there. Imports no Ray."""
+"""A check that the user's home takes what has to be written there. Imports no Ray."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ JOINING = ("RAY_JOB_ID", "RAY_ADDRESS")
 
 
 def check_home(launch: Launch) -> None:
-    """ConfigError where a Ray of the study's own could not start, since it keeps a token in the home."""
+    """Raise ConfigError where a Ray of the study's own could not start, since it keeps a token in the home."""
     if launch.address or any(os.environ.get(name) for name in JOINING):
         return
     if wrong := without_token():
@@ -19,19 +19,22 @@ def check_home(launch: Launch) -> None:
 
 
 def without_token() -> tuple[str, str, str] | None:
-    """(the field and its value, what is wrong, the remedy) where Ray could not make a token; None where it can."""
+    """Return (the field and its value, what is wrong, the remedy) where Ray could not make a token; None
+    where it can.
+    """
     token = Path.home() / ".ray" / "auth_token"
     disabled = os.environ.get("RAY_AUTH_MODE", "token").lower() != "token"
     if disabled or any(os.environ.get(name) for name in ELSEWHERE) or token.is_file() or can_be_written(token.parent):
         return None
     return (
-        f"HOME = {str(Path.home())!r}", f"a Ray of its own keeps its token in {token}, which this user cannot write",
+        f"HOME = {str(Path.home())!r}",
+        f"a Ray of its own keeps its token in {token}, which this user cannot write",
         "set HOME to a folder that can be written, or RAY_AUTH_TOKEN to a long random text",
-    )  # fmt: skip
+    )
 
 
 def without_cache() -> tuple[str, str] | None:
-    """(what is wrong, the remedy) where nothing can be kept in the cache; None where it can."""
+    """Return (what is wrong, the remedy) where nothing can be kept in the cache; None where it can."""
     if can_be_written(cache_dir()):
         return None
     return (
@@ -41,6 +44,6 @@ def without_cache() -> tuple[str, str] | None:
 
 
 def can_be_written(folder: Path) -> bool:
-    """Whether files can be made in a folder that may have to be made first."""
+    """Return whether files can be made in a folder that may have to be made first."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

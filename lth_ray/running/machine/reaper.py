@@ -1,4 +1,5 @@
-"""Ends what a run has started, and removes its scratch folder, once the run is gone: also when it was killed.
+"""A reaper that ends what a run has started, and removes its scratch folder, once the run is gone: killed as
+well.
 
 A process of its own, `python reaper.py FOLDER`, that reads its standard input: the kernel closes that with the run.
 """
@@ -16,7 +17,7 @@ TRIES_S = 10.0
 
 
 def started_with(folder: str) -> list[psutil.Process]:
-    """The processes of a run by its folder, which is in their environment or on their command line."""
+    """Return the processes of a run by its folder, which is in their environment or on their command line."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -30,7 +31,7 @@ def started_with(folder: str) -> list[psutil.Process]:
 
 
 def reap(folder: str) -> None:
-    """Kills them until there are none, then removes the folder."""
+    """Kill them until there are none, then remove the folder."""
     ends = time.monotonic() + TRIES_S
     while (found := started_with(folder)) and time.monotonic() < ends:
         for process in found:

@@ -17,7 +17,11 @@ SOON_S = 5.0  # what Ray may take to give room that is there
 
 @dataclass(frozen=True)
 class Wait:
-    """what: is waited for. since: seconds since the epoch."""
+    """A wait for room.
+
+    what: is waited for.
+    since: seconds since the epoch.
+    """
 
     what: str
     since: float
@@ -27,7 +31,7 @@ class Wait:
 
 
 def groups() -> list[Any]:
-    """The placement groups of this run: of its driver, its trials and what they have started."""
+    """Return the placement groups of this run: of its driver, its trials and what they have started."""
     job = ray.get_runtime_context().get_job_id()
     table = cluster_state._connect_and_get_accessor().get_placement_group_table()
     found = [Group.FromString(group) for group in table]
@@ -35,7 +39,7 @@ def groups() -> list[Any]:
 
 
 def release(found: list[Any]) -> int:
-    """Removes those whose creator was lost; how many.
+    """Remove those whose creator was lost; return how many.
 
     A trial's process starts Ray Train's, and that one asks for the workers' room. Ray itself frees it only when the
     driver ends, and on a cluster without room to spare the next attempt would wait for it for ever.
@@ -47,31 +51,33 @@ def release(found: list[Any]) -> int:
 
 
 def _by_driver(group: Any) -> bool:
-    """Whether no actor has made it: Tune's own, for trials, which Ray marks as if their creator were dead."""
+    """Return whether no actor has made it: Tune's own, for trials, which Ray marks as if their creator were
+    dead.
+    """
     return not group.creator_actor_id or ray.ActorID(group.creator_actor_id).is_nil()
 
 
 def waits(found: list[Any], now: float | None = None) -> list[Wait]:
-    """What of them waits for room."""
+    """Return what of them waits for room."""
     now = time.time() if now is None else now
     asked = [(group, group.placement_group_creation_timestamp_ms / 1000) for group in found if group.state in WAITING]
     return [Wait(described(group), since) for group, since in asked if now - since > SOON_S]
 
 
 def described(group: Any) -> str:
-    """The bundles of a placement group."""
+    """Return the bundles of a placement group."""
     bundles = Counter(tuple(sorted(bundle.unit_resources.items())) for bundle in group.bundles)
     return " and ".join(asked_by(count, dict(bundle)) for bundle, count in bundles.items())
 
 
 def asked_by(count: int, resources: Mapping[str, float]) -> str:
-    """What so many processes ask for: "2 x {CPU: 1, GPU: 1}"."""
+    """Return what so many processes ask for: "2 x {CPU: 1, GPU: 1}"."""
     each = ", ".join(f"{name}: {amount:g}" for name, amount in resources.items())
     return f"{count} x {{{each}}}"
 
 
 def free() -> str:
-    """What the cluster has and does not use, in words."""
+    """Return what the cluster has and does not use, in words."""
     total, available = ray.cluster_resources(), ray.available_resources()
     names = [name for name in ("CPU", "GPU") if total.get(name)]
     return ", ".join(f"{available.get(name, 0):g} of {total[name]:g} {name}" for name in names) or "nothing at all"

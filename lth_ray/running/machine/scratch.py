@@ -12,8 +12,11 @@ ENDED_WITHIN_S = 15.0
 
 
 class Scratch:
-    """The folder, made when it is first asked for. However the run ends, by SIGKILL too, a process of its own then
-    ends what the run has started on this machine and removes the folder."""
+    """The folder, made when it is first asked for.
+
+    However the run ends, by SIGKILL too, a process of its own then ends what the run has started on this
+    machine and removes the folder.
+    """
 
     def __init__(self) -> None:
         self._folder: str | None = None
@@ -24,14 +27,17 @@ class Scratch:
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="lth_")  # of mode 700
             self._reaper = subprocess.Popen(
-                [sys.executable, reaper.__file__, self._folder], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, reaper.__file__, self._folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
             os.environ[reaper.MARK] = self._folder
         return Path(self._folder)
 
     def end(self) -> None:
-        """Ends what was started with this folder and removes it; returns when that is done."""
+        """End what was started with this folder and remove it; return when that is done."""
         self._folder, ending, self._reaper = None, self._reaper, None
         if ending is None:
             return

@@ -23,7 +23,8 @@ AT_ONCE = "ended at once; the same command goes on from what is stored"
 
 
 class Signals:
-    """Turns Ctrl-C and SIGTERM into Interrupted, raised in the main thread while the block runs.
+    """A context that turns Ctrl-C and SIGTERM into Interrupted, raised in the main thread while the block
+    runs.
 
     A thread of its own, which the kernel tells of signals whatever the main thread hangs in, says what is being done,
     and on a second signal, or after SHUTDOWN_S, calls `end_all` and ends the process. Outside the main thread nothing
@@ -37,7 +38,7 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def halt(self, halted: Halted) -> None:
-        """From another thread: raises `halted` in the main thread."""
+        """Raise `halted` in the main thread, from another thread."""
         self.halted = halted
         if self._before:
             os.kill(os.getpid(), HALT)
@@ -88,7 +89,7 @@ class Signals:
                     self.end_at_once(128 + (told or [first])[0], AT_ONCE)
 
     def end_at_once(self, code: int, why: str) -> None:
-        """Ends the process and what it has started, whatever its threads are in."""
+        """End the process and what it has started, whatever its threads are in."""
         threading.Thread(target=self.say, args=(why,), daemon=True).start()  # a console may hang as well
         self.end_all()
         os._exit(code)
@@ -96,7 +97,7 @@ class Signals:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Undoes what the block does to handlers, as ray.init does."""
+    """Undo what the block does to handlers, as ray.init does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def private_token(path: Path | None = None) -> None:
-    """Makes the token where there is none, and lets nobody else read it: Ray itself makes a file of mode 644."""
+    """Make the token where there is none, and let nobody else read it: Ray itself makes a file of mode 644."""
     path = path or Path("~/.ray/auth_token").expanduser()
     with suppress(OSError):  # a home that cannot be written to: Ray says so, or does without
         path.parent.mkdir(mode=0o700, exist_ok=True)
