@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository import files
+
 PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
     {"cli"}, {"cli_tickets"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
@@ -17,6 +19,7 @@ LAYERS = [
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))
+EXTRAS = {"boto3", "botocore", "moto", "onnx", "onnxruntime", "onnxscript", "playwright"}
 
 
 def layer(path: Path) -> str:
@@ -59,6 +62,15 @@ def test_every_import_of_the_package_names_a_layer() -> None:
         if layer(path):
             names = {name.split(".")[1] for _, name in imports(path) if name.startswith("lth_ray.")}
             assert names <= {*DEPTH, "__version__"}, path
+
+
+def test_tests_are_collected_without_extras() -> None:
+    """So that where one is not installed, what needs it is skipped and the rest of its file is not lost."""
+    for path in (*files("tests/**", "test_*.py"), *files("tests/**", "conftest.py")):
+        at_top = {node.lineno for node in ast.parse(path.read_text()).body}
+        named = {name for line, name in imports(path) if line in at_top}
+        assert not {name.partition(".")[0] for name in named} & EXTRAS, path
+        assert not {name for name in named if name.startswith("lth_ray.store.s3")}, path
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -72,8 +72,8 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     kinds = ("dense", "lineage", "branch", "table", "state")
     jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in kinds}
     rows = {
-        "lineages": f"{len(plan.lineages)}",
-        "jobs left to do": ", ".join(f"{n} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
+        "lineages": f"{len(plan.lineages):,}",
+        "jobs left to do": ", ".join(f"{n:,} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
         "unique steps": f"{plan.unique_steps:,}, of which branches {plan.branch_steps:,}",
         "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
         "steps left to train": f"{plan.remaining_steps:,}",

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray.store import Store, s3
+from lth_ray.store import Store
 
 
 @pytest.fixture
 def bucket(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)  # the least that S3 takes
+    monkeypatch.setattr("lth_ray.store.s3.PART_BYTES", 5 * 2**20)  # the least that S3 takes
     return Store.open(f"{s3_bucket}/parts")
 
 
