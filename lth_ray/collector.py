@@ -15,7 +15,7 @@ NEW_OBJECTS, YOUNG, OLD = 200_000, 20, 20  # Python's own: 700, 10, 10
 
 @contextmanager
 def spared() -> Iterator[None]:
-    """For imports: what they make is not searched for garbage, now or later."""
+    """Spare what imports make: it is not searched for garbage, now or later."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -27,6 +27,6 @@ def spared() -> Iterator[None]:
 
 
 def relax() -> None:
-    """For a command: the collector comes less often, and not at all when the process ends."""
+    """Let the collector of a command come less often, and not at all when the process ends."""
     gc.set_threshold(NEW_OBJECTS, YOUNG, OLD)
     atexit.register(gc.freeze)

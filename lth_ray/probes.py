@@ -26,7 +26,7 @@ _descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if _L
 
 
 def point(name: str) -> None:
-    """Marks a place where a kill must do no harm."""
+    """Mark a place where a kill must do no harm."""
     global _passings_left
     if not _NAME or name != _NAME:
         return
@@ -36,7 +36,10 @@ def point(name: str) -> None:
 
 
 def step(key: str, step: int, counts: bool = True) -> None:
-    """Marks that the segment `key` trains its step `step` now. counts: once for all that train it together."""
+    """Mark that the segment `key` trains its step `step` now.
+
+    counts: once for all that train it together.
+    """
     if _descriptor >= 0 and counts:
         os.write(_descriptor, f"{key} {step}\n".encode())
     if _NAME:

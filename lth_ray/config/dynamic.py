@@ -1,4 +1,4 @@
-"""Declares dynamic sparse training: a mask that changes while the weights under it are trained."""
+"""Dynamic sparse training, declared: a mask that changes while the weights under it are trained."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -8,7 +8,7 @@ from lth_ray.config.units import Length, a_length, steps
 
 @dataclass(frozen=True)
 class Dynamic(Config):
-    """How the mask of a round changes while the round is trained; the number of weights in each layer stays.
+    """The change of a round's mask while the round is trained; the number of weights in each layer stays.
 
     At each update every layer drops int(f x kept) weights, those of the lowest magnitude, and grows as many among
     all that are not kept then. What grows begins at zero, as does its optimizer state; what is dropped and grown
@@ -29,7 +29,7 @@ class Dynamic(Config):
     until: float = option(0.75, check=number(0, 1, open_low=True))
 
     def in_steps(self, steps_per_epoch: int, total_steps: int) -> tuple[int, int]:
-        """The steps between two updates, and the step from which on there are none.
+        """Return the steps between two updates, and the step from which on there are none.
 
         Raises ConfigError where updates would follow each other within a step.
         """

@@ -18,13 +18,13 @@ def precision(value: Any) -> str:
 
 
 def block_bits(name: str) -> int | None:
-    """Bits of a number in block floating point; None for the other precisions."""
+    """Return the bits of a number in block floating point; None for the other precisions."""
     found = _BLOCK.fullmatch(name)
     return int(found[1]) if found else None
 
 
 def bits(name: str) -> int:
-    """Bits of a number."""
+    """Return the bits of a number."""
     return block_bits(name) or FLOATS[name]
 
 

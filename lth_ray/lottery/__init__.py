@@ -1,4 +1,4 @@
-"""What is done to tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
+"""Tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
@@ -16,8 +16,34 @@ from lth_ray.lottery.tickets.loading import Ticket, load_ticket
 from lth_ray.lottery.trials import Trial, in_lockstep, make_trials, shape_of
 
 __all__ = [
-    "BranchResult", "Costs", "Job", "Lineage", "Measurement", "Older", "Outcome", "Piece", "Plan", "StopRule",
-    "Ticket", "Training", "Trial", "branch_row", "branch_rows", "carry_out", "carry_out_all", "early_stop",
-    "execute", "in_lockstep", "load_ticket", "make_plan", "make_trials", "measurements", "metric_of", "older",
-    "shape_of", "stored", "ticket_row", "ticket_rows",
-]  # fmt: skip
+    "BranchResult",
+    "Costs",
+    "Job",
+    "Lineage",
+    "Measurement",
+    "Older",
+    "Outcome",
+    "Piece",
+    "Plan",
+    "StopRule",
+    "Ticket",
+    "Training",
+    "Trial",
+    "branch_row",
+    "branch_rows",
+    "carry_out",
+    "carry_out_all",
+    "early_stop",
+    "execute",
+    "in_lockstep",
+    "load_ticket",
+    "make_plan",
+    "make_trials",
+    "measurements",
+    "metric_of",
+    "older",
+    "shape_of",
+    "stored",
+    "ticket_row",
+    "ticket_rows",
+]

@@ -52,7 +52,7 @@ class BranchResult:
 
     @property
     def key(self) -> str:
-        """Of the record that is the result: its table's, else its last training's."""
+        """The key of the record that is the result: its table's, else its last training's."""
         return self.table.key if self.table else self.segment.key
 
     @property
@@ -61,7 +61,7 @@ class BranchResult:
 
 
 def branch_results(lineage: Lineage) -> Iterator[BranchResult]:
-    """Every branch result that a lineage's study asks for, a branch before those hung on it."""
+    """Yield every branch result that a lineage's study asks for, a branch before those hung on it."""
     there = range(lineage.prune.rounds + 1)
     for branch in lineage.variant.study.branches:
         given = lineage.dense.mask is not None and branch.rounds is not None  # round 0 is a ticket, and may be meant
@@ -70,7 +70,7 @@ def branch_results(lineage: Lineage) -> Iterator[BranchResult]:
 
 
 def other_data(branches: Iterable[Branch], given: TaskConfig) -> Iterator[TaskConfig]:
-    """The data sets that branches train on beside the study's own."""
+    """Yield the data sets that branches train on beside the study's own."""
     for branch in branches:
         data = branch.data(given)
         if data is not None:
@@ -79,7 +79,10 @@ def other_data(branches: Iterable[Branch], given: TaskConfig) -> Iterator[TaskCo
 
 
 def _rounds(branch: Branch, there: Sequence[int]) -> Sequence[int]:
-    """The rounds that a branch is hung on; there: those of the tickets or results that it hangs on."""
+    """Return the rounds that a branch is hung on.
+
+    there: those of the tickets or results that it hangs on.
+    """
     name = type(branch).__name__
     if type(branch) not in BRANCHES:
         raise ConfigError(f"Study.branches: nothing says how {name} is done; enter it in lth_ray.lottery.branches")

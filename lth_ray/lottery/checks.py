@@ -1,4 +1,6 @@
-"""What can be known to be wrong with a lineage's network and pruning rule before anything is trained."""
+"""Checks of a lineage's network and pruning rule: all that can be known to be wrong before anything is
+trained.
+"""
 
 import json
 import warnings
@@ -24,7 +26,7 @@ from lth_ray.training.together.replicable import check_network_replicable, check
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:
-    """Builds each distinct network once and tries every pruning rule's globs and fractions on it.
+    """Build each distinct network once and try every pruning rule's globs and fractions on it.
 
     Raises ConfigError for an unknown model or option, for globs that fit no parameter, for layers that would silently
     not be pruned, and for a network or a loss of the study's own whose outputs are of no use.
@@ -47,12 +49,16 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
 
 
 def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
-    """What the rule may prune. ConfigError for convolutions and linear layers whose weight is made of other parameters
-    (weight_norm, spectral_norm), of which the rule says neither that these are pruned nor that they are left."""
+    """Return what the rule may prune.
+
+    Raises ConfigError for convolutions and linear layers whose weight is made of other parameters
+    (weight_norm, spectral_norm), of which the rule says neither that these are pruned nor that they are left.
+    """
     left = [
-        one for one in models.computed(network)
+        one
+        for one in models.computed(network)
         if not any(fnmatchcase(part, glob) for part in one.parts for glob in (*rule["include"], *rule["exclude"]))
-    ]  # fmt: skip
+    ]
     if not left:
         return eligible(network, rule)
     shown = "; ".join(f"'{one.layer}.weight' by {one.by} of {', '.join(one.parts) or 'nothing'}" for one in left)
@@ -67,7 +73,7 @@ def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
 
 
 def _check_something_is_left(lineage: Lineage, mask: pruning.Mask) -> None:
-    """Counts what all rounds prune together: of a network without weights there is nothing to measure."""
+    """Count what all rounds prune together: of a network without weights there is nothing to measure."""
     rule, total = lineage.prune, pruning.kept(mask)
     counts = pruning.one_shot_counts(mask, rule.fraction, rule.scope, rule.rounds)
     if total and total == (sum(counts.values()) if isinstance(counts, dict) else counts):
@@ -78,7 +84,9 @@ def _check_something_is_left(lineage: Lineage, mask: pruning.Mask) -> None:
 
 
 def check_functions(lineages: Iterable[Lineage]) -> None:
-    """Raises ConfigError where two functions of one name have one `version`, by which no key can tell them apart."""
+    """Raise ConfigError where two functions of one name have one `version`, by which no key can tell them
+    apart.
+    """
     known: dict[tuple[str, str], OwnFunction] = {}
     for recipe in {id(lineage.recipe): lineage.recipe for lineage in lineages}.values():
         for field, function, version in _versioned(recipe):
@@ -91,7 +99,9 @@ def check_functions(lineages: Iterable[Lineage]) -> None:
 
 
 def tell_other_sources(lineages: Iterable[Lineage], records: Mapping[str, Record]) -> None:
-    """Warns where a result was made under a function's present `version` by another source, and counts all the same."""
+    """Warn where a result was made under a function's present `version` by another source, and counts all the
+    same.
+    """
     told = set()
     for lineage in lineages:
         for segment in (r.segment for r in lineage.rounds if r.segment.key in records):
@@ -108,30 +118,38 @@ def tell_other_sources(lineages: Iterable[Lineage], records: Mapping[str, Record
 
 
 def _versioned(recipe: Recipe) -> list[tuple[str, OwnFunction, str]]:
-    """(field, function, version) of the functions whose source a stated version stands for."""
+    """Return (field, function, version) of the functions whose source a stated version stands for."""
     versions = {"Model": recipe.model.version, "Train": recipe.train.version}
     found = [(field, one, versions[field.partition(".")[0]]) for field, one in recipe.functions]
     return [(field, one, version) for field, one, version in found if version is not None]
 
 
 def check_weights(lineages: Iterable[Lineage]) -> None:
-    """Reads each file of pretrained weights into the networks that are to begin with it. ConfigError where it does not
-    fit one."""
+    """Read each file of pretrained weights into the networks that are to begin with it.
+
+    Raises ConfigError where it does not fit one.
+    """
     seen = set()
     for lineage in lineages:
         origin, identity = lineage.origin, lineage.recipe.identity
         if isinstance(origin, Pretrained):
-            asked = json.dumps([
-                lineage.recipe.meaning()["model"], identity.input_shape, identity.num_classes, origin.file.path,
-                origin.redraw,
-            ])  # fmt: skip
+            asked = json.dumps(
+                [
+                    lineage.recipe.meaning()["model"],
+                    identity.input_shape,
+                    identity.num_classes,
+                    origin.file.path,
+                    origin.redraw,
+                ]
+            )
             if asked not in seen:
                 pretrained_weights(origin, lineage.recipe)
             seen.add(asked)
 
 
 def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
-    """Compares each ticket that a study starts from with the networks and pruning rules that are to take it up.
+    """Compare each ticket that a study starts from with the networks and pruning rules that are to take it
+    up.
 
     Raises ConfigError where it is not there, or does not fit. Without a store there is nothing to look at.
     """
@@ -177,7 +195,7 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
 
 
 def _check_dense_ticket(lineage: Lineage, wrong: str) -> None:
-    """Round 0 is dense then, and has no mask for a branch."""
+    """Raise for a branch that needs a mask in round 0, which is dense then and has none."""
     for branch in lineage.variant.study.branches:
         if 0 in (branch.rounds or ()) and not branch.of_dense:
             raise ConfigError(
@@ -187,7 +205,7 @@ def _check_dense_ticket(lineage: Lineage, wrong: str) -> None:
 
 
 def check_replicates(pieces: Iterable[Piece]) -> None:
-    """Raises ConfigError for what is to be trained in replicates (Train.replicates) and cannot be."""
+    """Raise ConfigError for what is to be trained in replicates (Train.replicates) and cannot be."""
     trained = (piece for piece in pieces if isinstance(piece, Training) and piece.recipe.train.replicates > 1)
     for segment in (piece.segment for piece in trained):
         check_replicable(segment.recipe)
@@ -204,7 +222,7 @@ def check_replicates(pieces: Iterable[Piece]) -> None:
 
 
 def check_alignment(pieces: Iterable[Piece]) -> None:
-    """Raises ConfigError for networks whose units Barrier.align asks for and which cannot be told apart."""
+    """Raise ConfigError for networks whose units Barrier.align asks for and which cannot be told apart."""
     lines = (piece.table for piece in pieces if isinstance(piece, Measurement) and piece.table.kind == "line")
     recipes = {id(table.recipe): table.recipe for table in lines if (table.options or {})["align"]}
     for recipe in recipes.values():

@@ -1,4 +1,6 @@
-"""What a ticket has cost: the search for it, in epochs and floating-point operations (Renda et al. 2020, section 2)."""
+"""The cost of a ticket: the search for it, in epochs and floating-point operations (Renda et al. 2020,
+section 2).
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
 
 @dataclass(frozen=True)
 class Costs:
-    """What the results of a plan have cost."""
+    """The costs of the results of a plan."""
 
     plan: Plan
 
@@ -29,16 +31,16 @@ class Costs:
 
     @cached_property
     def _by_trajectory(self) -> dict[str, Segment]:
-        """The longest segment of each."""
+        """The longest segment of each trajectory."""
         ordered = sorted(self._by_key.values(), key=lambda segment: segment.last)
         return {segment.trajectory: segment for segment in ordered}
 
     def of_ticket(self, lineage: Lineage, number: int, record_of: Lookup) -> dict[str, float | None]:
-        """Columns of a ticket's row, see `_cost`."""
+        """Return the columns of a ticket's row, see `_cost`."""
         return self._of(lineage.rounds[number].segment, lineage, record_of)
 
     def of_branch(self, result: BranchResult, record_of: Lookup) -> dict[str, float | None]:
-        """As `of_ticket`, of what a branch trains; {} for a measurement."""
+        """Return as `of_ticket` the columns of what a branch trains; {} for a measurement."""
         return {} if result.table is not None else self._of(result.segment, result.lineage, record_of)
 
     def _of(self, own: Segment, lineage: Lineage, record_of: Lookup) -> dict[str, float | None]:
@@ -47,7 +49,8 @@ class Costs:
         return _cost(own, retrainings, record_of)
 
     def trainings(self, own: Segment) -> list[Segment]:
-        """`own` and all training that its weights and its mask come from, each once, whoever else uses it too.
+        """Return `own` and all training that its weights and its mask come from, each once, whoever else uses
+        it too.
 
         A mask taken over from a ticket comes from what found it: the ticket's own training is no part of that.
         """
@@ -61,8 +64,10 @@ class Costs:
         return list(found.values())
 
     def _before(self, segment: Segment) -> list[Segment]:
-        """The training that made the states it starts from and prunes, as far as it is the plan's: what found the
-        ticket that a study starts from is not counted."""
+        """Return the training that made the states it starts from and prunes, as far as it is the plan's.
+
+        What found the ticket that a study starts from is not counted.
+        """
         mask = segment.mask
         while mask is not None and not isinstance(mask, Pruned):
             mask = self._by_key[mask.of].mask if mask.of in self._by_key else None
@@ -73,12 +78,15 @@ class Costs:
 
 
 def _cost(own: Segment, retrainings: list[Segment], record_of: Lookup) -> dict[str, float | None]:
-    """retrain_epochs: of its own training. search_epochs, search_flops: of all that led to it and itself, but not the
-    dense network's first training (and pretraining), which every method has in common; 0 for that network.
+    """Return the columns of a training's cost.
 
-    A training step counts as three forward passes of its batch, of which only kept weights count; the floating-point
-    operations are those that a sparse implementation would need. Where a mask grows by the gradients of all weights
-    (RigL), these count at the steps that ask for them (Evci et al. 2020, appendix H). inference_flops: of one image.
+    retrain_epochs: of its own training.
+    search_epochs, search_flops: of all that led to it and itself, but not the dense network's first training
+        (and pretraining), which every method has in common; 0 for that network.
+    inference_flops: of one image.
+
+    A training step counts as three forward passes of its batch, of which only kept weights count; the
+    floating-point operations are those that a sparse implementation would need.
     """
     record = record_of(own.key)
     flops = [_flops(segment, record_of(segment.key)) for segment in retrainings]

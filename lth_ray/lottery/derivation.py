@@ -1,4 +1,6 @@
-"""What is stored: segments of training and tables of measurements, each with the key of what it is derived from."""
+"""The stored things: segments of training and tables of measurements, each with the key of what it is derived
+from.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +16,12 @@ from lth_ray.training.backends import REPLICATED
 
 @dataclass(frozen=True)
 class Learned:
-    """A mask is learned, not weights. rule: how; prunable: the pruning rule's globs; seed: of the first scores."""
+    """The learning of a mask, not of weights.
+
+    rule: how.
+    prunable: the pruning rule's globs.
+    seed: of the first scores.
+    """
 
     rule: SupermaskRule
     prunable: Mapping[str, Any]
@@ -45,7 +52,7 @@ class Segment:
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        """Of its trajectory: everything its weights depend on but the step at which it stops."""
+        """The meaning of its trajectory: everything its weights depend on but the step at which it stops."""
         later = {
             "frozen": self.frozen or None,
             "learned": self.learned.meaning if self.learned else None,
@@ -92,7 +99,9 @@ class Segment:
 
     @property
     def starts_anew(self) -> bool:
-        """Whether its first state is its own to keep: drawn, perturbed or wrapped, not another trajectory's."""
+        """True where its first state is its own to keep: drawn, perturbed or wrapped, not another
+        trajectory's.
+        """
         return self.learned is not None or not isinstance(self.start, Snapshot)
 
     @property
@@ -111,8 +120,10 @@ class Segment:
 class Table:
     """Measurements of what segments ended in, which take no training.
 
-    kind: one of lth_ray.lottery.execution.measure.MEASURES. of: the keys of the segments whose records it reads, the
-    first of which has the mask. states: trained states. start: weights that those set out from, or the initial ones.
+    kind: one of lth_ray.lottery.execution.measure.MEASURES.
+    of: the keys of the segments whose records it reads, the first of which has the mask.
+    states: trained states.
+    start: weights that those set out from, or the initial ones.
     """
 
     kind: str

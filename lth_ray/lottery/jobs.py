@@ -17,7 +17,8 @@ Groups = dict[tuple[str, str], list[str]]  # (kind, job id): piece keys
 class Job:
     """Pieces that run one after another.
 
-    kind: "dense", "lineage", "branch", "table" or "state". needs: keys of other jobs' pieces that must be done first.
+    kind: "dense", "lineage", "branch", "table" or "state".
+    needs: keys of other jobs' pieces that must be done first.
     masks: those of them whose masks alone are used, so that they may have diverged.
     """
 
@@ -35,7 +36,7 @@ class Job:
 def make_jobs(
     lineages: Iterable[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Piece]
 ) -> tuple[Job, ...]:
-    """The jobs that come to the `unfinished` pieces, in an order in which they could run."""
+    """Return the jobs that come to the `unfinished` pieces, in an order in which they could run."""
     makers = {state: key for key, piece in unfinished.items() for state in piece.makes}
     jobs = []
     for (kind, job_id), keys in _groups(list(lineages), branches, unfinished).items():
@@ -48,7 +49,7 @@ def make_jobs(
 
 
 def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinished: Mapping[str, Piece]) -> Groups:
-    """Each piece in the first job that asks for it.
+    """Put each piece in the first job that asks for it.
 
     A lineage's chain is shared only from its start, so that jobs never wait for each other in a circle.
     """

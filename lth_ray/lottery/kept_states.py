@@ -1,4 +1,4 @@
-"""Which states are kept, for how long, and which of them are to be made again."""
+"""The states that are kept: which, for how long, and which of them are to be made again."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from lth_ray.lottery.stored import Stock
 
 
 def make_pieces(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, Piece]:
-    """{key: piece} of every segment and table of a study, with what is kept of each segment.
+    """Return {key: piece} of every segment and table of a study, with what is kept of each segment.
 
     That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
     what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
@@ -55,8 +55,11 @@ def _training(segment: Segment, wanted: set[int], restored: set[int], keep: str,
 
 
 def state_pieces(pieces: Mapping[str, Piece], stock: Stock) -> dict[str, Training]:
-    """Tasks for the states of finished segments that are asked for and not there: those of a later rewind point,
-    what was not kept or was lost, and what is needed to make them again."""
+    """Return trainings for the states of finished segments that are asked for and not there.
+
+    These are those of a later rewind point, what was not kept or was lost, and what is needed to make them
+    again.
+    """
     trained = {key: piece for key, piece in pieces.items() if isinstance(piece, Training)}
     finished = [piece for key, piece in trained.items() if key in stock.records and not stock.diverged(key)]
     unfinished = [piece for key, piece in pieces.items() if key not in stock.records]
@@ -73,9 +76,11 @@ def state_pieces(pieces: Mapping[str, Piece], stock: Stock) -> dict[str, Trainin
             missing[trajectory].add(step)
             asked += [(start, first) for start, first, _ in maker.segment.start.needs]
     made = [
-        piece for trajectory, steps in missing.items() if steps
+        piece
+        for trajectory, steps in missing.items()
+        if steps
         for piece in _pieces(makers[trajectory, max(steps)], sorted(steps), stock)
-    ]  # fmt: skip
+    ]
     return {piece.key: piece for piece in made}
 
 
@@ -84,7 +89,7 @@ def _is_there(piece: Training, step: int, stock: Stock) -> bool:
 
 
 def _pieces(piece: Training, steps: list[int], stock: Stock) -> list[Training]:
-    """Training that makes the states at `steps`, each piece of it from the nearest earlier snapshot."""
+    """Return training that makes the states at `steps`, each piece of it from the nearest earlier snapshot."""
     trajectory, first = piece.segment.trajectory, piece.segment.first
     snapshots = {step for at, step in stock.resumable if at == trajectory}
     pieces: list[tuple[int, list[int]]] = []

@@ -1,4 +1,4 @@
-"""What the record of a finished segment or table says, as columns of a result."""
+"""The measurements in the record of a finished segment or table, as columns of a result."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ Record = Mapping[str, Any]
 
 
 def measurements(record: Record) -> dict[str, Any]:
-    """What a finished segment or table measured, as columns; those of its task's metric have its name."""
+    """Return what a finished segment or table measured, as columns; those of its task's metric have its name."""
     metric, journal = metric_of(record), record.get("journal", {})
     test, validation = metric.column("test"), metric.column("validation")
     early = early_stop(journal)
@@ -39,12 +39,14 @@ def measurements(record: Record) -> dict[str, Any]:
 
 
 def metric_of(record: Record) -> Metric:
-    """What the network of a record is judged by."""
+    """Return the metric that the network of a record is judged by."""
     return Metric.read(record.get("metric"))
 
 
 def early_stop(journal: Mapping[str, list[Any]]) -> int | None:
-    """The row of minimum validation loss, the first of equals (Frankle & Carbin 2019, section 2); None without."""
+    """Return the row of minimum validation loss, the first of equals (Frankle & Carbin 2019, section 2); None
+    without.
+    """
     losses = journal.get("validation_loss", [])
     measured = [(loss, row) for row, loss in enumerate(losses) if loss is not None]
     return min(measured)[1] if measured else None

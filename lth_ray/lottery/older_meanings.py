@@ -1,4 +1,5 @@
-"""What a storage holds of a study under an older meaning: why it is not taken, and what would take it.
+"""Results that a storage holds of a study under an older meaning: why they are not taken, and what would take
+them.
 
 A key is a digest and cannot be read back. So it is asked what the study's keys would have been, under the revisions of
 earlier releases, by another backend, with the functions and data of an earlier run, and whether these are there.
@@ -36,8 +37,14 @@ Keys = dict[str, str]  # {ticket or branch result: key}
 
 @dataclass(frozen=True)
 class Older:
-    """Results that are there and yet to be trained. tickets, branches: how many. why: each cause in words. remedy: what
-    takes them. made_by: the version of lth_ray that made them. own: for this study, and not for others alone."""
+    """Results that are there and yet to be trained.
+
+    tickets, branches: how many.
+    why: each cause in words.
+    remedy: what takes them.
+    made_by: the version of lth_ray that made them.
+    own: for this study, and not for others alone.
+    """
 
     tickets: int
     branches: int
@@ -56,8 +63,12 @@ class Older:
 
 @dataclass(frozen=True)
 class _Then:
-    """A meaning that results may have. revisions: those above 1, where they are not the present ones. backend: that of
-    what chooses its own, where it is not the present choice. why: what else was different, in words."""
+    """A meaning that results may have.
+
+    revisions: those above 1, where they are not the present ones.
+    backend: that of what chooses its own, where it is not the present choice.
+    why: what else was different, in words.
+    """
 
     study: Study
     identities: Identities
@@ -69,7 +80,8 @@ class _Then:
 def older(
     plan: Plan, store: Store, recorded: Sequence[Declared] = (), own: frozenset[str] = frozenset()
 ) -> list[Older]:
-    """What of a plan is to be trained though it is in `store` under an older meaning; one entry for each meaning.
+    """Return what of a plan is to be trained though it is in `store` under an older meaning; one entry for
+    each meaning.
 
     recorded: the study as earlier runs declared it, newest first. own: the keys that these reached. Reads listings, and
     one record for each entry.
@@ -93,7 +105,7 @@ def older(
 
 
 def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
-    """The likely before the unlikely: another backend, an older release, other functions or data."""
+    """Yield the likely before the unlikely: another backend, an older release, other functions or data."""
     earlier = [above for _, above in reversed(RELEASES) if _differing(above)]
     revisions = [None, *(above for at, above in enumerate(earlier) if above not in earlier[:at])]
     for above in revisions:
@@ -102,9 +114,10 @@ def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
                 yield _Then(plan.study, plan.identities, above, backend)
     for study, identities in recorded:
         why = (
-            *_other_functions(study, plan.study), *_other_data(identities, plan.identities),
+            *_other_functions(study, plan.study),
+            *_other_data(identities, plan.identities),
             *_other_weights(study, plan.study),
-        )  # fmt: skip
+        )
         if why:
             yield from (
                 _Then(study, identities, above, backend, why) for above in revisions for backend in (None, EAGER)
@@ -112,7 +125,7 @@ def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
 
 
 def _keys(then: _Then, there: frozenset[str]) -> Keys:
-    """What keys a study's tickets had, and its branch results where a ticket is `there`."""
+    """Return what keys a study's tickets had, and its branch results where a ticket is `there`."""
     found: Keys = {}
     with as_of(then.revisions) if then.revisions is not None else nullcontext():
         try:
@@ -136,7 +149,10 @@ def _keys(then: _Then, there: frozenset[str]) -> Keys:
 
 
 def _why(then: _Then, plan: Plan, keys: Keys, there: frozenset[str]) -> tuple[str, ...]:
-    """What is different now, in words. keys: of what is `there` by the meaning `then`."""
+    """Return what is different now, in words.
+
+    keys: of what is `there` by the meaning `then`.
+    """
     why = [*then.why]
     if then.backend is not None:
         chosen = {one.dense.backend for one in plan.lineages if any(name.startswith(f"{one.id}/") for name in keys)}
@@ -163,19 +179,20 @@ def _remedy(then: _Then, study: Study) -> str:
 
 
 def _differing(above: Mapping[str, int]) -> list[str]:
-    """The parts that are at another revision now."""
+    """Return the parts that are at another revision now."""
     return [part for part, number in REVISIONS.items() if above.get(part, 1) != number]
 
 
 def _other_functions(then: Study, now: Study) -> list[str]:
-    """Functions of one name with another source."""
+    """Return functions of one name with another source."""
     sources: dict[str, set[str | None]] = {}
     for _, function in functions_of(now):
         sources.setdefault(function.name, set()).add(function.source)
     changed = {
-        f"{path} = {short_name(function)}": None for path, function in functions_of(then)
+        f"{path} = {short_name(function)}": None
+        for path, function in functions_of(then)
         if function.source not in sources.get(function.name, {function.source})
-    }  # fmt: skip
+    }
     return [f"{what}: the function, or what it refers to, has changed" for what in changed]
 
 
@@ -185,7 +202,7 @@ def _other_data(then: Identities, now: Identities) -> list[str]:
 
 
 def _other_weights(then: Study, now: Study) -> list[str]:
-    """Files of one name with other weights."""
+    """Return files of one name with other weights."""
     present: dict[str, set[str | None]] = {}
     for file in files_of(now):
         present.setdefault(str(file), set()).add(file.content)
@@ -195,7 +212,7 @@ def _other_weights(then: Study, now: Study) -> list[str]:
 
 
 def _version(store: Store, keys: Keys) -> str:
-    """Of lth_ray, by which the first of them was made."""
+    """Return the version of lth_ray by which the first of them was made."""
     key = next(iter(keys.values()))
     try:
         record = store.segment(key) or store.table(key) or {}

@@ -12,7 +12,8 @@ from lth_ray.training import Recipe
 class Discard:
     """A state that goes as soon as every piece that reads it is finished.
 
-    readers: the paths of their records. maker: the key of the segment on whose way it is.
+    readers: the paths of their records.
+    maker: the key of the segment on whose way it is.
     """
 
     trajectory: str
@@ -59,10 +60,11 @@ class Training:
     """A segment to train, and the steps of it whose states are kept.
 
     passing: those of `states` that are there only for later segments, the last of which discards them.
-    resumable: keep the optimizer's state with them, so that training can go on from there. restored: the steps at
-    which it is kept because others start with it.
-    of: the key of the finished segment whose states are made (a later rewind point, or what was not kept): training
-        sets out from the nearest stored state, measures nothing and publishes no record. None trains a new segment.
+    resumable: keep the optimizer's state with them, so that training can go on from there.
+    restored: the steps at which it is kept because others start with it.
+    of: the key of the finished segment whose states are made (a later rewind point, or what was not kept):
+        training sets out from the nearest stored state, measures nothing and publishes no record. None trains
+        a new segment.
     begins: the step that this sets out from, as far as the plan knows; None for the segment's first.
     """
 
@@ -104,12 +106,12 @@ class Training:
 
     @property
     def record_key(self) -> str:
-        """Of the segment that this makes, or whose states it makes."""
+        """The key of the segment that this makes, or whose states it makes."""
         return self.of or self.segment.key
 
     @property
     def num_steps(self) -> int:
-        """Optimizer steps to take, were there no checkpoint to go on from."""
+        """The optimizer steps to take, were there no checkpoint to go on from."""
         return self.segment.last - (self.segment.first if self.begins is None else self.begins)
 
     @property
@@ -118,21 +120,22 @@ class Training:
         return self.segment.needs if self.measured else self.segment.start.needs
 
     def resumable_at(self, step: int) -> bool:
-        """Whether the state at `step` is kept with the optimizer's."""
+        """Return whether the state at `step` is kept with the optimizer's."""
         return step in self.restored or (self.resumable and self.segment.first < step < self.segment.recipe.total_steps)
 
     def for_states(self, states: list[int], begins: int | None = None) -> "Training":
-        """The training that makes `states`, in order, of this one's segment once that is finished."""
+        """Return the training that makes `states`, in order, of this one's segment once that is finished."""
         segment = replace(self.segment, last=states[-1])
         return replace(self, segment=segment, states=frozenset(states), passing=frozenset(), of=self.key, begins=begins)
 
     def missing(self, store: Store) -> list[int]:
-        """The states to be kept that are not in the store, in order."""
+        """Return the states to be kept that are not in the store, in order."""
         trajectory = self.segment.trajectory
         return [
-            step for step in sorted(self.states - self.passing)
+            step
+            for step in sorted(self.states - self.passing)
             if store.find_state(trajectory, step, with_optimizer=self.resumable_at(step)) is None
-        ]  # fmt: skip
+        ]
 
 
 Piece = Training | Measurement

@@ -31,9 +31,10 @@ from lth_ray.training import Recipe
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study comes to.
+    """A study unfolded.
 
-    pieces: every piece of the study by key, finished or not. jobs: what is left to do, producers before consumers.
+    pieces: every piece of the study by key, finished or not.
+    jobs: what is left to do, producers before consumers.
     """
 
     study: Study
@@ -49,7 +50,7 @@ class Plan:
 
     @cached_property
     def unique_steps(self) -> int:
-        """Optimizer steps of the whole study, each counted once."""
+        """The optimizer steps of the whole study, each counted once."""
         return sum(piece.num_steps for piece in self.pieces.values())
 
     @cached_property
@@ -63,8 +64,9 @@ class Plan:
         """The steps of training every lineage from its own initialisation, and every branch by itself."""
         rounds = sum(
             (r.segment.num_steps + (r.search.num_steps if r.search else 0))
-            for lineage in self.lineages for r in lineage.rounds
-        )  # fmt: skip
+            for lineage in self.lineages
+            for r in lineage.rounds
+        )
         rounds += sum(lineage.pretraining.num_steps for lineage in self.lineages if lineage.pretraining)
         trainings = {(job, segment.key): segment for b in self.branches for job, segment in b.trainings}
         return rounds + sum(segment.num_steps for segment in trainings.values())
@@ -75,7 +77,7 @@ class Plan:
 
     @cached_property
     def priorities(self) -> dict[str, int]:
-        """Steps on the longest chain that each job begins: long chains go first."""
+        """The steps on the longest chain that each job begins: long chains go first."""
         producer = {piece.key: job.id for job in self.jobs for piece in job.pieces}
         longest: dict[str, int] = {}
         for job in reversed(self.jobs):
@@ -91,7 +93,7 @@ def make_plan(
     store: Store | None = None,
     identities: Mapping[TaskConfig, Identity] | None = None,
 ) -> Plan:
-    """Unfolds a study; with a store, `jobs` holds only what is not done yet.
+    """Unfold a study; with a store, `jobs` holds only what is not done yet.
 
     identities: of a recorded study, whose data sets and functions need not be at hand and were checked before.
 
@@ -125,7 +127,10 @@ def make_plan(
 
 
 def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
-    """Every lineage of a settled study. identities: of its data sets, as far as they are known; gains the others."""
+    """Return every lineage of a settled study.
+
+    identities: of its data sets, as far as they are known; gains the others.
+    """
     found, recipes = [], dict[int, Recipe]()  # one of each declaration, whatever the seed and the rewind point
     for variant in variants(study):
         data = variant.study.data
@@ -148,7 +153,9 @@ def _check_distinct(what: str, ids: Iterable[str]) -> None:
 
 
 def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
-    """{lineage: last round} of the lineages that have ended: a loss that diverged, or the rule of Study.stop_below."""
+    """Return {lineage: last round} of the lineages that have ended: a loss that diverged, or the rule of
+    Study.stop_below.
+    """
     ended: dict[str, int] = {}
     for lineage in lineages:
         rule = lineage.stop_rule
@@ -162,7 +169,7 @@ def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
 
 
 def _possible(asked: Iterable[Segment | Table], lost: frozenset[str]) -> list[Segment | Table]:
-    """Without what starts from or measures a state of a training that diverged, and without what builds on that.
+    """Leave out what starts from or measures a state of a training that diverged, and what builds on that.
 
     asked: producers before consumers. lost: trajectories of trainings that diverged.
     """
@@ -179,7 +186,9 @@ def _possible(asked: Iterable[Segment | Table], lost: frozenset[str]) -> list[Se
 def _asked(
     lineages: Iterable[Lineage], branches: Iterable[BranchResult], ended: Mapping[str, int]
 ) -> dict[str, Segment | Table]:
-    """Every segment and table by key, producers before consumers; what lies behind a lineage's end is left out."""
+    """Return every segment and table by key, producers before consumers; what lies behind a lineage's end is
+    left out.
+    """
     found: dict[str, Segment | Table] = {}
     for lineage in lineages:
         if lineage.pretraining is not None:

@@ -13,8 +13,11 @@ FIELD = "model.weights"
 
 
 def identified(study: Study, data_root: str | None = None) -> Study:
-    """`study` with an absolute path and the content of every file of weights that it names, those of its arms and
-    sweeps too. A recorded study has them, and its files are not read again. ConfigError for a file that is none."""
+    """Return `study` with an absolute path and the content of every file of weights that it names.
+
+    Those of its arms and sweeps count too. A recorded study has them, and its files are not read again.
+    Raises ConfigError for a file that is none.
+    """
     known: dict[str, WeightsFile] = {}
 
     def of(file: WeightsFile) -> WeightsFile:
@@ -45,7 +48,7 @@ def identified(study: Study, data_root: str | None = None) -> Study:
 
 
 def files_of(study: Study) -> Iterator[WeightsFile]:
-    """The files of weights that an identified study names, those of its arms and sweeps too."""
+    """Yield the files of weights that an identified study names, those of its arms and sweeps too."""
     varied = [value for fields in study.arms.values() for value in fields.values()]
     for value in (study.model, *varied, *(value for values in study.sweep.values() for value in values)):
         file = value.file if isinstance(value, Model) else value
@@ -66,7 +69,7 @@ def _identified(file: WeightsFile, data_root: str | None) -> WeightsFile:
 
 
 def _found(path: str, data_root: str | None) -> Path:
-    """An absolute path. A relative one is looked up in the data root, then in the working directory."""
+    """Return an absolute path. A relative one is looked up in the data root, then in the working directory."""
     given = Path(path).expanduser()
     tried = [(Path(root).expanduser() / given).absolute() for root in dict.fromkeys((data_root or "", ""))]
     for place in tried:

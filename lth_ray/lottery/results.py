@@ -13,7 +13,7 @@ from lth_ray.store import Store
 
 
 def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """A row for each finished ticket, lineage by lineage and round by round."""
+    """Return a row for each finished ticket, lineage by lineage and round by round."""
     found = [(lineage, r) for lineage in plan.lineages for r in lineage.rounds]
     records, costs = _searches(plan, store), Costs(plan)
     return [
@@ -24,7 +24,7 @@ def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """A row for each finished branch result."""
+    """Return a row for each finished branch result."""
     asked = {key for result in plan.branches for key in (result.key, *(s.key for _, s in result.trainings))}
     records, costs = _searches(plan, store) | whole_records(store, plan.keys & asked), Costs(plan)
     return [
@@ -35,13 +35,13 @@ def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def _searches(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """The records of every lineage's trainings."""
+    """Return the records of every lineage's trainings."""
     segments = [s for lineage in plan.lineages for r in lineage.rounds for s in (r.segment, r.search) if s]
     return whole_records(store, plan.keys & {segment.key for segment in segments})
 
 
 def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
-    """One row of Results.tickets()."""
+    """Return one row of Results.tickets()."""
     variant = lineage.variant
     return {
         "lineage": lineage.id,
@@ -60,6 +60,6 @@ def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
 
 
 def branch_row(result: BranchResult, record: Record) -> dict[str, Any]:
-    """One row of Results.branches()."""
+    """Return one row of Results.branches()."""
     ticket = ticket_row(result.lineage, result.round, record)
     return {**ticket, "branch": result.path, "index": result.index, **result.parameters}

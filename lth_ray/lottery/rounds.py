@@ -52,8 +52,8 @@ UNRULED = ("one_shot", "at", "dynamic")  # fields of Prune that say when and und
 class Round:
     """A ticket to be: round `number` of a lineage.
 
-    segment: the training that gives the ticket. search: training that only finds the next round's mask (method
-    "continue").
+    segment: the training that gives the ticket.
+    search: training that only finds the next round's mask (method "continue").
     """
 
     number: int
@@ -63,7 +63,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Lineage:
-    """One chain of rounds from one (seed, rewind point, swept values). identities: of the data sets of its branches."""
+    """One chain of rounds from one (seed, rewind point, swept values).
+
+    identities: of the data sets of its branches.
+    """
 
     variant: Variant
     recipe: Recipe
@@ -71,7 +74,7 @@ class Lineage:
 
     @cached_property
     def stop_rule(self) -> StopRule | None:
-        """Ends it early, where the study states Study.stop_below."""
+        """The rule that ends it early, where the study states Study.stop_below."""
         bound = self.variant.study.stop_below
         return None if bound is None else StopRule(bound, self.recipe.task.metric)
 
@@ -103,7 +106,7 @@ class Lineage:
 
     @cached_property
     def rewind_step(self) -> int:
-        """k"""
+        """The rewind step k."""
         return self.recipe.steps(self.rewind.point)
 
     @cached_property
@@ -138,8 +141,10 @@ class Lineage:
 
     @cached_property
     def dense(self) -> Segment:
-        """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch; after a
-        pretraining, what is left of it."""
+        """Round 0, shared by every lineage that differs only in rewind point, pruning rule or branch.
+
+        After a pretraining it is what is left of it.
+        """
         before = self.pretraining
         if before is not None:
             start = Transplanted(before.end, self.drawn)
@@ -170,11 +175,11 @@ class Lineage:
 
     @property
     def drawn(self) -> Init:
-        """New weights of the lineage's seed."""
+        """The new weights of the lineage's seed."""
         return self.initial(self._subseed(self.variant.study.subseeds, "init"))
 
     def initial(self, seed: int) -> Init:
-        """Weights newly drawn from `seed`, as the study initialises its network."""
+        """Return weights newly drawn from `seed`, as the study initialises its network."""
         return Init(self.recipe.model, self.recipe.identity.digest, seed)
 
     @cached_property
@@ -186,12 +191,12 @@ class Lineage:
 
     @property
     def _restores(self) -> bool:
-        """Whether the optimizer's state is restored where there is anything left to train."""
+        """True where the optimizer's state is restored where there is anything left to train."""
         return self.rewind.optimizer == "restored" and self.rewind_step < self.recipe.total_steps
 
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
-        """Round 0 to the last."""
+        """The rounds, from 0 to the last."""
         found = [Round(0, self.dense)]
         for number in range(1, self.prune.rounds + 1):
             made = self._round(number, self._found_by(found))
@@ -202,11 +207,11 @@ class Lineage:
         return self.dense if self.prune.one_shot else (earlier[-1].search or earlier[-1].segment)
 
     def found_by(self, number: int) -> Segment:
-        """The training whose weights are pruned to the mask of round `number`."""
+        """Return the training whose weights are pruned to the mask of round `number`."""
         return self._found_by(list(self.rounds[:number]))
 
     def of_seed(self, seed: int) -> "Lineage":
-        """The study's lineage that differs in its seed alone."""
+        """Return the study's lineage that differs in its seed alone."""
         if seed not in self._siblings:
             self._siblings[seed] = replace(self, variant=replace(self.variant, seed=seed))
         return self._siblings[seed]
@@ -216,16 +221,16 @@ class Lineage:
         return {}
 
     def on(self, data: TaskConfig, **train: Any) -> Recipe:
-        """The lineage's recipe on a branch's data, with fields of Train set."""
+        """Return the lineage's recipe on a branch's data, with fields of Train set."""
         recipe = self.recipe
         return Recipe(recipe.model, data, replace(recipe.train, **train), self.identities.get(data, recipe.identity))
 
     def before(self, data: TaskConfig, length: Length) -> Recipe:
-        """Of a pretraining: the lineage's recipe on other data, at its first rate throughout."""
+        """Return the recipe of a pretraining: the lineage's on other data, at its first rate throughout."""
         return self.on(data, length=length, schedule="constant", milestones=())
 
     def _round(self, number: int, before: Segment) -> Round:
-        """The round that prunes the weights at the end of `before`."""
+        """Return the round that prunes the weights at the end of `before`."""
         mask, ended = self._mask(number, before), replace(before.end, optimizer=self._restores)
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "weights":
@@ -266,16 +271,16 @@ class Lineage:
         return mask
 
     def whole(self, start: StartSource, mask: MaskSource | None, recipe: Recipe | None = None) -> Segment:
-        """A training from its first step to its last, by the lineage's recipe or another."""
+        """Return a training from its first step to its last, by the lineage's recipe or another."""
         recipe = recipe or self.recipe
         return Segment(recipe, start, mask, self.seeds, 0, recipe.total_steps)
 
     def retraining(self, start: StartSource, mask: MaskSource) -> Segment:
-        """Training from the rewind point's place in schedule and data to the end."""
+        """Return the training from the rewind point's place in schedule and data to the end."""
         return Segment(self.recipe, start, mask, self.seeds, self.rewind_step, self.recipe.total_steps)
 
     def _regrowth(self, number: int) -> pruning.Regrowth | None:
-        """How the mask of round `number` changes while the round is trained."""
+        """Return the change of the mask of round `number` while the round is trained."""
         dynamic, rewind = self.prune.dynamic, self.rewind
         if dynamic is None:
             return None
@@ -295,8 +300,11 @@ class Lineage:
 
     @cached_property
     def rule(self) -> dict[str, Any]:
-        """The pruning rule; one-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, and what
-        is pruned early in `Pruned.step`."""
+        """The pruning rule.
+
+        One-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, and what is pruned
+        early in `Pruned.step`.
+        """
         rule = {name: value for name, value in meaning(self.prune).items() if name not in UNRULED}
         return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
@@ -305,12 +313,13 @@ class Lineage:
         return subseed(self.variant.seed, "prune", number) if by_chance else None
 
     def digest(self, number: int) -> str:
-        """Identifies (lineage, round) in records, also where lineages share a dense run."""
+        """Return what identifies (lineage, round) in records, also where lineages share a dense run."""
         return digest("ticket", {"lineage": self.id, "round": number, "segment": self.rounds[number].segment.key})
 
 
 def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) -> Segment:
-    """`ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen there.
+    """Return `ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen
+    there.
 
     Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
     """

@@ -1,4 +1,4 @@
-"""What a segment starts from, as small frozen descriptions with keys.
+"""The sources of a segment, as small frozen descriptions with keys.
 
 A description says how to make a thing from what is stored; `lth_ray.lottery.execution.reconstruct` makes it.
 Initialising, pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
@@ -89,7 +89,10 @@ Origin = Init | Adopted | Pretrained  # what a lineage begins with
 
 @dataclass(frozen=True)
 class Perturbed:
-    """`base`, its weights perturbed. final: the weights by which the mask was found, where the rule asks for them."""
+    """The weights of `base`, perturbed.
+
+    final: the weights by which the mask was found, where the rule asks for them.
+    """
 
     base: "StartSource"
     rule: Perturbation
@@ -130,7 +133,7 @@ StartSource = Origin | Snapshot | Perturbed | Transplanted
 
 
 def weights_of(source: StartSource) -> StartSource:
-    """The same weights without an optimizer's state."""
+    """Return the same weights without an optimizer's state."""
     return Snapshot(source.trajectory, source.step) if isinstance(source, Snapshot) else source
 
 
@@ -138,10 +141,13 @@ def weights_of(source: StartSource) -> StartSource:
 class Pruned:
     """The mask of segment `of`, pruned by the state at its end.
 
-    rule: the pruning rule's meaning. rounds: rounds pruned at once (one-shot), to the exact count each would leave.
-    seed: of random scores and ties. initial: the initial weights, for a criterion that looks at them.
-    order: the seed that draws the images whose gradients a criterion looks at. own_loss: these are the gradients of the
-    recipe's own loss (segment `of` has it in its key), and not of the plain cross entropy.
+    rule: the pruning rule's meaning.
+    rounds: rounds pruned at once (one-shot), to the exact count each would leave.
+    seed: of random scores and ties.
+    initial: the initial weights, for a criterion that looks at them.
+    order: the seed that draws the images whose gradients a criterion looks at.
+    own_loss: these are the gradients of the recipe's own loss (segment `of` has it in its key), and not of
+        the plain cross entropy.
     """
 
     of: str
@@ -179,8 +185,10 @@ class Copied:
 
 @dataclass(frozen=True)
 class Redrawn:
-    """A random mask made from that of segment `of`: scope "random" draws as many weights in each layer,
-    the scopes of ShuffledMask permute its entries."""
+    """A random mask made from that of segment `of`.
+
+    scope: "random" draws as many weights in each layer, the scopes of ShuffledMask permute its entries.
+    """
 
     of: str
     scope: str

@@ -1,4 +1,6 @@
-"""What of a study is in the store: its records, as far as they are whole, and the states that were kept."""
+"""The parts of a study that are in the store: its records, as far as they are whole, and the states that were
+kept.
+"""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,20 +18,23 @@ READERS = 16  # records read at once: in a bucket the wait for one is some 20 ms
 
 @dataclass(frozen=True)
 class Stock:
-    """records: {key: record} of finished segments. states, resumable: (trajectory, step) of the states that are kept,
-    and of those kept with the optimizer's."""
+    """The stock of a study.
+
+    records: {key: record} of finished segments.
+    states, resumable: (trajectory, step) of the states that are kept, and of those kept with the optimizer's.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
     states: frozenset[tuple[str, int]] = frozenset()
     resumable: frozenset[tuple[str, int]] = frozenset()
 
     def diverged(self, key: str) -> bool:
-        """Whether it is finished and its training has diverged."""
+        """Return whether it is finished and its training has diverged."""
         return key in self.records and self.records[key]["diverged_at"] is not None
 
 
 def take_stock(store: Store, keys: Iterable[str]) -> Stock:
-    """Looks for the segments and tables `keys`, changing nothing.
+    """Look for the segments and tables `keys`, changing nothing.
 
     One whose record is damaged or whose mask is lost is named in a warning and not counted: it is planned again.
     """
@@ -45,8 +50,11 @@ def take_stock(store: Store, keys: Iterable[str]) -> Stock:
 
 
 def damaged_masks(pieces: Mapping[str, Piece], stock: Stock, store: Store) -> set[str]:
-    """The finished segments whose masks those that are left to do read, and cannot: each is named in a warning. Another
-    mask may be read to make one of these again, and so on. Changes nothing."""
+    """Return the finished segments whose masks those that are left to do read, and cannot.
+
+    Each is named in a warning. Another mask may be read to make one of these again, and so on. Changes
+    nothing.
+    """
     seen, damaged = set[str](), set[str]()
     asked = {key for name, piece in pieces.items() if name not in stock.records for key in piece.after}
     while asked := {key for key in asked - seen if key in stock.records and stock.records[key]["mask"]}:
@@ -74,8 +82,10 @@ def _damage(store: Store, mask: str) -> DamagedFile | None:
 
 
 def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
-    """{key: record} of those segments and tables that are finished; a damaged record is named in a warning and left
-    out."""
+    """Return {key: record} of those segments and tables that are finished.
+
+    A damaged record is named in a warning and left out.
+    """
     tables = store.tables()
 
     def read(key: str) -> Record | DamagedFile | None:

@@ -13,7 +13,7 @@ Trial = tuple[Job, ...]
 
 
 class Shape(NamedTuple):
-    """What pieces that are trained together have in common."""
+    """The properties that pieces which are trained together have in common."""
 
     recipe: Recipe
     first: int
@@ -23,7 +23,11 @@ class Shape(NamedTuple):
 
 @dataclass
 class Filling:
-    """A trial that may have room. rank: of its jobs; pinned: where they are to run."""
+    """A trial that may have room.
+
+    rank: of its jobs.
+    pinned: where they are to run.
+    """
 
     shape: Shape
     rank: int
@@ -32,7 +36,8 @@ class Filling:
 
 
 def make_trials(jobs: Sequence[Job], pinned: Callable[[Job], object] = lambda _: None) -> list[Trial]:
-    """`jobs`, each in one trial: with others of its pieces' shape, Train.replicates of them at most, and else alone.
+    """Put `jobs` into trials: each with others of its pieces' shape, Train.replicates of them at most, and
+    else alone.
 
     Both are in an order in which they could run. pinned: jobs of which this differs are not put together.
 
@@ -57,7 +62,8 @@ def make_trials(jobs: Sequence[Job], pinned: Callable[[Job], object] = lambda _:
 
 
 def in_lockstep(jobs: Trial, left: Callable[[], set[str]]) -> Iterator[list[tuple[Job, Piece]]]:
-    """The jobs' first pieces, then their second ones, and so on; each time of the jobs that are still `left`, by id.
+    """Yield the jobs' first pieces, then their second ones, and so on; each time of the jobs that are still
+    `left`, by id.
 
     A job that is further on than others takes its next one with theirs: all have one shape.
     """
@@ -69,7 +75,7 @@ def in_lockstep(jobs: Trial, left: Callable[[], set[str]]) -> Iterator[list[tupl
 
 
 def shape_of(job: Job) -> Shape | None:
-    """That of all of its pieces; None where they differ, or are none to be trained with others."""
+    """Return that of all of its pieces; None where they differ, or are none to be trained with others."""
     shapes = [_shape(piece) for piece in job.pieces]
     return shapes[0] if all(shape == shapes[0] for shape in shapes) else None
 
@@ -81,7 +87,7 @@ def _shape(piece: Piece) -> Shape | None:
 
 
 def _places(jobs: Iterable[Job]) -> dict[str, tuple[int, int]]:
-    """{job: (the jobs, and the steps, on the longest chain before it)}"""
+    """Return {job: (the jobs, and the steps, on the longest chain before it)}."""
     found: dict[str, tuple[int, int]] = {}
     steps: dict[str, int] = {}  # to the end of a piece
     ranks: dict[str, int] = {}  # of the job that does it

@@ -1,4 +1,6 @@
-"""Tries a study's own network and loss on made-up images, so that what they return is known before anything starts."""
+"""A trial of a study's own network and loss on made-up images, so that what they return is known before
+anything starts.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +15,11 @@ FEW_NUMBERS = 2_000_000  # in the images of a group, of which a loss is tried
 
 
 def try_network(network: nn.Module, recipe: Recipe) -> None:
-    """ConfigError, naming Model or Train.loss and the user's line, where the network's outputs are no logits or the
-    loss is none that could be trained by. A named network without options is known to be right; networks of other tasks
-    than images are not tried.
+    """Raise ConfigError, naming Model or Train.loss and the user's line, for a network or loss that is of no
+    use.
+
+    That is where the network's outputs are no logits or the loss is none that could be trained by. A named
+    network without options is known to be right; networks of other tasks than images are not tried.
 
     The network is left in training mode; torch's global generator as it was.
     """
@@ -56,7 +60,10 @@ def _check_logits(network: nn.Module, recipe: Recipe, mode: str) -> None:
 
 
 def _check_loss(network: nn.Module, recipe: Recipe) -> None:
-    """Of zeros, as many as go through the network at a time; what such images alone are to blame for is let through."""
+    """Try the loss on zeros, as many as go through the network at a time.
+
+    What such images alone are to blame for is let through.
+    """
     identity = recipe.identity
     images = torch.zeros(recipe.group, *identity.input_shape, device="meta")
     if images.numel() > FEW_NUMBERS:

@@ -42,7 +42,7 @@ def fraction_of_each(fractions: Mapping[str, float], names: Iterable[str]) -> di
 
 
 def of_each(values: Mapping[str, float], names: Iterable[str], field: str) -> dict[str, float]:
-    """{glob: number} spread over the parameters: each matches exactly one glob, each glob some parameter.
+    """Spread {glob: number} over the parameters: each matches exactly one glob, each glob some parameter.
 
     field: what `values` is called in a study, for errors.
     """

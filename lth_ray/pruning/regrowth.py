@@ -1,4 +1,4 @@
-"""Moves a mask: the weakest weights of a layer are dropped, and as many others grown (SET, RigL)."""
+"""Moving masks: the weakest weights of a layer are dropped, and as many others grown (SET, RigL)."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lth_ray.pruning.selection import lowest
 
 @dataclass(frozen=True)
 class Regrowth:
-    """When the mask of a training changes, and by how much.
+    """The rule by which the mask of a training changes: when, and by how much.
 
     method: "rigl" or "set".
     every: an update takes place at each step that is a multiple of this.
@@ -27,16 +27,20 @@ class Regrowth:
     seed: int | None = None
 
     def due(self, step: int) -> bool:
-        """Whether the mask is updated in place of optimizer step `step` (0 is the first)."""
+        """Return whether the mask is updated in place of optimizer step `step` (0 is the first)."""
         return step % self.every == 0 and step < self.end
 
     def count(self, kept: int, step: int) -> int:
-        """The weights that a layer with so many drops and grows at `step`: int(kept x f), f falling by a cosine."""
+        """Return the weights that a layer with so many drops and grows at `step`: int(kept x f), f falling by
+        a cosine.
+        """
         return int(kept * self.fraction / 2 * (1 + math.cos(math.pi * step / self.end)))
 
     def growth(self, name: str, gradient: torch.Tensor, step: int) -> torch.Tensor:
-        """The scores by which a layer's weights grow, the highest first; those of "set" depend on (seed, step, name)
-        alone."""
+        """Return the scores by which a layer's weights grow, the highest first.
+
+        Those of "set" depend on (seed, step, name) alone.
+        """
         if self.method == "rigl":
             return gradient.abs()
         assert self.seed is not None
@@ -58,8 +62,9 @@ class Moved:
 
 
 def drop_and_grow(weight: torch.Tensor, growth: torch.Tensor, mask: torch.Tensor, count: int) -> Moved:
-    """Drops the `count` weights of the lowest |weight| that `mask` keeps, and grows the `count` of the highest `growth`
-    among all that are not kept then.
+    """Drop the `count` weights of the lowest |weight| that `mask` keeps, and grow as many others.
+
+    These are the `count` of the highest `growth` among all that are not kept then.
 
     weight, growth, mask: of one shape. Of equal values the lowest flat index goes first. NaN, of a training that has
     diverged, counts as zero.

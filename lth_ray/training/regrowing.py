@@ -44,6 +44,6 @@ def regrow(run: "Run") -> None:
 
 
 def taken_up(stored: Mapping[str, Any] | None, mask: Mask) -> Mask:
-    """The mask that a checkpoint holds beside the optimizer's state, in the order of `mask`."""
+    """Return the mask that a checkpoint holds beside the optimizer's state, in the order of `mask`."""
     held = (stored or {})[MASK]
     return {name: held[name] for name in mask}

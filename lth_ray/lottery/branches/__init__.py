@@ -1,4 +1,4 @@
-"""Branches: what is asked of a finished ticket.
+"""Branches: the questions asked of a finished ticket.
 
 Adding one is a class in lth_ray.config.branches, a function (host, branch, seed) -> results in a file here, and its
 entry below.

@@ -1,4 +1,4 @@
-"""What a ticket is made of: measurements of its mask and weights that take no training."""
+"""The anatomy of a ticket: measurements of its mask and weights that take no training."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from lth_ray.lottery.sources import Pruned
 
 
 def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
-    """Surviving initial weights, and movement in the training that the mask was found by."""
+    """Measure surviving initial weights, and movement in the training that the mask was found by."""
     ticket = host.segment
     found_by = ticket.mask
     if not isinstance(found_by, Pruned):
@@ -22,7 +22,7 @@ def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
 
 
 def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]:
-    """The ticket's mask against that of every later seed of the study at this round."""
+    """Compare the ticket's mask with that of every later seed of the study at this round."""
     seeds = host.lineage.variant.study.seeds
     for other in seeds[seeds.index(host.lineage.variant.seed) + 1 :]:
         lineage = host.lineage.of_seed(other)

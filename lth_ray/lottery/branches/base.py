@@ -1,4 +1,4 @@
-"""What a branch function is given and what it returns."""
+"""The base of branch functions: what one is given and what it returns."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,11 @@ from lth_ray.lottery.sources import Copied
 
 @dataclass(frozen=True)
 class Host:
-    """What a branch is hung on: round `number` of a lineage, or the result of another branch there.
+    """The ticket or result that a branch is hung on: round `number` of a lineage, or another branch's result
+    there.
 
-    segment: its training. above: the label of that result, "" for the ticket itself.
+    segment: its training.
+    above: the label of that result, "" for the ticket itself.
     """
 
     lineage: Lineage
@@ -36,9 +38,10 @@ class Host:
 class Asked:
     """One result that a branch asks for.
 
-    trainings: {name: segment} that it takes; segments of one name run one after another, and equal ones run once,
-        whoever asks. The name "" is the result's own. table: a measurement that is the result; without one it is what
-        the last training measured. told: columns beside the branch's fields.
+    trainings: {name: segment} that it takes; segments of one name run one after another, and equal ones run
+        once, whoever asks. The name "" is the result's own.
+    table: a measurement that is the result; without one it is what the last training measured.
+    told: columns beside the branch's fields.
     """
 
     trainings: tuple[tuple[str, Segment], ...] = ()
@@ -51,7 +54,10 @@ Function = Callable[[Host, Any, Seed], Iterable[Asked]]
 
 
 def copies(make: Callable[[Host, Any, int], Segment]) -> Function:
-    """The branch function of one training a copy. make(host, branch, seed) -> segment."""
+    """Return the branch function of one training a copy.
+
+    make: (host, branch, seed) -> segment.
+    """
 
     def asked(host: Host, branch: Branch, seed: Seed) -> Iterable[Asked]:
         return [Asked((("", make(host, branch, seed(index))),)) for index in range(getattr(branch, "copies", 1))]

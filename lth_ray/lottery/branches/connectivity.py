@@ -1,4 +1,6 @@
-"""Connectivity and stability: copies of a ticket under different noise, and what lies between them."""
+"""Connectivity and stability: copies of a ticket under different noise, and the line and distance between
+them.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,28 +16,35 @@ from lth_ray.training import Seeds
 
 @dataclass(frozen=True)
 class Child:
-    """A copy in training. name: of its job; equal for whatever asks for the same copy."""
+    """A copy in training.
+
+    name: of its job; equal for whatever asks for the same copy.
+    """
 
     name: str
     segment: Segment
 
 
 def barrier(host: Host, branch: Barrier, seed: Seed) -> Iterable[Asked]:
-    """A result for each pair of children (Frankle et al. 2020a, section 2)."""
+    """Ask for a result for each pair of children (Frankle et al. 2020a, section 2)."""
     has_own = branch.initialisations == "own"
     family = _independent(host, branch.children) if has_own else spawn(host, "Barrier", branch.spawn, branch.children)
     options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align, **_measured(host)}
     for pair in combinations(family, 2):
         trained = [child.segment for child in pair]
         table = Table(
-            "line", host.segment.recipe, tuple(child.key for child in trained), tuple(child.end for child in trained),
-            None if has_own else trained[0].start, options,
-        )  # fmt: skip
+            "line",
+            host.segment.recipe,
+            tuple(child.key for child in trained),
+            tuple(child.end for child in trained),
+            None if has_own else trained[0].start,
+            options,
+        )
         yield Asked(_trainings(pair), table, {"spawn_step": trained[0].first, "pair": _pair(family, pair)})
 
 
 def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
-    """Distances to pruning, then to data order (Frankle et al. 2019, section 4)."""
+    """Ask for distances to pruning, then to data order (Frankle et al. 2019, section 4)."""
     family, dense, ticket = spawn(host, "Stability", branch.spawn, branch.children), host.lineage.dense, host.segment
     recipe = ticket.recipe
     told = {"spawn_step": family[0].segment.first}
@@ -50,14 +59,19 @@ def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
 
 
 def _measured(host: Host) -> dict[str, Any]:
-    """Options that let distances of dense copies cover the weights that a ticket's do: those which may be pruned."""
+    """Return options that let distances of dense copies cover the weights of a ticket's: those which may be
+    pruned.
+    """
     prune = host.lineage.prune
     is_narrower = host.segment.mask is None and (prune.include or prune.exclude)
     return {"prunable": {"include": list(prune.include), "exclude": list(prune.exclude)}} if is_narrower else {}
 
 
 def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]:
-    """Copies that part at `point` of the host's training, by default at its rewind point, in order and augmentation."""
+    """Return copies that part at `point` of the host's training in order and augmentation.
+
+    By default that is its rewind point.
+    """
     ticket, lineage = host.segment, host.lineage
     if point is not None:
         step = ticket.recipe.steps(point)
@@ -87,7 +101,7 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
 
 
 def _independent(host: Host, count: int) -> list[Child]:
-    """Copies from initialisations of their own, trained from the first step."""
+    """Return copies from initialisations of their own, trained from the first step."""
     return [
         Child(
             f"own_copies/{i}",
@@ -97,16 +111,19 @@ def _independent(host: Host, count: int) -> list[Child]:
             ),
         )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def _noise(host: Host, i: int) -> Seeds:
-    """Of copy i; the same for every branch and round, so that what differs between tickets is not the noise."""
+    """Return the seeds of copy i.
+
+    They are the same for every branch and round, so that what differs between tickets is not the noise.
+    """
     return Seeds(*(_subseed(host, name, i) for name in ("order", "augmentation", "dropout")))
 
 
 def _subseed(host: Host, name: str, i: int) -> int:
-    """Of copy i, for one use."""
+    """Return the sub-seed of copy i, for one use."""
     return subseed(host.lineage.variant.seed, "copy", name, i)
 
 

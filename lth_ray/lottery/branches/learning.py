@@ -9,7 +9,7 @@ from lth_ray.lottery.sources import weights_of
 
 
 def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
-    """Scores learned over the ticket's start (Zhou et al. 2019, section 5; Ramanujan et al. 2020)."""
+    """Learn scores over the ticket's start (Zhou et al. 2019, section 5; Ramanujan et al. 2020)."""
     lineage, ticket = host.lineage, host.segment
     known = field_table(type(lineage.recipe.train))
     for name in branch.train.keys() - known.keys():

@@ -12,7 +12,10 @@ from lth_ray.training import Recipe
 
 
 def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
-    """The ticket from perturbed weights (Zhou et al. 2019, s. 3 and 4; Frankle, Schwab & Morcos 2020, s. 5)."""
+    """Train the ticket from perturbed weights (Zhou et al. 2019, s.
+
+    3 and 4; Frankle, Schwab & Morcos 2020, s. 5).
+    """
     rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
     ticket = host.segment.settled if branch.at is None else _from_dense(host, branch.at)
     segment = perturbed(host.lineage, ticket, rule, seed)
@@ -20,7 +23,7 @@ def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
 
 
 def _from_dense(host: Host, point: Length) -> Segment:
-    """The host's mask on the weights that the dense network has at `point`, trained from there."""
+    """Train the host's mask on the weights that the dense network has at `point`, from there."""
     lineage = host.lineage
     step = lineage.recipe.steps(point)
     dense = lineage.dense
@@ -32,7 +35,7 @@ def _from_dense(host: Host, point: Length) -> Segment:
 
 
 def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
-    """Another task first, then the ticket's own (Frankle, Schwab & Morcos 2020, section 6)."""
+    """Train on another task first, then on the ticket's own (Frankle, Schwab & Morcos 2020, section 6)."""
     lineage, mask = host.lineage, Copied(host.segment.key)
     given = lineage.recipe
     before = lineage.before(branch.data(given.data), branch.length)
@@ -43,7 +46,10 @@ def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
 
 
 def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
-    """The ticket on other data (Morcos et al. 2019); from its trained weights, a warm start (Ash & Adams 2019)."""
+    """Train the ticket on other data (Morcos et al. 2019).
+
+    From its trained weights this is a warm start (Ash & Adams 2019).
+    """
     ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
     _check_same_images(host.lineage.recipe, recipe)
     _check_same_metric(host.lineage.recipe, recipe)

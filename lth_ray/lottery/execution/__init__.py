@@ -1,1 +1,1 @@
-"""Carries out what a plan asks for: training, measuring, checkpoints, and what lies behind a state."""
+"""Execution of a plan: training, measuring, checkpoints, and what lies behind a state."""

@@ -1,4 +1,4 @@
-"""What the record of a training says of a mask that has changed on the way."""
+"""Masks that have changed on the way: what the record of a training says of one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,12 @@ Mask = dict[str, torch.Tensor]
 
 
 def final_mask(run: Run, mask: Mask | None) -> Mask | None:
-    """The mask that a training ended with; it began with `mask`."""
+    """Return the mask that a training ended with; it began with `mask`."""
     return mask if run.regrowth is None or run.mask is None else dict(run.mask)
 
 
 def changes(segment: Segment, run: Run, first: Mask | None, store: Store, uses: Mapping[str, int]) -> dict[str, Any]:
-    """What there is to tell of a mask that changed; {} of another.
+    """Return what there is to tell of a mask that changed; {} of another.
 
     first_mask: the content of the mask it began with.
     mask_history: columns, a row an update and layer: step, layer, kept, dropped (and as many grown), returned.

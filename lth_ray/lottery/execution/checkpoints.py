@@ -13,7 +13,8 @@ from lth_ray.training import Run, stored_beside
 
 
 class Checkpoints:
-    """Saves one checkpoint of a training at a time: that goes on while the copy of its state is hashed and written.
+    """A writer of one checkpoint of a training at a time: that goes on while the copy of its state is hashed
+    and written.
 
     written: called when one is in storage. What a write raises is raised by the next `save`, or at the end of the
     block, within which it must be used.
@@ -25,8 +26,10 @@ class Checkpoints:
         self._pending: Future[None] | None = None
 
     def save(self, *kept: tuple[str, Run, Mapping[str, Any]]) -> None:
-        """Copies the states of (key, run, journal) and has them written, each a checkpoint of its own; waits for those
-        before where they are not done yet."""
+        """Copy the states of (key, run, journal) and have them written, each a checkpoint of its own.
+
+        Waits for those before where they are not done yet.
+        """
         self.wait()
         copies = [
             (key, run.step, on_host(run.model.state_dict()), on_host(stored_beside(run)), journal)
@@ -35,7 +38,7 @@ class Checkpoints:
         self._pending = self._pool.submit(self._write, copies)
 
     def wait(self) -> None:
-        """Until the last one is in storage."""
+        """Wait until the last one is in storage."""
         if self._pending is not None:
             self._pending.result()
         self._pending = None
@@ -60,7 +63,7 @@ class Checkpoints:
 
 
 def on_host(value: Any) -> Any:
-    """A copy of nested state, its tensors on the CPU."""
+    """Return a copy of nested state, its tensors on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, Mapping):

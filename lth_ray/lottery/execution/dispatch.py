@@ -1,4 +1,4 @@
-"""Carries out whatever a plan asks for."""
+"""Dispatch of whatever a plan asks for to what carries it out."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from lth_ray.training import ALONE, Clock, Team
 def carry_out(
     piece: Piece, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
-    """Trains or measures, alone or as one of a team whose leader alone writes to the store.
+    """Train or measure, alone or as one of a team whose leader alone writes to the store.
 
     Raises MissingState where something it needs is not there any more.
     """
@@ -32,8 +32,10 @@ def carry_out(
 def carry_out_all(
     pieces: Sequence[Piece], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
-    """What comes of pieces that a trial's jobs come to at once: of one alone as by `carry_out`, or of several that are
-    trained together and each of which may fail by itself."""
+    """Carry out pieces that a trial's jobs come to at once; return what comes of each.
+
+    One alone is done as by `carry_out`; several are trained together, and each of them may fail by itself.
+    """
     trained = [piece for piece in pieces if isinstance(piece, Training)]
     if len(pieces) > 1 and len(trained) == len(pieces):
         return execute_together(trained, store, dataset, device, clock)
@@ -41,7 +43,9 @@ def carry_out_all(
 
 
 def stored(piece: Piece, store: Store) -> Outcome | None:
-    """The outcome of a piece of which nothing is left to be done, by a look at the store alone; else None."""
+    """Return the outcome of a piece of which nothing is left to be done, by a look at the store alone; else
+    None.
+    """
     if isinstance(piece, Measurement):
         record = stored_record(store, piece.key, of_table=True)
         return None if record is None else Outcome(record, 0, 0.0)

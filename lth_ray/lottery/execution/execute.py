@@ -1,4 +1,6 @@
-"""Carries out one planned piece of training: from the nearest stored state, through checkpoints, to its record."""
+"""Execution of one planned piece of training: from the nearest stored state, through checkpoints, to its
+record.
+"""
 
 import copy
 import hashlib
@@ -51,9 +53,11 @@ from lth_ray.training import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a piece. trained_steps: optimizer steps taken here, 0 where it was stored already.
+    """The outcome of a piece.
 
-    training_s: those of `seconds` that went into training and evaluation, and not into states, records and the like.
+    trained_steps: optimizer steps taken here, 0 where it was stored already.
+    training_s: those of `seconds` that went into training and evaluation, and not into states, records and
+        the like.
     """
 
     record: Record | None
@@ -64,8 +68,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is left of a training, ready to begin. rest: the states that an earlier run, whose `record` stands, has left
-    out; None for all of it. Plain data, as it is sent to a whole team: a study's own functions cannot be."""
+    """The rest of a training, ready to begin.
+
+    It is plain data, as it is sent to a whole team: a study's own functions cannot be.
+
+    rest: the states that an earlier run, whose `record` stands, has left out; None for all of it.
+    """
 
     rest: list[int] | None
     record: Record | None
@@ -73,14 +81,14 @@ class Prepared:
     progress: Progress
 
     def of(self, training: Training) -> Training:
-        """What is left of `training`."""
+        """Return what is left of `training`."""
         return training if self.rest is None else training.for_states(self.rest)
 
 
 def execute(
     training: Training, store: Store, dataset: Loaded, device: str, clock: Clock | None = None, team: Team = ALONE
 ) -> Outcome:
-    """Trains `training.segment` and publishes its record unless that is done; what was published first stands.
+    """Train `training.segment` and publish its record unless that is done; what was published first stands.
 
     In a team the leader alone touches the store; the others are told what they need of it.
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
@@ -102,7 +110,7 @@ def execute(
 def prepare(
     training: Training, store: Store, dataset: Loaded, began: float, here: dict[str, Any]
 ) -> Prepared | Outcome:
-    """Where training sets out from; or the outcome, where nothing is left to be done."""
+    """Return where training sets out from; or the outcome, where nothing is left to be done."""
     record = _published(training, store, dataset)
     rest = None
     if record is not None:
@@ -121,7 +129,9 @@ def prepare(
 
 
 def nothing_left(training: Training, store: Store, record: Record) -> Outcome | None:
-    """The outcome of a training whose segment is finished with all the states that it is to keep; else None."""
+    """Return the outcome of a training whose segment is finished with all the states that it is to keep; else
+    None.
+    """
     if record["diverged_at"] is None and training.missing(store):
         return None
     store.drop_checkpoints(training.key)
@@ -130,7 +140,7 @@ def nothing_left(training: Training, store: Store, record: Record) -> Outcome | 
 
 
 def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
-    """Publishes what a training came to; the record that stands."""
+    """Publish what a training came to; return the record that stands."""
     record = prepared.record
     if training.measured:
         own = _record(training, store, model, prepared.mask, last, prepared.progress)
@@ -142,7 +152,7 @@ def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn
 
 
 def _published(training: Training, store: Store, dataset: Loaded) -> Record | None:
-    """The record of the training's segment, its mask made again where that was lost or damaged."""
+    """Return the record of the training's segment, its mask made again where that was lost or damaged."""
     record = stored_record(store, training.record_key)
     if record is None or record["mask"] is None or _is_whole(record["mask"], store):
         return record
@@ -154,7 +164,7 @@ def _published(training: Training, store: Store, dataset: Loaded) -> Record | No
 
 
 def _is_whole(mask: str, store: Store) -> bool:
-    """Whether a mask is there as it was written; a damaged one is moved aside."""
+    """Return whether a mask is there as it was written; a damaged one is moved aside."""
     try:
         store.load_mask(mask)
     except MissingFile:
@@ -174,15 +184,27 @@ def _train(
     clock: Clock,
     team: Team,
 ) -> Pause:
-    """Trains to the end, the leader keeping states and checkpoints on the way; the last pause."""
+    """Train to the end, the leader keeping states and checkpoints on the way; return the last pause."""
     segment, last = training.segment, None
     applied = None if segment.learned else prepared.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, clock.written) as checkpoints:
         pauses = train_segment(
-            training.key, segment.recipe, model, dataset, applied, segment.seeds, prepared.progress.start, segment.last,
-            first=segment.first, pauses=training.states, clock=clock, measured=training.measured, frozen=segment.frozen,
-            team=team, regrowth=segment.regrowth,
-        )  # fmt: skip
+            training.key,
+            segment.recipe,
+            model,
+            dataset,
+            applied,
+            segment.seeds,
+            prepared.progress.start,
+            segment.last,
+            first=segment.first,
+            pauses=training.states,
+            clock=clock,
+            measured=training.measured,
+            frozen=segment.frozen,
+            team=team,
+            regrowth=segment.regrowth,
+        )
         for last in prepared.progress.timed(pauses):
             if not (team.leads and last.finite):
                 continue
@@ -194,7 +216,7 @@ def _train(
 
 
 def _beginning(training: Training, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
-    """From the newest checkpoint; for one that only makes states, else from the nearest stored one; else the start.
+    """Return the newest checkpoint; for what only makes states, else the nearest stored one; else the start.
 
     Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
     """
@@ -209,9 +231,14 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
     if checkpoint is not None and checkpoint.step <= wanted:
         kept = checkpoint.journal
         start = Start(
-            checkpoint.step, checkpoint.model, checkpoint.optimizer, kept["rows"], kept["loss_sum"],
-            kept["loss_steps"], kept.get("history", {}),
-        )  # fmt: skip
+            checkpoint.step,
+            checkpoint.model,
+            checkpoint.optimizer,
+            kept["rows"],
+            kept["loss_sum"],
+            kept["loss_steps"],
+            kept.get("history", {}),
+        )
         earlier = [known for known in kept["environments"] if known != here]
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
         return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
@@ -225,7 +252,7 @@ def _first(training: Training, store: Store, mask: Mask | None) -> Start:
 
 
 def _nearest_snapshot(training: Training, store: Store, wanted: int) -> Start | None:
-    """The last whole state of the trajectory, up to step `wanted`, that training can go on from."""
+    """Return the last whole state of the trajectory, up to step `wanted`, that training can go on from."""
     trajectory = training.segment.trajectory
     paths = (path for path in store.list(states_folder(trajectory)) if path.endswith(OPTIMIZER))
     steps = {found[1] for path in paths if (found := state_of(path)) is not None}
@@ -239,7 +266,9 @@ def _nearest_snapshot(training: Training, store: Store, wanted: int) -> Start | 
 
 
 def keep(training: Training, store: Store, pause: Pause, progress: Progress) -> None:
-    """Stores the state at a pause where it is one of the training's; the first of a new segment is stored already."""
+    """Store the state at a pause where it is one of the training's; the first of a new segment is stored
+    already.
+    """
     run, segment = pause.run, training.segment
     if pause.step not in training.states or (segment.starts_anew and pause.step == segment.first):
         return
@@ -249,17 +278,27 @@ def keep(training: Training, store: Store, pause: Pause, progress: Progress) -> 
 
 
 def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
-    """What a checkpoint holds beside the state; a copy, as it is written while training goes on."""
+    """Return what a checkpoint holds beside the state; a copy, as it is written while training goes on."""
     run = pause.run
-    return copy.deepcopy({
-        "rows": pause.journal, "loss_sum": float(run.loss_sum), "loss_steps": run.loss_steps,
-        "started_at": progress.started_at, "seconds": progress.spent_s, "environments": progress.environments,
-        "contents": progress.contents, "history": run.history,
-    })  # fmt: skip
+    return copy.deepcopy(
+        {
+            "rows": pause.journal,
+            "loss_sum": float(run.loss_sum),
+            "loss_steps": run.loss_steps,
+            "started_at": progress.started_at,
+            "seconds": progress.spent_s,
+            "environments": progress.environments,
+            "contents": progress.contents,
+            "history": run.history,
+        }
+    )
 
 
 def _publish(training: Training, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
-    """The record that stands. Where another was first, one's own states go unless they are the same."""
+    """Publish a record; return the one that stands.
+
+    Where another was first, one's own states go unless they are the same.
+    """
     while not store.publish_segment(training.segment.key, record):
         first = stored_record(store, training.segment.key)
         if first is not None:
@@ -271,7 +310,9 @@ def _publish(training: Training, store: Store, record: Record, contents: Mapping
 
 
 def discard(piece: Piece, store: Store) -> None:
-    """Removes what was there for this piece and others, once all of them are finished, unless a record keeps it."""
+    """Remove what was there for this piece and others, once all of them are finished, unless a record keeps
+    it.
+    """
     for state in piece.discards:
         makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
         is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
@@ -280,7 +321,7 @@ def discard(piece: Piece, store: Store) -> None:
 
 
 def _uses(recipe: Recipe) -> dict[str, int]:
-    """Counted once a process for each network."""
+    """Count the uses of weights once a process for each network."""
     name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
     if name not in _USES:
         _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
@@ -291,14 +332,14 @@ _USES: dict[str, dict[str, int]] = {}
 
 
 def network_of(model: torch.nn.Module) -> torch.nn.Module:
-    """The network itself, where a mask is learned over it."""
+    """Return the network itself, where a mask is learned over it."""
     return model.network if isinstance(model, Supermask) else model
 
 
 def _record(
     training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
 ) -> Record:
-    """The record of a finished segment: existence is completion."""
+    """Return the record of a finished segment: existence is completion."""
     segment = training.segment
     changed = changes(segment, last.run, mask, store, _uses(segment.recipe))
     mask = final_mask(last.run, mask)

@@ -1,4 +1,7 @@
-"""Measures tables: connectivity, distances, and what masks and weights look like. Nothing is trained here."""
+"""Measurement of tables: connectivity, distances, and what masks and weights look like.
+
+Nothing is trained here.
+"""
 
 import hashlib
 import json
@@ -39,7 +42,11 @@ if TYPE_CHECKING:  # slow to import, and a training does without
 
 @dataclass(frozen=True)
 class Measured:
-    """values: what becomes columns of a result. columns: curves and histograms, of equal length within one table."""
+    """The result of a measurement.
+
+    values: what becomes columns of a result.
+    columns: curves and histograms, of equal length within one table.
+    """
 
     values: dict[str, float | None] = field(default_factory=dict)
     columns: dict[str, list[Any]] = field(default_factory=dict)
@@ -47,7 +54,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Bench:
-    """What a measurement has at hand. States are read when they are asked for, so that few are held at a time."""
+    """The things that a measurement has at hand.
+
+    States are read when they are asked for, so that few are held at a time.
+    """
 
     table: Table
     store: Store
@@ -56,11 +66,11 @@ class Bench:
     team: Team = ALONE
 
     def state(self, number: int) -> Tensors:
-        """A trained state; pruned weights hold what they held in training."""
+        """Return a trained state; pruned weights hold what they held in training."""
         return self._weights(self.table.states[number])
 
     def start(self, mask: Mask | None) -> Tensors:
-        """The masked weights that the trained states set out from."""
+        """Return the masked weights that the trained states set out from."""
         assert self.table.start is not None
         return masked(self._weights(self.table.start, mask), mask)
 
@@ -71,19 +81,21 @@ class Bench:
         return recorded_mask(self.store, self.table.of[number])
 
     def covered(self, mask: Mask | None) -> list[str]:
-        """The parameters that distances cover: those of the mask or, of a dense network, those that may be pruned."""
+        """Return the parameters that distances cover: the mask's or, of a dense network, those that may be
+        pruned.
+        """
         if mask is not None:
             return list(mask)
         rule = (self.table.options or {}).get("prunable", {"include": [], "exclude": []})
         return list(eligible(build(self.table.recipe), rule))
 
     def batches(self, split: Any, team: Team = ALONE) -> Iterator[Batch]:
-        """Of its examples those that training's evaluations measure, too: this process's share of them."""
+        """Yield of its examples those that training's evaluations measure, too: this process's share of them."""
         task = self.table.recipe.task
         return task.examples(self.dataset, task.measured(split), (team.rank, team.size))
 
     def errors(self, model: torch.nn.Module) -> dict[str, float]:
-        """Loss and error on the training and the test set."""
+        """Return loss and error on the training and the test set."""
         recipe, found = self.table.recipe, dict[str, float]()
         for name, split in (("test", self.dataset.test), ("train", self.dataset.train)):
             measured = evaluate(model, self.batches(split, self.team), recipe.task, recipe.train, self.team)
@@ -92,7 +104,7 @@ class Bench:
 
 
 def line(bench: Bench) -> Measured:
-    """Error and loss along the line between two trained copies (Frankle et al. 2020a, section 2)."""
+    """Measure error and loss along the line between two trained copies (Frankle et al. 2020a, section 2)."""
     options = bench.table.options or {}
     values = apart(bench)
     first, second = bench.state(0), bench.state(1)
@@ -110,21 +122,26 @@ def line(bench: Bench) -> Measured:
 
     path = analysis.walk(model, first, second, bench.errors, points=options["points"], recalibrate=recalibrate)
     barriers = {
-        "lmc_error_barrier": "test_error", "lmc_train_error_barrier": "train_error", "lmc_loss_barrier": "test_loss",
+        "lmc_error_barrier": "test_error",
+        "lmc_train_error_barrier": "train_error",
+        "lmc_loss_barrier": "test_loss",
         "lmc_train_loss_barrier": "train_loss",
-    }  # fmt: skip
+    }
     values |= {name: analysis.barrier(path, column) for name, column in barriers.items()}
     values["ends_test_error"] = float(path["test_error"].iloc[[0, -1]].mean())
     return Measured(values, {str(name): [float(value) for value in path[name]] for name in path})
 
 
 def distance(bench: Bench) -> Measured:
-    """L2 distance and angle between two trained networks over the ticket's weights (Frankle et al. 2019, section 4)."""
+    """Measure L2 distance and angle between two trained networks over the ticket's weights.
+
+    After Frankle et al. 2019, section 4.
+    """
     return Measured(apart(bench))
 
 
 def apart(bench: Bench) -> dict[str, float | None]:
-    """Distances of the two trained states from each other and from where they set out.
+    """Return distances of the two trained states from each other and from where they set out.
 
     At most two states are held at a time, which costs reading one of them twice.
     """
@@ -151,7 +168,7 @@ def apart(bench: Bench) -> dict[str, float | None]:
 
 
 def weights(bench: Bench) -> Measured:
-    """Which initial weights survive and how far weights move (Frankle & Carbin 2019, appendix F)."""
+    """Measure which initial weights survive and how far weights move (Frankle & Carbin 2019, appendix F)."""
     mask = bench.mask()
     if mask is None:
         raise MissingState("a dense network has no surviving weights to look at")
@@ -164,7 +181,7 @@ def weights(bench: Bench) -> Measured:
 
 
 def overlap(bench: Bench) -> Measured:
-    """How much two seeds' masks have in common, beside what chance would give."""
+    """Measure how much two seeds' masks have in common, beside what chance would give."""
     first, second = bench.mask(0), bench.mask(1)
     if first is None or second is None:
         raise MissingState("a dense network has no mask to compare")
@@ -175,7 +192,7 @@ def overlap(bench: Bench) -> Measured:
 
 
 def _overall(frame: "pd.DataFrame") -> dict[Any, Any]:
-    """The row over all layers."""
+    """Return the row over all layers."""
     return next(row for row in frame.to_dict("records") if row["layer"] == OVERALL)
 
 
@@ -185,12 +202,15 @@ def _columns(frame: "pd.DataFrame") -> dict[str, list[Any]]:
 
 # kind of table: what measures it
 MEASURES: dict[str, Callable[[Bench], Measured]] = {
-    "line": line, "distance": distance, "weights": weights, "overlap": overlap,
-}  # fmt: skip
+    "line": line,
+    "distance": distance,
+    "weights": weights,
+    "overlap": overlap,
+}
 
 
 def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str, team: Team = ALONE) -> Outcome:
-    """Measures a table and publishes it unless that is done; what was published first stands.
+    """Measure a table and publish it unless that is done; what was published first stands.
 
     A team shares the images; each of its processes reads the states for itself, and the leader publishes.
     Raises MissingState where a state is not there any more: a new plan makes that again.
@@ -216,7 +236,7 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
 
 
 def _found(measurement: Measurement, store: Store) -> tuple[Record | None, Record]:
-    """The record where it was measured already, and that of the segment whose mask it has."""
+    """Return the record where it was measured already, and that of the segment whose mask it has."""
     record = stored_record(store, measurement.key, of_table=True)
     if record is not None:
         discard(measurement, store)
@@ -230,7 +250,7 @@ def _found(measurement: Measurement, store: Store) -> tuple[Record | None, Recor
 
 
 def _published(measurement: Measurement, store: Store, measured: Measured, host: Record, about: Record) -> Record:
-    """The record that stands, once it is in the store and what it was made from may go."""
+    """Return the record that stands, once it is in the store and what it was made from may go."""
     table = measurement.table
     values = {name: _finite(value) for name, value in measured.values.items()}
     content = json.dumps([values, measured.columns])
@@ -259,5 +279,5 @@ def _published(measurement: Measurement, store: Store, measured: Measured, host:
 
 
 def _finite(value: float | None) -> float | None:
-    """What cannot be said (an angle to nothing) is missing, as JSON has no NaN."""
+    """Return a value, None where it cannot be said (an angle to nothing), as JSON has no NaN."""
     return None if value is None or not math.isfinite(value) else float(value)

@@ -1,4 +1,4 @@
-"""How far a training is, beside what its run holds."""
+"""The progress of a training, beside what its run holds."""
 
 import time
 from collections.abc import Iterator
@@ -11,10 +11,12 @@ from lth_ray.training import Pause, Start
 
 @dataclass
 class Progress:
-    """What a training holds beside its run, across interruptions.
+    """The things that a training holds beside its run, across interruptions.
 
-    seconds: spent on it before `began` (time.monotonic()). environments: in which it was trained, the present one last.
-    contents: of the states kept so far, by step. training_s: spent here in training and evaluation.
+    seconds: spent on it before `began` (time.monotonic()).
+    environments: in which it was trained, the present one last.
+    contents: of the states kept so far, by step.
+    training_s: spent here in training and evaluation.
     usage: what that took of this machine, `Usage.columns`.
     """
 
@@ -32,7 +34,7 @@ class Progress:
         return self.seconds + time.monotonic() - self.began
 
     def timed(self, pauses: Iterator[Pause]) -> Iterator[Pause]:
-        """The pauses; the time until each is training's, and what is done at one is not."""
+        """Yield the pauses; the time until each is training's, and what is done at one is not."""
         began = time.monotonic()
         for pause in pauses:
             self.training_s += time.monotonic() - began

@@ -1,4 +1,6 @@
-"""Makes what a derivation describes: a network, its starting weights and its mask, from what is stored."""
+"""Reconstruction of what a derivation describes: a network, its starting weights and its mask, from what is
+stored.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -33,8 +35,11 @@ class MissingState(LookupError):
 
 
 def once_more(attempt: Callable[[], T]) -> T:
-    """What `attempt` returns, tried again where something was missing: a second run of the study may just have finished
-    this, and removed what it started from. Raises the first MissingState, which says why."""
+    """Return what `attempt` returns, tried again where something was missing.
+
+    A second run of the study may just have finished this, and removed what it started from. Raises the first
+    MissingState, which says why.
+    """
     try:
         return attempt()
     except MissingState as missing:
@@ -45,7 +50,7 @@ def once_more(attempt: Callable[[], T]) -> T:
 
 
 def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
-    """The recipe's network, initialised under `seed` (None: whatever weights)."""
+    """Return the recipe's network, initialised under `seed` (None: whatever weights)."""
     network = build_without_averages(recipe, seed)
     if recipe.train.ema_decay is not None:
         averages.attach(network)
@@ -65,7 +70,7 @@ def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.
 
 
 def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
-    """The all-ones mask over what a pruning rule ("include" and "exclude" globs) may prune."""
+    """Return the all-ones mask over what a pruning rule ("include" and "exclude" globs) may prune."""
     names = pruning.select(
         models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
     )
@@ -73,7 +78,9 @@ def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
 
 
 def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
-    """What a segment trains, with whatever weights: the recipe's network, or the scores of a mask over it."""
+    """Return what a segment trains, with whatever weights: the recipe's network, or the scores of a mask over
+    it.
+    """
     model = build(segment.recipe)
     if segment.learned is None:
         return model
@@ -82,7 +89,7 @@ def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
 
 
 def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
-    """The state a segment starts from, before its mask is applied."""
+    """Return the state a segment starts from, before its mask is applied."""
     state = start_state(segment.start, segment.recipe, store, mask)
     if segment.learned is None:
         return state
@@ -93,7 +100,7 @@ def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
 
 
 def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | None = None) -> State:
-    """The weights (and optimizer state) that a source describes, before any mask is applied.
+    """Return the weights (and optimizer state) that a source describes, before any mask is applied.
 
     mask: of the network that starts from it, which perturbations depend on.
     """
@@ -116,7 +123,9 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
 
 
 def _begun(recipe: Recipe, seed: int, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The network's state with `given` in its own precision, and what is not given drawn; averages begin with it."""
+    """Return the network's state with `given` in its own precision, and the rest drawn; averages begin with
+    it.
+    """
     network = build(recipe, seed)
     own = network.state_dict().keys()
     given = models.retied(given, models.tied(network))
@@ -126,7 +135,10 @@ def _begun(recipe: Recipe, seed: int, given: Mapping[str, torch.Tensor]) -> dict
 
 
 def pretrained_weights(source: Pretrained, recipe: Recipe) -> dict[str, torch.Tensor]:
-    """What the recipe's network takes of a file of pretrained weights. ConfigError where that does not fit it."""
+    """Return what the recipe's network takes of a file of pretrained weights.
+
+    Raises ConfigError where that does not fit it.
+    """
     path = source.file.path
     given = models.read_weights(path)
     if content(given) != source.file.content:
@@ -145,7 +157,7 @@ def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | Non
 
 
 def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = False) -> State:
-    """A whole state of the store; MissingState when none is kept. Damaged ones are moved aside."""
+    """Return a whole state of the store. Raise MissingState when none is kept. Damaged ones are moved aside."""
     why = "is not kept"
     while store.find_state(trajectory, step, with_optimizer=optimizer) is not None:
         try:
@@ -156,7 +168,10 @@ def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = Fal
 
 
 def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, Any] | None:
-    """The record of a finished segment or table, None where there is none. A damaged one is moved aside."""
+    """Return the record of a finished segment or table, None where there is none.
+
+    A damaged one is moved aside.
+    """
     try:
         return store.table(key) if of_table else store.segment(key)
     except DamagedFile as error:
@@ -165,7 +180,9 @@ def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, A
 
 
 def set_aside(store: Store, error: DamagedFile) -> str:
-    """Moves a damaged file out of the way, so that what it held is made again; what was done, as a clause."""
+    """Move a damaged file out of the way, so that what it held is made again; return what was done, as a
+    clause.
+    """
     store.quarantine(error.path)
     done = f"was damaged ({error.path}: {error.why}; it is in damaged/ now)"
     warnings.warn(f"{store.uri}: what this file held {done}", stacklevel=3)
@@ -173,7 +190,7 @@ def set_aside(store: Store, error: DamagedFile) -> str:
 
 
 def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
-    """The mask of a segment, made from what it is derived from; None for a dense one."""
+    """Return the mask of a segment, made from what it is derived from; None for a dense one."""
     source = segment.mask
     if source is None:
         return None
@@ -188,8 +205,10 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
 
 
 def fitting(mask: Mask, recipe: Recipe) -> Mask:
-    """The part of a mask that fits the recipe's network, in its order and by its names: an output layer for other
-    classes is dense."""
+    """Return the part of a mask that fits the recipe's network, in its order and by its names.
+
+    An output layer for other classes is dense.
+    """
     network = build(recipe)
     mask = models.under_own_names(mask, models.tied(network))
     parameters = network.named_parameters()
@@ -197,7 +216,7 @@ def fitting(mask: Mask, recipe: Recipe) -> Mask:
 
 
 def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
-    """The mask of a finished segment, None for a dense one; MissingState where it is not whole.
+    """Return the mask of a finished segment, None for a dense one. Raise MissingState where it is not whole.
 
     which: "first_mask" for the one that a mask which changes on the way began with.
     """
@@ -217,14 +236,14 @@ def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
 
 
 def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
-    """`base` with as many weights elsewhere, by the source's scope and seed."""
+    """Return `base` with as many weights elsewhere, by the source's scope and seed."""
     if source.scope == "random":
         return pruning.random_mask(base, source.seed)
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
 def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Mask:
-    """Prunes the weights at the end of segment `source.of` by exactly the rule's count.
+    """Prune the weights at the end of segment `source.of` by exactly the rule's count.
 
     Raises MissingState where that segment, its mask or its last state is not in the store, and where it diverged.
     """
@@ -251,6 +270,6 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:
-    """A state dict with its pruned weights at zero."""
+    """Return a state dict with its pruned weights at zero."""
     mask = mask or {}
     return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}

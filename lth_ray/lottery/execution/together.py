@@ -1,4 +1,5 @@
-"""Carries out several trainings at once, their networks trained as one batch (lth_ray.training.together.lockstep).
+"""Execution of several trainings at once, their networks trained as one batch
+(lth_ray.training.together.lockstep).
 
 Each is a piece of training of its own: it sets out from its own checkpoint, keeps its own states and publishes its own
 record, as `lth_ray.lottery.execution.execute` has one do.
@@ -22,7 +23,11 @@ from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segme
 
 @dataclass(frozen=True)
 class Member:
-    """A training that is trained with others. measured: whether it is to have a record. making: what is left of it."""
+    """A training that is trained with others.
+
+    measured: whether it is to have a record.
+    making: what is left of it.
+    """
 
     key: str
     measured: bool
@@ -40,7 +45,8 @@ class Member:
 def execute_together(
     trainings: Sequence[Training], store: Store, dataset: Loaded, device: str, clock: Clock | None = None
 ) -> list[Outcome | Exception]:
-    """What came of each of at most Train.replicates trainings that differ in seeds, masks and starting weights alone.
+    """Train at most Train.replicates trainings that differ in seeds, masks and starts alone; return what came
+    of each.
 
     What keeps one from being begun is its own, and stops no other. Those whose checkpoints lie at different steps, as
     a kill may leave them, are trained in turn: a result does not depend on the others.
@@ -90,7 +96,7 @@ def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome |
 
 
 def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Clock) -> list[Pause]:
-    """Trains members that set out from one step; the last pause of each."""
+    """Train members that set out from one step; return the last pause of each."""
     making = members[0].making
     segment, by_key = making.segment, {member.making.key: member for member in members}
     states = frozenset[int]().union(*(member.making.states for member in members))
@@ -98,9 +104,15 @@ def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Cloc
     with Checkpoints(store, clock.written) as checkpoints:
         began = time.monotonic()
         for pauses in train_segments_together(
-            [member.part for member in members], segment.recipe, dataset, segment.last, first=segment.first,
-            pauses=states, clock=clock, measured=making.measured,
-        ):  # fmt: skip
+            [member.part for member in members],
+            segment.recipe,
+            dataset,
+            segment.last,
+            first=segment.first,
+            pauses=states,
+            clock=clock,
+            measured=making.measured,
+        ):
             took = time.monotonic() - began
             for key, pause in pauses.items():
                 by_key[key].prepared.progress.training_s += took

@@ -19,7 +19,7 @@ FORMATS, STATES = ("state_dict", "prune", "onnx"), ("trained", "rewind")
 
 
 def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
-    """Its trained or rewind weights under the network's own names, pruned ones at zero.
+    """Return its trained or rewind weights under the network's own names, pruned ones at zero.
 
     Trained weights are those that its accuracies were measured by: the moving averages of Train(ema_decay=...), where
     it has them. Rewind weights are those that training set out from. ConfigError with the remedy where they were not
@@ -46,12 +46,12 @@ def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
 
 
 def save_state_dict(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
-    """A safetensors file of the ticket's weights under the network's own names, pruned ones at zero."""
+    """Write a safetensors file of the ticket's weights under the network's own names, pruned ones at zero."""
     _save(weights_of_ticket(ticket, state), to, about)
 
 
 def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
-    """A safetensors file that a network loads which was pruned by torch.nn.utils.prune in the mask's parameters."""
+    """Write a safetensors file that fits a network pruned by torch.nn.utils.prune in the mask's parameters."""
     key, told = ticket.provenance["key"], ticket.provenance["meaning"]
     if not ticket.mask:
         raise ConfigError(f"ticket {key} is a dense network and has no mask: export it with --format state_dict")
@@ -65,7 +65,7 @@ def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, ab
 
 
 def check_not_learned(ticket: Ticket, format_: str) -> None:
-    """Raises ConfigError where the mask was trained: what is stored is then its scores."""
+    """Raise ConfigError where the mask was trained: what is stored is then its scores."""
     if ticket.provenance["meaning"].get("learned"):
         raise ConfigError(
             f"ticket {ticket.provenance['key']}: its mask was learned, and its state holds scores beside weights, "
@@ -74,7 +74,7 @@ def check_not_learned(ticket: Ticket, format_: str) -> None:
 
 
 def kind_of_weights(record: Mapping[str, Any], state: str) -> str:
-    """What an exported file holds, in words: its metadata and the screen say so."""
+    """Return what an exported file holds, in words: its metadata and the screen say so."""
     decay = record["meaning"].get("recipe", {}).get("train", {}).get("ema_decay")
     if state == "rewind" or decay is None:
         return f"{state} weights"
@@ -82,7 +82,10 @@ def kind_of_weights(record: Mapping[str, Any], state: str) -> str:
 
 
 def written(to: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
-    """Lets `write` make a file beside `to` and puts it there once it is complete. ConfigError where that fails."""
+    """Let `write` make a file beside `to` and put it there once it is complete.
+
+    Raise ConfigError where that fails.
+    """
     target = Path(to)
     if not target.parent.is_dir():
         raise ConfigError(f"--to {target}: there is no folder {target.parent}; make it first")

@@ -22,13 +22,17 @@ IMPORTED = "imported-"  # of their keys, by which collection knows them
 def import_ticket(
     source: nn.Module | Mapping[str, torch.Tensor] | str | os.PathLike[str], storage: str = "./lth_storage"
 ) -> str:
-    """Keeps a network in `storage` as a ticket; its key, for load_ticket and Study(ticket=...).
+    """Keep a network in `storage` as a ticket; return its key, for load_ticket and Study(ticket=...).
 
-    source: an nn.Module, its state dict, or a file of that: safetensors, or one of torch.save (.pt, .pth) that holds it
-        by itself or as "state_dict" or "model", of which nothing but tensors is unpickled.
-    What torch.nn.utils.prune has pruned is there as `NAME_orig` and `NAME_mask`; the mask covers these parameters. A
-    network without them is dense: a study's later rounds prune what its rule may prune. Zeros in it are weights.
-    The key is that of what was imported: the same network again gives the same key, and nothing is stored twice.
+    What torch.nn.utils.prune has pruned is there as `NAME_orig` and `NAME_mask`; the mask covers these
+    parameters. A network without them is dense: a study's later rounds prune what its rule may prune. Zeros
+    in it are weights. The key is that of what was imported: the same network again gives the same key, and
+    nothing is stored twice.
+
+    source: an nn.Module, its state dict, or a file of that: safetensors, or one of torch.save (.pt, .pth)
+        that holds it by itself or as "state_dict" or "model", of which nothing but tensors is unpickled.
+    storage: the folder or s3:// URI that takes it.
+
     Raises ConfigError, naming file and tensor, for what is no such network.
     """
     given, where = _read(source)
@@ -57,8 +61,11 @@ def _read(source: nn.Module | Mapping[str, torch.Tensor] | str | os.PathLike[str
 
 
 def _shared(given: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """{another name: its name} of tensors that lie in one place of memory, by the names of unpruned parameters. A
-    safetensors file does not say so: there a network's own ties tell it, when a study takes the ticket up."""
+    """Return {another name: its name} of tensors that lie in one place of memory, by the names of unpruned
+    parameters.
+
+    A safetensors file does not say so: there a network's own ties tell it, when a study takes the ticket up.
+    """
     first: dict[tuple[Any, ...], str] = {}
     found = {}
     for name, value in given.items():
@@ -77,8 +84,8 @@ def _dense(given: Mapping[str, torch.Tensor], where: str) -> tuple[Tensors, Tens
 
 def _record(
     key: str, trajectory: str, mask: Tensors, weights: str, mask_content: str | None, where: str
-) -> dict[str, Any]:  # fmt: skip
-    """That of a segment of no step, which nothing of this storage led to."""
+) -> dict[str, Any]:
+    """Return the record of a segment of no step, which nothing of this storage led to."""
     return {
         "key": key,
         "trajectory": trajectory,

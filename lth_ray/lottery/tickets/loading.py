@@ -28,10 +28,11 @@ class Ticket:
 
 
 def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None) -> Ticket:
-    """The ticket of a row of Results.tickets() or branches().
+    """Return the ticket of a row of Results.tickets() or branches().
 
     key_or_path: the row's `key`, or the path of its record (STORAGE/segments/KEY.json).
     storage: the study's storage; by default ./lth_storage, or where the path says.
+
     Raises StorageError when there is no such ticket, DamagedFile where a file of it is not what was written.
     """
     root, folder, name = os.fspath(key_or_path).rpartition("segments/")

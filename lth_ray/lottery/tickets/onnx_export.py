@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # of the largest logit: other kernels add up in another order
 def save_onnx(
     network: nn.Module, input_shape: tuple[int, ...], to: str | os.PathLike[str], about: Mapping[str, str]
 ) -> None:
-    """Writes `network` as it is in evaluation.
+    """Write `network` as it is in evaluation.
 
     The input `images` is float32 [batch, C, H, W], input_shape = (C, H, W), normalised as in training; the output
     `logits` is float32 [batch, classes]; any number of images goes in. about: the file's metadata. Pruned weights are
@@ -40,7 +40,7 @@ def save_onnx(
 
 
 def check_packages() -> None:
-    """Raises ConfigError, naming the extra, where a package is missing that this takes."""
+    """Raise ConfigError, naming the extra, where a package is missing that this takes."""
     for name in NEEDED:
         try:
             importlib.import_module(name)
@@ -49,7 +49,7 @@ def check_packages() -> None:
 
 
 def _images(input_shape: tuple[int, ...], number: int = 3) -> torch.Tensor:
-    """Any images: three, since exporting takes 0 and 1 for fixed sizes."""
+    """Return any images: three, since exporting takes 0 and 1 for fixed sizes."""
     return torch.linspace(-1, 2, number * torch.Size(input_shape).numel()).sin().reshape(number, *input_shape)
 
 
@@ -60,9 +60,14 @@ def _export(network: nn.Module, images: torch.Tensor, path: str, about: Mapping[
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
-                network, (images,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim(BATCH)},), verbose=False,
-            )  # fmt: skip
+                network,
+                (images,),
+                dynamo=True,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"--format onnx: PyTorch cannot export this {type(network).__name__}: {reason}") from error

@@ -11,7 +11,8 @@ ORIG, MASK = "_orig", "_mask"
 
 
 def to_prune_naming(state: Mapping[str, torch.Tensor], mask: Mapping[str, torch.Tensor]) -> Tensors:
-    """A state dict for a network on which prune.custom_from_mask was applied to every parameter of `mask`.
+    """Return a state dict for a network on which prune.custom_from_mask was applied to every parameter of
+    `mask`.
 
     Masks are of their weights' dtype, as torch keeps them; 1 keeps.
     """
@@ -25,7 +26,7 @@ def to_prune_naming(state: Mapping[str, torch.Tensor], mask: Mapping[str, torch.
 
 
 def from_prune_naming(given: Mapping[str, torch.Tensor], where: str) -> tuple[Tensors, Tensors]:
-    """(state dict, mask) of a pruned network's state dict; pruned weights hold what they held.
+    """Return (state dict, mask) of a pruned network's state dict; pruned weights hold what they held.
 
     where: what is read, for messages. Raises ConfigError, naming the tensor, for an `_orig` without its `_mask` and
     the reverse, other shapes, masks of anything but 0 and 1, weights that are not finite, and nothing pruned at all.
@@ -49,12 +50,12 @@ def from_prune_naming(given: Mapping[str, torch.Tensor], where: str) -> tuple[Te
 
 
 def is_dense(given: Mapping[str, torch.Tensor]) -> bool:
-    """Whether nothing in a state dict is named as something pruned."""
+    """Return whether nothing in a state dict is named as something pruned."""
     return not any(name.endswith(ORIG) or (name.endswith(MASK) and name.removesuffix(MASK) in given) for name in given)
 
 
 def finite(value: torch.Tensor, name: str, where: str) -> torch.Tensor:
-    """`value`. ConfigError where it holds NaN or infinity."""
+    """Return `value`. Raise ConfigError where it holds NaN or infinity."""
     if value.is_floating_point() and not value.isfinite().all():
         raise ConfigError(f"{where}: {name!r} has values that are NaN or infinite; import a network that is whole")
     return value

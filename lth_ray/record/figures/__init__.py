@@ -32,6 +32,15 @@ from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
 
 __all__ = [
-    "curves_figure", "densities_figure", "heat_map_figure", "instability_figure", "metric_figure", "movement_figure",
-    "overlap_figure", "paths_figure", "retraining_figure", "stability_figure", "surviving_figure",
-]  # fmt: skip
+    "curves_figure",
+    "densities_figure",
+    "heat_map_figure",
+    "instability_figure",
+    "metric_figure",
+    "movement_figure",
+    "overlap_figure",
+    "paths_figure",
+    "retraining_figure",
+    "stability_figure",
+    "surviving_figure",
+]

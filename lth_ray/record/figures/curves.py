@@ -27,12 +27,15 @@ LOSS = "validation_loss"
 
 @styled
 def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """The metric on the test set over training, a line for each density, from dense (dark) to sparse (light), and a
-    panel for each arm and rewind point; where there is one only, the validation loss beside it.
+    """Draw the metric on the test set over training, a line for each density, from dense (dark) to sparse
+    (light).
 
-    curves: a row for each evaluation (`record.curves`): the columns of Results.tickets() that say whose it is, step,
-    test_METRIC and validation_loss. Mean over seeds in a band, its 95 % t-interval. What lies far off in the first
-    quarter of training is cut. None where no ticket was evaluated three times.
+    There is a panel for each arm and rewind point; where there is one only, the validation loss stands beside
+    it. Lines are the mean over seeds in a band, its 95 % t-interval. What lies far off in the first quarter
+    of training is cut. Returns None where no ticket was evaluated three times.
+
+    curves: a row for each evaluation (`record.curves`): the columns of Results.tickets() that say whose it
+        is, step, test_METRIC and validation_loss.
     """
     metric = metric_of_frame(curves)
     test = metric.column("test")
@@ -70,13 +73,13 @@ def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = ""
 
 
 def _density(number: int, rows: Sequence[Row]) -> str:
-    """ "51.2 % of weights", or the round's number where arms differ in density."""
+    """Return "51.2 % of weights", or the round's number where arms differ in density."""
     densities = [row["remaining_weights"] for row in rows]
     return f"{short(percent(rows))} % of weights" if max(densities) < ALIKE * min(densities) else f"round {number}"
 
 
 def _line(rows: Sequence[Row], number: int, column: str, scale: float, name: str) -> Line:
-    """Mean and interval at each step that all runs of the round have in common."""
+    """Return mean and interval at each step that all runs of the round have in common."""
     runs: dict[tuple[str, int], dict[int, float]] = {}
     for row in rows:
         if row["round"] == number and is_there(row.get(column)):

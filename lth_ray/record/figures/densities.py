@@ -1,4 +1,4 @@
-"""How dense each layer is, where a criterion ranks the weights of all layers together."""
+"""The density of each layer, where a criterion ranks the weights of all layers together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +21,13 @@ MOST_VARIANTS = 6
 
 @styled
 def densities_figure(densities: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """The remaining weights of each layer against those of the network, on log scales; the dotted line is all layers
-    alike.
+    """Draw the remaining weights of each layer against those of the network, on log scales.
 
-    densities: a row for each layer of each ticket (`record.densities`): the columns of Results.tickets() that say whose
-    it is, layer and density, in [0, 1]. Mean over seeds with error bars of its 95 % t-interval. None where no round
-    was pruned.
+    The dotted line is all layers alike. Lines are the mean over seeds with error bars of its 95 % t-interval.
+    Returns None where no round was pruned.
+
+    densities: a row for each layer of each ticket (`record.densities`): the columns of Results.tickets() that
+        say whose it is, layer and density, in [0, 1].
     """
     found = [row for row in rows_of(densities) if row["round"] > 0]
     if not found:
@@ -43,8 +44,14 @@ def densities_figure(densities: "pandas.DataFrame", title: str = "", caption: st
     figure, panels = page.begin()
     for panel, (variant, own) in zip(panels, variants.items(), strict=False):
         percents = [100 * row["remaining_weights"] for row in own]
-        panel.plot([max(percents), min(percents)], [max(percents), min(percents)], color=GREY, linewidth=0.9,
-                   linestyle=(0, (1, 2)), label="all alike")  # fmt: skip
+        panel.plot(
+            [max(percents), min(percents)],
+            [max(percents), min(percents)],
+            color=GREY,
+            linewidth=0.9,
+            linestyle=(0, (1, 2)),
+            label="all alike",
+        )
         for layer, look in zip(layers, chosen, strict=True):
             of_layer = [row for row in own if row["layer"] == layer]
             line = gather(layer, of_layer, "remaining_weights", "density", x_scale=100.0, scale=100.0)

@@ -1,5 +1,6 @@
-"""What a swept field does at each rewind point: a heat map, such as of warm-up x k (after Frankle et al. 2020a,
-table 1)."""
+"""A heat map of a swept field at each rewind point, such as of warm-up x k (after Frankle et al. 2020a, table
+1).
+"""
 
 import math
 import re
@@ -31,7 +32,10 @@ CELL, DARK = 0.42, 0.45  # height of a row, inches; the luminance under which a 
 
 @dataclass(frozen=True)
 class Cells:
-    """{(value of the field, k): (seed, quantity) of every result}. shades: the span that they have at least."""
+    """The results {(value of the field, k): (seed, quantity)}.
+
+    shades: the span that they have at least.
+    """
 
     name: str
     values: Mapping[tuple[str, int], Sequence[tuple[int, float]]]
@@ -42,14 +46,16 @@ class Cells:
 def heat_map_figure(
     results: "pandas.DataFrame", title: str = "", caption: str = "", field: str | None = None
 ) -> "Figure | None":
-    """Tickets over a swept field and the rewind step k: at the sparsest round, the metric on the test set and its
-    change from the dense network of the same run; where barriers were measured, those of the
-    dense network and of the tickets.
+    """Draw tickets over a swept field and the rewind step k.
 
-    results: the rows of Results.tickets() and Results.branches(), one under the other. field: by default the warm-up,
-    else the first that is swept. A cell holds the mean over seeds, a seed's copies averaged first, and under it half
-    its 95 % t-interval. Whatever else varies, arms and other sweeps, has panels of its own. None unless two values of
-    the field meet two rewind steps.
+    At the sparsest round, these are the metric on the test set and its change from the dense network of the
+    same run; where barriers were measured, those of the dense network and of the tickets. A cell holds the
+    mean over seeds, a seed's copies averaged first, and under it half its 95 % t-interval. Whatever else
+    varies, arms and other sweeps, has panels of its own. Returns None unless two values of the field meet two
+    rewind steps.
+
+    results: the rows of Results.tickets() and Results.branches(), one under the other.
+    field: by default the warm-up, else the first that is swept.
     """
     rows, metric = rows_of(results), metric_of_frame(results)
     tickets = [row for row in rows if not row.get("branch")]
@@ -82,7 +88,7 @@ def _axes(tickets: Sequence[Row], field: str) -> tuple[list[str], list[int]]:
 
 
 def _maps(rows: Sequence[Row], field: str) -> dict[str, list[Row]]:
-    """Rows by all that is neither axis, where two values of the field meet two rewind steps."""
+    """Return rows by all that is neither axis, where two values of the field meet two rewind steps."""
     variants = by_variant(rows, over_points=True, over_field=field)
     axes = {name: _axes([row for row in own if not row.get("branch")], field) for name, own in variants.items()}
     return {name: own for name, own in variants.items() if all(len(axis) > 1 for axis in axes[name])}
@@ -95,7 +101,7 @@ def _of_variant(variant: str, rows: Sequence[Row], field: str, metric: Metric) -
 
 
 def _field(tickets: Sequence[Row], metric: Metric) -> str | None:
-    """The swept field that the figure is about."""
+    """Return the swept field that the figure is about."""
     fixed = branch_columns(metric)
     swept = [name for row in tickets[:1] for name in row if name not in fixed]
     several = [name for name in swept if len({_said(row[name]) for row in tickets if is_there(row.get(name))}) > 1]
@@ -103,13 +109,13 @@ def _field(tickets: Sequence[Row], metric: Metric) -> str | None:
 
 
 def _name(field: str, tickets: Sequence[Row]) -> str:
-    """ "warmup (steps)" """
+    """Return "warmup (steps)"."""
     are_steps = all(str(row[field]).startswith("steps(") for row in tickets if is_there(row.get(field)))
     return field.rpartition(".")[2].replace("_", " ") + (" (steps)" if are_steps else "")
 
 
 def _said(value: Any) -> str:
-    """ "2k" of "steps(2000)", "5 epochs" of "epochs(5)"; others as they are."""
+    """Return "2k" of "steps(2000)", "5 epochs" of "epochs(5)"; others as they are."""
     found = LENGTH.match(str(value))
     if found and found[1] == "steps":
         return compact(float(found[2]))
@@ -123,16 +129,15 @@ def _place(said: str) -> tuple[float, str]:
 
 
 def _judged(tickets: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
-    """At the sparsest round, and its change from the dense network of the same lineage."""
+    """Return the metric at the sparsest round, and its change from the dense network of the same lineage."""
     last, test = max(row["round"] for row in tickets), metric.column("test")
     dense = {row["lineage"]: row[test] for row in tickets if row["round"] == 0}
     sparse = [row for row in tickets if row["round"] == last and is_there(row[test])]
     if not last or not sparse:
         return []
     changes = [
-        {**row, "change": row[test] - dense[row["lineage"]]}
-        for row in sparse if is_there(dense.get(row["lineage"]))
-    ]  # fmt: skip
+        {**row, "change": row[test] - dense[row["lineage"]]} for row in sparse if is_there(dense.get(row["lineage"]))
+    ]
     at = f"{short(percent(sparse))} % of weights"
     unit = " (percentage points)" if metric.points == "pp" else metric.points and f" ({metric.points})"
     return [
@@ -142,7 +147,9 @@ def _judged(tickets: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
 
 
 def _barriers(rows: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
-    """Of the dense network, and of tickets at the sparsest round measured; apart by whatever barriers vary."""
+    """Return those of the dense network, and of tickets at the sparsest round measured; apart by whatever
+    barriers vary.
+    """
     barriers = [row for row in rows if measures(row, "barrier") and is_there(row.get("lmc_error_barrier"))]
     parameters = (*PARAMETERS, "spawn_step") if part_later(barriers) else PARAMETERS
     found, shades = [], (0.0, STABLE) if metric.is_share else (0.0,)
@@ -174,7 +181,7 @@ def _n(found: Sequence[Cells]) -> str:
 
 
 def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[int], digits: int) -> None:
-    """Dark is low, in a colour map that is even in grey."""
+    """Draw cells: dark is low, in a colour map that is even in grey."""
     import matplotlib
 
     shades = matplotlib.colormaps["cividis"]

@@ -30,15 +30,16 @@ WORDS = ("stable: under 2 %", "test set", "training set")
 
 @styled
 def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Error barrier, in the metric's unit, against the step at which the copies parted: a line for each kind of
-    subnetwork and density.
+    """Draw the error barrier, in the metric's unit, against the step at which the copies parted.
 
-    branches: as of Results.branches(). Mean over seeds, a seed's pairs averaged first, with error bars of its 95 %
-    t-interval; solid on the test set, dashed on the training set. Copies under the dotted line, 2 % of
-    the images, are called stable.
-    Where there are few lines, right: the distance between the copies' ends, as a share of what they travelled. Where
-    there are many, a panel for each arm, or for each kind where an arm has many densities. Where all copies part at one
-    step, remaining weights take its place. None where no barrier was measured.
+    There is a line for each kind of subnetwork and density: the mean over seeds, a seed's pairs averaged
+    first, with error bars of its 95 % t-interval; solid on the test set, dashed on the training set. Copies
+    under the dotted line, 2 % of the images, are called stable. Where there are few lines, right: the
+    distance between the copies' ends, as a share of what they travelled. Where there are many, a panel for
+    each arm, or for each kind where an arm has many densities. Where all copies part at one step, remaining
+    weights take its place. Returns None where no barrier was measured.
+
+    branches: as of Results.branches().
     """
     metric = metric_of_frame(branches)
     rows = results_of(rows_of(branches), "barrier", "lmc_error_barrier")
@@ -70,8 +71,10 @@ def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: s
 def _multiples(
     groups: Mapping[Key, Sequence[Row]], metric: Metric, is_over_steps: bool, title: str, caption: str
 ) -> "Figure":
-    """A panel for each variant, with a look for each kind and density; else for each kind in it, with a shade for each
-    density."""
+    """Draw a panel for each variant, with a look for each kind and density.
+
+    Else one for each kind in it, with a shade for each density.
+    """
     variants = list(dict.fromkeys(key[1] for key in groups))
     by_arm = len(variants) > 1 and len({key[::2] for key in groups}) <= MOST_LINES
     panel_of = {key: joined(key[1]) if by_arm else joined(*key[:2]) for key in groups}
@@ -96,14 +99,14 @@ def _multiples(
 
 
 def _shades(groups: Mapping[Key, Sequence[Row]], names: Mapping[Key, str]) -> dict[str, Look]:
-    """{name: look}: densities from dark to light, what has none of them in grey."""
+    """Return {name: look}: densities from dark to light, what has none of them in grey."""
     weights = {names[key]: rows[0]["remaining_weights"] for key, rows in groups.items() if key[2]}
     densities = sorted(weights, key=weights.__getitem__, reverse=True)
     return {name: Look(GREY) for name in names.values()} | dict(zip(densities, ramp(len(densities)), strict=True))
 
 
 def barriers_by(rows: Sequence[Row], by_density: bool = True) -> dict[Key, list[Row]]:
-    """Barriers by kind of subnetwork, variant and density; the dense network has no density to tell."""
+    """Return barriers by kind of subnetwork, variant and density; the dense network has no density to tell."""
     found: dict[Key, list[Row]] = {}
     for variant, of_variant in by_variant(rows, PARAMETERS, over_points=not part_later(rows)).items():
         for kind, of_kind in by_subnetwork(of_variant).items():
@@ -114,7 +117,9 @@ def barriers_by(rows: Sequence[Row], by_density: bool = True) -> dict[Key, list[
 
 
 def _rule(rows: Sequence[Row]) -> str:
-    """How batch norm's running statistics were had on the line, where all rows have the same; else lines say so."""
+    """Return how batch norm's running statistics were had on the line, where all rows have the same; else
+    lines say so.
+    """
     rules = {str(row.get("batch_norm")) for row in rows}
     said = {"stored": "interpolated as weights are", "reestimate": "re-estimated at every point"}
     return (
@@ -125,7 +130,7 @@ def _rule(rows: Sequence[Row]) -> str:
 
 
 def _n(rows: Sequence[Row]) -> str:
-    """Runs and seeds behind the points of rows that share a spawn step and a round."""
+    """Return runs and seeds behind the points of rows that share a spawn step and a round."""
     points: dict[Any, dict[Any, int]] = {}
     for row in rows:
         points.setdefault((subnetwork(row), row["arm"], row["spawn_step"], row["round"]), {})[row["key"]] = row["seed"]
@@ -138,9 +143,13 @@ def _line(name: str, rows: Sequence[Row], column: str, is_over_steps: bool, scal
 
 
 def _barriers(
-    panel: "Axes", groups: Mapping[Key, Sequence[Row]], names: Mapping[Key, str], chosen: Mapping[Key, Look],
-    is_over_steps: bool, metric: Metric,
-) -> None:  # fmt: skip
+    panel: "Axes",
+    groups: Mapping[Key, Sequence[Row]],
+    names: Mapping[Key, str],
+    chosen: Mapping[Key, Look],
+    is_over_steps: bool,
+    metric: Metric,
+) -> None:
     for key, rows in groups.items():
         draw(panel, _line(names[key], rows, "lmc_error_barrier", is_over_steps, metric.scale), chosen[key])
         train = _line("_", rows, "lmc_train_error_barrier", is_over_steps, metric.scale)
@@ -152,7 +161,7 @@ def _barriers(
 
 
 def _explain(panel: "Axes") -> None:
-    """Puts into the legend what solid and dashed lines are."""
+    """Put into the legend what solid and dashed lines are."""
     panel.plot([], [], color=GREY, linewidth=1.4, label=WORDS[1])
     panel.plot([], [], color=GREY, linewidth=0.9, linestyle=TRAIN, label=WORDS[2])
 

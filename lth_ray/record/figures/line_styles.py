@@ -1,4 +1,4 @@
-"""How lines are told apart: colours, markers and line styles."""
+"""Line styles, by which lines are told apart: colours, markers and dashes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ ENDS = 0.05, 0.85  # of the colour map, between which an ordered quantity runs
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is drawn."""
+    """The look of a line."""
 
     colour: str
     marker: str = "o"
@@ -23,13 +23,15 @@ class Look:
 
 
 def looks(count: int) -> list[Look]:
-    """One for each of a few lines of different kinds."""
+    """Return one for each of a few lines of different kinds."""
     return [Look(COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]) for i in range(count)]
 
 
 def ramp(count: int, *, is_dashed: bool = False) -> list[Look]:
-    """One for each value of an ordered quantity, dark to light. is_dashed: line styles differ as well, for lines that
-    have no markers to be told by in grey."""
+    """Return one for each value of an ordered quantity, dark to light.
+
+    is_dashed: line styles differ as well, for lines that have no markers to be told by in grey.
+    """
     import matplotlib
     from matplotlib.colors import to_hex
 
@@ -42,6 +44,6 @@ def ramp(count: int, *, is_dashed: bool = False) -> list[Look]:
 
 
 def beside(count: int) -> list[float]:
-    """Where lines whose points stand at the same places are drawn: points to the right of them."""
+    """Return where lines whose points stand at the same places are drawn: points to the right of them."""
     step = min(ASIDE, 2 * FURTHEST / max(1, count - 1))
     return [step * (i - (count - 1) / 2) for i in range(count)]

@@ -20,7 +20,7 @@ SPREAD = f"{100 * CONFIDENCE:g} % t-interval"
 
 @dataclass(frozen=True)
 class Line:
-    """y over x: the mean over seeds at each x, and the ends of its 95 % t-interval."""
+    """A line of y over x: the mean over seeds at each x, and the ends of its 95 % t-interval."""
 
     label: str
     x: tuple[float, ...]
@@ -30,12 +30,15 @@ class Line:
 
 
 def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 1.0, scale: float = 1.0) -> Line:
-    """The line of the rows that have both columns. A result that several rows show counts once; n, in seeds, joins the
-    label."""
+    """Return the line of the rows that have both columns.
+
+    A result that several rows show counts once; n, in seeds, joins the label.
+    """
     kept = {
         (row.get("key"), row["seed"], i if row.get("key") is None else 0): row
-        for i, row in enumerate(rows) if is_there(row.get(x)) and is_there(row.get(y))
-    }  # fmt: skip
+        for i, row in enumerate(rows)
+        if is_there(row.get(x)) and is_there(row.get(y))
+    }
     found: dict[float, list[Row]] = {}
     for row in kept.values():
         found.setdefault(round(x_scale * row[x], 9), []).append(row)
@@ -45,22 +48,28 @@ def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 
 
 
 def line_of(label: str, points: Mapping[float, Iterable[tuple[int, float]]]) -> Line:
-    """The line of {x: (seed, value) of every result}."""
+    """Return the line of {x: (seed, value) of every result}."""
     found = [mean_and_ends(values) for values in points.values()]
     mean, low, high = (tuple(point[i] for point in found) for i in range(3))
     return Line(label, tuple(points), mean, low, high)
 
 
 def mean_and_ends(values: Iterable[tuple[int, float]]) -> tuple[float, float, float]:
-    """Of (seed, value) of every result: the mean over seeds, a seed's results averaged first, and the ends of its 95 %
-    t-interval, which are the mean itself under two seeds."""
+    """Return the mean over seeds, a seed's results averaged first, and the ends of its 95 % t-interval.
+
+    These are the mean itself under two seeds.
+
+    values: (seed, value) of every result.
+    """
     found = interval(within_seeds(values).values())
     mean, half = found.mean or 0.0, found.half_width or 0.0
     return mean, mean - half, mean + half
 
 
 def counted(points: Sequence[tuple[int, int]]) -> str:
-    """ "n = 3", seeds, of the (runs, seeds) of every point; "n = 3 (9 runs)" where several runs share a seed."""
+    """Return "n = 3", seeds, of the (runs, seeds) of every point; "n = 3 (9 runs)" where several runs share a
+    seed.
+    """
     runs, seeds = _span([runs for runs, _ in points]), _span([seeds for _, seeds in points])
     return f"n = {seeds}" if runs == seeds else f"n = {seeds} ({runs} runs)"
 
@@ -72,35 +81,61 @@ def _span(values: Sequence[int]) -> str:
 
 
 def draw(
-    panel: "Axes", line: Line, look: Look, *, label: bool = True, has_spread: bool = True, width: float = 1.4,
-    order: float = 5.0, aside: float = 0.0,
-) -> None:  # fmt: skip
-    """A line with its intervals: error bars at its markers, or a band where it has none.
+    panel: "Axes",
+    line: Line,
+    look: Look,
+    *,
+    label: bool = True,
+    has_spread: bool = True,
+    width: float = 1.4,
+    order: float = 5.0,
+    aside: float = 0.0,
+) -> None:
+    """Draw a line with its intervals: error bars at its markers, or a band where it has none.
 
-    label: put it into the legend. order: the highest is on top. aside: points by which it is moved to the right.
+    label: put it into the legend.
+    order: the highest is on top.
+    aside: points by which it is moved to the right.
     """
     moved = moved_by(panel, aside)
     if has_spread and look.marker and line.x:
         panel.vlines(line.x, line.low, line.high, color=look.colour, linewidth=0.9, zorder=order - 0.5, transform=moved)
         for ends in (line.low, line.high):
             panel.plot(
-                line.x, ends, color=look.colour, marker="_", markersize=CAP, markeredgewidth=0.9, linestyle="",
-                zorder=order - 0.5, transform=moved, label="_",
-            )  # fmt: skip
+                line.x,
+                ends,
+                color=look.colour,
+                marker="_",
+                markersize=CAP,
+                markeredgewidth=0.9,
+                linestyle="",
+                zorder=order - 0.5,
+                transform=moved,
+                label="_",
+            )
     elif has_spread:
         panel.fill_between(line.x, line.low, line.high, color=look.colour, alpha=BAND, linewidth=0, zorder=2)
     panel.plot(
-        line.x, line.mean, label=line.label if label else "_", color=look.colour, marker=look.marker, markersize=4.2,
-        markerfacecolor="white" if look.is_hollow else look.colour, markeredgewidth=1.1, linewidth=width,
-        linestyle=look.dashes, zorder=order, transform=moved,
-    )  # fmt: skip
+        line.x,
+        line.mean,
+        label=line.label if label else "_",
+        color=look.colour,
+        marker=look.marker,
+        markersize=4.2,
+        markerfacecolor="white" if look.is_hollow else look.colour,
+        markeredgewidth=1.1,
+        linewidth=width,
+        linestyle=look.dashes,
+        zorder=order,
+        transform=moved,
+    )
     if aside and line.x:  # matplotlib scales axes by what is drawn in place only
         panel.update_datalim([*zip(line.x, line.low, strict=True), *zip(line.x, line.high, strict=True)])
         panel.autoscale_view()
 
 
 def moved_by(panel: "Axes", aside: float) -> "Transform":
-    """Where data are drawn, so many points to the right."""
+    """Return where data are drawn, so many points to the right."""
     from matplotlib.transforms import ScaledTranslation
 
     data = panel.transData

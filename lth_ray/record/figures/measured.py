@@ -1,4 +1,4 @@
-"""Rows of measurements as lines: what tells one line from another, and what it is called."""
+"""Rows of measurements as lines: what tells one line from another, and its name."""
 
 import math
 import re
@@ -19,23 +19,25 @@ STEPS, EPOCHS = re.compile(r"=steps\((\d+)\)"), re.compile(r"=epochs\(([\d.]+)\)
 
 
 def rows_of(frame: "pandas.DataFrame") -> list[dict[str, Any]]:
-    """A frame's rows, with None for what was not measured."""
+    """Return a frame's rows, with None for what was not measured."""
     return [
         {name: value if is_there(value) else None for name, value in row.items()} for row in frame.to_dict("records")
     ]
 
 
 def results_of(branches: Iterable[Row], name: str, column: str) -> list[Row]:
-    """The rows of a measurement in which a column was measured."""
+    """Return the rows of a measurement in which a column was measured."""
     return [row for row in branches if measures(row, name) and is_there(row.get(column))]
 
 
 def by_variant(
     rows: Sequence[Row], parameters: Sequence[str] = (), over_points: bool = False, over_field: str = ""
 ) -> dict[str, list[Row]]:
-    """Rows by what they vary beside the seed: arm, swept values, method, rewind point (unless the figure goes over it,
-    or over a swept field), and those of a branch's parameters that differ; the name is "" where there is one variant
-    only."""
+    """Return rows by what they vary beside the seed; the name is "" where there is one variant only.
+
+    That is arm, swept values, method, rewind point (unless the figure goes over it, or over a swept field),
+    and those of a branch's parameters that differ.
+    """
     told = [name for name in parameters if len({plain(row.get(name)) for row in rows}) > 1]
     stems = {stem_of(row, over_field) for row in rows}
     points = set() if over_points else {row["rewind_step"] for row in rows}
@@ -51,25 +53,31 @@ def by_variant(
 
 
 def by_host(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of a measurement over densities by variant, and by what it hangs on where that is not tickets alone; the
-    dense network is where their line begins."""
+    """Return rows of a measurement over densities by variant, and by what it hangs on where that is not
+    tickets alone.
+
+    The dense network is where their line begins.
+    """
     kinds: dict[str, list[Row]] = {}
     for row in rows:
         name = chain(row).replace("_", " ")
         kinds.setdefault("ticket" if name == "dense" else name, []).append(row)
     return {
         joined(variant, kind if len(kinds) > 1 else ""): own
-        for kind, of_kind in kinds.items() for variant, own in by_variant(of_kind).items()
-    }  # fmt: skip
+        for kind, of_kind in kinds.items()
+        for variant, own in by_variant(of_kind).items()
+    }
 
 
 def part_later(rows: Iterable[Row]) -> bool:
-    """Whether copies part elsewhere than at the rewind point, so that both steps tell results apart."""
+    """Return whether copies part elsewhere than at the rewind point, so that both steps tell results apart."""
     return any(row["spawn_step"] != row["rewind_step"] for row in rows)
 
 
 def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dict[str, list[Row]], str]:
-    """At most so many variants, evenly from all, and the caption, which says so where some are left to the tables."""
+    """Return at most so many variants, evenly from all, and the caption, which says so where some are left to
+    the tables.
+    """
     if len(variants) <= most:
         return dict(variants), caption
     note = f"{most} of {len(variants)} variants are shown; the tables have all."
@@ -77,14 +85,17 @@ def few(variants: Mapping[str, list[Row]], most: int, caption: str) -> tuple[dic
 
 
 def stem_of(row: Row, without: str = "") -> str:
-    """A lineage's name without seed and rewind point, in words. without: a swept field that is left out too."""
+    """Return a lineage's name without seed and rewind point, in words.
+
+    without: a swept field that is left out too.
+    """
     parts = [part for part in series_of(row).split("/") if not POINT.match(part)]
     parts = [part for part in parts if not (without and part.startswith(f"{without.split('.')[-1]}="))]
     return EPOCHS.sub(r" \1 epochs", STEPS.sub(r" \1", ", ".join(parts))).replace("=", " ").replace("_", " ")
 
 
 def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by kind, in words: dense first, then ticket, then the others as they come."""
+    """Return rows by kind, in words: dense first, then ticket, then the others as they come."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(chain(row).replace("_", " "), []).append(row)
@@ -93,7 +104,7 @@ def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def by_round(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by density, from dense to sparse; the name is "16.8 %"."""
+    """Return rows by density, from dense to sparse; the name is "16.8 %"."""
     found: dict[int, list[Row]] = {}
     for row in rows:
         found.setdefault(row["round"], []).append(row)
@@ -101,17 +112,17 @@ def by_round(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def percent(rows: Sequence[Row]) -> float:
-    """The rows' mean remaining weights in per cent."""
+    """Return the rows' mean remaining weights in per cent."""
     return 100 * math.fsum(row["remaining_weights"] for row in rows) / len(rows)
 
 
 def joined(*parts: str) -> str:
-    """Parts of a name that are there, with commas."""
+    """Return parts of a name that are there, with commas."""
     return ", ".join(part for part in parts if part)
 
 
 def evenly(values: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the values, first and last among them."""
+    """Return at most so many of the values, first and last among them."""
     if len(values) <= most:
         return list(values)
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]

@@ -25,13 +25,16 @@ MOST = 10  # lines that a panel can hold
 def metric_figure(
     frame: "pandas.DataFrame", title: str = "", caption: str = "", targets: Sequence[Target] = ()
 ) -> "Figure":
-    """The mean of each series at each density, with error bars of its 95 % t-interval over seeds.
+    """Draw the mean of each series at each density, with error bars of its 95 % t-interval over seeds.
 
-    frame: as `summary` makes it. Left, the metric on the test set at the last step; right, the early-stop step, where
-    validation was measured, with an arrow up where it is the last step of some runs. Remaining weights fall from left
-    to right on a log scale; the dotted line in its band is the dense network, round 0. Tickets are solid, branches
-    hollow. n is in the legend. Where there are more lines than a panel can hold, there is a panel for each kind of them
-    instead, of the metric alone. targets: what papers report, as stars.
+    Left, the metric on the test set at the last step; right, the early-stop step, where validation was
+    measured, with an arrow up where it is the last step of some runs. Remaining weights fall from left to
+    right on a log scale; the dotted line in its band is the dense network, round 0. Tickets are solid,
+    branches hollow. n is in the legend. Where there are more lines than a panel can hold, there is a panel
+    for each kind of them instead, of the metric alone.
+
+    frame: as `summary` makes it.
+    targets: what papers report, as stars.
     """
     series, metric = lines_of(frame), metric_of_frame(frame)
     if len(series) > MOST:
@@ -53,7 +56,7 @@ def metric_figure(
 
 
 def lines_of(frame: "pandas.DataFrame") -> list[Series]:
-    """The lines to draw, tickets first.
+    """Return the lines to draw, tickets first.
 
     Where there are more lines than colours, and several series of lineages, a colour and marker is a series, and the
     line style alone tells what was done to their tickets.

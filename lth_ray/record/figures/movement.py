@@ -1,4 +1,4 @@
-"""How far weights move: those that are kept and those that are pruned (Frankle & Carbin 2019, appendix)."""
+"""Movement of weights: those that are kept and those that are pruned (Frankle & Carbin 2019, appendix)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,8 @@ MOST_VARIANTS = 6
 
 @styled
 def movement_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """How far weights move in the training that a mask was found by, against the weights that remain after it.
+    """Draw how far weights move in the training that a mask was found by, against the weights that remain
+    after it.
 
     Left, the mean distance of weights that are kept and of those that are pruned; right, of the kept, the share that
     changed sign and that moved away from zero. None where nothing was measured.
@@ -54,7 +55,9 @@ def movement_figure(branches: "pandas.DataFrame", title: str = "", caption: str 
 
 
 def _pairs(variants: int, side: int) -> list[tuple[Look, Look]]:
-    """For two quantities of each variant: of several in one colour, of a single one in four over both panels."""
+    """Return looks for two quantities of each variant: of several in one colour, of a single one in four over
+    both panels.
+    """
     chosen = looks(variants if variants > 1 else 4)
     firsts = chosen if variants > 1 else chosen[2 * side : 2 * side + 1]
     seconds = chosen if variants > 1 else chosen[2 * side + 1 : 2 * side + 2]

@@ -27,8 +27,12 @@ WORDS = ", "
 def multiples(
     series: Sequence[Series], metric: Metric, title: str, caption: str, targets: Sequence[Target] = ()
 ) -> "Figure":
-    """A panel for each kind of line, with a legend of its own; tickets are in the others too, in grey, where they are
-    few. targets: as in `metric_figure`."""
+    """Draw a panel for each kind of line, with a legend of its own.
+
+    Tickets are in the others too, in grey, where they are few.
+
+    targets: as in `metric_figure`.
+    """
     groups = facets(series)
     tickets = [line for line in series if not line.is_branch]
     shown = tickets if len(tickets) <= REFERENCES else []
@@ -62,8 +66,11 @@ def multiples(
 
 
 def facets(series: Sequence[Series]) -> dict[str, list[Series]]:
-    """Lines by kind, the first word of their names; kinds with too many lines for a panel by further words, or where
-    that would give panels of one or two lines, in pieces of equal size."""
+    """Return lines by kind, the first word of their names.
+
+    Kinds with too many lines for a panel are split by further words, or where that would give panels of one
+    or two lines, in pieces of equal size.
+    """
     kinds: dict[str, list[Series]] = {}
     for line in series:
         kinds.setdefault(line.name.split(WORDS)[0], []).append(line)
@@ -84,20 +91,28 @@ def _split(name: str, lines: list[Series], depth: int) -> dict[str, list[Series]
 
 
 def _within(panel: str, lines: Sequence[Series]) -> list[Series]:
-    """Lines with colours of their own, and without what their panel's name says already."""
+    """Return lines with colours of their own, and without what their panel's name says already."""
     known = panel.partition(" (")[0] + WORDS
     return [
         replace(
-            line, name=textwrap.fill(line.name.removeprefix(known), WRAP),
+            line,
+            name=textwrap.fill(line.name.removeprefix(known), WRAP),
             look=Look(look.colour, look.marker, DASHES[i // len(COLOURS)], line.look.is_hollow),
         )
         for i, (line, look) in enumerate(zip(lines, looks(len(lines)), strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def _legend(panel: "Axes", page: Page) -> None:
-    """Under the panel's axis."""
+    """Put the legend under the panel's axis."""
     panel.legend(
-        loc="upper left", bbox_to_anchor=(0, -page.AXIS / page.panel), fontsize=6.5, frameon=False, handlelength=2.6,
-        labelspacing=0.2, borderpad=0, borderaxespad=0, markerscale=0.8,
-    )  # fmt: skip
+        loc="upper left",
+        bbox_to_anchor=(0, -page.AXIS / page.panel),
+        fontsize=6.5,
+        frameon=False,
+        handlelength=2.6,
+        labelspacing=0.2,
+        borderpad=0,
+        borderaxespad=0,
+        markerscale=0.8,
+    )

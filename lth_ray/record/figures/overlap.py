@@ -1,4 +1,4 @@
-"""What the masks of different seeds have in common."""
+"""The overlap of the masks of different seeds."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -20,9 +20,11 @@ MOST_VARIANTS = 6
 
 @styled
 def overlap_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """The Jaccard overlap of the masks of two seeds against remaining weights, and that of masks drawn at random with
-    the same layer densities (hollow). n counts seeds, each with the mean over its pairs. None where none
-    was measured."""
+    """Draw the Jaccard overlap of the masks of two seeds against remaining weights.
+
+    Beside it is that of masks drawn at random with the same layer densities (hollow). n counts seeds, each
+    with the mean over its pairs. Returns None where none was measured.
+    """
     rows = results_of(rows_of(branches), "mask_overlap", "jaccard")
     if not rows:
         return None
@@ -48,7 +50,7 @@ def overlap_figure(branches: "pandas.DataFrame", title: str = "", caption: str =
 
 
 def _seeds(rows: Iterable[Row]) -> dict[int, set[int]]:
-    """{round: seeds}"""
+    """Return {round: seeds}."""
     found: dict[int, set[int]] = {}
     for row in rows:
         found.setdefault(row["round"], set()).add(row["seed"])

@@ -1,5 +1,6 @@
-"""What papers report, drawn into a figure of ours: stars, hollow and dashed where the number is unchecked
-or not comparable."""
+"""Papers' numbers, drawn into a figure of ours: stars, hollow and dashed where one is unchecked or not
+comparable.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,15 +21,18 @@ SHARE = 0.5  # by which, of its length, the axis of densities may grow at either
 
 
 def drawable(targets: Iterable[Target], metric: Metric = ACCURACY) -> list[Target]:
-    """Those that are the metric on the test set, or its difference from the dense network's, at known densities."""
+    """Return those that are the metric on the test set, or its difference from the dense network's, at known
+    densities.
+    """
     return [
-        target for target in targets
+        target
+        for target in targets
         if target.quantity == metric.column("test") and target.relative_to in ("", "dense") and target.remaining_weights
-    ]  # fmt: skip
+    ]
 
 
 def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple[Rows, Look]], metric: Metric) -> None:
-    """The metric over remaining weights in per cent, in the colour of our line of the same kind.
+    """Draw the metric over remaining weights in per cent, in the colour of our line of the same kind.
 
     A difference from dense is drawn on our own dense network's level, and one that is only bounded with an arrow to
     where the value may lie. What lies too far from ours, in the metric or in density, is counted.
@@ -55,12 +59,14 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
 
 
 def said(target: Target) -> str:
-    """A target's name in a legend."""
+    """Return a target's name in a legend."""
     return f"{target.source}, {target.doubt}" if target.doubt else target.source
 
 
 def _reach(panel: "Axes") -> tuple[float, float]:
-    """The least and the greatest density, in per cent, at which a panel with our lines may show another."""
+    """Return the least and the greatest density, in per cent, at which a panel with our lines may show
+    another.
+    """
     least, greatest = panel.dataLim.minposx, panel.dataLim.x1
     if least > greatest:  # nothing of ours is drawn
         return 0.0, 100.0
@@ -69,8 +75,11 @@ def _reach(panel: "Axes") -> tuple[float, float]:
 
 
 def _within(reach: tuple[float, float], target: Target, ours: Rows) -> list[float]:
-    """The target's density, or the ends of its range, in per cent of prunable weights as our axis is, without what lies
-    out of reach. A paper's is of all weights: what is never pruned, a share of all that our line tells, is left out."""
+    """Return the target's density, or the ends of its range, in per cent of prunable weights as our axis is.
+
+    What lies out of reach is left out. A paper's density is of all weights: what is never pruned, a share of
+    all that our line tells, is taken off.
+    """
     ends = {100 * _of_prunable(end, ours) for end in target.remaining_weights or ()}
     return sorted(end for end in ends if reach[0] <= end <= reach[1])
 
@@ -85,9 +94,19 @@ def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: s
     edge, fill, dashes = (colour, "white", (0, (3, 2))) if target.doubt else ("black", colour, "-")
     seen = panel.get_legend_handles_labels()[1]
     panel.plot(
-        x, [y] * len(x), label="_" if said(target) in seen else said(target), color=colour, marker="*", markersize=9,
-        markeredgecolor=edge, markerfacecolor=fill, markeredgewidth=0.8, linestyle=dashes, linewidth=1.1, zorder=20,
-    )  # fmt: skip
+        x,
+        [y] * len(x),
+        label="_" if said(target) in seen else said(target),
+        color=colour,
+        marker="*",
+        markersize=9,
+        markeredgecolor=edge,
+        markerfacecolor=fill,
+        markeredgewidth=0.8,
+        linestyle=dashes,
+        linewidth=1.1,
+        zorder=20,
+    )
     if target.relation:
         up = 11 if target.relation.startswith(">") else -11
         arrow = {"arrowstyle": "<-", "color": colour, "linewidth": 1.1}
@@ -96,12 +115,12 @@ def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: s
 
 
 def _fits(rows: Rows, target: Target) -> bool:
-    """Whether a line of ours is of the target's arm, method, rewind step and kind."""
+    """Return whether a line of ours is of the target's arm, method, rewind step and kind."""
     return target.series in {subnetwork(row) for row in rows} and target.fits(rows[0])
 
 
 def _dense(rows: Rows, metric: Metric) -> float | None:
-    """Our dense network's metric, as it is drawn."""
+    """Return our dense network's metric, as it is drawn."""
     test = metric.column("test")
     found = [metric.scale * row[test] for row in rows if row["round"] == 0 and is_there(row[test])]
     return found[0] if found else None

@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 HEAD = 4000  # bytes of an SVG in which its metadata lie
 F = TypeVar("F", bound=Callable[..., Any])
 STYLE = {
-    "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False,
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     # Words are drawn as they are: a swept string with two dollar signs is no formula.
-    "text.parse_math": False, "axes.edgecolor": GREY, "axes.linewidth": 0.8, "svg.hashsalt": "lth_ray",
+    "text.parse_math": False,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "svg.hashsalt": "lth_ray",
     "svg.fonttype": "path",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,25 @@ class Page:
 
     @classmethod
     def of(
-        cls, labels: Sequence[str], caption: str, rows: int = 1, columns: int = 1, *, panel: float = 2.7,
-        gap: float = 0.62, are_titled: bool = False, feet: Sequence[float] = (),
-    ) -> "Page":  # fmt: skip
-        """labels: of the legend. panel: height of one. gap: between two columns. are_titled: the panels have names.
-        feet: what each row of panels needs under its axis, such as legends of their own."""
+        cls,
+        labels: Sequence[str],
+        caption: str,
+        rows: int = 1,
+        columns: int = 1,
+        *,
+        panel: float = 2.7,
+        gap: float = 0.62,
+        are_titled: bool = False,
+        feet: Sequence[float] = (),
+    ) -> "Page":
+        """Lay out a page.
+
+        labels: of the legend.
+        panel: height of one.
+        gap: between two columns.
+        are_titled: the panels have names.
+        feet: what each row of panels needs under its axis, such as legends of their own.
+        """
         width = 4.8 if columns == 1 else 8.6
         wrapped = "\n".join(part for line in caption.splitlines() for part in textwrap.wrap(line, int(16.4 * width)))
         longest = 0.55 + cls.CHARACTER * max(map(len, labels), default=0)
@@ -69,7 +93,10 @@ class Page:
         return self.under + self.legend + panels + self.head
 
     def begin(self, **options: Any) -> tuple["Figure", list["Axes"]]:
-        """The figure and its panels, row by row. options: of matplotlib's `subplots`."""
+        """Return the figure and its panels, row by row.
+
+        options: of matplotlib's `subplots`.
+        """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -80,7 +107,7 @@ class Page:
         return figure, list(panels.flat)
 
     def _place(self, figure: "Figure") -> None:
-        """Gives the figure its size and its panels, row by row, their places."""
+        """Give the figure its size and its panels, row by row, their places."""
         figure.set_size_inches(self.width, self.height)
         wide = (self.width - self.left - self.RIGHT - self.gap * (self.columns - 1)) / self.columns
         size = wide / self.width, self.panel / self.height
@@ -92,8 +119,10 @@ class Page:
             top -= self.panel + self.AXIS + foot + self.BETWEEN
 
     def finish(self, figure: "Figure", title: str, entries: tuple[Sequence[Any], Sequence[str]]) -> "Figure":
-        """Puts the words around the panels; the legend takes the room of what was drawn, and vertical axes that of
-        their numbers and names."""
+        """Put the words around the panels.
+
+        The legend takes the room of what was drawn, and vertical axes that of their numbers and names.
+        """
         page = replace(self, legend=self.LEGEND_LINE * math.ceil(len(entries[1]) / self.legend_columns))
         page._place(figure)
         reach = page._reach(figure)
@@ -103,7 +132,9 @@ class Page:
         return figure
 
     def _reach(self, figure: "Figure") -> list[float]:
-        """How far the axes of each column reach out of their panels to the left, and a little room, in inches."""
+        """Return how far the axes of each column reach out of their panels to the left, and a little room, in
+        inches.
+        """
         renderer, found = figure.canvas.get_renderer(), [0.0] * self.columns  # type: ignore[attr-defined]
         for i, panel in enumerate(figure.axes[: self.rows * self.columns]):
             box = panel.yaxis.get_tightbbox(renderer) if panel.axison else None
@@ -117,13 +148,19 @@ class Page:
         figure.text(0.1 / self.width, 0.05 / self.height, self.caption, fontsize=7.5, color=GREY, va="bottom")
         place = (0.5, self.under / self.height)
         figure.legend(
-            *entries, loc="lower center", bbox_to_anchor=place, ncols=self.legend_columns, frameon=False,
-            borderaxespad=0, borderpad=0, handlelength=3,
-        )  # fmt: skip
+            *entries,
+            loc="lower center",
+            bbox_to_anchor=place,
+            ncols=self.legend_columns,
+            frameon=False,
+            borderaxespad=0,
+            borderpad=0,
+            handlelength=3,
+        )
 
 
 def styled(function: F) -> F:
-    """Draws in the report's style, whatever the process has set."""
+    """Make a function draw in the report's style, whatever the process has set."""
 
     @functools.wraps(function)
     def drawn(*args: Any, **kwargs: Any) -> Any:
@@ -137,14 +174,17 @@ def styled(function: F) -> F:
 
 @styled
 def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_from: str = "") -> tuple[str, str]:
-    """Writes studies/STUDY/NAME.svg and .png; their paths in the store. The same figure gives the same SVG.
+    """Write studies/STUDY/NAME.svg and .png; return their paths in the store.
+
+    The same figure gives the same SVG.
 
     drawn_from: a digest of what the figure shows. The SVG carries it and is written last, so that one with the digest
     tells that both files are there.
     """
     kinds: dict[str, dict[str, Any]] = {
-        "png": {"dpi": 200}, "svg": {"metadata": {"Date": None, "Identifier": drawn_from or None}},
-    }  # fmt: skip
+        "png": {"dpi": 200},
+        "svg": {"metadata": {"Date": None, "Identifier": drawn_from or None}},
+    }
     for kind, options in kinds.items():
         file = io.BytesIO()
         figure.savefig(file, format=kind, **options)
@@ -153,11 +193,11 @@ def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_fr
 
 
 def paths_of(study: str, name: str) -> tuple[str, str]:
-    """Where a figure's SVG and PNG lie in the store."""
+    """Return where a figure's SVG and PNG lie in the store."""
     return study_path(study, f"{name}.svg"), study_path(study, f"{name}.png")
 
 
 def is_drawn(store: Store, study: str, name: str, drawn_from: str) -> bool:
-    """Whether the figure is there, drawn from what has this digest."""
+    """Return whether the figure is there, drawn from what has this digest."""
     path, _ = paths_of(study, name)
     return store.exists(path) and f">{drawn_from}<".encode() in store.get(path)[:HEAD]

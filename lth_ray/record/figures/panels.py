@@ -1,4 +1,4 @@
-"""What panels have in common: axes, reference lines, names and legends."""
+"""The common parts of panels: axes, reference lines, names and legends."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,9 @@ def grid(panel: "Axes") -> None:
 
 
 def level(panel: "Axes", y: float, label: str, spread: tuple[float, float] | None = None) -> None:
-    """A dotted line across the panel, in a grey band from least to greatest; its label is for the legend, once."""
+    """Draw a dotted line across the panel, in a grey band from least to greatest; its label is for the
+    legend, once.
+    """
     seen = panel.get_legend_handles_labels()[1]
     if spread is not None:
         panel.axhspan(*spread, color=REFERENCE, linewidth=0, zorder=0)
@@ -29,13 +31,15 @@ def level(panel: "Axes", y: float, label: str, spread: tuple[float, float] | Non
 
 
 def from_zero(panel: "Axes") -> None:
-    """Begins the panel's vertical axis at 0, with room over what is drawn."""
+    """Begin the panel's vertical axis at 0, with room over what is drawn."""
     top = panel.dataLim.y1
     panel.set_ylim(0, 1.06 * top if top > 0 else None)
 
 
 def weights_axis(panel: "Axes", percents: Iterable[float], most: int = 10) -> None:
-    """Remaining weights fall from left to right on a log scale, with ticks at densities that were measured."""
+    """Let remaining weights fall from left to right on a log scale, with ticks at densities that were
+    measured.
+    """
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
     percents = sorted(set(percents))
@@ -54,7 +58,7 @@ def weights_axis(panel: "Axes", percents: Iterable[float], most: int = 10) -> No
 
 
 def density_ticks(percents: Sequence[float], most: int = 10) -> list[float]:
-    """The densities themselves, from the largest, those that would print over each other left out."""
+    """Return the densities themselves, from the largest, those that would print over each other left out."""
     ordered = sorted(set(percents), reverse=True)
     if not ordered:
         return []
@@ -67,12 +71,12 @@ def density_ticks(percents: Sequence[float], most: int = 10) -> list[float]:
 
 
 def short(percent: float) -> str:
-    """Three significant digits: 100, 51.2, 3.52."""
+    """Return three significant digits: 100, 51.2, 3.52."""
     return f"{percent:.3g}" if percent < 99.95 else f"{percent:.0f}"
 
 
 def steps_axis(panel: "Axes", steps: Iterable[float]) -> None:
-    """Optimizer steps on a log scale that begins with 0, where one was measured."""
+    """Put optimizer steps on a log scale that begins with 0, where one was measured."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     ordered = sorted(set(steps))
@@ -90,7 +94,7 @@ def steps_axis(panel: "Axes", steps: Iterable[float]) -> None:
 
 
 def compact(steps: float) -> str:
-    """0, 500, 2k, 12.5k, 1M"""
+    """Return 0, 500, 2k, 12.5k, 1M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if steps >= size:
             return f"{steps / size:.3g}{unit}"
@@ -98,7 +102,7 @@ def compact(steps: float) -> str:
 
 
 def _apart(places: Sequence[float], values: Sequence[float], least: float = 26.0) -> list[float]:
-    """The values whose places, in points or so, do not print over each other."""
+    """Return the values whose places, in points or so, do not print over each other."""
     found: list[tuple[float, float]] = []
     for place, value in zip(places, values, strict=True):
         if not found or place - found[-1][0] >= least:
@@ -107,14 +111,14 @@ def _apart(places: Sequence[float], values: Sequence[float], least: float = 26.0
 
 
 def name_panel(panel: "Axes", name: str) -> None:
-    """Writes a panel's name over its left end, smaller where it is long."""
+    """Write a panel's name over its left end, smaller where it is long."""
     width = panel.bbox.width / panel.figure.dpi  # inches
     size = min(LARGEST, max(SMALLEST, 72 * (width + 0.1) / (BOLD * max(1, len(name)))))
     panel.set_title(name, loc="left", fontweight="bold", fontsize=size)
 
 
 def by_label(panels: Iterable["Axes"]) -> tuple[list[Any], list[str]]:
-    """The legend entries of several panels, each name once."""
+    """Return the legend entries of several panels, each name once."""
     found: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -123,7 +127,7 @@ def by_label(panels: Iterable["Axes"]) -> tuple[list[Any], list[str]]:
 
 
 def compression_axis(panel: "Axes", compressions: Iterable[float], most: int = 6) -> None:
-    """How many times fewer weights there are, on a log scale, with ticks where it was measured."""
+    """Put how many times fewer weights there are on a log scale, with ticks where it was measured."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
     ticks = density_ticks(list(compressions), most)

@@ -22,12 +22,13 @@ PLACES = {0: "0", 0.25: ".25", 0.5: ".5", 0.75: ".75", 1: "1"}
 
 @styled
 def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """Test error, in the metric's unit, along the line between copies: a panel for each kind and density, a line for
-    each spawn step.
+    """Draw the test error, in the metric's unit, along the line between copies.
 
-    paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say whose it
-    is, alpha in [0, 1] and test_error. Mean over seeds, pairs of one averaged first, in a band, its 95 % t-interval.
-    None where there is no path.
+    There is a panel for each kind and density, a line for each spawn step: the mean over seeds, pairs of one
+    averaged first, in a band, its 95 % t-interval. Returns None where there is no path.
+
+    paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say
+        whose it is, alpha in [0, 1] and test_error.
     """
     rows, metric = _results(rows_of(paths)), metric_of_frame(paths)
     if not rows:
@@ -58,7 +59,7 @@ def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") 
 
 
 def _results(points: Sequence[Row]) -> list[dict[str, Any]]:
-    """A row for each result of each lineage, with its path as {alpha: test error}."""
+    """Return a row for each result of each lineage, with its path as {alpha: test error}."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for point in points:
         row = found.setdefault((point["lineage"], point["key"]), {**point, "path": {}})
@@ -67,8 +68,9 @@ def _results(points: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _path(name: str, rows: Sequence[Row], scale: float) -> tuple[Line, tuple[int, int]]:
-    """Mean error and its interval at each place, of the paths that have the places of the first, and their (runs,
-    seeds)."""
+    """Return mean error and its interval at each place, of the paths that have the places of the first, and
+    (runs, seeds).
+    """
     paths = {row["key"]: row["path"] for row in rows}
     alpha = tuple(next(iter(paths.values()))) if paths else ()
     kept = {key: path for key, path in paths.items() if tuple(path) == alpha}

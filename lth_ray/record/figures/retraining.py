@@ -1,5 +1,8 @@
-"""Retraining methods on equal terms: the metric against compression, and against what finding the ticket cost (Renda,
-Frankle & Carbin 2020, figures of sections 4 and 5)."""
+"""Retraining methods on equal terms: the metric against compression, and against what finding the ticket
+cost.
+
+After Renda, Frankle & Carbin 2020, figures of sections 4 and 5.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,12 +31,15 @@ BEST = "Against compression: of each method the retraining time that is best at 
 
 @styled
 def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """The metric on the test set by retraining method, a row of panels for each arm and whatever else varies: left,
-    against compression, 1 / density, each method at the retraining time that does it best; right, at up to two
-    densities, against the epochs that a ticket took with its search, a point for each retraining time.
+    """Draw the metric on the test set by retraining method, a row of panels for each arm and whatever else
+    varies.
 
-    tickets: as of Results.tickets(). Mean over seeds with error bars of its 95 % t-interval; the dotted line in its
-    band is the dense network. None unless tickets of several methods say what they cost.
+    Left, against compression, 1 / density, each method at the retraining time that does it best; right, at up
+    to two densities, against the epochs that a ticket took with its search, a point for each retraining time.
+    Points are the mean over seeds with error bars of its 95 % t-interval; the dotted line in its band is the
+    dense network. Returns None unless tickets of several methods say what they cost.
+
+    tickets: as of Results.tickets().
     """
     metric = metric_of_frame(tickets)
     test, validation = metric.column("test"), metric.column("validation")
@@ -104,13 +110,15 @@ def _draw(
 
 
 def _but_the_method(row: Row) -> str:
-    """A lineage's name in words without seed, rewind point and method, which the panels go over."""
+    """Return a lineage's name in words without seed, rewind point and method, which the panels go over."""
     method = str(row["method"]).replace("_", " ")
     return joined(*(part for part in stem_of(row).split(", ") if part != method))
 
 
 def best_points(rows: Sequence[Row], judged: str, metric: Metric = ACCURACY) -> list[Row]:
-    """At each round the rows of that rewind point whose mean of `judged` is the best, the earliest of equals."""
+    """Return at each round the rows of that rewind point whose mean of `judged` is the best, the earliest of
+    equals.
+    """
     found: dict[int, dict[int, list[Row]]] = {}
     for row in sorted(rows, key=lambda row: (row["round"], row["rewind_step"])):
         found.setdefault(row["round"], {}).setdefault(row["rewind_step"], []).append(row)

@@ -1,4 +1,4 @@
-"""A summary's lines, and how they are drawn over remaining weights."""
+"""A summary's lines, and their drawing over remaining weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -43,14 +43,17 @@ class Series:
         return [100 * row["remaining_weights"] for row in self.rows]
 
     def line(self, column: str, scale: float = 1.0) -> Line:
-        """The column's means over per cent of weights, and their intervals."""
+        """Return the column's means over per cent of weights, and their intervals."""
         rows = [row for row in self.rows if is_there(row[column])]
         mean, low, high = (tuple(scale * _ends(row, column)[i] for row in rows) for i in range(3))
         return Line(self.label, tuple(100 * row["remaining_weights"] for row in rows), mean, low, high)
 
 
 def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: float, most: int = 10) -> None:
-    """Every line of a column of the summary, with the dense networks' level and its interval. most: ticks."""
+    """Draw every line of a column of the summary, with the dense networks' level and its interval.
+
+    most: ticks.
+    """
     for mean, low, high in _dense_levels(series, column):
         level(panel, scale * mean, DENSE, (scale * low, scale * high))
     for i, (line, aside) in enumerate(zip(series, beside(len(series)), strict=True)):
@@ -60,43 +63,56 @@ def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: flo
 
 
 def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[float, float, float]]:
-    """The dense networks' (mean, its interval's ends), where there are so few that lines across the figure do not
-    confuse."""
+    """Return the dense networks' (mean, its interval's ends), where so few that lines across the figure do
+    not confuse.
+    """
     rows = _dense(series, column)
     levels = {round(row[column], 6): _ends(row, column) for row in rows}
     return [levels[mean] for mean in sorted(levels)] if len(levels) <= MOST_LEVELS else []
 
 
 def _ends(row: Mapping[str, Any], column: str) -> tuple[float, float, float]:
-    """A column's mean and the ends of its interval."""
+    """Return a column's mean and the ends of its interval."""
     mean, half = row[column], row[f"{column}_half_width"]
     half = half if is_there(half) else 0.0
     return mean, mean - half, mean + half
 
 
 def mark_open(panel: "Axes", series: Sequence[Series]) -> None:
-    """An arrow's head on the intervals of early-stop steps that are the last one of some runs: they might have come
-    later."""
+    """Put an arrow's head on the intervals of early-stop steps that are the last one of some runs.
+
+    These might have come later.
+    """
     for line, aside in zip(series, beside(len(series)), strict=True):
         rows = [row for row in line.rows if row["at_end"] and is_there(row["early_stop_step"])]
         x, y = [100 * row["remaining_weights"] for row in rows], [_ends(row, "early_stop_step")[2] for row in rows]
         seen = panel.get_legend_handles_labels()[1]
         if rows:
             panel.plot(
-                x, y, linestyle="", marker=UP, markersize=7, color=GREY, markeredgewidth=0, zorder=12,
-                transform=moved_by(panel, aside), label="_" if OPEN in seen else OPEN,
-            )  # fmt: skip
+                x,
+                y,
+                linestyle="",
+                marker=UP,
+                markersize=7,
+                color=GREY,
+                markeredgewidth=0,
+                zorder=12,
+                transform=moved_by(panel, aside),
+                label="_" if OPEN in seen else OPEN,
+            )
 
 
 def _dense(series: Sequence[Series], column: str) -> list[Mapping[str, Any]]:
-    """Of round 0 the networks themselves: a branch that hangs on it, such as a supermask, is none."""
+    """Return of round 0 the networks themselves: a branch that hangs on it, such as a supermask, is none."""
     rows = [row for line in series if not line.is_branch for row in line.rows if row["round"] == 0]
     return [row for row in rows if is_there(row[column])]
 
 
 def worst_shown(series: Sequence[Series], shown: Sequence[Series], metric: Metric) -> float | None:
-    """The value of the metric beyond which a panel of the lines `shown` is cut: what a collapsed network reaches. None
-    where none of them is better."""
+    """Return the value beyond which a panel of the lines `shown` is cut: what a collapsed network reaches.
+
+    None where none of them is better.
+    """
     dense = metric.worst(row[metric.column("test")] for row in _dense(series, metric.column("test")))
     if dense is None:
         return None
@@ -113,7 +129,7 @@ def _means(series: Sequence[Series], metric: Metric) -> list[float]:
 
 
 def leave_out_the_worst(panel: "Axes", series: Sequence[Series], bound: float | None, metric: Metric) -> None:
-    """Cuts the axis at `bound` where lines go beyond it, and says so."""
+    """Cut the axis at `bound` where lines go beyond it, and say so."""
     cut = 0 if bound is None else sum(metric.beats(bound, mean) for mean in _means(series, metric))
     if bound is None or not cut:
         return

@@ -1,4 +1,6 @@
-"""Stability: how far tickets end from the dense network and from each other (Frankle et al. 2019, section 4)."""
+"""Stability: the distance at which tickets end from the dense network and from each other (Frankle et al.
+2019).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,9 +23,12 @@ MOST_LINES, MOST_VARIANTS = 10, 6
 
 @styled
 def stability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """L2 distance, and the angle, against remaining weights: to pruning (solid), the trained ticket from the trained
-    dense network; to data order (hollow), copies from each other. Where there are many lines, a row of panels for each
-    arm and rewind point. None where nothing was measured."""
+    """Draw L2 distance, and the angle, against remaining weights.
+
+    To pruning (solid), it is that of the trained ticket from the trained dense network; to data order
+    (hollow), of copies from each other. Where there are many lines, a row of panels for each arm and rewind
+    point. Returns None where nothing was measured. After Frankle et al. 2019, section 4.
+    """
     rows = results_of(rows_of(branches), "stability", "l2_distance")
     if not rows:
         return None
@@ -51,11 +56,12 @@ def stability_figure(branches: "pandas.DataFrame", title: str = "", caption: str
 
 
 def _lines(variants: Mapping[str, Sequence[Row]], with_variant: bool) -> list[tuple[str, list[Row], Look]]:
-    """(name, rows, look): a colour for each kind of subnetwork, or of those in each variant."""
+    """Return (name, rows, look): a colour for each kind of subnetwork, or of those in each variant."""
     groups = {
         (kind, variant if with_variant else ""): of_kind
-        for variant, own in variants.items() for kind, of_kind in by_subnetwork(own).items()
-    }  # fmt: skip
+        for variant, own in variants.items()
+        for kind, of_kind in by_subnetwork(own).items()
+    }
     found = []
     for key, colour in zip(groups, looks(len(groups)), strict=True):
         for i, (compared, words) in enumerate(COMPARED.items()):

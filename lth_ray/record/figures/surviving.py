@@ -1,4 +1,4 @@
-"""Which initial weights survive (Frankle & Carbin 2019, appendix on the distribution of initialisations)."""
+"""The initial weights that survive (Frankle & Carbin 2019, appendix on the distribution of initialisations)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,13 +22,14 @@ ALL = "#c4c4c4"
 
 @styled
 def surviving_figure(weights: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
-    """The distribution of initial weights, a panel for each layer: grey of all, in shades of those that survive at a
-    density.
+    """Draw the distribution of initial weights, a panel for each layer.
 
-    weights: a row for each bin of each layer of each result (`record.weights`): the columns of Results.branches() that
-    say whose it is, layer, the bin's ends low and high, and the densities of probability all and kept. Means over
-    seeds, on the bins of the first: a layer's bins reach to its largest weight, which differs a little. None without
-    any.
+    Grey is of all weights, shades are of those that survive at a density: means over seeds, on the bins of
+    the first: a layer's bins reach to its largest weight, which differs a little. Returns None without any.
+
+    weights: a row for each bin of each layer of each result (`record.weights`): the columns of
+        Results.branches() that say whose it is, layer, the bin's ends low and high, and the densities of
+        probability all and kept.
     """
     rows = _results(rows_of(weights))
     if not rows:
@@ -63,7 +64,7 @@ def surviving_figure(weights: "pandas.DataFrame", title: str = "", caption: str 
 
 
 def _results(bins: Sequence[Row]) -> list[dict[str, Any]]:
-    """A row for each result of each lineage, with its table's columns."""
+    """Return a row for each result of each lineage, with its table's columns."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in bins:
         result = found.setdefault((row["lineage"], row["key"]), {**row, "table": {name: [] for name in COLUMNS}})
@@ -73,7 +74,7 @@ def _results(bins: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _mean(column: str, layer: str, rows: Sequence[Row]) -> Line:
-    """A layer's densities at its bins' middles, averaged over rows."""
+    """Return a layer's densities at its bins' middles, averaged over rows."""
     import numpy as np
 
     found = []

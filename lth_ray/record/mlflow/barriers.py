@@ -29,7 +29,8 @@ class Barriers:
                 self._labels[result.lineage.id, result.round].add(result.label)
 
     def metrics(self, result: BranchResult, step: int, record_of: Callable[[str], Record | None]) -> list[Metric]:
-        """The means over the pairs that `result` is one of, at `step`; none before all of them are measured.
+        """Return the means over the pairs that `result` is one of, at `step`; none before all of them are
+        measured.
 
         Where a ticket has several barriers, their names carry what tells them apart.
         Timestamps come from the records, so that what is sent twice coincides.
@@ -49,8 +50,12 @@ class Barriers:
         ]
 
     def instability(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:
-        """The mean error barrier at the step where the copies parted, an optimizer step as a ticket's others; so that
-        it can be drawn against k. Of several barriers from one step the study's first gives it."""
+        """Return the mean error barrier at the step where the copies parted, so that it can be drawn against
+        k.
+
+        That is an optimizer step as a ticket's others. Of several barriers from one step the study's first
+        gives it.
+        """
         step = result.parameters.get("spawn_step", 0)
         if self._spawned.get((result.lineage.id, result.round, step)) != result.label:
             return []

@@ -23,13 +23,19 @@ Range = tuple[float, float]
 
 
 def line_card(
-    title: str, metric: str, x_metric: str = "", x_range: Range | None = None, y_range: Range | None = None,
-    is_log: bool = False, beside: Sequence[str] = (),
-) -> Card:  # fmt: skip
-    """A line for each run or group: `metric` against another one where given, else against the step.
+    title: str,
+    metric: str,
+    x_metric: str = "",
+    x_range: Range | None = None,
+    y_range: Range | None = None,
+    is_log: bool = False,
+    beside: Sequence[str] = (),
+) -> Card:
+    """Return a line for each run or group: `metric` against another one where given, else against the step.
 
-    x_range: from left to right, so that (1, 0) falls to the right. is_log: the axis of steps, which drops step 0;
-    MLflow has no such axis for a metric. beside: further metrics, with lines of their own.
+    x_range: from left to right, so that (1, 0) falls to the right.
+    is_log: the axis of steps, which drops step 0; MLflow has no such axis for a metric.
+    beside: further metrics, with lines of their own.
     """
     limits: dict[str, float] = {}
     for axis, values in (("x", x_range), ("y", y_range)):
@@ -37,20 +43,36 @@ def line_card(
             limits |= {f"{axis}Min": values[0], f"{axis}Max": values[1]}
     name = "-".join(title.lower().split())
     return {
-        "uuid": name, "metricSectionId": f"of-{name}", "type": "LINE", "displayName": title,
-        "metricKey": metric, "selectedMetricKeys": [metric, *beside], "lineSmoothness": 0,
-        "xAxisKey": "metric" if x_metric else "step", "selectedXAxisMetricKey": x_metric,
-        "xAxisScaleType": "log" if is_log else "linear", "scaleType": "linear", "range": limits,
-        "yAxisKey": "metric", "yAxisExpressions": [], "ignoreOutliers": False, "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False, "displayPoints": True, "runsCountToCompare": MOST_RUNS, "deleted": False,
+        "uuid": name,
+        "metricSectionId": f"of-{name}",
+        "type": "LINE",
+        "displayName": title,
+        "metricKey": metric,
+        "selectedMetricKeys": [metric, *beside],
+        "lineSmoothness": 0,
+        "xAxisKey": "metric" if x_metric else "step",
+        "selectedXAxisMetricKey": x_metric,
+        "xAxisScaleType": "log" if is_log else "linear",
+        "scaleType": "linear",
+        "range": limits,
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": False,
+        "useGlobalLineSmoothing": False,
+        "displayPoints": True,
+        "runsCountToCompare": MOST_RUNS,
+        "deleted": False,
         "isGenerated": False,
-    }  # fmt: skip
+    }
 
 
 def view_state(cards: Iterable[Card], search: str, group_by: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
-    """What a page of runs looks like: the cards, each under its title, and the charts that MLflow makes folded away.
+    """Return what a page of runs looks like: the cards, each under its title, MLflow's own charts folded
+    away.
 
-    search: which runs. group_by: params whose runs are drawn as one line, their mean in a band from minimum to maximum.
+    search: which runs.
+    group_by: params whose runs are drawn as one line, their mean in a band from minimum to maximum.
     columns: of the table of runs, such as "params.`seed`".
     """
     cards = list(cards)
@@ -58,33 +80,59 @@ def view_state(cards: Iterable[Card], search: str, group_by: Sequence[str], colu
     folded = [_section(name.lower().replace(" ", "-"), name, display=False) for name in MADE_BY_MLFLOW]
     keys = [{"mode": "param", "groupByData": name} for name in group_by]
     return {
-        "searchFilter": search, "orderByKey": "attributes.start_time", "orderByAsc": True, "startTime": "ALL",
-        "lifecycleFilter": "Active", "datasetsFilter": [], "modelVersionFilter": "All Runs",
-        "selectedColumns": list(columns), "columnOrder": [], "columnWidths": {}, "runsHiddenMode": "SHOWALL",
-        "runsPinned": [], "runsHidden": [], "runsVisibilityMap": {}, "runsExpanded": {}, "groupsExpanded": {},
-        "compareRunCharts": cards, "compareRunSections": [*sections, *folded], "isAccordionReordered": True,
-        "viewMaximized": False, "runListHidden": True, "hideEmptyCharts": True, "autoRefreshEnabled": True,
+        "searchFilter": search,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(columns),
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "SHOWALL",
+        "runsPinned": [],
+        "runsHidden": [],
+        "runsVisibilityMap": {},
+        "runsExpanded": {},
+        "groupsExpanded": {},
+        "compareRunCharts": cards,
+        "compareRunSections": [*sections, *folded],
+        "isAccordionReordered": True,
+        "viewMaximized": False,
+        "runListHidden": True,
+        "hideEmptyCharts": True,
+        "autoRefreshEnabled": True,
         "useGroupedValuesInCharts": True,
         "groupBy": {"aggregateFunction": "average", "groupByKeys": keys} if keys else None,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
-    }  # fmt: skip
+    }
 
 
 def _section(uuid: str, name: str, display: bool = True) -> dict[str, Any]:
     return {
-        "uuid": uuid, "name": name, "display": display, "isReordered": True, "deleted": False, "isGenerated": False,
-        "columns": 1, "cardHeight": CARD_HEIGHT,
-    }  # fmt: skip
+        "uuid": uuid,
+        "name": name,
+        "display": display,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": False,
+        "columns": 1,
+        "cardHeight": CARD_HEIGHT,
+    }
 
 
 def encode(name: str, state: Mapping[str, Any], moment: int) -> str:
-    """The value of a view's tag. moment: milliseconds since 1970."""
+    """Return the value of a view's tag.
+
+    moment: milliseconds since 1970.
+    """
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     return json.dumps({"name": name, "createdAt": moment, "updatedAt": moment, "state": SCHEME + packed})
 
 
 def decode(tag: str) -> tuple[str, dict[str, Any]]:
-    """The name and state of a view's tag. Raises ValueError for anything else."""
+    """Return the name and state of a view's tag. Raise ValueError for anything else."""
     found = json.loads(tag)
     scheme, _, packed = found["state"].partition(";")
     if scheme + ";" != SCHEME:
@@ -93,5 +141,5 @@ def decode(tag: str) -> tuple[str, dict[str, Any]]:
 
 
 def fragment(experiment: str, key: str) -> str:
-    """Where a view opens, below an MLflow server's address."""
+    """Return where a view opens, below an MLflow server's address."""
     return f"/#/experiments/{experiment}/runs?viewStateShareKey={key}&compareRunsMode=CHART&{WORKFLOW}"

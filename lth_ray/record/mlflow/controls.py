@@ -25,8 +25,12 @@ class Controls:
                 self._copies[result.lineage.id, result.round, result.label].append(result)
 
     def metrics(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:
-        """ "test_accuracy.random_reinit" and such at step = round: the means over the copies that `result` is one of;
-        none before all of them are there. Timestamps come from the records, so that what is sent twice coincides."""
+        """Return "test_accuracy.random_reinit" and such at step = round: the means over the copies that
+        `result` is one of.
+
+        There are none before all of them are there. Timestamps come from the records, so that what is sent
+        twice coincides.
+        """
         copies = self._copies.get((result.lineage.id, result.round, result.label), [])
         records = [record for record in (record_of(copy.key) for copy in copies) if record is not None]
         if not copies or len(records) < len(copies):
@@ -41,10 +45,10 @@ class Controls:
 
 
 def control_metric(name: str, label: str) -> str:
-    """What a lineage's run calls a control's measurement, in letters that MLflow takes."""
+    """Return what a lineage's run calls a control's measurement, in letters that MLflow takes."""
     return f"{name}.{ODD.sub('_', label)}"
 
 
 def is_of_control(name: str, metric: Judged) -> bool:
-    """Whether a lineage's run has a control's measurement under this name."""
+    """Return whether a lineage's run has a control's measurement under this name."""
     return name.startswith((f"{metric.column('test')}.", "early_stop_step."))

@@ -20,11 +20,13 @@ HALF_MADE = "it was not made to its end"
 
 
 def prepared(where: Destination, warn: Callable[[str], None] | None = None, thorough: bool = False) -> None:
-    """Makes the database file of a destination where it is missing. One that cannot be used is renamed, which `warn`
-    is told, and made anew: what it held is sent again from the storage.
+    """Make the database file of a destination where it is missing.
 
-    thorough: reads all of it to see whether it is whole. Of a file that is not the study's own (--tracking-uri) only
-    one without any run is set aside. A server is left alone.
+    One that cannot be used is renamed, which `warn` is told, and made anew: what it held is sent again from
+    the storage. Of a file that is not the study's own (--tracking-uri) only one without any run is set aside.
+    A server is left alone.
+
+    thorough: reads all of it to see whether it is whole.
     """
     path = database_file(where.uri)
     if path is None or (path.exists() and wrong_with(path, thorough) is None):
@@ -42,14 +44,16 @@ def prepared(where: Destination, warn: Callable[[str], None] | None = None, thor
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of a SQLite URI, else None."""
+    """Return the file of a SQLite URI, else None."""
     scheme, _, place = uri.partition(":///")
     return Path(place.partition("?")[0]) if scheme.partition("+")[0] == "sqlite" and place else None
 
 
 def wrong_with(path: Path, thorough: bool = False) -> str | None:
-    """Why a database file cannot be used, None where it can, or where that cannot be said now. One that has runs and is
-    of another version of MLflow is whole: that is for `mlflow db upgrade`."""
+    """Return why a database file cannot be used, None where it can, or where that cannot be said now.
+
+    One that has runs and is of another version of MLflow is whole: that is for `mlflow db upgrade`.
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=20.0)) as database:
             tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
@@ -68,7 +72,7 @@ def wrong_with(path: Path, thorough: bool = False) -> str | None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process at a time, on all hosts that see the folder; a lock that goes with the process that holds it."""
+    """Let in one process at a time, on all hosts that see the folder, by a lock that goes with its process."""
     with open(path.with_name(f"{path.name}.lock"), "w") as lock:
         deadline = time.monotonic() + MAKING_S
         while True:
@@ -85,7 +89,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _make(path: Path) -> None:
-    """A whole one under another name, then by its own."""
+    """Make a whole one under another name, then move it to its own."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.tracking import MlflowClient
 

@@ -1,4 +1,4 @@
-"""Where a study's MLflow record goes, and how long a server that is down may take."""
+"""The destination of a study's MLflow record, and how long a server that is down may take."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ class Destination:
 
 
 def destination(storage: str, tracking_uri: str | None = None) -> Destination:
-    """`tracking_uri`, else the environment's MLFLOW_TRACKING_URI, else a database of the study's own.
+    """Return `tracking_uri`, else the environment's MLFLOW_TRACKING_URI, else a database of the study's own.
 
     That is mlflow.db in the storage folder, with the artifacts in mlruns/ beside it; both are in ./lth_storage
     where the storage is remote. Look at it with: mlflow ui --backend-store-uri URI
@@ -45,7 +45,9 @@ def destination(storage: str, tracking_uri: str | None = None) -> Destination:
 
 
 def check_alive(experiment: Any, where: Destination) -> None:
-    """ConfigError for an MLflow experiment that somebody has deleted: it keeps its name, and takes no runs."""
+    """Raise ConfigError for an MLflow experiment that somebody has deleted: it keeps its name, and takes no
+    runs.
+    """
     if experiment.lifecycle_stage != "active":
         raise ConfigError(
             f"the MLflow experiment {experiment.name!r} at {where.uri} was deleted: restore it "
@@ -55,14 +57,14 @@ def check_alive(experiment: Any, where: Destination) -> None:
 
 
 def _absolute(uri: str) -> str:
-    """A relative path of a database or a folder is one from this working directory, whoever uses it later."""
+    """Make a relative path of a database or folder one from this working directory, whoever uses it later."""
     if uri.startswith("sqlite:///") and uri != "sqlite:///:memory:":
         return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).expanduser().absolute()}"
     return uri if ":" in uri or uri == "databricks" else str(Path(uri).expanduser().absolute())
 
 
 def prepare_environment() -> None:
-    """Sets ENVIRONMENT where the user has not; MLflow reads it when it is imported and at each request."""
+    """Set ENVIRONMENT where the user has not; MLflow reads it when it is imported and at each request."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # else it tells of each table it makes

@@ -8,7 +8,7 @@ from lth_ray.record.mlflow.sending import log_batch
 
 
 class LineageRun:
-    """What a lineage's run holds, and what it is still to be sent.
+    """The content of a lineage's run, and what it is still to be sent.
 
     recorded: its tag lth.rounds, "round=content ..." of the points that are there; set after the points are.
     """
@@ -23,11 +23,11 @@ class LineageRun:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every round is there, up to the last or to the one that ends the lineage."""
+        """True where every round is there, up to the last or to the one that ends the lineage."""
         return all(number in self._rounds for number in range(self._last + 1))
 
     def add(self, number: int, record: Record) -> None:
-        """Takes up the point of round `number`, unless it is there."""
+        """Take up the point of round `number`, unless it is there."""
         rule = self._lineage.stop_rule
         if record["diverged_at"] is not None or (number > 0 and rule is not None and rule.ends(record)):
             self._last = min(self._last, number)
@@ -38,7 +38,7 @@ class LineageRun:
             self._pending += point(record, number)
 
     def flush(self) -> None:
-        """Sends the new points and the status. What could not be sent is sent the next time."""
+        """Send the new points and the status. What could not be sent is sent the next time."""
         if self._pending:
             recorded = " ".join(f"{number}={content}" for number, content in sorted(self._rounds.items()))
             if not self.is_complete:
@@ -49,7 +49,7 @@ class LineageRun:
             self._set_status("FINISHED")
 
     def stop(self) -> None:
-        """Nobody goes on with the lineage now."""
+        """Note that nobody goes on with the lineage now."""
         if self._status == "RUNNING":
             self._set_status("KILLED")
 

@@ -1,4 +1,4 @@
-"""What a person is told of a study's MLflow record once it is there: links to its views, and what was registered."""
+"""Links to a study's MLflow record for a person: its views, and what was registered."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,12 @@ UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless it is told othe
 
 @dataclass(frozen=True)
 class Shown:
-    """command: that opens the record, "" where a server shows it anyway. links: {view: address}, the first view first.
+    """The facts about a record that a person is told.
 
-    registered: tickets of a matching verdict in the Model Registry; registry: where that shows them.
+    command: that opens the record, "" where a server shows it anyway.
+    links: {view: address}, the first view first.
+    registered: tickets of a matching verdict in the Model Registry.
+    registry: where that shows them.
     warning: what went wrong, "" where nothing did.
     """
 
@@ -35,8 +38,9 @@ class Shown:
 
 
 def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons: Iterable[Row] | None = None) -> Shown:
-    """Where the record of a study is to be seen. With comparisons (rows of `comparisons`), registers the
-    matching once every lineage is finished.
+    """Return where the record of a study is to be seen.
+
+    With comparisons (rows of `comparisons`), registers the matching once every lineage is finished.
 
     Raises nothing: a server that is down is a warning.
     """
@@ -61,26 +65,26 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
 
 
 def opens(where: Destination) -> tuple[str, str]:
-    """The command that shows a record, "" for a server's, and the address that its pages are then at."""
+    """Return the command that shows a record, "" for a server's, and the address that its pages are then at."""
     if where.uri.startswith(("http://", "https://")):
         return "", where.uri.rstrip("/")
     return f"mlflow ui --backend-store-uri {where.uri}", UI
 
 
 def links_of(tags: Mapping[str, str], experiment: str, address: str) -> dict[str, str]:
-    """{name of a view: where it opens}, of the views that lth_ray has written to an experiment."""
+    """Return {name of a view: where it opens}, of the views that lth_ray has written to an experiment."""
     found = {key: decode(value)[0] for key, value in our_tags(tags).items()}
     return {found[key]: address + fragment(experiment, key) for key in sorted(found, key=_place)}
 
 
 def _place(key: str) -> tuple[int, str]:
-    """That of the metric, whose name it has, comes first."""
+    """Return the place of a view: that of the metric, whose name it has, comes first."""
     kinds = [i for i, kind in enumerate(TITLES) if key.startswith(PREFIX + kind)]
     return (kinds or [-1])[0], key
 
 
 def _experiment(name: str, where: Destination) -> tuple[Any, Any | None]:
-    """The client, and the study's experiment; None where there is none yet. Makes no database."""
+    """Return the client, and the study's experiment; None where there is none yet. Make no database."""
     if where.artifacts is not None and not Path(where.uri.removeprefix("sqlite:///")).exists():
         return None, None
     prepare_environment()

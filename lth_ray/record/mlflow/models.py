@@ -34,20 +34,24 @@ class Models:
         self._client, self._experiment, self._store = client, experiment, store
 
     def begin(self, description: Description, run_id: str) -> Any:
-        """A new model of a ticket's run, shown with it. To be called once a run: see `of_run`."""
+        """Begin a new model of a ticket's run, shown with it. To be called once a run: see `of_run`."""
         from mlflow import entities
 
         tags = {name: value for name, value in description.tags.items() if name not in UNSAID}
         model = self._client.create_logged_model(
-            self._experiment, name=model_name(description.name), source_run_id=run_id, tags=tags,
-            params=description.params, model_type=TYPE,
-        )  # fmt: skip
+            self._experiment,
+            name=model_name(description.name),
+            source_run_id=run_id,
+            tags=tags,
+            params=description.params,
+            model_type=TYPE,
+        )
         step = max((step for _, _, step, _ in description.metrics), default=0)
         self._client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step)])
         return model
 
     def finish(self, model: Any, record: Record) -> None:
-        """Gives a model its files and declares it ready."""
+        """Give a model its files and declare it ready."""
         self.put(model, ticket_files(self._store, record))
         self._client.finalize_logged_model(model.model_id, "READY")
 
@@ -61,24 +65,24 @@ class Models:
             self._client.log_model_artifacts(model.model_id, temporary)
 
     def of_ticket(self, digest: str, content: str) -> Any | None:
-        """A finished model by its tags."""
+        """Return a finished model by its tags."""
         tags = f"tags.`{DIGEST}` = '{digest}' AND tags.`{CONTENT}` = '{content}'"
         found = self._client.search_logged_models([self._experiment], tags)
         return next((model for model in found if model.status == "READY"), None)
 
     def of_run(self, run_id: str) -> Any | None:
-        """The model of a ticket's run, from an attempt that was broken off or another driver's."""
+        """Return the model of a ticket's run, from an attempt that was broken off or another driver's."""
         found = self._client.search_logged_models([self._experiment], f"source_run_id = '{run_id}'", max_results=1)
         return next(iter(found), None)
 
 
 def model_name(name: str) -> str:
-    """The name of a ticket's run as MLflow takes it for a model: "k0-seed1-round3"."""
+    """Return the name of a ticket's run as MLflow takes it for a model: "k0-seed1-round3"."""
     return re.sub(r"[/:.%\"'\s]+", "-", name)
 
 
 def ticket_files(store: Store, record: Record, whatever_size: bool = False) -> dict[str, bytes]:
-    """A ticket's files: {name: bytes}.
+    """Return a ticket's files: {name: bytes}.
 
     ticket.json: what it is made from, where and when, and where its states lie. mask.safetensors: {parameter: bool},
     True keeps; none of a dense network. rewind.safetensors, trained.safetensors: state dicts with pruned weights at

@@ -1,4 +1,4 @@
-"""Which code asked a question."""
+"""Provenance: the code that asked a question."""
 
 import getpass
 import subprocess
@@ -7,13 +7,15 @@ from pathlib import Path
 
 
 def script_folder() -> Path:
-    """The folder of the script that runs now, else the working directory."""
+    """Return the folder of the script that runs now, else the working directory."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(script).absolute().parent if script else Path.cwd()
 
 
 def made_by() -> dict[str, str]:
-    """MLflow's tags of a run for its columns "Source" and "Created by": the script that runs now, and who runs it."""
+    """Return MLflow's tags for its columns "Source" and "Created by": the script that runs now, and who runs
+    it.
+    """
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     named = {"mlflow.source.name": Path(script).name, "mlflow.source.type": "LOCAL"} if script else {}
     try:
@@ -23,7 +25,9 @@ def made_by() -> dict[str, str]:
 
 
 def commit_of(folder: Path) -> str:
-    """The git commit of a folder, with "+changes" where its working tree differs from it; "" without git."""
+    """Return the git commit of a folder, with "+changes" where its working tree differs from it; "" without
+    git.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     return commit + ("+changes" if commit and _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
 

@@ -1,4 +1,4 @@
-"""Whether a tracking server would take a study's record, found out without MLflow and without waiting for it."""
+"""A check that a tracking server would take a study's record, made without MLflow and without waiting for it."""
 
 import os
 import socket
@@ -22,8 +22,12 @@ ADDRESS_REMEDY = (
 
 @dataclass(frozen=True)
 class Reach:
-    """works: it answers as it should. found: what was seen. remedy: what to do where that is not as it should be;
-    also given where it works and something is amiss."""
+    """The outcome of reaching for a destination.
+
+    works: it answers as it should.
+    found: what was seen.
+    remedy: what to do where that is not as it should be; also given where it works and something is amiss.
+    """
 
     works: bool
     found: str
@@ -31,7 +35,7 @@ class Reach:
 
 
 def reachable(where: Destination, timeout_s: float = 5.0) -> Reach:
-    """Asks a server for its version, opens a database file, or connects to a database server's port."""
+    """Ask a server for its version, open a database file, or connect to a database server's port."""
     parts = urlsplit(where.uri)
     scheme = parts.scheme.partition("+")[0]
     shown = _without_password(where.uri)
@@ -69,7 +73,9 @@ def _server(uri: str, shown: str, timeout_s: float) -> Reach:
 
 
 def _file(path: Path) -> Reach:
-    """A database that is not there yet is made by the first run, so its folder must allow that."""
+    """Check a database file: one that is not there yet is made by the first run, so its folder must allow
+    that.
+    """
     folder = next(place for place in (path.parent, *path.parent.parents) if place.exists())
     if not os.access(path if path.exists() else folder, os.W_OK):
         return Reach(
@@ -98,7 +104,7 @@ def _port(shown: str, host: str, port: int, timeout_s: float) -> Reach:
 
 
 def _credentials() -> dict[str, str]:
-    """As MLflow's own client takes them from the environment."""
+    """Return the credentials as MLflow's own client takes them from the environment."""
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if user and password:
         return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}

@@ -26,7 +26,10 @@ SEED = "lth.seed"
 
 @dataclass(frozen=True)
 class Matching:
-    """A ticket that a verdict is about. aliases: the verdict's own for the first seed's ticket, each seed's besides."""
+    """A ticket that a verdict is about.
+
+    aliases: the verdict's own for the first seed's ticket, each seed's besides.
+    """
 
     digest: str
     content: str
@@ -37,8 +40,11 @@ class Matching:
 
 
 def is_finished(plan: Plan, tickets: Iterable[Row]) -> bool:
-    """Whether every lineage has its last round, or one that ends it. Verdicts are corrected for their number in the
-    study, so that those of a study at work are not its last word."""
+    """Return whether every lineage has its last round, or one that ends it.
+
+    Verdicts are corrected for their number in the study, so that those of a study at work are not its last
+    word.
+    """
     rows: dict[str, list[Row]] = {}
     for row in tickets:
         rows.setdefault(row["lineage"], []).append(row)
@@ -55,11 +61,12 @@ def _is_whole(lineage: Lineage, rows: Sequence[Row]) -> bool:
 
 
 def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[Row]) -> list[Matching]:
-    """The tickets, one of each seed, of every series and round that matches its dense network."""
+    """Return the tickets, one of each seed, of every series and round that matches its dense network."""
     verdicts = {
-        (row["series"], row["round"]): row for row in comparisons
+        (row["series"], row["round"]): row
+        for row in comparisons
         if row["against"] == DENSE and row["matching"] == MATCHING
-    }  # fmt: skip
+    }
     lineages, metric = {lineage.id: lineage for lineage in plan.lineages}, plan.study.data.metric
     found, taken = [], set[str]()
     for row in sorted(tickets, key=lambda row: (row["round"], row["seed"])):
@@ -76,12 +83,14 @@ def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[R
 
 
 def alias_of(series: str, number: int) -> str:
-    """ "matching-k500-r7": as MLflow takes it."""
+    """Return "matching-k500-r7": as MLflow takes it."""
     return f"{MATCHING}-{re.sub(r'[^A-Za-z0-9_-]+', '-', series).strip('-')}-r{number}"
 
 
 def register(client: Any, experiment: str, plan: Plan, store: Store, matching: Iterable[Matching]) -> int:
-    """Brings the registry to exactly these tickets, those that are in MLflow; how many are there. Again, it adds none.
+    """Bring the registry to exactly these tickets, those that are in MLflow; return how many are there.
+
+    Again, it adds none.
 
     A version is identified by its ticket's digest and content, wherever its storage lay: a study whose storage was
     moved or copied keeps its versions. One whose verdict no longer holds goes, unless another storage made it.
@@ -107,7 +116,7 @@ def register(client: Any, experiment: str, plan: Plan, store: Store, matching: I
 
 
 def _version(client: Any, models: Models, name: str, one: Matching, store: Store) -> Any | None:
-    """A new version; None where the ticket is not in MLflow."""
+    """Return a new version; None where the ticket is not in MLflow."""
     model = models.of_ticket(one.digest, one.content)
     if model is None:
         return None
@@ -118,9 +127,14 @@ def _version(client: Any, models: Models, name: str, one: Matching, store: Store
     _make(client, name)
     tags = {DIGEST: one.digest, CONTENT: one.content, STORAGE: store.uri, **one.tags}
     return client.create_model_version(
-        name, model.artifact_location, run_id=model.source_run_id, tags=tags, description=one.description,
-        model_id=model.model_id, await_creation_for=0,
-    )  # fmt: skip
+        name,
+        model.artifact_location,
+        run_id=model.source_run_id,
+        tags=tags,
+        description=one.description,
+        model_id=model.model_id,
+        await_creation_for=0,
+    )
 
 
 def _make(client: Any, name: str) -> None:

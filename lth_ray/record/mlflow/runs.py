@@ -1,4 +1,4 @@
-"""What MLflow is told of a lineage, a ticket and a branch, as plain data.
+"""Runs as plain data: what MLflow is told of a lineage, a ticket and a branch.
 
 A lineage's run holds measurements at step = round; a ticket's and a branch's hold curves at step = optimizer step.
 The two meanings of step are never mixed in one run. Timestamps are the segment's stored start plus the step in
@@ -27,10 +27,13 @@ FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "second
 
 @dataclass(frozen=True)
 class Description:
-    """A run that is to be there. identity: its lth.digest and lth.content; the same run is never made twice.
+    """A run that is to be there.
 
-    started, ended: milliseconds since 1970. files: artifacts, {file name: JSON document}.
-    usage: system metrics, at steps that count samples as MLflow's own do. dataset: name, digest, profile of the data.
+    identity: its lth.digest and lth.content; the same run is never made twice.
+    started, ended: milliseconds since 1970.
+    files: artifacts, {file name: JSON document}.
+    usage: system metrics, at steps that count samples as MLflow's own do.
+    dataset: name, digest, profile of the data.
     """
 
     name: str
@@ -49,24 +52,32 @@ class Description:
 
 
 def lineage_digest(lineage: Lineage) -> str:
-    """Identifies a lineage whatever its number of rounds."""
+    """Return what identifies a lineage whatever its number of rounds."""
     rule = meaning(lineage.prune)
     return digest("ticket", {"lineage": lineage.id, "dense": lineage.dense.key, "prune": rule})
 
 
 def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Description:
-    """The run of a lineage. Its content is that of its dense run, which every later round follows from."""
+    """Return the run of a lineage.
+
+    Its content is that of its dense run, which every later round follows from.
+    """
     tags = {
-        KIND: "lineage", LINEAGE: lineage.id, DIGEST: lineage_digest(lineage), CONTENT: dense["content"],
-        STORAGE: storage, CONFIG: text(lineage.variant.study), **_environment(dense),
-    }  # fmt: skip
+        KIND: "lineage",
+        LINEAGE: lineage.id,
+        DIGEST: lineage_digest(lineage),
+        CONTENT: dense["content"],
+        STORAGE: storage,
+        CONFIG: text(lineage.variant.study),
+        **_environment(dense),
+    }
     study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.rounds}
     files, data = {"study.json": study}, dataset(lineage)
     return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=data)
 
 
 def dataset(lineage: Lineage) -> dict[str, Any]:
-    """What a lineage and its tickets are trained on: its name, digest and sizes."""
+    """Return what a lineage and its tickets are trained on: its name, digest and sizes."""
     identity = lineage.recipe.identity
     sizes = {
         name: getattr(identity, name) for name in ("n_train", "n_validation", "n_test", "input_shape", "num_classes")
@@ -93,14 +104,21 @@ def _described(
 ) -> Description:
     started, last = milliseconds(record), record.get("first", 0) + record.get("train_steps", 0)
     return Description(
-        name, tags, given, started, ended(record),
-        curves(record.get("journal", {}), started) + point(record, last, cost), _files(record),
+        name,
+        tags,
+        given,
+        started,
+        ended(record),
+        curves(record.get("journal", {}), started) + point(record, last, cost),
+        _files(record),
         usage=usage(record.get("usage", {})),
-    )  # fmt: skip
+    )
 
 
 def params(lineage: Lineage) -> dict[str, str]:
-    """The same for a lineage and for everything that hangs on it, so that MLflow groups and filters both by them."""
+    """Return the params of a lineage, and of everything that hangs on it, so that MLflow groups and filters
+    both by them.
+    """
     study = lineage.variant.study
     chosen = {
         "arm": lineage.variant.arm,
@@ -125,19 +143,19 @@ def params(lineage: Lineage) -> dict[str, str]:
 
 
 def name_of(lineage: Lineage) -> str:
-    """The model's name; of one's own function, the function's."""
+    """Return the model's name; of one's own function, the function's."""
     model = lineage.variant.study.model.name
     return model if isinstance(model, str) else short_name(model)
 
 
 def text(value: Any) -> str:
-    """A value as a param: strings as they are, a file's name, the rest as JSON of its meaning."""
+    """Return a value as a param: strings as they are, a file's name, the rest as JSON of its meaning."""
     plain = str(value) if isinstance(value, WeightsFile) else meaning(value)
     return (plain if isinstance(plain, str) else json.dumps(plain))[:TEXT_LIMIT]
 
 
 def curves(journal: Mapping[str, list[Any]], started: int) -> list[Metric]:
-    """A journal's columns at optimizer steps.
+    """Return a journal's columns at optimizer steps.
 
     The epoch (a multiple of the step) and a learning rate that never changes (a param) are left out: a metric costs
     more than anything else here.
@@ -146,36 +164,42 @@ def curves(journal: Mapping[str, list[Any]], started: int) -> list[Metric]:
     skipped = {"step", "epoch"} | ({"lr"} if len(set(journal.get("lr", []))) < 2 else set())
     return [
         (name, float(value), step, started + step)
-        for name, values in journal.items() if name not in skipped
-        for step, value in zip(steps, values, strict=True) if value is not None
-    ]  # fmt: skip
+        for name, values in journal.items()
+        if name not in skipped
+        for step, value in zip(steps, values, strict=True)
+        if value is not None
+    ]
 
 
 def point(record: Record, step: int, cost: Cost | None = None) -> list[Metric]:
-    """Every number that a finished segment measured, at one step: its last, or its round in the lineage's run."""
+    """Return every number that a finished segment measured, at one step: its last, or its round in the
+    lineage's run.
+    """
     moment = milliseconds(record) + step
     return [
-        (name, float(value), step, moment) for name, value in {**measurements(record), **(cost or {})}.items()
+        (name, float(value), step, moment)
+        for name, value in {**measurements(record), **(cost or {})}.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]  # fmt: skip
+    ]
 
 
 def usage(columns: Mapping[str, list[float]]) -> list[Metric]:
-    """What a training took of its machine, sample by sample at its own time, under MLflow's names."""
+    """Return what a training took of its machine, sample by sample at its own time, under MLflow's names."""
     return [
         (name, float(value), sample, int(moment))
-        for name, values in columns.items() if name != "moment"
+        for name, values in columns.items()
+        if name != "moment"
         for sample, (moment, value) in enumerate(zip(columns["moment"], values, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def milliseconds(record: Record) -> int:
-    """When a segment was begun, in milliseconds since 1970."""
+    """Return when a segment was begun, in milliseconds since 1970."""
     return int(datetime.fromisoformat(record["started_at"]).timestamp() * 1000)
 
 
 def ended(record: Record) -> int:
-    """When a segment was done, as `milliseconds`."""
+    """Return when a segment was done, as `milliseconds`."""
     return milliseconds(record) + int(1000 * record["seconds"])
 
 
@@ -210,7 +234,7 @@ def _files(record: Record) -> dict[str, Any]:
 
 
 def _tables(record: Record) -> dict[str, Any]:
-    """Files that MLflow shows as tables: layer densities of a segment, curves of a measured table."""
+    """Return files that MLflow shows as tables: layer densities of a segment, curves of a measured table."""
     if densities := record.get("layer_densities"):
         rows = [[name, density] for name, density in densities.items()]
         return {"layer_densities.json": {"columns": ["layer", "density"], "data": rows}}

@@ -1,4 +1,4 @@
-"""Writing an experiment's saved views and its note, and finding the links that open them."""
+"""The saved views of an experiment and its note: writing them, and finding the links that open them."""
 
 import time
 import warnings
@@ -23,7 +23,7 @@ def warned(text: str) -> None:
 
 
 class SavedViews:
-    """Keeps an experiment's views and note up to what its tickets have measured.
+    """A keeper of an experiment's views and note, in step with what its tickets have measured.
 
     MLflow documents neither, so whatever goes wrong with them is a warning, said once, and never an error.
     """
@@ -34,11 +34,12 @@ class SavedViews:
         self._is_new, self._is_off, self._metric = False, False, ACCURACY
 
     def ticket(self, lineage: Lineage, number: int, record: Record) -> None:
-        """Takes up a finished ticket."""
+        """Take up a finished ticket."""
         measured = {
-            name: float(value) for name, value in measurements(record).items()
+            name: float(value)
+            for name, value in measurements(record).items()
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-        }  # fmt: skip
+        }
         earlier = self._seen.get((lineage.id, number))
         self._seen[lineage.id, number] = Seen(
             {**params(lineage), "round": str(number)}, measured, earlier.barriers if earlier else {}
@@ -47,7 +48,7 @@ class SavedViews:
         self._is_new = True
 
     def branch(self, lineage: Lineage, number: int, metrics: Iterable[Metric]) -> None:
-        """Takes up what a branch adds to a ticket that is known: mean error barriers, and controls."""
+        """Take up what a branch adds to a ticket that is known: mean error barriers, and controls."""
         one = self._seen[lineage.id, number]
         for name, value, step, _ in metrics:
             if name == INSTABILITY:
@@ -58,7 +59,7 @@ class SavedViews:
         self._is_new = True
 
     def write(self) -> None:
-        """Writes the views that have changed, and takes away those that have lost their data."""
+        """Write the views that have changed, and take away those that have lost their data."""
         if not self._is_new or self._is_off:
             return
         self._is_new = False
@@ -86,7 +87,7 @@ class SavedViews:
 
 
 def check_version() -> None:
-    """Raises RuntimeError for an MLflow whose form of views is not known."""
+    """Raise RuntimeError for an MLflow whose form of views is not known."""
     import mlflow
     from packaging.specifiers import SpecifierSet
 
@@ -95,13 +96,15 @@ def check_version() -> None:
 
 
 def our_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """{key: tag} of the views that lth_ray has written."""
+    """Return {key: tag} of the views that lth_ray has written."""
     start = TAG + PREFIX
     return {name.removeprefix(TAG): value for name, value in tags.items() if name.startswith(start)}
 
 
 def note_of(question: str, commit: str, experiment: str, views: Mapping[str, str]) -> str:
-    """What an experiment's page says of it, in Markdown: the question, the commit, and links to the views."""
+    """Return what an experiment's page says of it, in Markdown: the question, the commit, and links to the
+    views.
+    """
     links = "\n".join(f"- [{name}]({fragment(experiment, key)[1:]})" for key, name in views.items())
     asked_by = f"Asked by commit `{commit}`." if commit else ""
     return "\n\n".join(part for part in (question.strip(), links, asked_by) if part)

@@ -1,4 +1,4 @@
-"""What is sent to MLflow for one run: batches of metrics, and files."""
+"""Sending to MLflow what one run holds: batches of metrics, and files."""
 
 import json
 import tempfile
@@ -13,10 +13,15 @@ BATCH = 800  # metrics in a request: MLflow takes 1000 metrics, params and tags 
 
 
 def log_batch(
-    client: Any, run_id: str, metrics: list[Metric], params: Mapping[str, str], tags: Mapping[str, str],
+    client: Any,
+    run_id: str,
+    metrics: list[Metric],
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
     model: str | None = None,
-) -> None:  # fmt: skip
-    """Params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after all else.
+) -> None:
+    """Send params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after
+    all else.
 
     model: the id of a LoggedModel that was measured at the last step.
     """
@@ -40,19 +45,24 @@ def log_batch(
 
 
 def log_dataset(client: Any, run_id: str, dataset: Mapping[str, Any]) -> None:
-    """Names a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
+    """Name a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
     from mlflow import entities
 
     found = entities.Dataset(
-        name=dataset["name"], digest=dataset["digest"][:36], source_type="lth_ray", source=json.dumps(dataset["name"]),
+        name=dataset["name"],
+        digest=dataset["digest"][:36],
+        source_type="lth_ray",
+        source=json.dumps(dataset["name"]),
         profile=json.dumps(dataset["profile"]),
-    )  # fmt: skip
+    )
     context = [entities.InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, [entities.DatasetInput(found, context)])
 
 
 def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]) -> None:
-    """Writes {name: JSON document} to a run's artifacts; where they are local, without MLflow's 12 ms for each."""
+    """Write {name: JSON document} to a run's artifacts; where they are local, without MLflow's 12 ms for
+    each.
+    """
     if not files:
         return
     folder = local_folder(artifacts)
@@ -65,7 +75,7 @@ def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]
 
 
 def local_folder(artifacts: str) -> Path | None:
-    """The folder of an artifact URI that lies on this machine, else None."""
+    """Return the folder of an artifact URI that lies on this machine, else None."""
     parts = urlsplit(artifacts)
     if parts.scheme == "file":
         return Path(unquote(parts.path))

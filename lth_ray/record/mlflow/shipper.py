@@ -1,4 +1,5 @@
-"""Ships finished tickets and branches to MLflow from a thread of the driver; training never waits for it.
+"""The shipper of finished tickets and branches to MLflow, a thread of the driver; training never waits for
+it.
 
 The record is what the store holds; MLflow is a view of it that may lag or be down. Only small ids are queued, and what
 the thread could not ship, `replay` ships later, nothing twice.
@@ -27,7 +28,7 @@ OUTAGE = 2  # failures in a row that are not the fault of what was shipped
 
 
 class RecordError(RuntimeError):
-    """MLflow cannot be written to."""
+    """A record that MLflow does not take: it cannot be written to."""
 
 
 class Shipper:
@@ -64,20 +65,20 @@ class Shipper:
         self._thread.start()
 
     def ticket(self, lineage: Lineage, number: int) -> None:
-        """Queues a finished ticket."""
+        """Queue a finished ticket."""
         self._queue.put((lineage, number))
 
     def branch(self, result: BranchResult) -> None:
-        """Queues a finished branch result."""
+        """Queue a finished branch result."""
         self._queue.put(result)
 
     def segment(self, key: str) -> None:
-        """Queues every ticket and branch result that the finished segment or table `key` gives."""
+        """Queue every ticket and branch result that the finished segment or table `key` gives."""
         for item in self._results.get(key, ()):
             self._queue.put(item)
 
     def close(self, timeout_s: float = 30.0) -> dict[str, int]:
-        """Ships what is queued, waiting about `timeout_s` at most.
+        """Ship what is queued, waiting about `timeout_s` at most.
 
         Returns how many results were shipped, were present already, and were left behind.
         """
@@ -115,7 +116,7 @@ class Shipper:
             self._attempt(self._tracking.close)
 
     def _gather(self, timeout_s: float) -> None:
-        """Takes over what is queued, waiting `timeout_s` for the first."""
+        """Take over what is queued, waiting `timeout_s` for the first."""
         try:
             item = self._queue.get(timeout=timeout_s) if timeout_s else self._queue.get_nowait()
             while True:
@@ -126,7 +127,7 @@ class Shipper:
             return
 
     def _ship(self) -> bool:
-        """Ships what is waiting; False in an outage, when it goes on waiting."""
+        """Ship what is waiting; return False in an outage, when it goes on waiting."""
         succeeded, in_a_row = 0, 0
         while self._waiting and in_a_row < OUTAGE and not self._giving_up.is_set():
             item = self._waiting[0]
@@ -167,14 +168,14 @@ class Shipper:
 
 
 def _is_others(entry: logging.LogRecord) -> bool:
-    """Keeps urllib3 from telling of each attempt of the thread: the user is told once."""
+    """Keep urllib3 from telling of each attempt of the thread: the user is told once."""
     return entry.threadName != THREAD
 
 
 def replay(
     plan: Plan, store: Store, tracking_uri: str | None = None, *, question: str = "", commit: str | None = None
 ) -> dict[str, int]:
-    """Ships every finished result of a plan that is not in MLflow yet; again, it ships nothing.
+    """Ship every finished result of a plan that is not in MLflow yet; again, it ships nothing.
 
     commit: of the script that declared it, "" where that is unknown; by default of the one that runs now.
     Returns how many were shipped, were present already, and failed (each with a warning).
@@ -201,15 +202,20 @@ def replay(
 
 
 def opened(
-    plan: Plan, store: Store, where: Destination, question: str, warn: Callable[[str], None] | None = None,
-    thorough: bool = False, commit: str | None = None,
-) -> Tracking:  # fmt: skip
+    plan: Plan,
+    store: Store,
+    where: Destination,
+    question: str,
+    warn: Callable[[str], None] | None = None,
+    thorough: bool = False,
+    commit: str | None = None,
+) -> Tracking:
     declared_by = commit_of(script_folder()) if commit is None else commit
     return Tracking(plan, store, where, question, declared_by, warn, thorough)
 
 
 def send(tracking: Tracking, item: Item) -> bool:
-    """Whether the item was new."""
+    """Send an item; return whether it was new."""
     return tracking.branch(item) if isinstance(item, BranchResult) else tracking.ticket(*item)
 
 
@@ -221,7 +227,9 @@ def unreachable(where: Destination, error: Exception) -> str:
 
 
 def results_by_key(plan: Plan) -> dict[str, list[Item]]:
-    """{key: the tickets and branch results that this segment or table gives}, tickets before their branches."""
+    """Return {key: the tickets and branch results that this segment or table gives}, tickets before their
+    branches.
+    """
     found: dict[str, list[Item]] = defaultdict(list)
     for lineage in plan.lineages:
         for r in lineage.rounds:
@@ -232,7 +240,7 @@ def results_by_key(plan: Plan) -> dict[str, list[Item]]:
 
 
 def finished(plan: Plan, store: Store) -> Iterator[Item]:
-    """Every result whose segment or table is in the store, tickets before branches."""
+    """Yield every result whose segment or table is in the store, tickets before branches."""
     there = (store.segments() | store.tables()) & plan.keys
     for key, items in results_by_key(plan).items():
         if key in there:

@@ -32,12 +32,16 @@ Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
 
 
 class UnfinishedError(LookupError):
-    """A ticket or branch result was to be recorded whose segment has no record in the store."""
+    """An attempt to record a ticket or branch result whose segment has no record in the store."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as MLflow has it. whole: everything is there. rounds: its tag lth.rounds."""
+    """A run as MLflow has it.
+
+    whole: everything is there.
+    rounds: its tag lth.rounds.
+    """
 
     id: str
     artifacts: str
@@ -47,19 +51,28 @@ class Run:
 
 
 class Tracking:
-    """Writes to MLflow what a plan's finished segments measured. For one thread of one process.
+    """A writer to MLflow of what a plan's finished segments measured. For one thread of one process.
 
-    Opening it reads the experiment's runs once; from then on one that is whole is found in a dict, by the tags that
-    identify it and by its parent, because MLflow chooses run ids itself. Every method raises MLflow's errors.
+    Opening it reads the experiment's runs once; from then on one that is whole is found in a dict, by the
+    tags that identify it and by its parent, because MLflow chooses run ids itself. Every method raises
+    MLflow's errors.
 
-    question: what the study asks. commit: of the code that asks it. warn: is told once where views cannot be written,
-    and where a database file had to be made anew; thorough: all of such a file is read to see whether it is whole.
+    question: what the study asks.
+    commit: of the code that asks it.
+    warn: is told once where views cannot be written, and where a database file had to be made anew.
+    thorough: all of such a file is read to see whether it is whole.
     """
 
     def __init__(
-        self, plan: Plan, store: Store, where: Destination, question: str = "", commit: str = "",
-        warn: Warn | None = None, thorough: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        plan: Plan,
+        store: Store,
+        where: Destination,
+        question: str = "",
+        commit: str = "",
+        warn: Warn | None = None,
+        thorough: bool = False,
+    ) -> None:
         prepare_environment()
         prepared(where, warn, thorough)
         from mlflow.tracking import MlflowClient
@@ -79,7 +92,7 @@ class Tracking:
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
-        """Records a finished ticket; False where that is done already. Raises UnfinishedError."""
+        """Record a finished ticket; return False where that is done already. Raise UnfinishedError."""
         record = self._record(lineage.rounds[number].segment.key)
         parent = self._lineage(lineage)
         parent.add(number, record)
@@ -90,7 +103,7 @@ class Tracking:
         return is_new
 
     def branch(self, result: BranchResult) -> bool:
-        """Records a finished branch result, under its ticket's run; that goes first where it is not there yet."""
+        """Record a finished branch result, under its ticket's run; that goes first where it is not there yet."""
         record = self._record(result.key)
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
@@ -103,21 +116,22 @@ class Tracking:
         by_round = self._barriers.metrics(result, result.round, self._store.table)
         controls = self._controls.metrics(result, self._store.segment)
         for run_id, metrics in (
-            (self._tickets[ticket], means + instability), (self._lineage(result.lineage).id, by_round + controls)
-        ):  # fmt: skip
+            (self._tickets[ticket], means + instability),
+            (self._lineage(result.lineage).id, by_round + controls),
+        ):
             if metrics:
                 log_batch(self._client, run_id, metrics, {}, {})
         self._views.branch(result.lineage, result.round, means + instability + controls)
         return is_new
 
     def flush(self) -> None:
-        """Sends what the lineages' own runs have gained since the last time, and what that gives to views."""
+        """Send what the lineages' own runs have gained since the last time, and what that gives to views."""
         for run in self._lineages.values():
             run.flush()
         self._views.write()
 
     def close(self, running: bool = False) -> None:
-        """Settles the status of every lineage: FINISHED where its last round is there, else KILLED.
+        """Settle the status of every lineage: FINISHED where its last round is there, else KILLED.
 
         running: somebody goes on with the study, whose unfinished lineages stay RUNNING.
         """
@@ -149,7 +163,9 @@ class Tracking:
         return str(found.experiment_id)
 
     def _read_runs(self) -> None:
-        """Fills the dict of runs, and ends those of lineages that the study has dropped since it was broken off."""
+        """Fill the dict of runs, and end those of lineages that the study has dropped since it was broken
+        off.
+        """
         asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
         for run in self._all_runs():
             tags, info = run.data.tags, run.info
@@ -172,7 +188,7 @@ class Tracking:
                 return
 
     def _known(self, key: str) -> Record | None:
-        """What a cost is made of, from a segment's record, read once."""
+        """Return what a cost is made of, from a segment's record, read once."""
         if key not in self._costs:
             record = self._store.segment(key)
             if record is None:
@@ -194,7 +210,8 @@ class Tracking:
         return self._lineages[lineage.id]
 
     def _send(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[str, bool]:
-        """The id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that is new.
+        """Return the id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that
+        is new.
 
         ticket: the record of one, which has a model besides.
         """
@@ -205,7 +222,7 @@ class Tracking:
         return run.id, is_new
 
     def _fill(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[Run, bool]:
-        """The run of a description, and whether anything had to be sent for it."""
+        """Return the run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)
         if run is not None and run.whole:
@@ -225,7 +242,8 @@ class Tracking:
         return run, True
 
     def _begun(self, description: Description, parent: str, has_model: bool) -> tuple[Run, Any]:
-        """The run of a description, looked for and made where it is not there, and its model unless it is whole.
+        """Return the run of a description, looked for and made where it is not there, and its model unless it
+        is whole.
 
         Under a lock of its own in the storage, where both are looked for once more: another driver may have made them
         since ours were read, whether that one is known to be alive or not.
@@ -246,7 +264,7 @@ class Tracking:
 
     @contextmanager
     def _alone(self, identity: Identity) -> Iterator[Callable[[], bool]]:
-        """As the only one who makes this run."""
+        """Lock a run, so that nobody else makes it meanwhile."""
         name = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
         with ExitStack() as held:
             try:
@@ -263,7 +281,9 @@ class Tracking:
         return next((run for known, run in found if known == identity), None)
 
     def _free(self, name: str) -> str:
-        """`name`, with a number where a run of another key has it: what was trained again is told from what was."""
+        """Return `name`, with a number where a run of another key has it: what was trained again is told from
+        what was.
+        """
         numbered = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
         free = next(one for one in numbered if one not in self._names)
         self._names.add(free)
@@ -283,7 +303,7 @@ def _surely() -> bool:
 
 
 def _read(run: Any) -> tuple[Identity, Run]:
-    """A run as MLflow gives it: what identifies it, and what is known of it."""
+    """Return a run as MLflow gives it: what identifies it, and what is known of it."""
     tags, info = run.data.tags, run.info
     whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else info.status == "FINISHED"
     identity = tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")

@@ -17,9 +17,10 @@ Params = Mapping[str, str]
 PREFIX = "lth-"  # of keys: views that somebody else has saved are left alone
 TITLES = {
     "warm-up": "Warm-up sweep",
-    "early-stop": "Early-stop step against remaining weights", "barrier-k": "LMC error barrier against k",
+    "early-stop": "Early-stop step against remaining weights",
+    "barrier-k": "LMC error barrier against k",
     "barrier-round": "LMC error barrier by round",
-}  # fmt: skip
+}
 WEIGHTS = "remaining_weights"
 TOLD_FIRST = ("arm", "method", "rewind_optimizer", "rewind_step", "warmup_steps")
 UNTOLD = frozenset({"seed", "round"})
@@ -30,7 +31,7 @@ FALLING = (1.03, 0.0)  # the axis of remaining weights, from all to none as in t
 
 @dataclass(frozen=True)
 class Seen:
-    """A finished ticket: its run's params, the numbers it measured, {step at which copies parted: error barrier}."""
+    """A finished ticket: its run's params, its numbers, {step at which copies parted: error barrier}."""
 
     params: Params
     measured: Mapping[str, float]
@@ -43,7 +44,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Part:
-    """The tickets of some views, and what they are judged by. where: the params that pick them."""
+    """The tickets of some views, and what they are judged by.
+
+    where: the params that pick them.
+    """
 
     where: Params
     tickets: Sequence[Seen]
@@ -51,14 +55,18 @@ class Part:
 
     @property
     def judged(self) -> list[Card]:
-        """Of the metric on the test set."""
+        """The cards of the metric on the test set."""
         test, most = self.metric.column("test"), self.metric.highest
         return _against_weights(f"test {self.metric.called}", test, self.tickets, most)
 
 
 @dataclass(frozen=True)
 class View:
-    """A saved view. key: names it in links. name: for people."""
+    """A saved view.
+
+    key: names it in links.
+    name: for people.
+    """
 
     key: str
     name: str
@@ -66,7 +74,7 @@ class View:
 
 
 def views_of(tickets: Sequence[Seen], metric: Metric = ACCURACY) -> list[View]:
-    """Every view for which these tickets have data, the most asked for first."""
+    """Return every view for which these tickets have data, the most asked for first."""
     is_much = len(_groups(tickets, telling(tickets))) > MOST_LINES or len({one.lineage for one in tickets}) > MOST_RUNS
     found: list[View | None] = []
     for arm, own in _by("arm", tickets).items() if is_much else [("", tickets)]:
@@ -76,7 +84,9 @@ def views_of(tickets: Sequence[Seen], metric: Metric = ACCURACY) -> list[View]:
 
 
 def telling(tickets: Iterable[Seen], without: Iterable[str] = (), first: Sequence[str] = ()) -> tuple[str, ...]:
-    """The fewest params that tell lineages apart beside their seeds: `first`, then TOLD_FIRST before others."""
+    """Return the fewest params that tell lineages apart beside their seeds: `first`, then TOLD_FIRST before
+    others.
+    """
     lineages = [dict(known) for known in dict.fromkeys(one.lineage for one in tickets)]
     names = dict.fromkeys([*TOLD_FIRST, *(name for lineage in lineages for name in lineage)])
     chosen = list(first)
@@ -96,7 +106,7 @@ def _judged(part: Part) -> View | None:
 
 
 def _warmup(part: Part) -> View | None:
-    """None without a sweep."""
+    """Return the view of a warm-up; None without a sweep."""
     if len(_by("warmup_steps", part.tickets)) < 2:
         return None
     cards = [
@@ -113,7 +123,10 @@ def _early_stop(part: Part) -> View | None:
 
 
 def _barriers(part: Part) -> list[View]:
-    """Against k, a line for each density; a view for each where there are more tickets than MLflow loads at once."""
+    """Return views of barriers against k, a line for each density.
+
+    There is a view for each density where there are more tickets than MLflow loads at once.
+    """
     measured = [one for one in part.tickets if one.barriers]
     steps = sorted({step for one in measured for step in one.barriers})
     if len(steps) < 2:
@@ -137,8 +150,10 @@ def _barriers_by_round(part: Part) -> View | None:
 
 
 def _against_weights(what: str, metric: str, tickets: Sequence[Seen], most: float = math.inf) -> list[Card]:
-    """A metric by rounds, evenly spaced and beside the controls', and against remaining weights, for which MLflow has
-    no log axis; nothing where no lineage has two points.
+    """Return cards of a metric by rounds, evenly spaced and beside the controls', and against remaining
+    weights.
+
+    For these MLflow has no log axis; nothing where no lineage has two points.
 
     By rounds alone where it was not measured in all of them: MLflow then mistakes the groups' remaining weights.
     """
@@ -160,13 +175,16 @@ def _against_weights(what: str, metric: str, tickets: Sequence[Seen], most: floa
 
 
 def _begun(words: str) -> str:
-    """As a sentence or a title begins."""
+    """Begin words as a sentence or a title begins."""
     return words[0].upper() + words[1:]
 
 
 def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str] | None = None) -> View | None:
-    """None without cards. keys: by default what tells lineages apart; seeds alone are one line, called by its model,
-    and a run itself."""
+    """Return a view of lineages; None without cards.
+
+    keys: by default what tells lineages apart; seeds alone are one line, called by its model, and a run
+        itself.
+    """
     if not cards:
         return None
     has_seeds = len(_by("seed", part.tickets)) > 1
@@ -175,7 +193,10 @@ def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str
 
 
 def _view(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str], of_tickets: bool = False) -> View:
-    """keys: a line for each of their values; MLflow's page names them above the charts."""
+    """Return a view.
+
+    keys: a line for each of their values; MLflow's page names them above the charts.
+    """
     metric = str(cards[0]["metricKey"])
     terms = [f"tags.`lth.kind` = '{'ticket' if of_tickets else 'lineage'}'"]
     terms += [f"params.{name} = '{value}'" for name, value in part.where.items()]
@@ -206,7 +227,10 @@ def _by(param: str, tickets: Iterable[Seen]) -> dict[str, list[Seen]]:
 
 
 def _limits(values: Sequence[float], from_zero: bool = False, most: float = math.inf) -> Range:
-    """A range that holds the values, with a margin; from_zero: zero without one."""
+    """Return a range that holds the values, with a margin.
+
+    from_zero: zero without one.
+    """
     low, high = min(values), max(values)
     margin = MARGIN * (high - low) or MARGIN * abs(high) or MARGIN
     return _rounded(0.0 if from_zero and low >= 0 else low - margin), _rounded(min(most, high + margin))

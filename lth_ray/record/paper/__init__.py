@@ -1,1 +1,1 @@
-"""What the papers report, and ours beside theirs."""
+"""The papers' reports, and ours beside theirs."""

@@ -1,4 +1,4 @@
-"""A study's results beside what the papers report: the difference, and whether theirs lies in our spread."""
+"""A study's results beside the papers' reports: the difference, and whether theirs lies in our spread."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Results:
     rows: tuple[Row, ...]
 
     def of(self, target: Target, kind: str = "") -> list[Row]:
-        """Rows of a kind of subnetwork (the target's by default) at the target's density."""
+        """Return rows of a kind of subnetwork (the target's by default) at the target's density."""
         kind = kind or target.series
         rows = [row for row in self.rows if subnetwork(row) == kind]
         if kind == target.series:
@@ -49,7 +49,7 @@ class Results:
 def against_paper(
     tickets: Sequence[Row], branches: Sequence[Row], targets: Sequence[Target], metric: Metric = ACCURACY
 ) -> "pandas.DataFrame":
-    """A row for each target and series of ours that measured the same, with n seeds.
+    """Return a row for each target and series of ours that measured the same, with n seeds.
 
     ours: mean over seeds, with _min, _max and _half_width (of the 95 % t-interval), in the target's unit. theirs: as
     reported; _low and _high: what its relation allows. difference: ours - theirs.
@@ -74,18 +74,34 @@ def _line(results: Results, target: Target, values: Sequence[float]) -> dict[str
     if not target.doubt and ours.n > 1 and ours.min is not None and ours.max is not None:
         meets = target.meets(ours.min, ours.max, ROUNDED if target.unit == "% of weights" else 1.0)
     return {
-        "series": results.name, "quantity": target.quantity, "relative_to": target.relative_to,
-        "subnetwork": target.series, "n": n, "ours": ours.mean, "ours_min": ours.min, "ours_max": ours.max,
-        "ours_half_width": ours.half_width, "theirs": target.value, "theirs_low": target.low,
-        "theirs_high": target.high, "theirs_spread": target.spread, "relation": target.relation,
+        "series": results.name,
+        "quantity": target.quantity,
+        "relative_to": target.relative_to,
+        "subnetwork": target.series,
+        "n": n,
+        "ours": ours.mean,
+        "ours_min": ours.min,
+        "ours_max": ours.max,
+        "ours_half_width": ours.half_width,
+        "theirs": target.value,
+        "theirs_low": target.low,
+        "theirs_high": target.high,
+        "theirs_spread": target.spread,
+        "relation": target.relation,
         "difference": None if ours.mean is None else ours.mean - target.value,
-        "in_spread": meets, "unit": target.unit,
-        "remaining_weights": target.remaining_weights, "source": target.source, "doubt": target.doubt,
-    }  # fmt: skip
+        "in_spread": meets,
+        "unit": target.unit,
+        "remaining_weights": target.remaining_weights,
+        "source": target.source,
+        "doubt": target.doubt,
+    }
 
 
 def _candidates(rows: Sequence[Row], target: Target) -> list[Results]:
-    """Our series of the target's arm, method and rewind step. A dense run that several have in common counts once."""
+    """Return our series of the target's arm, method and rewind step.
+
+    A dense run that several have in common counts once.
+    """
     merged = target.quantity in OVER_REWIND_STEPS
     fitting = [row for row in rows if target.fits(row)]
     groups: dict[str, list[Row]] = {}
@@ -95,18 +111,18 @@ def _candidates(rows: Sequence[Row], target: Target) -> list[Results]:
 
 
 def share_left(row: Row) -> float:
-    """Remaining weights as papers count them: of all weights, prunable or not."""
+    """Return remaining weights as papers count them: of all weights, prunable or not."""
     of_all = row.get("remaining_of_all")
     return float(row["remaining_weights"] if of_all is None or of_all != of_all else of_all)
 
 
 def _once(rows: Sequence[Row]) -> list[Row]:
-    """The rows, those with the same key once."""
+    """Return the rows, those with the same key once."""
     return list({row.get("key", i): row for i, row in reversed(list(enumerate(rows)))}.values())[::-1]
 
 
 def _measured(name: str, scale: float = 1.0) -> Measure:
-    """A column's mean at the target's densities, seed by seed, in the target's unit."""
+    """Return a column's mean at the target's densities, seed by seed, in the target's unit."""
 
     def measure(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
         own = _by_seed(results.of(target), name)
@@ -136,7 +152,7 @@ def _relative(own: float, other: float, unit: str, scale: float) -> float:
 
 
 def _best(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
-    """The best round of each seed."""
+    """Return the best round of each seed."""
     test, scale = metric.column("test"), metric.scale
     found: dict[int, float] = {}
     for row in results.of(target):
@@ -151,7 +167,7 @@ def _best(results: Results, target: Target, rows: Sequence[Row], metric: Metric)
 
 
 def _falls_below(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
-    """The density, in per cent, from which on each seed's network stays worse than its dense one."""
+    """Return the density, in per cent, from which on each seed's network stays worse than its dense one."""
     dense = _reference(results, target, rows, metric.column("test"))
     found = {}
     for seed in sorted(dense):
@@ -164,7 +180,7 @@ def _falls_below(results: Results, target: Target, rows: Sequence[Row], metric: 
 
 
 def _stable_from(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
-    """The first spawn step, or epoch, from which on each seed's copies are stable."""
+    """Return the first spawn step, or epoch, from which on each seed's copies are stable."""
     found = {}
     barriers = [row for row in results.of(target) if measures(row, "barrier")]
     for seed in sorted({row["seed"] for row in barriers}):
@@ -176,8 +192,10 @@ def _stable_from(results: Results, target: Target, rows: Sequence[Row]) -> BySee
 
 
 def _rewinding_suffices(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
-    """The first rewind step from which on each seed's tickets match its dense network, wherever those of the latest
-    rewind point do."""
+    """Return the first rewind step from which on each seed's tickets match its dense network.
+
+    It counts wherever those of the latest rewind point do.
+    """
     dense = _reference(results, target, rows, metric.column("test"))
     found = {}
     for seed in sorted(dense):
@@ -195,7 +213,7 @@ def _rewinding_suffices(results: Results, target: Target, rows: Sequence[Row], m
 
 
 def _share_travelled(results: Results, target: Target, rows: Sequence[Row]) -> BySeed:
-    """How far apart stable copies end, in per cent of the distance they travelled."""
+    """Return how far apart stable copies end, in per cent of the distance they travelled."""
     stable = [row for row in results.of(target) if is_there(row.get("share_travelled"))]
     stable = [row for row in stable if is_there(row["lmc_error_barrier"]) and row["lmc_error_barrier"] < STABLE]
     return {seed: 100 * value for seed, value in _by_seed(stable, "share_travelled").items()}
@@ -207,7 +225,9 @@ def _order_distance(results: Results, target: Target, rows: Sequence[Row]) -> By
 
 
 def _largest_compression(results: Results, target: Target, rows: Sequence[Row], metric: Metric) -> BySeed:
-    """1 / density of the sparsest round whose median network is as good as the dense one: one number for all seeds."""
+    """Return 1 / density of the sparsest round whose median network is as good as the dense one, for all
+    seeds.
+    """
     test = metric.column("test")
     dense = _by_seed(results.of(target, "dense"), test).values()
     rounds: dict[tuple[int, int], list[Row]] = {}
@@ -215,14 +235,16 @@ def _largest_compression(results: Results, target: Target, rows: Sequence[Row], 
         if is_there(row.get(test)):
             rounds.setdefault((row["rewind_step"], row["round"]), []).append(row)
     reached = [
-        share_left(row) for same in rounds.values() for row in same[:1]
+        share_left(row)
+        for same in rounds.values()
+        for row in same[:1]
         if dense and not metric.beats(median(dense), median(row[test] for row in same))
-    ]  # fmt: skip
+    ]
     return {0: 1 / min(reached)} if reached else {}
 
 
 def measured_as(metric: Metric) -> dict[str, Measure]:
-    """{quantity: how it is had from our rows}"""
+    """Return {quantity: how it is had from our rows}."""
     test = metric.column("test")
     return {
         test: _measured(test, metric.scale),
@@ -246,7 +268,7 @@ def _by_seed(rows: Sequence[Row], name: str) -> BySeed:
 
 
 def _curve(rows: Sequence[Row], x: str, y: str) -> list[tuple[float, float]]:
-    """Mean y at each x, by x."""
+    """Return mean y at each x, by x."""
     found: dict[float, list[float]] = {}
     for row in rows:
         if is_there(row.get(x)) and is_there(row.get(y)):
@@ -255,7 +277,9 @@ def _curve(rows: Sequence[Row], x: str, y: str) -> list[tuple[float, float]]:
 
 
 def _from_which_on(curve: Sequence[tuple[float, float]], holds: Callable[[float], bool]) -> float | None:
-    """The first x of the stretch up to the curve's end in which `holds(y)`; None where it does not hold at the end."""
+    """Return the first x of the stretch up to the curve's end in which `holds(y)`; None where it does not
+    hold there.
+    """
     first = None
     for x, y in reversed(curve):
         if not holds(y):
@@ -269,7 +293,9 @@ def _has(row: Row, parameters: Mapping[str, str]) -> bool:
 
 
 def _is_near(row: Row, ends: tuple[float, float] | None) -> bool:
-    """Whether a row's density is the target's, or lies in its range; a single density stands for all near it."""
+    """Return whether a row's density is the target's, or lies in its range; a single density stands for all
+    near it.
+    """
     if ends is None:
         return True
     low, high = ends

@@ -1,4 +1,4 @@
-"""What the papers report: the data table targets.csv beside this file.
+"""The papers' numbers: the data table targets.csv beside this file.
 
 A line holds a study's group, the paper (`where`: page or figure, where it is known), the arm, method, kind of
 subnetwork (`series`: dense, ticket, or a branch with its `parameters`), the quantity, what it is relative to, the
@@ -25,8 +25,10 @@ RANGE = re.compile(r"^(-?[\d.]+)-([\d.]+)$")  # "25-45", not "-38"
 class Target:
     """One number of a paper.
 
-    remaining_weights: (least, greatest) share, or None where the paper gives none. rewind_step: as written.
-    value: the number, or the middle of a range. low, high: what the relation ("", "<", "<=", ">", ">=") allows.
+    remaining_weights: (least, greatest) share, or None where the paper gives none.
+    rewind_step: as written.
+    value: the number, or the middle of a range.
+    low, high: what the relation ("", "<", "<=", ">", ">=") allows.
     comparable: whether our study does what the paper's did.
     """
 
@@ -51,7 +53,7 @@ class Target:
     comparable: bool = True
 
     def fits(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row is of the target's arm, method and rewind step, where it names them."""
+        """Return whether a row is of the target's arm, method and rewind step, where it names them."""
         return (
             (not self.arm or fnmatchcase(row["arm"], self.arm))
             and (not self.method or row["method"] == self.method)
@@ -59,21 +61,26 @@ class Target:
         )
 
     def meets(self, least: float, greatest: float, rounded: float = 1.0) -> bool:
-        """Whether the value, or what its relation allows, lies between the two; numbers that differ by less than the
-        factor `rounded` are the same."""
+        """Return whether the value, or what its relation allows, lies between the two.
+
+        Numbers that differ by less than the factor `rounded` are the same.
+        """
         if self.relation in ("<", ">"):
             return least * rounded < self.value if self.relation == "<" else greatest > self.value * rounded
         return least <= self.high * rounded and self.low <= greatest * rounded
 
     @property
     def doubt(self) -> str:
-        """Why nothing is concluded from the number: "unchecked", where it was not taken from the paper, its code or
-        its data, or "not comparable"; "" where something is."""
+        """The reason why nothing is concluded from the number; "" where something is.
+
+        It is "unchecked", where the number was not taken from the paper, its code or its data, or "not
+        comparable".
+        """
         return "unchecked" if not self.is_checked else "" if self.comparable else "not comparable"
 
     @property
     def is_checked(self) -> bool:
-        """Whether the number was taken from the paper, its code or its data."""
+        """True where the number was taken from the paper, its code or its data."""
         return not UNCHECKED & {mark.strip() for mark in self.mark.split(",")}
 
     @property
@@ -83,24 +90,26 @@ class Target:
 
 @cache
 def targets() -> tuple[Target, ...]:
-    """Every line of the table, in its order."""
+    """Return every line of the table, in its order."""
     text = (files("lth_ray.record.paper") / FILE).read_text()
     return tuple(_target(line) for line in csv.DictReader(text.splitlines()))
 
 
 def groups() -> list[str]:
-    """The groups of studies that targets are known for."""
+    """Return the groups of studies that targets are known for."""
     return sorted({target.study for target in targets()})
 
 
 def targets_of(group: str) -> list[Target]:
-    """The targets of one group of studies, such as "lenet-mnist"; none for an unknown one."""
+    """Return the targets of one group of studies, such as "lenet-mnist"; none for an unknown one."""
     return [target for target in targets() if target.study == group]
 
 
 def group_of(name: str, against: str = "") -> str:
-    """The group that a study is compared with: `against`, else its own name, less the suffixes of --smoke and --set
-    ("lenet-mnist-smoke" is "lenet-mnist"); "" where there is none."""
+    """Return the group that a study is compared with: `against`, else its own name; "" where there is none.
+
+    The name counts less the suffixes of --smoke and --set ("lenet-mnist-smoke" is "lenet-mnist").
+    """
     known = groups()
     parts = (against or name).split("-")
     cuts = ("-".join(parts[:n]) for n in range(len(parts), 0, -1))
@@ -119,13 +128,15 @@ def _target(line: dict[str, str]) -> Target:
         "parameters": dict(part.split("=") for part in line["parameters"].split()),
         "remaining_weights": _range(weights) if weights else None,
         "spread": float(line["spread"]) if line["spread"] else None,
-        "value": value, "low": low, "high": high,
-    }  # fmt: skip
+        "value": value,
+        "low": low,
+        "high": high,
+    }
     return Target(**{**line, **parsed})
 
 
 def _in_steps(written: str, row: Mapping[str, Any]) -> int | None:
-    """A rewind point, "500" or "epochs(4)", in the row's own steps; None where those are not known."""
+    """Return a rewind point, "500" or "epochs(4)", in the row's own steps; None where those are not known."""
     found = EPOCHS.match(written)
     if found is None:
         return int(written)
@@ -134,7 +145,7 @@ def _in_steps(written: str, row: Mapping[str, Any]) -> int | None:
 
 
 def _range(text: str) -> tuple[float, float]:
-    """(least, greatest)"""
+    """Return (least, greatest)."""
     found = RANGE.match(text)
     ends = (float(found[1]), float(found[2])) if found else (float(text), float(text))
     return min(ends), max(ends)

@@ -17,7 +17,7 @@ HEADINGS = ("what", "n", "ours", "theirs", "difference", "theirs lies", "source"
 
 
 def said(metric: Metric) -> dict[str, str]:
-    """{quantity: its words}"""
+    """Return {quantity: its words}."""
     test = metric.column("test")
     return {
         test: f"test {metric.called}",
@@ -40,7 +40,7 @@ NOTE = (
 
 
 def paper_listing(frame: "pandas.DataFrame") -> Listing | None:
-    """The comparison with a note; None where nothing is comparable."""
+    """Return the comparison with a note; None where nothing is comparable."""
     if frame.empty:
         return None
     lines = [paper_line(line, metric_of_frame(frame)) for line in frame.to_dict("records")]
@@ -48,7 +48,7 @@ def paper_listing(frame: "pandas.DataFrame") -> Listing | None:
 
 
 def paper_tables(frame: "pandas.DataFrame") -> "Group":
-    """The comparison for a terminal, a table for each source."""
+    """Return the comparison for a terminal, a table for each source."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.markup import escape
@@ -67,19 +67,23 @@ def paper_tables(frame: "pandas.DataFrame") -> "Group":
 
 
 def paper_line(line: Mapping[str, Any], metric: Metric = ACCURACY) -> tuple[str, ...]:
-    """One row under HEADINGS."""
+    """Return one row under HEADINGS."""
     digits = 0 if line["unit"] == "steps" else 2
     spread = f" ± {line['ours_half_width']:,.{digits}f}" if is_there(line["ours_half_width"]) else ""
     theirs = f" ± {line['theirs_spread']:g}" if is_there(line["theirs_spread"]) else ""
     return (
-        _what(line, said(metric)[line["quantity"]]), str(line["n"]),
-        f"{line['ours']:,.{digits}f}{spread}", f"{_theirs(line, digits)}{theirs}",
-        f"{line['difference']:+,.{digits}f}", _lies(line), line["source"],
-    )  # fmt: skip
+        _what(line, said(metric)[line["quantity"]]),
+        str(line["n"]),
+        f"{line['ours']:,.{digits}f}{spread}",
+        f"{_theirs(line, digits)}{theirs}",
+        f"{line['difference']:+,.{digits}f}",
+        _lies(line),
+        line["source"],
+    )
 
 
 def _what(line: Mapping[str, Any], quantity: str) -> str:
-    """ "ticket (iterative/k0) at 21 %: test accuracy, from dense (pp)" """
+    """Return "ticket (iterative/k0) at 21 %: test accuracy, from dense (pp)"."""
     at = line["remaining_weights"]
     where = f" at {'-'.join(f'{100 * end:.3g}' for end in sorted({*at}, reverse=True))} %" if at and max(at) < 1 else ""
     subnetwork = line["subnetwork"].replace("_", " ")
@@ -107,7 +111,7 @@ def _theirs(line: Mapping[str, Any], digits: int) -> str:
 
 
 def _lies(line: Mapping[str, Any]) -> str:
-    """inside or outside our spread, where that can be said."""
+    """Return inside or outside our spread, where that can be said."""
     if line["doubt"]:
         return f"({line['doubt']})"
     if not is_there(line["in_spread"]):

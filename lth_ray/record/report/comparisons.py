@@ -39,30 +39,52 @@ CONTROLS = ("random_mask", "random_reinit", "shuffled_mask")
 DENSE = "dense"
 OPEN = Verdict(0, None, "no verdict (still learning)")
 COMPARED = {
-    "round": WHOLE, "remaining_weights": REAL, "against": TEXT, "n": WHOLE, "difference": REAL, "difference_min": REAL,
-    "difference_max": REAL, "difference_half_width": REAL, "margin": REAL, "margin_asked": REAL, "matching_p": REAL,
-    "matching": TEXT, "superiority_p": REAL, "superiority": TEXT, "steps_earlier": REAL,
-    "steps_earlier_half_width": REAL, "faster_p": REAL, "faster": TEXT,
-}  # fmt: skip
+    "round": WHOLE,
+    "remaining_weights": REAL,
+    "against": TEXT,
+    "n": WHOLE,
+    "difference": REAL,
+    "difference_min": REAL,
+    "difference_max": REAL,
+    "difference_half_width": REAL,
+    "margin": REAL,
+    "margin_asked": REAL,
+    "matching_p": REAL,
+    "matching": TEXT,
+    "superiority_p": REAL,
+    "superiority": TEXT,
+    "steps_earlier": REAL,
+    "steps_earlier_half_width": REAL,
+    "faster_p": REAL,
+    "faster": TEXT,
+}
 
 
 def comparisons(
-    tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, margin: float | None = None,
-    n_test: int = 0, metric: Metric = ACCURACY,
-) -> "pandas.DataFrame":  # fmt: skip
-    """A row for each (series, round from 1 on) and what its tickets are compared `against`.
+    tickets: Sequence[Row],
+    branches: Sequence[Row],
+    fields: Sequence[str] | None = None,
+    margin: float | None = None,
+    n_test: int = 0,
+    metric: Metric = ACCURACY,
+) -> "pandas.DataFrame":
+    """Return a row for each (series, round from 1 on) and what its tickets are compared `against`.
 
-    against: "dense", round 0 of the same series if it was trained (see `is_level`), or a control at the same round:
-        a branch of CONTROLS with its parameters. fields: as in `summary`. n_test: images of the test set; margin: that
-        asked for, by default the metric's own, see `resolvable`.
-    n: seeds that have both; several copies of a seed are averaged first. difference: by how much the tickets' metric on
-    the test set is better than the other's (of accuracies, theirs minus the other's), paired by seed: mean, with _min,
-    _max and _half_width, that of the 95 % t-interval.
-    matching, matching_p: against dense, non-inferiority by the column `margin`. superiority, superiority_p: against
-    controls. steps_earlier: by how much the tickets' early-stop step is earlier, paired likewise; faster, faster_p:
-    whether it is. Each of the three is a family by itself, with Holm's correction over all of the study, says
-    "no verdict" under three seeds, and is None elsewhere. A ticket whose early-stop step is its last might have come
-    later still: then there is no verdict of `faster` either.
+    Columns. against: "dense", round 0 of the same series if it was trained (see `is_level`), or a control at
+    the same round: a branch of CONTROLS with its parameters. n: seeds that have both; several copies of a
+    seed are averaged first. difference: by how much the tickets' metric on the test set is better than the
+    other's (of accuracies, theirs minus the other's), paired by seed: mean, with _min, _max and _half_width,
+    that of the 95 % t-interval. matching, matching_p: against dense, non-inferiority by the column `margin`.
+    superiority, superiority_p: against controls. steps_earlier: by how much the tickets' early-stop step is
+    earlier, paired likewise; faster, faster_p: whether it is.
+
+    Each of the three is a family by itself, with Holm's correction over all of the study, says "no verdict"
+    under three seeds, and is None elsewhere. A ticket whose early-stop step is its last might have come later
+    still: then there is no verdict of `faster` either.
+
+    fields: as in `summary`.
+    margin: that asked for, by default the metric's own, see `resolvable`.
+    n_test: images of the test set.
     """
     margin = metric.margin if margin is None else margin
     fields = described_by(tickets, branches, metric) if fields is None else list(fields)
@@ -86,7 +108,7 @@ def comparisons(
 
 
 def write_comparisons(store: Store, name: str, frame: "pandas.DataFrame") -> str:
-    """Writes studies/NAME/comparisons.parquet; its path in the store."""
+    """Write studies/NAME/comparisons.parquet; return its path in the store."""
     fixed = {SERIES: TEXT, **{name: ticket_columns()[name] for name in COMMON}, **COMPARED}
     rows = [
         {column: value if is_there(value) else None for column, value in row.items()}
@@ -104,7 +126,7 @@ def _pairs(
     own: Sequence[str],
     metric: Metric,
 ) -> list[tuple[list[Row], str, list[Row]]]:
-    """(tickets of one series and round, what they are compared against, its rows)."""
+    """Return (tickets of one series and round, what they are compared against, its rows)."""
     dense = {series_of(rows[0]): rows for rows in grouped(list(filter(is_level, tickets)), swept)}
     controls: dict[tuple[str, int], list[list[Row]]] = {}
     for rows in grouped([row for row in branches if row["branch"] in CONTROLS and has_trained(row, metric)], own):
@@ -119,7 +141,9 @@ def _pairs(
 
 
 def _speeds(pairs: Sequence[tuple[Sequence[Row], str, Sequence[Row]]]) -> list[dict[str, Any]]:
-    """Of each pair, whether its tickets' early-stop step is shown to be the earlier one; {} where none was measured."""
+    """Return of each pair whether its tickets' early-stop step is shown to be the earlier one; {} where none
+    was measured.
+    """
     earlier = [differences(_early_stops(others), _early_stops(rows)) for rows, _, others in pairs]
     is_open = [any(row.get("early_stop_at_end") is True for row in rows) for rows, _, _ in pairs]
     tested = [i for i, values in enumerate(earlier) if values and not is_open[i]]
@@ -130,13 +154,15 @@ def _speeds(pairs: Sequence[tuple[Sequence[Row], str, Sequence[Row]]]) -> list[d
 def _speed(values: Sequence[float], verdict: Verdict) -> dict[str, Any]:
     found = interval(values)
     return {
-        "steps_earlier": found.mean, "steps_earlier_half_width": found.half_width, "faster_p": verdict.p,
+        "steps_earlier": found.mean,
+        "steps_earlier_half_width": found.half_width,
+        "faster_p": verdict.p,
         "faster": verdict.text,
-    }  # fmt: skip
+    }
 
 
 def _gains(rows: Sequence[Row], others: Sequence[Row], metric: Metric) -> list[float]:
-    """By how much rows are better than others on the test set, seed by seed."""
+    """Return by how much rows are better than others on the test set, seed by seed."""
     own, other = (_judged(some, metric.column("test")) for some in (rows, others))
     return [metric.gain(own[seed], other[seed]) for seed in sorted(own.keys() & other.keys())]
 
@@ -151,7 +177,7 @@ def _early_stops(rows: Sequence[Row]) -> dict[int, float]:
 
 
 def _name(row: Row, own: Sequence[str]) -> str:
-    """A control in words, with its parameters: "shuffled mask, scope layer"."""
+    """Return a control in words, with its parameters: "shuffled mask, scope layer"."""
     told = [f"{name.replace('_', ' ')} {row[name]}" for name in own if is_there(row.get(name))]
     return ", ".join([kind(row), *told])
 
@@ -164,6 +190,9 @@ def _described(row: Row, swept: Sequence[str]) -> dict[str, Any]:
 def _spread(values: list[float]) -> dict[str, Any]:
     found = interval(values)
     return {
-        "n": found.n, "difference": found.mean, "difference_min": found.min, "difference_max": found.max,
+        "n": found.n,
+        "difference": found.mean,
+        "difference_min": found.min,
+        "difference_max": found.max,
         "difference_half_width": found.half_width,
-    }  # fmt: skip
+    }

@@ -19,7 +19,7 @@ class Setting:
 
 
 def configured(study: Study) -> list[Setting]:
-    """Every field of a study; what is None or empty is left out."""
+    """Return every field of a study; what is None or empty is left out."""
     settled = replace(study, margin=study.matching_margin)
     found = [setting for setting in _fields(settled) if setting.name not in LEFT_OUT]
     own = study.margin is None
@@ -36,7 +36,9 @@ def _fields(config: Any, prefix: str = "") -> Iterator[Setting]:
 
 
 def written(value: Any) -> str:
-    """A value as a study's script would have it: steps(500), Barrier(children=3); without the outermost brackets."""
+    """Return a value as a study's script would have it: steps(500), Barrier(children=3); without the
+    outermost brackets.
+    """
     text = _written(value)
     return text[1:-1] if isinstance(value, (list, tuple, Mapping)) else text
 

@@ -1,4 +1,4 @@
-"""Where results were made: devices, versions and worlds, as recorded with each of them."""
+"""Environments in which results were made: devices, versions and worlds, as recorded with each of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,11 @@ VERSIONS = ("lth_ray", "torch")  # those that a caption names
 
 @dataclass(frozen=True)
 class Environment:
-    """results: how many were made there. packages: ((name, version), ...)"""
+    """An environment of results.
+
+    results: how many were made there.
+    packages: ((name, version), ...)
+    """
 
     results: int
     device: str
@@ -24,7 +28,7 @@ class Environment:
 
     @property
     def words(self) -> str:
-        """All but the device."""
+        """All but the device, in words."""
         processes = f"{self.world_size} processes of " if self.world_size > 1 else ""
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
         named = ", ".join(f"{name} {version}" for name, version in self.packages)
@@ -33,20 +37,24 @@ class Environment:
 
 
 def environments(store: Store, keys: Iterable[str]) -> list[Environment]:
-    """The environments of the results with these keys, the commonest first."""
+    """Return the environments of the results with these keys, the commonest first."""
     found: Counter[tuple[object, ...]] = Counter()
     for key in sorted(keys):
         record = store.segment(key) or store.table(key)
         given = record["environment"] if record else {}
         found[
-            str(given.get("device", "unknown")), str(given.get("instruction_set") or ""), int(given.get("threads", 1)),
-            int(given.get("world_size", 1)), str(given.get("python", "unknown")), str(given.get("platform", "unknown")),
+            str(given.get("device", "unknown")),
+            str(given.get("instruction_set") or ""),
+            int(given.get("threads", 1)),
+            int(given.get("world_size", 1)),
+            str(given.get("python", "unknown")),
+            str(given.get("platform", "unknown")),
             tuple(sorted(given.get("packages", {}).items())),
-        ] += 1  # fmt: skip
+        ] += 1
     return [Environment(count, *place) for place, count in found.most_common()]  # type: ignore[arg-type]
 
 
 def versions(places: Sequence[Environment]) -> str:
-    """ "lth_ray 0.1.0, torch 2.11 or 2.14" """
+    """Return "lth_ray 0.1.0, torch 2.11 or 2.14"."""
     found = {name: sorted({dict(place.packages).get(name, "unknown") for place in places}) for name in VERSIONS}
     return ", ".join(f"{name} {' or '.join(known)}" for name, known in found.items())

@@ -1,4 +1,6 @@
-"""What a study has found, in two plain sentences: its tickets beside their dense networks, and beside the controls."""
+"""A study's findings, in two plain sentences: its tickets beside their dense networks, and beside the
+controls.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +17,8 @@ MATCHING, BETTER, FASTER = "matching", "better", "faster"
 
 
 def findings(frame: "pandas.DataFrame") -> list[str]:
-    """Two sentences from `comparisons`, one where there are no controls, none where nothing was compared.
+    """Return two sentences from `comparisons`, one where there are no controls, none where nothing was
+    compared.
 
     They are about the kind of tickets that matches its dense network with the fewest weights, or, where that is shown
     of none, about all; they claim what the verdicts do, and say of the rest that it is not shown.
@@ -73,7 +76,7 @@ def _beside_controls(about: Sequence[Line], beating: str) -> str:
 def _claims(
     about: Sequence[Line], names: Sequence[str], verdict: Callable[[Line], str], shown: str, does: str, do: str
 ) -> str:
-    """ "are more accurate than random reinit with 21-7 %, and not shown to be so than random mask" """
+    """Return "are more accurate than random reinit with 21-7 %, and not shown to be so than random mask"."""
     at = {name: _shown(_against(about, name), verdict, shown) for name in names if _against(about, name)}
     held = [f"{name} with {where} % of the weights" for name, where in at.items() if where]
     open_ = [name for name, where in at.items() if not where]
@@ -84,7 +87,7 @@ def _claims(
 
 
 def _shown(lines: Sequence[Line], verdict: Callable[[Line], str], shown: str) -> str:
-    """The densities at which a verdict holds, in per cent: "80-51.2"; "" where it holds at none."""
+    """Return the densities at which a verdict holds, in per cent: "80-51.2"; "" where it holds at none."""
     return runs_of(lines, verdict).get(shown, "")
 
 

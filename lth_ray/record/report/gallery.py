@@ -39,8 +39,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on disk. alt: what it shows, in words. paths: of its SVG and PNG in the store; () where it could not be
-    drawn, with the reason in `failed`."""
+    """A figure on disk.
+
+    alt: what it shows, in words.
+    paths: of its SVG and PNG in the store; () where it could not be drawn, with the reason in `failed`.
+    """
 
     name: str
     alt: str
@@ -50,7 +53,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Found:
-    """What a study's figures are drawn from. summary: of the rows."""
+    """The findings that a study's figures are drawn from.
+
+    summary: of the rows.
+    """
 
     plan: Plan
     store: Store
@@ -73,13 +79,16 @@ class Found:
 
     @property
     def has_own_densities(self) -> bool:
-        """Whether layers have densities of their own, that no fraction per layer has set."""
+        """True where layers have densities of their own, that no fraction per layer has set."""
         is_global = any(lineage.prune.scope == "global" for lineage in self.plan.lineages)
         return is_global or any(measures(row, "weights") for row in self.branches)
 
     def digest(self, *words: str) -> str:
-        """Of all that a figure shows: rows, whose keys and contents stand for what was measured with them, the papers'
-        numbers, words, and the code that draws."""
+        """Return the digest of all that a figure shows.
+
+        That is rows, whose keys and contents stand for what was measured with them, the papers' numbers,
+        words, and the code that draws.
+        """
         return f"sha256:{hashlib.sha256(json.dumps([self._rows, words, drawing_code()]).encode()).hexdigest()}"
 
     @cached_property
@@ -90,12 +99,13 @@ class Found:
 
 @cache
 def drawing_code() -> str:
-    """A digest of the source that reckons and draws: a figure that either would change is drawn again."""
+    """Return a digest of the source that reckons and draws: a figure that either would change is drawn again."""
     sources = [
         (package, file.name, file.read_text())
         for package in ("lth_ray.record.figures", "lth_ray.record.report", "lth_ray.record.paper", "lth_ray.analysis")
-        for file in files(package).iterdir() if file.name.endswith(".py")
-    ]  # fmt: skip
+        for file in files(package).iterdir()
+        if file.name.endswith(".py")
+    ]
     return hashlib.sha256(json.dumps(sorted(sources)).encode()).hexdigest()
 
 
@@ -104,8 +114,12 @@ METRIC = "METRIC"
 
 @dataclass(frozen=True)
 class Kind:
-    """A figure of the gallery. METRIC in its name and in `alt`, what it shows, is what networks are judged by. draw:
-    (found, title, caption) -> figure; what has to be read for it is read then."""
+    """A figure of the gallery.
+
+    METRIC in its name and in `alt`, what it shows, is what networks are judged by.
+
+    draw: (found, title, caption) -> figure; what has to be read for it is read then.
+    """
 
     name: str
     alt: str
@@ -125,54 +139,76 @@ def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
 
 KINDS = (
     Kind(
-        METRIC, f"Test {METRIC} and early-stop step against remaining weights", "",
+        METRIC,
+        f"Test {METRIC} and early-stop step against remaining weights",
+        "",
         _of_summary,
     ),
     Kind(
-        "curves", f"Test {METRIC} over training, by density", "training curves",
+        "curves",
+        f"Test {METRIC} over training, by density",
+        "training curves",
         lambda found, *words: curves_figure(curves(found.ticket_frame, found.store), *words),
     ),
     Kind(
-        "retraining", f"Test {METRIC} of retraining methods against compression and search cost", "retraining",
+        "retraining",
+        f"Test {METRIC} of retraining methods against compression and search cost",
+        "retraining",
         lambda found, *words: retraining_figure(found.ticket_frame, *words),
     ),
     Kind(
-        "heat_map", f"{METRIC} and error barriers over a swept field and the rewind step", "rewind points",
+        "heat_map",
+        f"{METRIC} and error barriers over a swept field and the rewind step",
+        "rewind points",
         lambda found, *words: heat_map_figure(framed([*found.tickets, *found.branches], found.metric), *words),
     ),
     Kind(
-        "instability", "Error barrier against the step at which copies part", "linear mode connectivity",
+        "instability",
+        "Error barrier against the step at which copies part",
+        "linear mode connectivity",
         lambda found, *words: instability_figure(found.branch_frame, *words),
     ),
     Kind(
-        "paths", "Error along the line between copies", "the line between copies",
+        "paths",
+        "Error along the line between copies",
+        "the line between copies",
         lambda found, *words: paths_figure(paths(found.branch_frame, found.store), *words),
     ),
     Kind(
-        "stability", "Distances between trained networks", "stability",
+        "stability",
+        "Distances between trained networks",
+        "stability",
         lambda found, *words: stability_figure(found.branch_frame, *words),
     ),
     Kind(
-        "surviving", "Initial weights that survive, by layer", "surviving weights",
+        "surviving",
+        "Initial weights that survive, by layer",
+        "surviving weights",
         lambda found, *words: surviving_figure(weights(found.branch_frame, found.store), *words),
     ),
     Kind(
-        "movement", "Movement of kept and pruned weights", "movement of weights",
+        "movement",
+        "Movement of kept and pruned weights",
+        "movement of weights",
         lambda found, *words: movement_figure(found.branch_frame, *words),
     ),
     Kind(
-        "densities", "Densities of layers", "densities of layers",
+        "densities",
+        "Densities of layers",
+        "densities of layers",
         _of_layers,
     ),
     Kind(
-        "overlap", "Overlap of masks between seeds", "overlap of masks between seeds",
+        "overlap",
+        "Overlap of masks between seeds",
+        "overlap of masks between seeds",
         lambda found, *words: overlap_figure(found.branch_frame, *words),
     ),
-)  # fmt: skip
+)
 
 
 def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
-    """Draws and writes studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another.
+    """Draw and write studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another.
 
     One that cannot be drawn is named in its place: a report has all the rest.
     """
@@ -181,7 +217,7 @@ def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
 
 
 def not_drawn(picture: Picture) -> str:
-    """What stands in the place of a figure that could not be drawn."""
+    """Return what stands in the place of a figure that could not be drawn."""
     return f"The figure {picture.name!r} could not be drawn ({picture.failed}); the tables have what it shows."
 
 

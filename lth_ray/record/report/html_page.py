@@ -25,9 +25,18 @@ ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 
 @dataclass(frozen=True)
 class Content:
-    """What a report says. found: in plain sentences. printed: the tables ready for a paper; listings: the others.
-    pictures: with their SVG; undrawn: those that have none. configuration: of the study. cost: {what: number}.
-    files: beside the page. commits: of the scripts that declared it."""
+    """The content of a report.
+
+    found: in plain sentences.
+    printed: the tables ready for a paper.
+    listings: the others.
+    pictures: with their SVG.
+    undrawn: those that have none.
+    configuration: of the study.
+    cost: {what: number}.
+    files: beside the page.
+    commits: of the scripts that declared it.
+    """
 
     name: str
     question: str
@@ -45,7 +54,7 @@ class Content:
 
 
 def html_page(content: Content) -> str:
-    """The page. Every word in it is escaped; of the figures' own SVG only what draws is taken."""
+    """Return the page. Every word in it is escaped; of the figures' own SVG only what draws is taken."""
     drawn = [(picture, inline(svg, picture)) for picture, svg in content.pictures]
     return _template().render(
         content=content, drawn=drawn, version=__version__, paragraphs=_paragraphs, most=LONG, not_drawn=not_drawn
@@ -53,7 +62,9 @@ def html_page(content: Content) -> str:
 
 
 def inline(svg: str, picture: Picture) -> "Markup":
-    """An SVG file as a part of a page: without its head and metadata, as wide as the page, its anchors its own."""
+    """Return an SVG file as a part of a page: without its head and metadata, as wide as the page, its anchors
+    its own.
+    """
     from markupsafe import Markup
 
     drawing = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], count=1, flags=re.DOTALL)
@@ -61,7 +72,7 @@ def inline(svg: str, picture: Picture) -> "Markup":
 
 
 def _root(picture: Picture) -> Callable[[re.Match[str]], str]:
-    """The drawing's opening tag: it may grow to the page's width, but no more than its letters stand."""
+    """Return the drawing's opening tag: it may grow to the page's width, but no more than its letters stand."""
     from markupsafe import escape
 
     def tag(found: re.Match[str]) -> str:
@@ -84,7 +95,10 @@ def _template() -> "Template":
     from jinja2 import PackageLoader, StrictUndefined
 
     jinja = Jinja(
-        loader=PackageLoader("lth_ray.record.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("lth_ray.record.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return jinja.get_template(TEMPLATE)

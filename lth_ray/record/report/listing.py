@@ -1,4 +1,4 @@
-"""A table in words, and how it is written in Markdown and in LaTeX; the report's page has it in HTML."""
+"""A table in words, written in Markdown and in LaTeX; the report's page has it in HTML."""
 
 import re
 from collections.abc import Sequence
@@ -12,8 +12,14 @@ LATEX = {
 
 @dataclass(frozen=True)
 class Listing:
-    """title: what it holds, in a few words. headings: of the columns; left: those that hold no numbers. lines: as many
-    cells as headings. note: how the numbers were made, and n where it is the same for all."""
+    """A table in words.
+
+    title: what it holds, in a few words.
+    headings: of the columns.
+    left: those that hold no numbers.
+    lines: as many cells as headings.
+    note: how the numbers were made, and n where it is the same for all.
+    """
 
     title: str
     headings: tuple[str, ...]
@@ -23,7 +29,7 @@ class Listing:
 
 
 def in_markdown(listing: Listing) -> str:
-    """The table, and its note under it."""
+    """Return the table, and its note under it."""
     rule = tuple("---" if heading in listing.left else "---:" for heading in listing.headings)
     lines = [tuple(cell.replace("|", "\\|") for cell in line) for line in (listing.headings, rule, *listing.lines)]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -31,15 +37,26 @@ def in_markdown(listing: Listing) -> str:
 
 
 def in_latex(listing: Listing) -> str:
-    """A table environment for the package booktabs."""
+    """Return a table environment for the package booktabs."""
     columns = "".join("l" if heading in listing.left else "r" for heading in listing.headings)
     rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (listing.headings, *listing.lines)]
     caption = " ".join(filter(None, [f"{listing.title}.", listing.note]))
-    return "\n".join([
-        r"\begin{table}", r"  \centering", f"  \\caption{{{_escaped(caption)}}}", f"  \\begin{{tabular}}{{{columns}}}",
-        r"    \toprule", f"    {rows[0]}", r"    \midrule", *(f"    {row}" for row in rows[1:]), r"    \bottomrule",
-        r"  \end{tabular}", r"\end{table}", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering",
+            f"  \\caption{{{_escaped(caption)}}}",
+            f"  \\begin{{tabular}}{{{columns}}}",
+            r"    \toprule",
+            f"    {rows[0]}",
+            r"    \midrule",
+            *(f"    {row}" for row in rows[1:]),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What figures are drawn from beside the study's tables: a row for each evaluation, layer, bin or place on a line.
+"""Long tables that figures are drawn from: a row for each evaluation, layer, bin or place on a line.
 
 Each takes tickets or branch results as Results has them, and keeps the columns that say whose a row is.
 """
@@ -19,8 +19,11 @@ WHOSE = ("lineage", "arm", "method", "seed", "rewind_step", "round", "remaining_
 
 
 def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
-    """A row for each evaluation in a ticket's training: step, epoch, lr, and of the losses (means over examples) and
-    the metric (accuracies lie in [0, 1]) those that were measured."""
+    """Return a row for each evaluation in a ticket's training.
+
+    Its columns are step, epoch, lr, and of the losses (means over examples) and the metric (accuracies lie in
+    [0, 1]) those that were measured.
+    """
     metric = metric_of_frame(tickets)
     test, validation = metric.column("test"), metric.column("validation")
     shown = ("step", "epoch", "lr", "train_loss", "validation_loss", validation, "test_loss", test)
@@ -33,7 +36,7 @@ def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
 
 
 def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
-    """A row for each prunable layer of a ticket: layer, and density in [0, 1]."""
+    """Return a row for each prunable layer of a ticket: layer, and density in [0, 1]."""
 
     def layers(key: str) -> Columns:
         found = (store.segment(key) or {}).get("layer_densities", {})
@@ -43,19 +46,23 @@ def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
 
 
 def paths(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
-    """A row for each place on the line between two copies: alpha in [0, 1], test_error in [0, 1] and what else was
-    measured there."""
+    """Return a row for each place on the line between two copies.
+
+    Its columns are alpha in [0, 1], test_error in [0, 1] and what else was measured there.
+    """
     return _measured(branches, "barrier", store, ("alpha", "test_error"))
 
 
 def weights(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
-    """A row for each bin of a layer's initial weights: layer, its ends low and high, and the probability densities all
-    and kept."""
+    """Return a row for each bin of a layer's initial weights.
+
+    Its columns are layer, its ends low and high, and the probability densities all and kept.
+    """
     return _measured(branches, "weights", store, ("layer", "low", "high", "all", "kept"))
 
 
 def _measured(branches: "pandas.DataFrame", name: str, store: Store, columns: tuple[str, ...]) -> "pandas.DataFrame":
-    """The tables of a measurement's results."""
+    """Return the tables of a measurement's results."""
     own = [measures(row, name) for row in rows_of(branches)]
     return _long(branches[own] if own else branches, lambda key: (store.table(key) or {}).get("columns", {}), columns)
 
@@ -63,7 +70,10 @@ def _measured(branches: "pandas.DataFrame", name: str, store: Store, columns: tu
 def _long(
     frame: "pandas.DataFrame", columns_of: Callable[[str], Columns], needed: tuple[str, ...]
 ) -> "pandas.DataFrame":
-    """Every row of a frame as often as its columns are long. needed: columns that are there in any case."""
+    """Return every row of a frame as often as its columns are long.
+
+    needed: columns that are there in any case.
+    """
     metric = metric_of_frame(frame)
     fixed = {*ticket_columns(metric), *branch_columns(metric)} - {*WHOSE}
     whose = [name for name in frame.columns if name not in fixed]

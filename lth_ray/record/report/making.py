@@ -1,4 +1,6 @@
-"""A study's report, from what is finished so far: tables, comparisons, figures, and the pages that show them."""
+"""The making of a study's report, from what is finished so far: tables, comparisons, figures, and the pages
+that show them.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,18 +34,29 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 NOTHING = "Nothing is finished yet."
 LEDGER = {
-    "trained_steps": "steps trained in this run", "seconds": "seconds that this run took",
-    "unique_steps": "steps of the study", "reused_steps": "of them found in the storage",
-    "resumed_steps": "of them in checkpoints", "others_steps": "of them trained by other runs meanwhile",
+    "trained_steps": "steps trained in this run",
+    "seconds": "seconds that this run took",
+    "unique_steps": "steps of the study",
+    "reused_steps": "of them found in the storage",
+    "resumed_steps": "of them in checkpoints",
+    "others_steps": "of them trained by other runs meanwhile",
     "naive_steps": "steps without sharing",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """summary, comparisons, against: see the functions of these names (`against_paper`). found: `findings`. group: of
-    the papers' targets, "" for a study that none is known of. Paths in the store: figures; tables, Parquet; page, HTML;
-    texts, the tables in Markdown and LaTeX. markdown: the text of the former."""
+    """A report that was written. Paths are those in the store.
+
+    summary, comparisons, against: see the functions of these names (`against_paper`).
+    found: `findings`.
+    group: of the papers' targets, "" for a study that none is known of.
+    figures: paths.
+    tables: Parquet.
+    page: HTML.
+    texts: the tables in Markdown and LaTeX.
+    markdown: the text of the former.
+    """
 
     summary: "pandas.DataFrame"
     comparisons: "pandas.DataFrame"
@@ -58,14 +71,20 @@ class Report:
 
 
 def report(
-    plan: Plan, store: Store, name: str | None = None, question: str = "", ledger: Mapping[str, Any] | None = None,
+    plan: Plan,
+    store: Store,
+    name: str | None = None,
+    question: str = "",
+    ledger: Mapping[str, Any] | None = None,
     commits: Sequence[str] = (),
-) -> Report:  # fmt: skip
-    """Writes tables, figures and report.html, .md and .tex to studies/NAME/ (by default the study's name), also of a
-    study at work.
+) -> Report:
+    """Write tables, figures and report.html, .md and .tex to studies/NAME/, also of a study at work.
 
-    question: what the study asks, such as its script's docstring. ledger: of the run that has just been, as
-    Results.ledger() has it; without one the page states the planned steps. commits: of the scripts that declared it.
+    name: by default the study's name.
+    question: what the study asks, such as its script's docstring.
+    ledger: of the run that has just been, as Results.ledger() has it; without one the page states the planned
+        steps.
+    commits: of the scripts that declared it.
     """
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
@@ -86,17 +105,27 @@ def report(
     pictures = write_gallery(Found(plan, store, drawn, branches, shown, targets), name, about)
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
-        verdicts_listing(compared), transfers_listing(transfers(branches, metric)), paper_listing(against),
-        comparisons_listing(compared), summary_listing(frame) if len(frame) else None,
-    ]  # fmt: skip
+        verdicts_listing(compared),
+        transfers_listing(transfers(branches, metric)),
+        paper_listing(against),
+        comparisons_listing(compared),
+        summary_listing(frame) if len(frame) else None,
+    ]
     content = Content(
-        name=name, question=question.strip(), progress=progress(plan, tickets, branches), found=found, printed=printed,
+        name=name,
+        question=question.strip(),
+        progress=progress(plan, tickets, branches),
+        found=found,
+        printed=printed,
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures if picture.paths],
         undrawn=[picture for picture in pictures if picture.failed],
         listings=[listing for listing in listings if listing is not None],
-        configuration=configured(plan.study), cost=cost(plan, ledger) | spent(records), environments=places,
-        files=[path.rpartition("/")[2] for path in tables], commits=commits,
-    )  # fmt: skip
+        configuration=configured(plan.study),
+        cost=cost(plan, ledger) | spent(records),
+        environments=places,
+        files=[path.rpartition("/")[2] for path in tables],
+        commits=commits,
+    )
     markdown = in_words(content, about)
     texts = {"report.html": html_page(content), "report.md": markdown, "report.tex": "\n".join(map(in_latex, printed))}
     for file, text in texts.items():
@@ -107,7 +136,9 @@ def report(
 
 
 def fields_of(plan: Plan) -> list[str]:
-    """What tells rows apart beside arm, method and rewind point: swept fields, then branches' parameters."""
+    """Return what tells rows apart beside arm, method and rewind point: swept fields, then branches'
+    parameters.
+    """
     swept = (name for lineage in plan.lineages for name in lineage.variant.varied)
     found = dict.fromkeys([*swept, *(name for result in plan.branches for name in result.parameters)])
     fixed = branch_columns(plan.study.data.metric)
@@ -115,12 +146,12 @@ def fields_of(plan: Plan) -> list[str]:
 
 
 def smallest_test_set(plan: Plan) -> int:
-    """Examples of the smallest test set that any lineage is measured on."""
+    """Return the examples of the smallest test set that any lineage is measured on."""
     return min((lineage.recipe.identity.n_test for lineage in plan.lineages), default=0)
 
 
 def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:
-    """How much is finished, and what has diverged."""
+    """Return how much is finished, and what has diverged."""
     planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
     done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
     diverged = [f"{row['lineage']} round {row['round']}" for row in tickets if row["diverged_at"] is not None]
@@ -128,17 +159,18 @@ def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str
 
 
 def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
-    """The ledger in words, which is of one run alone, or without one the steps that are planned."""
+    """Return the ledger in words, which is of one run alone, or without one the steps that are planned."""
     if ledger:
         return {said: f"{ledger[name]:,}" for name, said in LEDGER.items() if name in ledger}
     return {
-        "steps of the study": f"{plan.unique_steps:,}", "of them branches": f"{plan.branch_steps:,}",
+        "steps of the study": f"{plan.unique_steps:,}",
+        "of them branches": f"{plan.branch_steps:,}",
         "steps without sharing": f"{plan.naive_steps:,}",
-    }  # fmt: skip
+    }
 
 
 def in_words(content: Content, about: str) -> str:
-    """The report's tables as Markdown, the ones ready for a paper first."""
+    """Return the report's tables as Markdown, the ones ready for a paper first."""
     listings: list[Listing] = [*content.printed, *content.listings]
     undrawn = "".join(f"\n{not_drawn(picture)}\n" for picture in content.undrawn)
     shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
@@ -149,7 +181,7 @@ def in_words(content: Content, about: str) -> str:
 
 
 def caption(plan: Plan, places: Sequence[Environment]) -> str:
-    """What is drawn, of what, and what made it."""
+    """Return what is drawn, of what, and what made it."""
     if not places:
         return ""
     devices = ", ".join(sorted({place.device for place in places}))
@@ -158,7 +190,7 @@ def caption(plan: Plan, places: Sequence[Environment]) -> str:
 
 
 def described(lineages: Sequence[Lineage]) -> str:
-    """Model, data and training of a study, of several where arms or sweeps vary them."""
+    """Return model, data and training of a study, of several where arms or sweeps vary them."""
     studies = [lineage.variant.study for lineage in lineages]
     models = _several(name_of(lineage) for lineage in lineages)
     data = _several(s.data.called for s in studies)

@@ -19,8 +19,10 @@ FIRST, LAST = "weights remaining", "n"
 
 
 def paper_listings(summary: "pandas.DataFrame") -> list[Listing]:
-    """The metric on the test set, and the early-stop step where validation was measured: mean ± half the
-    t-interval, n in seeds."""
+    """Return the metric on the test set, and the early-stop step where validation was measured.
+
+    Both are mean ± half the t-interval, n in seeds.
+    """
     if summary.empty:
         return []
     metric = metric_of_frame(summary)
@@ -35,7 +37,9 @@ def paper_listings(summary: "pandas.DataFrame") -> list[Listing]:
 
 
 def rounds_shown(summary: "pandas.DataFrame", most: int) -> list[int]:
-    """The rounds that a table has room for: the dense one, those that most kinds of subnetwork have, then others."""
+    """Return the rounds that a table has room for: the dense one, those that most kinds of subnetwork have,
+    then others.
+    """
     counts = summary.groupby("round").size()
     common = [number for number, n in counts.items() if n == counts.max()]
     picked = {*_evenly(common, most - 1), *([0] if 0 in counts else [])}
@@ -44,7 +48,7 @@ def rounds_shown(summary: "pandas.DataFrame", most: int) -> list[int]:
 
 
 def density_heading(lines: "pandas.DataFrame") -> str:
-    """The density of a round, or its number where subnetworks differ in density."""
+    """Return the density of a round, or its number where subnetworks differ in density."""
     weights = lines["remaining_weights"]
     if weights.max() > ALIKE * weights.min():
         return f"round {lines['round'].iloc[0]}"
@@ -52,7 +56,7 @@ def density_heading(lines: "pandas.DataFrame") -> str:
 
 
 def _evenly(rounds: list[int], most: int) -> list[int]:
-    """At most so many, the last among them."""
+    """Return at most so many, the last among them."""
     if len(rounds) <= most:
         return rounds
     return [rounds[(i + 1) * len(rounds) // most - 1] for i in range(most)]

@@ -1,4 +1,4 @@
-"""What finished trainings and measurements took of the machines that made them."""
+"""The cost of finished trainings and measurements to the machines that made them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,8 +9,11 @@ LONG_S = 10 * 3600.0  # from here on in hours
 
 
 def core_seconds(records: Iterable[Record]) -> float:
-    """Seconds by processes by threads, over records of segments and tables; of one that was interrupted, all of its
-    parts. Networks that were trained as one batch each recorded its whole time, which counts once."""
+    """Return seconds by processes by threads, over records of segments and tables.
+
+    Of one that was interrupted, all of its parts count. Networks that were trained as one batch each recorded
+    its whole time, which counts once.
+    """
     found: dict[str, float] = {}
     for record in records:
         place, usage = record["environment"], record.get("usage")
@@ -21,7 +24,7 @@ def core_seconds(records: Iterable[Record]) -> float:
 
 
 def spent(records: Iterable[Record]) -> dict[str, str]:
-    """{what: number} of that, for people."""
+    """Return {what: number} of that, for people."""
     seconds = core_seconds(records)
     if seconds >= LONG_S:
         return {HOURS: f"{seconds / 3600:,.1f}"}

@@ -1,4 +1,4 @@
-"""What a study found, over its seeds: one line for each kind of subnetwork and round, with n and spread."""
+"""The summary of a study over its seeds: one line for each kind of subnetwork and round, with n and spread."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,18 +17,20 @@ SERIES = "series"
 def summary(
     tickets: Sequence[Row], branches: Sequence[Row], fields: Sequence[str] | None = None, metric: Metric = ACCURACY
 ) -> "pandas.DataFrame":
-    """A row for each (series, branch and its parameters, round), in the order of the rows given.
+    """Return a row for each (series, branch and its parameters, round), in the order of the rows given.
 
     Branch results that only measure, such as a barrier, have no test metric and no place here.
+
+    Columns. series: a lineage without its seed: arm, swept values, method and rewind point; the columns after
+    it say the same one by one. branch: "" for tickets. seeds: n, the different seeds behind the line. runs:
+    its results, more than seeds where a branch has `copies`; they are averaged within a seed first. diverged:
+    runs without a test metric, which enter no mean. test_METRIC, such as test_accuracy, early_stop_step: mean
+    over seeds, with _min, _max and _half_width, that of the 95 % t-interval over seeds (None under 2).
+    at_end: runs whose early-stop step is their last, where it might have come later.
+    test_METRIC_at_early_stop, remaining_weights, remaining_of_all: means over seeds. steps_per_epoch: of the
+    first row.
+
     fields: swept fields and branches' parameters; None: every column beyond the fixed ones.
-    series: a lineage without its seed: arm, swept values, method and rewind point; the columns after it say the same
-    one by one. branch: "" for tickets.
-    seeds: n, the different seeds behind the line. runs: its results, more than seeds where a branch has `copies`; they
-    are averaged within a seed first. diverged: runs without a test metric, which enter no mean.
-    test_METRIC, such as test_accuracy, early_stop_step: mean over seeds, with _min, _max and _half_width, that of the
-    95 % t-interval over seeds (None under 2). at_end: runs whose early-stop step is their last, where it might
-    have come later. test_METRIC_at_early_stop, remaining_weights, remaining_of_all: means over seeds. steps_per_epoch:
-    of the first row.
     """
     fields = described_by(tickets, branches, metric) if fields is None else list(fields)
     trained = [row for row in branches if has_trained(row, metric)]
@@ -37,7 +39,7 @@ def summary(
 
 
 def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
-    """Rows that differ only in seed and copy, together."""
+    """Return rows that differ only in seed and copy, together."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         described = tuple(plain(row[name]) if name in row else "" for name in fields)
@@ -47,18 +49,20 @@ def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
 
 
 def has_trained(row: Row, metric: Metric = ACCURACY) -> bool:
-    """Whether a branch's row has a test metric, or would but for a loss that diverged."""
+    """Return whether a branch's row has a test metric, or would but for a loss that diverged."""
     return is_there(row.get(metric.column("test"))) or is_there(row.get("diverged_at"))
 
 
 def is_level(row: Row) -> bool:
-    """Whether a ticket's row is a level to compare others with: a dense network that was trained, which one that is
-    pruned at step 0 was not."""
+    """Return whether a ticket's row is a level to compare others with: a dense network that was trained.
+
+    One that is pruned at step 0 was not.
+    """
     return bool(row["round"] == 0) and row.get("train_steps") != 0
 
 
 def is_there(value: Any) -> bool:
-    """Whether a column's value was measured: neither None nor NaN."""
+    """Return whether a column's value was measured: neither None nor NaN."""
     return value is not None and value == value
 
 
@@ -69,21 +73,28 @@ SPREAD = ("", "_min", "_max", "_half_width")
 def _measured(metric: Metric) -> list[str]:
     test = metric.column("test")
     return [
-        "remaining_weights", "remaining_of_all", "steps_per_epoch", "seeds", "runs", "diverged",
-        *(f"{test}{end}" for end in SPREAD), *(f"early_stop_step{end}" for end in SPREAD), "at_end",
+        "remaining_weights",
+        "remaining_of_all",
+        "steps_per_epoch",
+        "seeds",
+        "runs",
+        "diverged",
+        *(f"{test}{end}" for end in SPREAD),
+        *(f"early_stop_step{end}" for end in SPREAD),
+        "at_end",
         metric.at_early_stop,
-    ]  # fmt: skip
+    ]
 
 
 def described_by(tickets: Sequence[Row], branches: Sequence[Row], metric: Metric = ACCURACY) -> list[str]:
-    """The columns that rows have beyond the fixed ones: swept fields, then branches' parameters."""
+    """Return the columns that rows have beyond the fixed ones: swept fields, then branches' parameters."""
     fixed, of_branches = ticket_columns(metric), branch_columns(metric)
     found = [name for row in tickets for name in row if name not in fixed]
     return list(dict.fromkeys([*found, *(name for row in branches for name in row if name not in of_branches)]))
 
 
 def series_of(row: Row) -> str:
-    """A row's lineage without its seed, which comes last."""
+    """Return a row's lineage without its seed, which comes last."""
     return str(row["lineage"]).rpartition("/")[0]
 
 
@@ -116,10 +127,10 @@ def _spread(name: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def over_seeds(rows: Sequence[Row], name: str) -> Interval:
-    """A column's mean and spread over seeds, several results of one seed averaged first."""
+    """Return a column's mean and spread over seeds, several results of one seed averaged first."""
     return interval(within_seeds((row["seed"], row[name]) for row in rows if is_there(row.get(name))).values())
 
 
 def present(rows: Sequence[Row], name: str) -> list[float]:
-    """A column's values, those that were measured."""
+    """Return a column's values, those that were measured."""
     return [row[name] for row in rows if is_there(row.get(name))]

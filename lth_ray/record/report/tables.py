@@ -19,25 +19,47 @@ OF_BRANCHES = {"branch": TEXT, "index": WHOLE}
 
 
 def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
-    """{column: type} of tickets whatever a study varies, in order; three have the metric's name."""
+    """Return {column: type} of tickets whatever a study varies, in order; three have the metric's name."""
     test, validation = metric.column("test"), metric.column("validation")
     return {
-        "lineage": TEXT, "arm": TEXT, "method": TEXT, "seed": WHOLE, "rewind_step": WHOLE, "steps_per_epoch": WHOLE,
-        "round": WHOLE, "remaining_weights": REAL, "remaining_of_all": REAL, "sparsity": REAL,
-        test: REAL, "test_error": REAL, "test_loss": REAL, validation: REAL,
-        "early_stop_step": WHOLE, "early_stop_at_end": FLAG, metric.at_early_stop: REAL, "train_steps": WHOLE,
-        "diverged_at": WHOLE, "seconds": REAL, "device": TEXT, "backend": TEXT, "key": TEXT, "content": TEXT,
-        "retrain_epochs": REAL, "search_epochs": REAL, "search_flops": REAL, "inference_flops": REAL,
-    }  # fmt: skip
+        "lineage": TEXT,
+        "arm": TEXT,
+        "method": TEXT,
+        "seed": WHOLE,
+        "rewind_step": WHOLE,
+        "steps_per_epoch": WHOLE,
+        "round": WHOLE,
+        "remaining_weights": REAL,
+        "remaining_of_all": REAL,
+        "sparsity": REAL,
+        test: REAL,
+        "test_error": REAL,
+        "test_loss": REAL,
+        validation: REAL,
+        "early_stop_step": WHOLE,
+        "early_stop_at_end": FLAG,
+        metric.at_early_stop: REAL,
+        "train_steps": WHOLE,
+        "diverged_at": WHOLE,
+        "seconds": REAL,
+        "device": TEXT,
+        "backend": TEXT,
+        "key": TEXT,
+        "content": TEXT,
+        "retrain_epochs": REAL,
+        "search_epochs": REAL,
+        "search_flops": REAL,
+        "inference_flops": REAL,
+    }
 
 
 def branch_columns(metric: Metric = ACCURACY) -> dict[str, str]:
-    """Likewise of branch results."""
+    """Return {column: type} of branch results, likewise."""
     return {**ticket_columns(metric), **OF_BRANCHES}
 
 
 def framed(rows: Sequence[Row], metric: Metric, columns: Sequence[str] | None = None) -> "pandas.DataFrame":
-    """Rows as a frame that knows what its networks are judged by: `metric_of_frame` reads it again."""
+    """Return rows as a frame that knows what its networks are judged by: `metric_of_frame` reads it again."""
     import pandas
 
     frame = pandas.DataFrame(list(rows), columns=columns)
@@ -46,14 +68,16 @@ def framed(rows: Sequence[Row], metric: Metric, columns: Sequence[str] | None = 
 
 
 def metric_of_frame(frame: "pandas.DataFrame") -> Metric:
-    """What the networks of a frame are judged by; accuracy for frames made elsewhere."""
+    """Return what the networks of a frame are judged by; accuracy for frames made elsewhere."""
     return Metric.read(frame.attrs.get("metric"))
 
 
 def write_tables(
     store: Store, name: str, tickets: Sequence[Row], branches: Sequence[Row], metric: Metric = ACCURACY
 ) -> tuple[str, str]:
-    """Writes studies/NAME/tickets.parquet and branches.parquet, each atomically; their paths in the store."""
+    """Write studies/NAME/tickets.parquet and branches.parquet, each atomically; return their paths in the
+    store.
+    """
     paths = study_path(name, "tickets.parquet"), study_path(name, "branches.parquet")
     store.put(paths[0], encode_table(tickets, ticket_columns(metric), name))
     store.put(paths[1], encode_table(branches, branch_columns(metric), name))
@@ -61,7 +85,10 @@ def write_tables(
 
 
 def encode_table(rows: Sequence[Row], columns: Mapping[str, str], study: str) -> bytes:
-    """Rows as a Parquet file. columns: those that are there whatever the rows are; the others' types are found."""
+    """Return rows as a Parquet file.
+
+    columns: those that are there whatever the rows are; the others' types are found.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -74,7 +101,7 @@ def encode_table(rows: Sequence[Row], columns: Mapping[str, str], study: str) ->
 
 
 def _column(values: list[Any], kind: str | None) -> "pyarrow.Array":
-    """One column; a swept field's values of several kinds become text."""
+    """Return one column; a swept field's values of several kinds become text."""
     import pyarrow
 
     if kind is not None:
@@ -88,5 +115,5 @@ def _column(values: list[Any], kind: str | None) -> "pyarrow.Array":
 
 
 def plain(value: Any) -> str:
-    """A value of a swept field as text: strings as they are, the rest as JSON where JSON has it."""
+    """Return a value of a swept field as text: strings as they are, the rest as JSON where JSON has it."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

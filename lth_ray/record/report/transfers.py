@@ -1,4 +1,4 @@
-"""What weights that come from other data cost: the generalisation gap of warm starts (Ash & Adams 2019)."""
+"""The cost of weights that come from other data: the generalisation gap of warm starts (Ash & Adams 2019)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ GAPS = ("gap", "gap_min", "gap_max", "gap_half_width")
 
 
 def transfers(branches: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.DataFrame":
-    """A row for each series, change of data, and start of a subnetwork that was trained on other data.
+    """Return a row for each series, change of data, and start of a subnetwork that was trained on other data.
 
     subnetwork: dense, ticket or a control, as found on the study's own data. start: its "rewound" or "trained" weights.
     n: seeds; several results of one are averaged first. gap: by how much its metric on the test set is better than that
@@ -40,7 +40,7 @@ def transfers(branches: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.Dat
 
 
 def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
-    """The transfers with a note; None where there are none."""
+    """Return the transfers with a note; None where there are none."""
     if frame.empty:
         return None
     told = [name for name in (SERIES, "changes") if frame[name].nunique() > 1]
@@ -64,24 +64,39 @@ def _line(groups: Mapping[Group, Sequence[Row]], name: Group, metric: Metric) ->
     own, fresh = (_judged(some, test) for some in (rows, groups.get((series, changes, *FRESH), ())))
     gap = interval(metric.gain(own[seed], fresh[seed]) for seed in sorted(own.keys() & fresh.keys()))
     return {
-        SERIES: series, **{column: rows[0].get(column) for column in COMMON}, "changes": changes, "subnetwork": kind,
-        "start": start, "round": number, "remaining_weights": rows[0]["remaining_weights"], "n": len(own),
-        test: interval(own.values()).mean, "gap": gap.mean, "gap_min": gap.min, "gap_max": gap.max,
+        SERIES: series,
+        **{column: rows[0].get(column) for column in COMMON},
+        "changes": changes,
+        "subnetwork": kind,
+        "start": start,
+        "round": number,
+        "remaining_weights": rows[0]["remaining_weights"],
+        "n": len(own),
+        test: interval(own.values()).mean,
+        "gap": gap.mean,
+        "gap_min": gap.min,
+        "gap_max": gap.max,
         "gap_half_width": gap.half_width,
-    }  # fmt: skip
+    }
 
 
 def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple[str, ...]:
     gap, least, greatest = (points(line[f"gap{end}"], sign=True, metric=metric) for end in ("", "_min", "_max"))
     return (
-        ", ".join([line["subnetwork"].replace("_", " "), *(line[name] for name in told)]), line["start"],
-        str(line["round"]), percent(line["remaining_weights"]), valued(line[metric.column("test")], metric),
-        f"{gap}{spread(line['gap_half_width'], metric)}", least, greatest, str(line["n"]),
-    )  # fmt: skip
+        ", ".join([line["subnetwork"].replace("_", " "), *(line[name] for name in told)]),
+        line["start"],
+        str(line["round"]),
+        percent(line["remaining_weights"]),
+        valued(line[metric.column("test")], metric),
+        f"{gap}{spread(line['gap_half_width'], metric)}",
+        least,
+        greatest,
+        str(line["n"]),
+    )
 
 
 def _subnetwork(row: Row) -> str:
-    """What was transferred: what the transfer hangs on."""
+    """Return what was transferred: what the transfer hangs on."""
     return chain({**row, "branch": str(row["branch"]).rpartition("/")[0]})
 
 

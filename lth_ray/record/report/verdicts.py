@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 HEADINGS = (
-    "subnetwork", "round", "remaining", "against", "difference", "verdict", "p", "steps earlier", "faster",
-    "p (faster)", "n",
-)  # fmt: skip
+    "subnetwork",
+    "round",
+    "remaining",
+    "against",
+    "difference",
+    "verdict",
+    "p",
+    "steps earlier",
+    "faster",
+    "p (faster)",
+    "n",
+)
 BRIEF = ("subnetwork", "against", "in", "n", "verdict, at weights remaining")
 SPEED = "early stop"
 
 
 def comparisons_listing(frame: "pandas.DataFrame") -> Listing | None:
-    """Every comparison; None where there are none. The note is with the verdicts."""
+    """Return every comparison; None where there are none. The note is with the verdicts."""
     if frame.empty:
         return None
     metric = metric_of_frame(frame)
@@ -38,14 +47,14 @@ def comparisons_listing(frame: "pandas.DataFrame") -> Listing | None:
 
 
 def verdicts_listing(frame: "pandas.DataFrame") -> Listing | None:
-    """At which densities each verdict holds; None where nothing was compared."""
+    """Return at which densities each verdict holds; None where nothing was compared."""
     if frame.empty:
         return None
     return Listing("Verdicts", BRIEF, _brief(frame), (*BRIEF[:3], BRIEF[4]), _note(frame))
 
 
 def comparisons_table(frame: "pandas.DataFrame") -> "Table":
-    """For a terminal: at which densities each verdict holds."""
+    """Return at which densities each verdict holds, for a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -57,7 +66,7 @@ def comparisons_table(frame: "pandas.DataFrame") -> "Table":
 
 
 def _brief(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
-    """A line under BRIEF for each kind of ticket, what it is compared with, and in what."""
+    """Return a line under BRIEF for each kind of ticket, what it is compared with, and in what."""
     groups: dict[tuple[str, str], list[Line]] = {}
     for label, line in zip(ticket_labels(frame), frame.to_dict("records"), strict=True):
         groups.setdefault((label, line["against"]), []).append(line)
@@ -77,12 +86,12 @@ def verdict_of(line: Line) -> str:
 
 
 def speed_of(line: Line) -> str:
-    """The verdict on the early-stop step, "" where none was measured."""
+    """Return the verdict on the early-stop step, "" where none was measured."""
     return str(line["faster"]) if is_there(line["faster"]) else ""
 
 
 def runs_of(lines: Iterable[Line], verdict: Callable[[Line], str]) -> dict[str, str]:
-    """{verdict: "80-51.2, 21"}: the densities of consecutive rounds that were compared, in per cent."""
+    """Return {verdict: "80-51.2, 21"}: the densities of consecutive rounds that were compared, in per cent."""
     ordered = sorted(lines, key=lambda line: int(line["round"]))
     runs: dict[str, list[str]] = {}
     for said, group in groupby(ordered, verdict):
@@ -92,7 +101,7 @@ def runs_of(lines: Iterable[Line], verdict: Callable[[Line], str]) -> dict[str, 
 
 
 def _where(lines: Iterable[Line], verdict: Callable[[Line], str]) -> str:
-    """ "matching at 80-51.2 %; not shown at 40.9 %" """
+    """Return "matching at 80-51.2 %; not shown at 40.9 %"."""
     runs = runs_of(lines, verdict)
     return "; ".join(said if said.startswith("no verdict (n") else f"{said} at {at} %" for said, at in runs.items())
 
@@ -103,7 +112,7 @@ def _title(frame: "pandas.DataFrame") -> str:
 
 
 def _has_dense(frame: "pandas.DataFrame") -> bool:
-    """Whether any ticket is compared with its dense network, which may not have been trained."""
+    """Return whether any ticket is compared with its dense network, which may not have been trained."""
     return DENSE in set(frame["against"])
 
 
@@ -113,12 +122,12 @@ def margin_of(frame: "pandas.DataFrame", column: str = "margin") -> float:
 
 
 def margin_said(frame: "pandas.DataFrame", column: str = "margin") -> str:
-    """ "0.20 pp" """
+    """Return "0.20 pp"."""
     return points(margin_of(frame, column), metric=metric_of_frame(frame))
 
 
 def ticket_labels(frame: "pandas.DataFrame") -> list[str]:
-    """What each line's tickets are called."""
+    """Return the name of each line's tickets."""
     described = frame.copy()
     described.insert(described.columns.get_loc("round"), "branch", "")
     return labels(described)
@@ -131,10 +140,18 @@ def _text(line: Line, label: str, metric: Metric) -> tuple[str, ...]:
         earlier += f" ± {line['steps_earlier_half_width']:,.0f}"
     p = line["matching_p"] if line["against"] == DENSE else line["superiority_p"]
     return (
-        label, str(line["round"]), percent(line["remaining_weights"]), line["against"],
-        f"{difference}{spread(line['difference_half_width'], metric)}", verdict_of(line), _p(p), earlier,
-        speed_of(line), _p(line["faster_p"]), str(line["n"]),
-    )  # fmt: skip
+        label,
+        str(line["round"]),
+        percent(line["remaining_weights"]),
+        line["against"],
+        f"{difference}{spread(line['difference_half_width'], metric)}",
+        verdict_of(line),
+        _p(p),
+        earlier,
+        speed_of(line),
+        _p(line["faster_p"]),
+        str(line["n"]),
+    )
 
 
 def _p(value: float | None) -> str:
@@ -160,7 +177,9 @@ def _note(frame: "pandas.DataFrame") -> str:
 
 
 def unresolved(frame: "pandas.DataFrame") -> str:
-    """What is said where the test set is too small for the margin that a study asks for; "" where it is not."""
+    """Return what is said where the test set is too small for the margin that a study asks for; "" where it
+    is not.
+    """
     asked, used = margin_of(frame, "margin_asked"), margin_of(frame)
     if not used > asked:
         return ""

@@ -1,4 +1,4 @@
-"""A summary in words: its table for a terminal or a page, and what each kind of subnetwork is called."""
+"""A summary in words: its table for a terminal or a page, and the name of each kind of subnetwork."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +20,19 @@ AT_END = "; ≥ where it is the last step of some runs, and might have come late
 
 
 def headings(metric: Metric) -> tuple[str, ...]:
-    """Those of a summary's lines."""
+    """Return the headings of a summary's lines."""
     judged = f"test {metric.called}"
     return "subnetwork", "round", "remaining", judged, "min", "max", "early stop", "at early stop", "n"
 
 
 def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
-    """The summary's lines under `headings`: shares in per cent, an interval as +-, n as seeds (runs)."""
+    """Return the summary's lines under `headings`: shares in per cent, an interval as +-, n as seeds (runs)."""
     metric = metric_of_frame(frame)
     return [_text(line, label, metric) for line, label in zip(frame.to_dict("records"), labels(frame), strict=True)]
 
 
 def summary_listing(frame: "pandas.DataFrame") -> Listing:
-    """Every line of the summary."""
+    """Return every line of the summary."""
     metric = metric_of_frame(frame)
     note = (
         f"Test {metric.called} is that of the last step: {SPREAD}, and the least and greatest seed. The early-stop "
@@ -43,7 +43,7 @@ def summary_listing(frame: "pandas.DataFrame") -> Listing:
 
 
 def render(frame: "pandas.DataFrame") -> "Table":
-    """The summary for a terminal, by rich."""
+    """Return the summary for a terminal, by rich."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -62,28 +62,36 @@ def _text(line: Mapping[str, Any], label: str, metric: Metric) -> tuple[str, ...
         mean += f" ({line['diverged']} diverged)"
     ends = (valued(line[f"{test}_{end}"], metric) for end in ("min", "max"))
     return (
-        label, str(line["round"]), percent(line["remaining_weights"]), mean, *ends, early_stop(line),
-        valued(line[metric.at_early_stop], metric), counted(line["seeds"], line["runs"]),
-    )  # fmt: skip
+        label,
+        str(line["round"]),
+        percent(line["remaining_weights"]),
+        mean,
+        *ends,
+        early_stop(line),
+        valued(line[metric.at_early_stop], metric),
+        counted(line["seeds"], line["runs"]),
+    )
 
 
 def percent(share: float | None) -> str:
-    """A share in per cent with two decimals, "" where there is none."""
+    """Return a share in per cent with two decimals, "" where there is none."""
     return "" if _missing(share) else f"{100 * float(share):.2f} %"  # type: ignore[arg-type]
 
 
 def valued(value: float | None, metric: Metric) -> str:
-    """A value of the metric with its unit, "" where there is none."""
+    """Return a value of the metric with its unit, "" where there is none."""
     return "" if _missing(value) else metric.shown(value)
 
 
 def spread(half_width: float | None, metric: Metric) -> str:
-    """ " ± 0.31", to stand behind a value or a difference; "" where there is none."""
+    """Return " ± 0.31", to stand behind a value or a difference; "" where there is none."""
     return "" if half_width is None or _missing(half_width) else f" ± {metric.bare(half_width)}"
 
 
 def points(difference: float | None, sign: bool = False, metric: Metric = ACCURACY) -> str:
-    """A difference of the metric with its unit, of accuracies in percentage points, "" where there is none."""
+    """Return a difference of the metric with its unit, of accuracies in percentage points, "" where there is
+    none.
+    """
     return "" if difference is None or _missing(difference) else metric.difference(float(difference), sign)
 
 
@@ -92,12 +100,12 @@ def _missing(value: Any) -> bool:
 
 
 def counted(seeds: int, runs: int) -> str:
-    """n, with the runs where a seed has several: "5", "5 (15 runs)"."""
+    """Return n, with the runs where a seed has several: "5", "5 (15 runs)"."""
     return str(seeds) if runs == seeds else f"{seeds} ({runs} runs)"
 
 
 def early_stop(line: Mapping[str, Any], has_spread: bool = True) -> str:
-    """A summary line's early-stop step, "≥ 1,490 ± 20" where it is the last step of some of its runs."""
+    """Return a summary line's early-stop step, "≥ 1,490 ± 20" where it is the last step of some of its runs."""
     if _missing(line["early_stop_step"]):
         return ""
     half_width = line["early_stop_step_half_width"]
@@ -106,7 +114,8 @@ def early_stop(line: Mapping[str, Any], has_spread: bool = True) -> str:
 
 
 def labels(frame: "pandas.DataFrame") -> list[str]:
-    """What each line's subnetwork is called: its kind, and whatever tells it from the others in this summary.
+    """Return the name of each line's subnetwork: its kind, and whatever tells it from the others in this
+    summary.
 
     What tells lineages apart is told of all their lines; a branch's parameter only of that branch's, where it varies.
     """
@@ -127,18 +136,20 @@ def labels(frame: "pandas.DataFrame") -> list[str]:
 
 
 def kind(line: Mapping[str, Any]) -> str:
-    """ "ticket", or the branch in words. Whether a ticket wins is for the metric to say."""
+    """Return "ticket", or the branch in words. Whether a ticket wins is for the metric to say."""
     return str(line["branch"]).replace("/", ", then ").replace("_", " ") or "ticket"
 
 
 def _tells(lines: Sequence[Mapping[str, Any]], name: str, branch: str) -> bool:
-    """Whether this branch's lines, or for a lineage's column those of tickets too, differ in it."""
+    """Return whether this branch's lines, or for a lineage's column those of tickets too, differ in it."""
     of_lineages = name in COMMON or any(line["branch"] == "" and not _missing(line[name]) for line in lines)
     return _varies([line for line in lines if line["branch"] == branch or (of_lineages and not line["branch"])], name)
 
 
 def _brief(names: list[str], lines: Sequence[Mapping[str, Any]], branch: str) -> list[str]:
-    """The names without mappings, such as fields of Train, that the others imply: they would fill a legend."""
+    """Return the names without mappings, such as fields of Train, that the others imply: they would fill a
+    legend.
+    """
     own = [line for line in lines if line["branch"] == branch]
     return [name for name in names if not _follows(name, [other for other in names if other != name], own)]
 
@@ -170,13 +181,13 @@ def _tellings(line: Mapping[str, Any], told: list[str]) -> list[str]:
 
 
 def _told(name: str, value: Any) -> str:
-    """ "noise 0.5", "trained", "not trained" """
+    """Return "noise 0.5", "trained", "not trained"."""
     if isinstance(value, bool):
         return name if value else f"not {name}"
     return f"{name} {f'{value:g}' if isinstance(value, float) else length_said(plain(value))}"
 
 
 def length_said(text: str) -> str:
-    """ "200" of "steps(200)", "5 epochs" of "epochs(5)"; others as they are."""
+    """Return "200" of "steps(200)", "5 epochs" of "epochs(5)"; others as they are."""
     found = LENGTH.match(text)
     return text if found is None else found[2] if found[1] == "steps" else f"{found[2]} epochs"
