@@ -102,7 +102,7 @@ def lenet(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
     """A LeNet at batch 60 with Adam and 21 % of its weights, captured and eager, in steps a second."""
     split = random_split(sizes.images, (1, 28, 28), 10, device)
     ours, eager = (lenet_run(split, sizes, 0) for _ in range(2))
-    ours.fused = Captured(ours)
+    ours.stepper = Captured(ours)
     measured = side_by_side(ours, eager, sizes.lenet_steps, device, sizes)
     yield rates(f"{sizes.lenet} captured", "steps/s", 1, measured.ours_s, 15_000)
     yield rates(f"{sizes.lenet} eager", "steps/s", 1, measured.theirs_s)
@@ -124,7 +124,7 @@ def resnet20(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
     batch = sizes.resnet20_batch
     split = random_split(64 * batch, (3, 32, 32), 10, device)
     plain, fast = (a_run(split, sizes.resnet20, 10, batch, "crop_flip", **SGD, **given) for given in ({}, FAST))
-    fast.fused = Captured(fast)
+    fast.stepper = Captured(fast)
     measured = side_by_side(fast, plain, sizes.resnet20_steps, device, sizes)
     yield rates(f"{sizes.resnet20} bf16 channels_last captured", "images/s", batch, measured.ours_s)
     yield rates(f"{sizes.resnet20} fp32 eager", "images/s", batch, measured.theirs_s)

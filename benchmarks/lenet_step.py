@@ -106,7 +106,7 @@ def our_run(dataset: Dataset, kept: float) -> Run:
     assert isinstance(dataset.train, Split)
     batches = Batches(dataset.train, dataset.mean, dataset.std, BATCH, order_seed=0, augmentation_seed=0)
     run = Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
-    run.fused = fuse(run)
+    run.stepper = fuse(run) or run.stepper
     return run
 
 

@@ -66,7 +66,7 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
     mask = _pruned(models[0], prune, rounds) if rounds else None
     runs = [Run("timing", recipe, model, batches, 0, mask, 0) for model in models]
     run = runs[0]
-    run.fused = fuse(run)
+    run.stepper = fuse(run) or run.stepper
     train_on = partial(train_together, replicate(runs)) if count > 1 else partial(train, run)
     train_on(2)
     began, before = time.process_time(), run.step  # of the processor: others may be at work on it now

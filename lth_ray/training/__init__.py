@@ -1,7 +1,6 @@
 """The one training loop, evaluation, optimizers and schedules."""
 
 from lth_ray.training.backends import backend_of
-from lth_ray.training.carried import stored_beside
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.captured import capture
 from lth_ray.training.compiled.fused import fuse
@@ -9,11 +8,12 @@ from lth_ray.training.environment import environment
 from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.segment import Journal, Pause, Seeds, Start, columns, masked_start, train_segment
+from lth_ray.training.segment import Journal, Pause, Seeds, Start, columns, masked_start, stored_beside, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
+from lth_ray.training.together.joint import train_together
 from lth_ray.training.together.lockstep import Part, train_segments_together
-from lth_ray.training.together.replicates import Replicates, replicate, train_together
+from lth_ray.training.together.replicates import replicate
 from lth_ray.training.usage import Usage
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Part",
     "Pause",
     "Recipe",
-    "Replicates",
     "Run",
     "Seeds",
     "Start",

@@ -8,18 +8,14 @@ anew.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from lth_ray.store import Tensors
-from lth_ray.training.regrowing import MASK
 from lth_ray.training.team import Team
 
-if TYPE_CHECKING:
-    from lth_ray.training.loop import Run
-
-CARRIED = "carried"
+CARRIED, MASK = "carried", "mask"  # what a state may hold beside the optimizer's: the latter where the mask changes
 
 
 def joined(groups: Sequence[Tensors]) -> Tensors:
@@ -32,16 +28,7 @@ def gathered(part: Mapping[str, torch.Tensor], team: Team) -> Tensors:
     return {name: team.gather(tensor) for name, tensor in sorted(part.items())}
 
 
-def stored_beside(run: "Run") -> dict[str, Any]:
-    """Return what a state holds beside the model: the optimizer's state, and what is carried and a mask that
-    changes, where there are any.
-    """
-    carried = {CARRIED: dict(run.carried)} if run.carried else {}
-    changing = {MASK: dict(run.mask or {})} if run.regrowth else {}
-    return {**run.optimizer.state_dict(), **carried, **changing}
-
-
 def without_carried(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:
-    """Return (the optimizer's state, what the whole batch carries) of `stored_beside`."""
+    """Return (the optimizer's state, what the whole batch carries) of what a state holds beside the model."""
     optimizer = {name: value for name, value in stored.items() if name not in (CARRIED, MASK)}
     return optimizer, stored.get(CARRIED, {})

@@ -1,10 +1,10 @@
 """The training loop. Every weight of lth_ray's is trained here, or with others on a GPU (replicates)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,25 +13,22 @@ from lth_ray import probes
 from lth_ray.config.blame import named, within
 from lth_ray.pruning import Mask, Regrowth
 from lth_ray.store import Tensors
-from lth_ray.tasks import Stream
-from lth_ray.tasks.base import Batch
+from lth_ray.tasks import Evaluation, Stream
+from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.tasks.own import own_function
 from lth_ray.training.averages import follow, pairs
-from lth_ray.training.backends import EAGER, FUSED_NORM, REPLICATED
+from lth_ray.training.backends import EAGER, FUSED_NORM
 from lth_ray.training.block_float import BlockFloat, block_float
 from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
-from lth_ray.training.compiled.fused import Fused
 from lth_ray.training.compiled.fused_graph import fused_graph
-from lth_ray.training.gradients import Gradients, Losses
-from lth_ray.training.loss import laid_out, precision_context
+from lth_ray.training.gradients import Gradients
+from lth_ray.training.loss import evaluate, laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.regrowing import regrow
+from lth_ray.training.stepper import Stepper
+from lth_ray.training.supermask import Supermask
 from lth_ray.training.team import ALONE, Team
-
-if TYPE_CHECKING:
-    from lth_ray.training.compiled.captured import Captured
 
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so that consecutive steps get distinct seeds
 GROUP_STRIDE = 0xD1B54A32D192ED03  # odd as well: the groups of a step
@@ -45,6 +42,7 @@ class Run:
     loss_sum: of the training losses since it was last reset, over `loss_steps` steps; carried by checkpoints,
         so that a mean does not depend on where training was interrupted.
     frozen: pruned weights stay at the values that `model` comes with, not at zero.
+    stepper: takes its steps: autograd, until another is put in its place.
     """
 
     key: str
@@ -65,15 +63,12 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)
     history: dict[str, list[Any]] = field(default_factory=dict)  # of a mask that changes: a row an update and layer
     carried: Tensors = field(default_factory=dict)  # of the whole batch, as of the last pause
-    carrying: list[Tensors] = field(default_factory=list)  # of each group of the present step
     gradients: Gradients = field(init=False)
     graph: torch.nn.Module | None = field(init=False)  # the model's, where its batch norms are compiled
     forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
-    losses: Losses = field(init=False)
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     low: BlockFloat | None = field(init=False)  # what rounds its numbers, in block floating point
-    fused: "Fused | Captured | None" = None  # the compiled or captured steps, where they train it
-    together: bool = False  # it is trained with others, by lth_ray.training.together.replicates
+    stepper: Stepper = field(init=False)
 
     def __post_init__(self) -> None:
         recipe, size = self.recipe, self.team.size
@@ -90,8 +85,9 @@ class Run:
         self.kept = [(p, torch.empty_like(p).copy_(mask)) for p, mask in masked]
         self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.losses, self.averages = group_losses(self), pairs(self.model)
+        self.averages = pairs(self.model)
         self.low = block_float(self.model, recipe.train.precision, self.dropout_seed)
+        self.stepper = Eager(self)
 
     @property
     def device(self) -> torch.device:
@@ -102,9 +98,7 @@ class Run:
         """The backend that trains it: "eager", "fused", "sparse" where a layer is so, "fused_norm" or
         "replicated".
         """
-        if self.together:
-            return REPLICATED
-        return self.fused.name if self.fused else EAGER if self.graph is None else FUSED_NORM
+        return self.stepper.name
 
 
 def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
@@ -113,16 +107,22 @@ def train(run: Run, stop: int, clock: Clock | None = None) -> bool:
     At least one step is taken; `clock` says when a checkpoint is due.
     """
     run.model.train()
-    due = False
-    while run.step < stop and not due:
-        limit = stop - run.step if clock is None else min(stop - run.step, clock.ahead(run.step))
-        for _ in range(run.fused.advance(1 if probes.WATCHING else limit) if run.fused else eager_step(run)):
-            run.step += 1
-            run.loss_steps += 1
-            probes.step(run.key, run.step, run.team.leads)
-        due = clock is not None and clock.due(run.step)
-    if run.fused:
-        run.fused.settle()
+    return take_steps(run.stepper, [run], stop, clock)
+
+
+def take_steps(stepper: Stepper, runs: Sequence[Run], stop: int, clock: Clock | None = None) -> bool:
+    """Train, as `train` does one, all the runs whose steps `stepper` takes; those without a key are not counted."""
+    due, first = False, runs[0]
+    while first.step < stop and not due:
+        limit = stop - first.step if clock is None else min(stop - first.step, clock.ahead(first.step))
+        for _ in range(stepper.advance(1 if probes.WATCHING else limit)):
+            for run in runs:
+                run.step += 1
+                run.loss_steps += 1
+                if run.key:
+                    probes.step(run.key, run.step, run.team.leads)
+        due = clock is not None and clock.due(first.step)
+    stepper.settle()
     return due
 
 
@@ -131,19 +131,56 @@ def is_finite(run: Run) -> bool:
     return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
 
 
-def eager_step(run: Run) -> int:
-    """Take one autograd step, add its loss to the run's; return the steps taken (1)."""
-    loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), run.losses)
-    if run.carrying:
-        run.batches.carry_on(joined(run.carrying))
-        run.carrying.clear()
-    set_rate(run, run.step)
-    if run.regrowth is not None and run.regrowth.due(run.step):
-        regrow(run)
-    else:
-        update(run, run.optimizer)
-    run.loss_sum += loss
-    return 1
+class Eager(Stepper):
+    """Steps by autograd, through the network or through its graph with compiled batch norms."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.loss_of = run, network_loss(run)
+        self.carrying: list[Tensors] = []  # of each group of the present step
+
+    @property
+    def name(self) -> str:
+        return EAGER if self.run.graph is None else FUSED_NORM
+
+    def advance(self, limit: int) -> int:
+        """Take one step, whatever the limit."""
+        run = self.run
+        loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), self._group_loss)
+        if self.carrying:
+            run.batches.carry_on(joined(self.carrying))
+            self.carrying.clear()
+        set_rate(run, run.step)
+        self.apply()
+        run.loss_sum += loss
+        return 1
+
+    def apply(self) -> None:
+        """Do with the gradients of a step what it is for."""
+        update(self.run, self.run.optimizer)
+
+    def settle(self) -> None:
+        """Do nothing: the run's model and optimizer are what is trained."""
+
+    def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
+        return [evaluate_eagerly(self.run, dataset, split)]
+
+    def _group_loss(self, batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Take one group of the present step's batch through the network: its mean loss, with dropout of its own."""
+        run = self.run
+        seed_dropout(run.dropout_seed, run.step, run.device, number)
+        with run.low.forward(run.step, number) if run.low else nullcontext():
+            loss, metrics, *carried = self.loss_of(batch)
+        self.carrying += carried
+        return loss, metrics
+
+
+def evaluate_eagerly(run: Run, dataset: Loaded, split: Any) -> Evaluation:
+    """Measure the run's network over every example of a split once, its share of them in each process of a team."""
+    # a network that draws in evaluation draws for each batch, so that these must not depend on the team
+    team = ALONE if isinstance(run.model, Supermask) else run.team
+    task = run.recipe.task
+    batches = task.examples(dataset, split, (team.rank, team.size))
+    return evaluate(run.model, batches, task, run.recipe.train, team, run.graph)
 
 
 def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
@@ -186,23 +223,6 @@ def mask_gradients(run: Run) -> None:
     if run.kept:
         masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
         torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
-
-
-def group_losses(run: Run) -> Losses:
-    """Return what takes one group of the present step's batch through the network.
-
-    It gives the group's mean loss, with dropout of its own.
-    """
-    device, loss_of = run.device, network_loss(run)
-
-    def losses(batch: Batch, number: int) -> tuple[torch.Tensor, dict[str, Any]]:
-        seed_dropout(run.dropout_seed, run.step, device, number)
-        with run.low.forward(run.step, number) if run.low else nullcontext():
-            loss, metrics, *carried = loss_of(batch)
-        run.carrying += carried
-        return loss, metrics
-
-    return losses
 
 
 def network_loss(run: Run) -> Callable[[Batch], tuple[Any, ...]]:

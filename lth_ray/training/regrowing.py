@@ -1,23 +1,32 @@
 """Updates the mask of a run that is trained under a changing one (dynamic sparse training)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from lth_ray.pruning import Mask, drop_and_grow
 from lth_ray.training.averages import named
+from lth_ray.training.carried import MASK
+from lth_ray.training.loop import Eager, Run
 from lth_ray.training.optimizers import mask_optimizer
 
-if TYPE_CHECKING:
-    from lth_ray.training.loop import Run
-
-MASK = "mask"  # what a checkpoint holds of a changing mask, beside the optimizer's state
 HISTORY = ("step", "layer", "kept", "dropped", "returned")
 
 
+class Regrowing(Eager):
+    """Steps by autograd, some of which change the run's mask in the place of its weights."""
+
+    def apply(self) -> None:
+        rule = self.run.regrowth
+        if rule is not None and rule.due(self.run.step):
+            regrow(self.run)
+        else:
+            super().apply()
+
+
 @torch.no_grad()
-def regrow(run: "Run") -> None:
+def regrow(run: Run) -> None:
     """Take the place of an optimizer step: each layer's mask by the gradients of the step's batch.
 
     Gradients are those of all weights, as pruned ones are zeros that take part; in a team they are the same on every

@@ -9,22 +9,19 @@ from typing import Any
 import torch
 
 from lth_ray.config import Metric, subseed
-from lth_ray.data import Normalisation, Split
 from lth_ray.pruning import Mask, Regrowth
 from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import averages
-from lth_ray.training.carried import gathered, without_carried
+from lth_ray.training.carried import CARRIED, MASK, gathered, without_carried
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.captured import capture
-from lth_ray.training.compiled.fused import Fused, fuse
+from lth_ray.training.compiled.fused import fuse
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
-from lth_ray.training.loss import evaluate
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.regrowing import taken_up
-from lth_ray.training.supermask import Supermask
+from lth_ray.training.regrowing import Regrowing, taken_up
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
@@ -116,7 +113,7 @@ def train_segment(
     if regrowth is not None and mask is not None:
         mask = taken_up(start.optimizer, mask) if start.step > first else dict(mask)
     run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team, regrowth)
-    run.fused = None if regrowth else fuse(run) or capture(run)
+    run.stepper = Regrowing(run) if regrowth else fuse(run) or capture(run) or run.stepper
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)
@@ -187,6 +184,15 @@ def begin(
     return run
 
 
+def stored_beside(run: Run) -> dict[str, Any]:
+    """Return what a state holds beside the model: the optimizer's state, and what is carried and a mask that
+    changes, where there are any.
+    """
+    carried = {CARRIED: dict(run.carried)} if run.carried else {}
+    changing = {MASK: dict(run.mask or {})} if run.regrowth else {}
+    return {**run.optimizer.state_dict(), **carried, **changing}
+
+
 def masked_start(model: torch.nn.Module, state: Tensors, mask: Mask | None, frozen: bool = False) -> None:
     """Load `state` into `model` with pruned weights at exactly +0.0 or, if frozen, at their values in
     `state`.
@@ -208,7 +214,7 @@ def measure(run: Run, dataset: Loaded, journal: Journal) -> None:
     """
     seed_dropout(subseed(run.dropout_seed, "evaluation"), run.step, run.device)
     splits = run.recipe.task.splits(dataset)
-    note(run, {name: _measured(run, split, dataset) for name, split in splits.items()}, journal)
+    note(run, {name: run.stepper.evaluate(dataset, split)[0] for name, split in splits.items()}, journal)
 
 
 def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> None:
@@ -228,16 +234,6 @@ def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> 
         journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))
     run.loss_sum.zero_()
     run.loss_steps = 0
-
-
-def _measured(run: Run, split: Any, dataset: Loaded) -> Evaluation:
-    if isinstance(run.fused, Fused) and isinstance(split, Split) and not split.turned:
-        return run.fused.evaluate(split, Normalisation(dataset.mean, dataset.std, split.white, run.device))
-    # a network that draws in evaluation draws for each batch, so that these must not depend on the team
-    team = ALONE if isinstance(run.model, Supermask) else run.team
-    task = run.recipe.task
-    batches = task.examples(dataset, split, (team.rank, team.size))
-    return evaluate(run.model, batches, task, run.recipe.train, team, run.graph)
 
 
 def _mean(value: float, run: Run) -> float:

@@ -24,8 +24,8 @@ MORE: dict[str, dict[str, Any]] = {
 def pair(case: Case) -> tuple[Any, Any]:
     """The same run twice, the first of them captured."""
     ours, eager = case.run(), case.run()
-    ours.fused = capture(ours)
-    assert isinstance(ours.fused, Captured)
+    ours.stepper = capture(ours) or ours.stepper
+    assert isinstance(ours.stepper, Captured)
     return ours, eager
 
 
@@ -57,7 +57,7 @@ def test_convolutional_networks_are_near_eager_steps(device: torch.device, name:
 def test_resuming_changes_no_bit(device: torch.device, name: str, model: Any) -> None:
     case = a_case(device, *model, **OPTIMIZERS[name])
     whole = case.trained(None, 40)
-    assert isinstance(whole.run.fused, Captured)
+    assert isinstance(whole.run.stepper, Captured)
     saved = [restart(pause) for pause in case.pauses(None, 40, clock=Clock(every_steps=9))]
     for start in saved[:-1:2]:
         assert everything(case.trained(start, 40, first=0)) == everything(whole)

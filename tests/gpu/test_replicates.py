@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray.data import evaluation_batches
 from lth_ray.training import evaluate, replicate, train, train_together
 from tests.conftest import IMAGES
-from tests.gpu.setups import MEAN, OPTIMIZERS, STD, Case, a_case, masks_hold
+from tests.gpu.setups import OPTIMIZERS, Case, a_case, masks_hold
 from tests.training.setups import bits, clone
 
 pytestmark = pytest.mark.gpu
@@ -40,8 +39,10 @@ def test_each_is_near_its_single_run(device: torch.device, model: Any) -> None:
     together, alone = (runs_of(case, 8) for _ in range(2))
     replicates = replicate(together)
     train_together(replicates, 10)
-    test = list(evaluation_batches(case.dataset().test, (MEAN,) * model[1][0], (STD,) * model[1][0]))
-    for ours, single, measured in zip(together, alone, replicates.evaluate(test), strict=True):
+    dataset = case.dataset()
+    test = list(IMAGES.examples(dataset, dataset.test))
+    measurements = replicates.evaluate(dataset, dataset.test)
+    for ours, single, measured in zip(together, alone, measurements, strict=True):
         train(single, 10)
         for own, other in zip(ours.model.state_dict().values(), single.model.state_dict().values(), strict=True):
             torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-3)

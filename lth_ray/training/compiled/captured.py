@@ -1,6 +1,6 @@
 """Training steps of launch-bound networks as one CUDA graph, which is replayed once a step.
 
-The kernels are those of `lth_ray.training.loop.eager_step`, in its order, so that weights have the same bits as well:
+The kernels are those of `lth_ray.training.loop.Eager`, in its order, so that weights have the same bits as well:
 what is saved is the time to launch them one by one. Hence capturing is no backend of its own. It is how a GPU carries
 out "fused" of fully connected networks and "fused_norm" or "eager" of small convolutional ones; the device is in the
 record's environment. `Train(backend="eager")` turns it off.
@@ -9,16 +9,20 @@ record's environment. `Train(backend="eager")` turns it off.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lth_ray.config import Data, block_bits
+from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import UPDATES, backend_of
 from lth_ray.training.compiled.static_batches import Feed, feed
-from lth_ray.training.loop import Run, network_loss, set_rate, update
+from lth_ray.training.loop import Run, evaluate_eagerly, network_loss, set_rate, update
 from lth_ray.training.optimizers import begin_state, build_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
 
 LAUNCH_BOUND = re.compile(r"(lenet|conv|cifar_resnet|cifar_vgg)\d*(_\d+)*")  # lth_ray.models.families
@@ -46,7 +50,7 @@ def capture(run: Run) -> "Captured | None":
 
 
 @dataclass
-class Captured:
+class Captured(Stepper):
     """A run's steps over tensors that stay where they are; on a CPU the same steps are called, not captured.
 
     rate: the present step's, where the optimizer reads it.
@@ -69,10 +73,6 @@ class Captured:
         return backend_of(self.run.recipe, frozen=self.run.frozen)
 
     def advance(self, limit: int) -> int:
-        """Take at most `limit` steps, add their losses to the run's; return the steps taken.
-
-        On a GPU they may still be under way.
-        """
         run = self.run
         self.replay = self.replay or self._begin()
         taken = self.feed.begin(run.step, min(limit, AT_A_TIME))
@@ -88,6 +88,9 @@ class Captured:
         """
         if self.replay is not None:
             set_rate(self.run, self.run.step - 1)
+
+    def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
+        return [evaluate_eagerly(self.run, dataset, split)]
 
     def step(self) -> None:
         """Take the step that is captured."""

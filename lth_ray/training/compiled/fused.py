@@ -7,28 +7,28 @@ taken at a time.
 
 import ctypes
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lth_ray.data import Batches, Normalisation, Split
 from lth_ray.tasks import Evaluation
+from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
 from lth_ray.training.compiled.packed import Packed, pack
 from lth_ray.training.kernels import library
+from lth_ray.training.loop import Run, evaluate_eagerly
 from lth_ray.training.optimizers import first_state
+from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
-
-if TYPE_CHECKING:
-    from lth_ray.training.loop import Run
 
 KINDS = {"sgd": 0, "adam": 1, "adamw": 2}
 AT_A_TIME = 64  # steps between two looks at the clock
 
 
 @dataclass
-class Fused:
+class Fused(Stepper):
     """The kernels' view of a run.
 
     packed: of each layer, None where that is dense.
@@ -36,7 +36,7 @@ class Fused:
     used: tensors that the kernels alone refer to.
     """
 
-    run: "Run"
+    run: Run
     kernels: library.Kernels
     layers: "ctypes.Array[library.Layer]"
     packed: list[Packed | None]
@@ -48,7 +48,6 @@ class Fused:
         return SPARSE if any(packed is not None for packed in self.packed) else FUSED
 
     def advance(self, limit: int) -> int:
-        """Take at most `limit` steps, add their losses to the run's; return the steps taken."""
         run, train = self.run, self.run.recipe.train
         images, rows = self._batches(min(limit, AT_A_TIME))
         taken, batch = rows.shape
@@ -76,7 +75,6 @@ class Fused:
         return taken
 
     def settle(self) -> None:
-        """Give the model and the optimizer what training has made of them."""
         for parameter, state in self.states.items():
             self.run.optimizer.state[parameter] = state
         for packed in self.packed:
@@ -105,18 +103,19 @@ class Fused:
             split.images.data_ptr(), scale.data_ptr(), shift.data_ptr(), channels, plane, split.labels.data_ptr()
         )
 
-    def evaluate(self, split: Split, normalise: Normalisation) -> Evaluation:
-        """Measure the network over every image of `split`, once each."""
+    def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
+        if not isinstance(split, Split) or split.turned:  # the kernels read images where and as they lie in memory
+            return [evaluate_eagerly(self.run, dataset, split)]
         n, rows = len(split), torch.arange(len(split))
         loss, right = ctypes.c_double(), ctypes.c_int64()
-        images = self._images(split, normalise)
+        images = self._images(split, Normalisation(dataset.mean, dataset.std, split.white, self.run.device))
         done = self.kernels.evaluate(self.layers, len(self.layers), images, rows.data_ptr(), n, loss, right)
         if not done:
             raise MemoryError("there is no memory to evaluate the network in")
-        return Evaluation(loss.value / n, right.value / n, n)
+        return [Evaluation(loss.value / n, right.value / n, n)]
 
 
-def fuse(run: "Run") -> Fused | None:
+def fuse(run: Run) -> Fused | None:
     """Return the kernels' view of a run whose backend is "fused"; None for another, and where they are not to
     be had.
     """

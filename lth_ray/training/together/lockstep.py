@@ -12,8 +12,8 @@ from lth_ray.training.clock import Clock
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.segment import Journal, Pause, Seeds, Start, begin, note, stops
 from lth_ray.training.team import ALONE
-from lth_ray.training.together.in_turn import InTurn
-from lth_ray.training.together.replicates import Replicates, replicate, train_together
+from lth_ray.training.together.joint import JointStepper, train_together
+from lth_ray.training.together.replicates import replicate
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
     return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]
 
 
-def _measure(replicates: Replicates | InTurn, dataset: Loaded, journals: list[Journal]) -> None:
+def _measure(replicates: JointStepper, dataset: Loaded, journals: list[Journal]) -> None:
     """Append a row to the journal of each that has not ended."""
     task = replicates.recipe.task
     splits = task.splits(dataset)
-    found = {name: replicates.evaluate(task.examples(dataset, split)) for name, split in splits.items()}
+    found = {name: replicates.evaluate(dataset, split) for name, split in splits.items()}
     for number, (run, journal) in enumerate(zip(replicates.runs, journals, strict=True)):
         if run.key:
             note(run, {name: each[number] for name, each in found.items()}, journal)

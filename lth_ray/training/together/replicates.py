@@ -11,32 +11,33 @@ graph. On a CPU the runs take their steps in turn (lth_ray.training.together.in_
 may depend on the place.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.func import stack_module_state, vmap
 
-from lth_ray import probes
 from lth_ray.models import functional
 from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation
-from lth_ray.tasks.base import Batch
-from lth_ray.training.clock import Clock
+from lth_ray.tasks.base import Batch, Loaded
+from lth_ray.training.backends import REPLICATED
 from lth_ray.training.compiled.captured import AT_A_TIME, captured, rate_on
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import precision_context
 from lth_ray.training.optimizers import begin_state, build_optimizer
-from lth_ray.training.recipe import Recipe
-from lth_ray.training.together.in_turn import InTurn, stand_in
+from lth_ray.training.together.in_turn import InTurn
+from lth_ray.training.together.joint import JointStepper, stand_in
 from lth_ray.training.together.replicable import check_alike, check_replicable, check_steps
+
+Joint = TypeVar("Joint", bound=JointStepper)
 
 
 @dataclass
-class Replicates:
+class Replicates(JointStepper):
     """Runs in lockstep, made by `replicate`.
 
     From the first step on it is the stacked tensors that are trained; a run's own are written by `settle` and
@@ -59,35 +60,22 @@ class Replicates:
     feed: Feed = field(init=False)
     call: Callable[[Tensors, tuple[Tensor, ...]], Any] = field(init=False)
     replay: Callable[[], object] | None = None
+    name = REPLICATED
 
     def __post_init__(self) -> None:
         self.call = functional(self.runs[0].model)
 
-    @property
-    def recipe(self) -> Recipe:
-        return self.runs[0].recipe
-
-    @property
-    def step(self) -> int:
-        """The optimizer steps that each run has taken."""
-        return self.runs[0].step
-
     def advance(self, limit: int) -> int:
-        """Take at most `limit` steps of every run, add their losses to the runs'; return the steps taken."""
         self.replay = self.replay or self._begin()
         begun, taken = self.step, self.feed.begin(self.step, min(limit, AT_A_TIME))
         for number in range(taken):
             self.feed.place(number)
             self.rate.fill_(self.recipe.lr(begun + number))
             self.replay()
-        for run in self.runs:
-            run.step += taken
-            run.loss_steps += taken
         return taken
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Give every run's model and optimizer what training has made of them."""
         if self.replay is None:
             return
         torch._foreach_copy_([own for own, _ in self.pairs], [part for _, part in self.pairs])
@@ -95,10 +83,6 @@ class Replicates:
             set_rate(run, run.step - 1)
 
     def leave(self, run: Run) -> None:
-        """Let `run` stay as it is now: it has ended.
-
-        A stand-in without a key keeps its place among the others.
-        """
         state = (value for values in run.optimizer.state.values() for value in values.values())
         own = {id(tensor) for tensor in (*run.model.state_dict(keep_vars=True).values(), *state)}
         self.pairs = [pair for pair in self.pairs if id(pair[0]) not in own]
@@ -117,16 +101,15 @@ class Replicates:
         self.loss_sums += losses.detach()
 
     @torch.no_grad()
-    def evaluate(self, batches: Iterable[Batch]) -> list[Evaluation]:
-        """Measure each run's network in evaluation mode over every example of `batches`, once each."""
+    def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
         model, task = self.runs[0].model, self.recipe.task
+        batches = task.examples(dataset, split)
         model.eval()
         found = [vmap(self._sums, in_dims=(0, 0, None))(self.parameters, self.buffers, batch) for batch in batches]
         model.train()
         return [task.evaluation(own) for own in torch.stack(found).sum(0)]
 
     def finite(self) -> list[bool]:
-        """Return of each run whether its training can go on: loss and weights are neither NaN nor infinite."""
         values = [parameter.detach().reshape(len(parameter), -1) for parameter in self.parameters.values()]
         weights = [value.isfinite().all(1) for value in values]
         found: list[bool] = torch.stack([self.loss_sums.isfinite(), *weights]).all(0).tolist()
@@ -174,7 +157,7 @@ class Replicates:
         return [*weights, *self.buffers.values(), *moments, self.loss_sums]
 
 
-def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
+def replicate(runs: Sequence[Run]) -> JointStepper:
     """Make runs of one recipe at one step ready to be trained together, in the way of their device.
 
     Errors: ConfigError where the runs differ in more than weights, masks, buffers and batches, or their recipe has
@@ -185,13 +168,13 @@ def replicate(runs: Sequence[Run]) -> Replicates | InTurn:
 
 def in_turn(runs: Sequence[Run]) -> InTurn:
     """Make runs ready as `replicate` does, to be trained in turn whatever the device."""
-    _set_up(runs)
-    return InTurn(runs)
+    _check(runs)
+    return _begun(InTurn(runs))
 
 
 def stack(runs: Sequence[Run]) -> Replicates:
     """Make runs ready as `replicate` does, to be trained as one whatever the device."""
-    _set_up(runs)
+    _check(runs)
     first, recipe = runs[0], runs[0].recipe
     stacked, buffers = stack_module_state([run.model for run in runs])
     parameters = {
@@ -204,37 +187,23 @@ def stack(runs: Sequence[Run]) -> Replicates:
     masked = sorted({name for run in runs for name in run.mask or {}})
     kept = [(parameters[name], _laid_out(_masks(runs, name))) for name in masked]
     optimizer = build_optimizer(recipe.train, parameters.values(), rate)
-    return Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer)
+    return _begun(Replicates(runs, parameters, buffers, kept, loss_sums, rate, optimizer))
 
 
-def _set_up(runs: Sequence[Run]) -> None:
-    """Check runs, and set up those that may be trained together."""
+def _check(runs: Sequence[Run]) -> None:
+    """Let pass runs that may be trained together, with all that was trained of them so far in their models."""
     check_replicable(runs[0].recipe)
     check_alike(runs)
     for run in runs:
-        if run.fused is not None:
-            run.fused.settle()
-            run.fused = None
-        run.together = True
+        run.stepper.settle()
+
+
+def _begun(joint: Joint) -> Joint:
+    """Put `joint` in the place of what took its runs' steps so far; return it."""
+    for run in joint.runs:
+        run.stepper = joint
         run.model.train()
-
-
-def train_together(replicates: Replicates | InTurn, stop: int, clock: Clock | None = None) -> bool:
-    """Train all runs at once, as lth_ray.training.train does one; return whether a checkpoint is due.
-
-    It takes steps until each has taken `stop` or, after at least one, `clock` says that a checkpoint is due.
-    Afterwards every run looks as if trained by itself.
-    """
-    due, counted = False, [run.key for run in replicates.runs if run.key]
-    while replicates.step < stop and not due:
-        step = replicates.step
-        limit = stop - step if clock is None else min(stop - step, clock.ahead(step))
-        for number in range(replicates.advance(1 if probes.WATCHING else limit)):
-            for key in counted:
-                probes.step(key, step + number + 1)
-        due = clock is not None and clock.due(replicates.step)
-    replicates.settle()
-    return due
+    return joint
 
 
 def _laid_out(stacked: Tensor) -> Tensor:

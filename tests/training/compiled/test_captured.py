@@ -12,6 +12,7 @@ from lth_ray.training import Clock, Recipe, Run, Start, averages, capture, train
 from lth_ray.training import segment as segments
 from lth_ray.training.compiled.captured import Captured, captures, rehearse
 from lth_ray.training.compiled.static_batches import Copied, Gathered, feed
+from lth_ray.training.loop import Eager
 from tests.training.setups import SEEDS, Setting, bits, clone, everything, restart
 from tests.training.test_resume import OPTIMIZERS, each
 
@@ -42,8 +43,8 @@ def test_they_are_the_eager_steps(setting: Make, model: str, name: str) -> None:
     augment, train = "none" if model == LENET else "crop_flip", OPTIMIZERS[name]
     made = [setting(model, augment=augment, backend=b, **train) for b in ("auto", "eager")]
     ours, eager = (each_made.trained(each_made.begin(), 12) for each_made in made)
-    assert isinstance(ours.run.fused, Captured)
-    assert eager.run.fused is None
+    assert isinstance(ours.run.stepper, Captured)
+    assert isinstance(eager.run.stepper, Eager)
     assert trajectory(ours) == trajectory(eager)
     states = [end.run.optimizer.state_dict() for end in (ours, eager)]
     assert states[0]["param_groups"] == states[1]["param_groups"]
@@ -106,7 +107,7 @@ def test_a_rehearsal_counts_for_nothing(setting: Make, train: dict[str, Any]) ->
     """What a GPU needs before it captures: several steps, none of which is taken."""
     made = setting("cifar_resnet8_4", **train)
     run = made.trained(made.begin(), 4).run
-    steps = run.fused
+    steps = run.stepper
     assert isinstance(steps, Captured)
     moments = [value for state in run.optimizer.state.values() for value in state.values()]
     weights = [parameter.detach() for parameter in run.model.parameters()]

@@ -15,8 +15,9 @@ from lth_ray import data, models, pruning
 from lth_ray.config import ConfigError, Data, Model, Train, steps
 from lth_ray.data import Batches, Identity
 from lth_ray.training import Clock, Recipe, Run, backend_of, train
-from lth_ray.training.compiled.fused import fuse
+from lth_ray.training.compiled.fused import Fused, fuse
 from lth_ray.training.kernels import library
+from lth_ray.training.loop import Eager
 from tests.doubled import InDouble
 from tests.training.setups import Mask, Setting, everything, restart
 from tests.training.test_resume import OPTIMIZERS
@@ -60,7 +61,7 @@ def a_run(backend: str, density: float, batch: int, dtype: torch.dtype = torch.f
     model, mask = masked(LENET, density)
     batches = Batches(dataset.train, dataset.mean, dataset.std, batch, order_seed=1, augmentation_seed=1)
     run = Run("key", recipe, model.to(dtype), InDouble(batches) if dtype == torch.float64 else batches, 0, mask, 0)
-    run.fused = fuse(run)
+    run.stepper = fuse(run) or run.stepper
     return run
 
 
@@ -79,8 +80,8 @@ def farthest(ours: Run, eager: Run) -> float:
 @pytest.mark.parametrize("optimizer", UPDATES)
 def test_100_steps_in_double_precision_are_the_eager_ones(optimizer: str, density: float) -> None:
     ours, eager = (a_run(backend, density, 60, **OPTIMIZERS[optimizer]) for backend in ("auto", "eager"))
-    assert ours.fused is not None
-    assert eager.fused is None
+    assert isinstance(ours.stepper, Fused)
+    assert isinstance(eager.stepper, Eager)
     train(ours, 100)
     train(eager, 100)
     assert farthest(ours, eager) < 1e-9
@@ -97,10 +98,10 @@ def test_a_layer_without_any_weights_left_is_trained_as_by_autograd(emptied: lis
         run.mask = {name: keeps & (name not in emptied) for name, keeps in (run.mask or {}).items()}
         pruning.apply_mask(run.model, run.mask)
         run.kept = [(run.model.get_parameter(name), keeps.double()) for name, keeps in run.mask.items()]
-    ours.fused = fuse(ours)
+    ours.stepper = fuse(ours) or ours.stepper
     for run in (ours, eager):
         train(run, 20)
-    assert ours.fused is not None
+    assert isinstance(ours.stepper, Fused)
     assert farthest(ours, eager) < 1e-9
     assert not any(ours.model.get_parameter(name).any() for name in emptied)
 
@@ -118,8 +119,8 @@ def test_every_instruction_set_and_batch(
     single = a_run("auto", density, batch, torch.float32, **adam)
     for run in (ours, eager, single):
         train(run, 20)
-    assert ours.fused is not None
-    assert ours.fused.kernels.instruction_set == name
+    assert isinstance(ours.stepper, Fused)
+    assert ours.stepper.kernels.instruction_set == name
     assert farthest(ours, eager) < 1e-9
     for p, q in zip(single.model.parameters(), eager.model.parameters(), strict=True):
         torch.testing.assert_close(p.detach().double(), q.detach(), rtol=1e-2, atol=2e-4)

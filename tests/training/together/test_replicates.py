@@ -13,13 +13,14 @@ from torch.func import vmap
 
 from lth_ray import data, models
 from lth_ray.config import ConfigError, Data, Model, Train, steps
-from lth_ray.data import Batches, evaluation_batches
+from lth_ray.data import Batches
 from lth_ray.training import Clock, Recipe, Run, evaluate, replicate, train_together
 from lth_ray.training import train as train_alone
 from lth_ray.training.compiled.captured import rehearse
 from lth_ray.training.compiled.static_batches import Copied, Gathered, feed
 from lth_ray.training.together.in_turn import InTurn
-from lth_ray.training.together.replicates import Replicates, in_turn, stack
+from lth_ray.training.together.joint import JointStepper
+from lth_ray.training.together.replicates import in_turn, stack
 from tests.conftest import IMAGES
 from tests.doubled import InDouble
 from tests.training.compiled.test_captured import recipe_of
@@ -30,7 +31,7 @@ from tests.training.test_resume import OPTIMIZERS, each
 LENET = "lenet_16_12"
 DENSITIES = (None, 0.7, 0.2, 0.01)  # of each replicate's weights; None has no mask
 ALL = ["sgd", "momentum", "nesterov", "adam", "adamw", "weight decay", "label smoothing", "schedule"]
-Way = Callable[[Sequence[Run]], Replicates | InTurn]
+Way = Callable[[Sequence[Run]], JointStepper]
 both = pytest.mark.parametrize("way", [stack, in_turn])
 
 
@@ -223,9 +224,9 @@ def test_all_are_measured_at_once(way: Way, model: str) -> None:
     runs = some(3, model=model, dtype=torch.float32, lr=0.01)
     replicates = way(runs)
     train_together(replicates, 10)
-    test = data.load(runs[0].recipe.data).test
-    batches = list(evaluation_batches(test, (0.3,), (0.4,), 100))
-    for run, measured in zip(runs, replicates.evaluate(batches), strict=True):
+    dataset = data.load(runs[0].recipe.data)
+    test, batches = dataset.test, list(IMAGES.examples(dataset, dataset.test))
+    for run, measured in zip(runs, replicates.evaluate(dataset, test), strict=True):
         single = evaluate(run.model, batches, IMAGES, run.recipe.train)
         assert measured.loss == pytest.approx(single.loss, rel=1e-5)
         assert measured.value == pytest.approx(single.value, abs=2 / single.n)
