@@ -12,7 +12,7 @@ from tests.repository import files
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
-    {"cli"}, {"cli_tickets"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
+    {"cli"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
     {"training"}, {"pruning"},
     {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
 ]  # fmt: skip

@@ -6,15 +6,15 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import click
 
 import lth_ray
 from lth_ray import cli, config
+from lth_ray.config.words import described, field_words, logical_lines
 from lth_ray.record.report.tables import branch_columns, ticket_columns
 from lth_ray.training import columns
 
@@ -125,51 +125,13 @@ def default(field: "Field[Any]") -> str:
     return f"`{value}`" if isinstance(value, config.Length) else f"`{value!r}`"
 
 
-def logical_lines(doc: str) -> Iterator[str]:
-    """Paragraphs, and within them a line for each unindented one: indented lines continue the one before."""
-    held: list[str] = []
-    for line in doc.splitlines():
-        if held and (not line.strip() or not line.startswith(" ")):
-            yield " ".join(held)
-            held = []
-        if line.strip():
-            held.append(line.strip())
-        else:
-            yield ""
-    if held:
-        yield " ".join(held)
-
-
-def told_fields(cls: type) -> tuple[str, dict[str, str]]:
-    """A config's docstring as (prose, {field: what it says}); a field's words stand after `name:` or `name, name:`."""
-    names = "|".join(field.name for field in fields(cls))  # type: ignore[arg-type]
-    begin = re.compile(rf"(?:^|(?<=[.)] ))((?:{names})(?:, (?:{names}))*): ")
-    prose, found = [], {}
-    for line in logical_lines(inspect.cleandoc(cls.__dict__.get("__doc__") or "")):
-        starts = list(begin.finditer(line))
-        prose.append(line[: starts[0].start()] if starts else line)
-        for start, end in zip(starts, [*(after.start() for after in starts[1:]), None], strict=False):
-            text = line[start.end() : end].strip()
-            found |= dict.fromkeys(start[1].split(", "), text)
-    return re.sub(r"\n{2,}", "\n\n", "\n".join(part.strip() for part in prose)).strip(), found
-
-
-def field_words(cls: type) -> dict[str, str]:
-    """What each field of a config says of itself, in its class or in one that it inherits from."""
-    words: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if is_dataclass(base):
-            words |= told_fields(base)[1]
-    return words
-
-
 def config_entry(name: str, cls: type) -> str:
     words = field_words(cls)
     inherited = {field.name for field in fields(config.Branch)} if cls is not config.Branch else set()
     own = [field for field in fields(cls) if not (issubclass(cls, config.Branch) and field.name in inherited)]  # type: ignore[arg-type]
     rows = [(f"`{f.name}`", f"`{plain(f.type)}`", default(f), words.get(f.name, "")) for f in own]
     listed = table(("field", "type", "default", ""), rows) if rows else ""
-    return f"### {name}\n\n{told_fields(cls)[0]}\n\n{listed}"
+    return f"### {name}\n\n{described(cls)[0]}\n\n{listed}"
 
 
 def signature(value: Callable[..., Any]) -> str:
@@ -225,10 +187,7 @@ def study_command() -> click.Command:
         train=config.Train(config.steps(1), lr=0.1), prune=config.Prune(fraction=0.2, rounds=1),
         rewind=[config.steps(0)], seeds=[0],
     )  # fmt: skip
-    with mock.patch.object(cli, "_guarded") as guarded:
-        lth_ray.main(study)
-    found: click.Command = guarded.call_args.args[0]
-    return found
+    return cli.study_command([study])
 
 
 def options(command: click.Command) -> str:

@@ -127,7 +127,8 @@ def print_report(results: Results, console: Console, question: str, against_pape
     store, plan = results.store, results.plan
     try:
         commits = history.commits_of(store, plan.study.name)
-        report = record.report(plan, store, question=question, ledger=results.ledger(), commits=commits)
+        ledger, tables = results.ledger(), results.tables
+        report = record.report(plan, store, question=question, ledger=ledger, commits=commits, tables=tables)
     finally:  # what failed is said even where the report cannot be written for the same reason
         print_endings(results, console)
     if not report.summary.empty:

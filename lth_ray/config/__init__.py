@@ -34,7 +34,7 @@ from lth_ray.config.keys import (
     told,
 )
 from lth_ray.config.launch import Launch
-from lth_ray.config.metric import ACCURACY, Metric
+from lth_ray.config.metric import ACCURACY, Metric, is_there
 from lth_ray.config.model import Model, WeightsFile, weights_file
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
@@ -99,6 +99,7 @@ __all__ = [
     "field_table",
     "functions_of",
     "in_few_words",
+    "is_there",
     "launched",
     "meaning",
     "nearest",

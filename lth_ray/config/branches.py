@@ -44,6 +44,7 @@ class Branch(Config, ABC):
     """
 
     of_dense: ClassVar[bool] = False  # whether round 0, which has no mask, has one too
+    is_control: ClassVar[bool] = False  # whether tickets are compared with it: verdicts, figures, MLflow
 
     _: KW_ONLY
     rounds: Sequence[int] | None = option(
@@ -69,6 +70,8 @@ class RandomReinit(Branch):
         schedule and data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
     """
 
+    is_control: ClassVar[bool] = True
+
     copies: int = option(1, check=whole(1, 10_000), means=False)
     _: KW_ONLY
     length: str = option("ticket", check=one_of("ticket", "whole"), absent_means="ticket")
@@ -81,6 +84,8 @@ class RandomMask(Branch):
     copies: draws for each ticket.
     """
 
+    is_control: ClassVar[bool] = True
+
     copies: int = option(1, check=whole(1, 10_000), means=False)
 
 
@@ -92,6 +97,8 @@ class ShuffledMask(Branch):
     scope: "global" over all prunable weights (Morcos et al. 2019), so that layer densities even out; "layer"
         within each layer; "filter" within each output unit, whose number of inputs is kept.
     """
+
+    is_control: ClassVar[bool] = True
 
     scope: str = option("global", check=one_of("global", "layer", "filter"))
     _: KW_ONLY

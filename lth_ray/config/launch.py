@@ -1,7 +1,7 @@
 """The place and manner in which a study runs: nothing here changes a result."""
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, option, whole
 from lth_ray.config.passwords import check_no_password
@@ -12,36 +12,42 @@ from lth_ray.config.study import slug
 class Launch(Config):
     """The command line's flags, in snake_case.
 
-    storage: a folder or s3://bucket/prefix for everything the study makes.
-    name: another name for the study.
-    tracking_uri: an MLflow server (None: a database under the storage).
-    data_root: where data sets are found, or downloaded to.
-    address: a Ray cluster (None: one of its own).
-    cpus: CPU cores of a Ray of its own (None: all).
-    workers: processes that train each network together, by Ray Train; with 0 one process trains it, without
-        Ray Train, which suits small networks.
-    later_workers: for rounds after the dense one, and branches (None: as many).
-    min_workers: go on with so few where the cluster has lost some (None: wait for it).
-    cpus_per_worker, gpus_per_worker: what each of them takes; without workers, each training.
-    loaders: processes that decode images for each worker, out of its cores.
-    gpu_type: pins trainings to a GPU type as Ray names it ("H100"), or jobs by a glob of their names
-        ("k500/*=H100").
-    concurrent: trainings at a time (None: as many as the cluster holds now); to be given where it will grow.
-    max_gpu_hours: stop when this many GPU-hours (without GPUs: core-hours) have been spent in this run.
-    checkpoint_every_s, checkpoint_every_steps: between checkpoints in the middle of a segment, whichever is
-        sooner.
+    storage: use this folder, or s3://bucket/prefix, as the storage.
+    name: give the study another name.
+    set: change a field of the study, such as train.lr=0.1.
+    sweep: add values to the study's sweep, such as train.warmup=steps(0),steps(500).
+    plan: print what would run and what it would cost, and run nothing.
+    smoke: shorten the study to minutes on a small machine, as it says itself.
+    tracking_uri: use this MLflow server for the record; by default a database under the storage.
+    data_root: look for data sets in this folder, and download them to it.
+    address: run on this Ray cluster; by default a Ray of its own is started.
+    cpus: give a Ray of its own so many CPU cores; by default all.
+    workers: let so many processes train each network together, by Ray Train; with 0 one process trains it,
+        without Ray Train, which suits small networks.
+    later_workers: let so many train it in rounds after the dense one, and in branches; by default as many.
+    min_workers: go on with so few workers where the cluster has lost some; by default wait for it.
+    cpus_per_worker: give each worker, or without workers each training, so many CPU cores, those of its loaders
+        too.
+    gpus_per_worker: give each of them so many GPUs, or a share of one.
+    loaders: decode images in so many processes for each worker, out of its cores.
+    gpu_type: pin trainings to a GPU type as Ray names it, such as H100, or jobs by a glob of their names, such as
+        'k500/*=H100'.
+    concurrent: run so many trainings at a time; by default as many as the cluster holds now. Give it where the
+        cluster will grow.
+    max_gpu_hours: stop when so many GPU-hours (without GPUs: core-hours) have been spent in this run.
+    checkpoint_every_s: write a checkpoint in the middle of a segment after so many seconds.
+    checkpoint_every_steps: write one after so many steps as well, whichever comes sooner.
     stall_after_min: end the run, and say what is waited for, when for so many minutes no training has taken a
-        step, no measurement is at work and nothing was finished (0: wait for ever, as for a cluster without
-        room).
-    set: "field=value" changes to the study.
-    sweep: "field=value,value" additions to its sweep.
-    plan: print what would run, and run nothing.
-    smoke: shorten as the study says.
+        step, no measurement is at work and nothing was finished; 0 waits for ever, as for a cluster without room.
     """
 
     storage: str = option("./lth_storage", check=TEXT)
     _: KW_ONLY
     name: str | None = option(None, check=maybe(slug))
+    set: Sequence[str] = option((), check=many(TEXT))
+    sweep: Sequence[str] = option((), check=many(TEXT))
+    plan: bool = option(False, check=FLAG)
+    smoke: bool = option(False, check=FLAG)
     tracking_uri: str | None = option(None, check=maybe(TEXT))
     data_root: str | None = option(None, check=maybe(TEXT))
     address: str | None = option(None, check=maybe(TEXT))
@@ -58,10 +64,11 @@ class Launch(Config):
     checkpoint_every_s: float = option(60.0, check=number(0))
     checkpoint_every_steps: int | None = option(None, check=maybe(whole(1)))
     stall_after_min: float = option(30.0, check=number(0))
-    set: Sequence[str] = option((), check=many(TEXT))
-    sweep: Sequence[str] = option((), check=many(TEXT))
-    plan: bool = option(False, check=FLAG)
-    smoke: bool = option(False, check=FLAG)
+
+    @property
+    def applied(self) -> "Launch":
+        """What is left to say once `launched` has changed the study."""
+        return replace(self, name=None, set=(), sweep=(), smoke=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,8 +41,13 @@ class Metric:
         """Return what a network is judged by: its value on the validation set, else on the test set; None
         without both.
         """
-        values = (columns.get(self.column(split)) for split in ("validation", "test"))
-        return next((float(value) for value in values if value is not None), None)
+        value = columns.get(self.column(self.judging([columns])))
+        return float(value) if is_there(value) else None
+
+    def judging(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Return the split by which networks are judged: validation where all of `rows` have it, else test."""
+        held_out = all(is_there(columns.get(self.column("validation"))) for columns in rows)
+        return "validation" if held_out else "test"
 
     @property
     def at_early_stop(self) -> str:
@@ -137,6 +142,11 @@ class Metric:
     def beating(self) -> str:
         """The words for one that beats another: "more accurate", "of better R²"."""
         return self.comparative or f"of better {self.called}"
+
+
+def is_there(value: Any) -> bool:
+    """Return whether a value was measured: neither None nor NaN."""
+    return value is not None and value == value
 
 
 ACCURACY = Metric(

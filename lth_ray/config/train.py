@@ -8,6 +8,13 @@ from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, nu
 from lth_ray.config.precision import check_block_float, precision
 from lth_ray.config.units import Length, a_length, steps
 
+OPTIMIZERS = {  # {name: what it takes beside lr and weight_decay}; lth_ray.training.optimizers has the classes
+    "sgd": ("momentum", "nesterov"),
+    "adam": ("betas", "eps"),
+    "adamw": ("betas", "eps"),
+    "rmsprop": ("alpha", "eps", "momentum"),
+}
+
 
 def _betas(value: Any) -> tuple[float, ...]:
     kept: tuple[float, ...] = many(number(0, 1, open_high=True), "give two numbers in [0, 1)", at_least=2)(value)
@@ -70,7 +77,7 @@ class Train(Config):
 
     length: Length = option(check=a_length(positive=True))
     _: KW_ONLY
-    optimizer: str = option("sgd", check=one_of("sgd", "adam", "adamw", "rmsprop"))
+    optimizer: str = option("sgd", check=one_of(*OPTIMIZERS))
     lr: float = option(check=number(0, open_low=True))
     momentum: float = option(0.0, check=number(0, 1, open_high=True))
     nesterov: bool = option(False, check=FLAG)
@@ -109,9 +116,9 @@ class Train(Config):
             raise ConfigError(f"Train.milestones are given but schedule = {self.schedule!r}: leave one of them out")
         if self.schedule == "milestones" and not self.milestones:
             raise ConfigError("Train.milestones = (): schedule 'milestones' needs at least one")
-        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+        if self.nesterov and ("nesterov" not in OPTIMIZERS[self.optimizer] or self.momentum == 0):
             raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
-        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+        if self.momentum and "momentum" not in OPTIMIZERS[self.optimizer]:
             raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
         if self.ema_for != "evaluation" and self.ema_decay is None:
             raise ConfigError(f"Train.ema_for = {self.ema_for!r}: there is no average; give ema_decay, such as 0.999")

@@ -7,8 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import SupermaskRule, digest, meaning, revised
-from lth_ray.lottery.sources import Copied, MaskSource, Pruned, Snapshot, StartSource, StateAt
+from lth_ray import pruning
+from lth_ray.config import ConfigError, Perturbation, SupermaskRule, digest, meaning, revised
+from lth_ray.lottery.sources import (
+    Copied,
+    MaskSource,
+    Origin,
+    Perturbed,
+    Pruned,
+    Snapshot,
+    StartSource,
+    StateAt,
+    weights_of,
+)
 from lth_ray.pruning import Regrowth
 from lth_ray.training import Recipe, Seeds, backend_of
 from lth_ray.training.backends import REPLICATED
@@ -114,6 +125,27 @@ class Segment:
     def needs_mask_of(self) -> str | None:
         """The segment whose mask its own is made from."""
         return self.mask.of if self.mask else None
+
+
+def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin) -> Segment:
+    """Return `ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen there.
+
+    origin: the lineage's initial weights.
+
+    Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
+    """
+    needs = pruning.needs_of(rule)
+    initial = origin if "initial" in needs else None
+    final = None
+    if "final" in needs:
+        if not isinstance(ticket.mask, Pruned):
+            raise ConfigError(
+                f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
+                "by, and a random mask has none; hang it on tickets"
+            )
+        final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
+    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0)
+    return replace(ticket, start=source, frozen=rule.pruned != "zero")
 
 
 @dataclass(frozen=True)

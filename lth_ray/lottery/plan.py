@@ -23,6 +23,7 @@ from lth_ray.lottery.kept_states import make_pieces, state_pieces
 from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage
+from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.lottery.stored import Stock, damaged_masks, take_stock
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
@@ -158,11 +159,10 @@ def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
     """
     ended: dict[str, int] = {}
     for lineage in lineages:
-        rule = lineage.stop_rule
         for r in lineage.rounds:
             record = stock.records.get(r.segment.key)
-            stopped = r.number > 0 and rule is not None and record is not None and rule.ends(record)
-            if stopped or any(stock.diverged(s.key) for s in (r.segment, r.search) if s):
+            stopped = record is not None and ending_of(record, lineage.stop_rule(r.number)) is not None
+            if stopped or (r.search is not None and stock.diverged(r.search.key)):
                 ended[lineage.id] = r.number
                 break
     return ended

@@ -13,7 +13,6 @@ from lth_ray.config import (
     ConfigError,
     Data,
     Length,
-    Perturbation,
     Prune,
     Rewind,
     Subseeds,
@@ -27,20 +26,18 @@ from lth_ray.config import (
     told,
 )
 from lth_ray.data import Identity
-from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.derivation import Segment, perturbed
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
     Init,
     MaskSource,
     Origin,
-    Perturbed,
     Pretrained,
     Pruned,
     Snapshot,
     StartSource,
     Transplanted,
-    weights_of,
 )
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
@@ -72,11 +69,10 @@ class Lineage:
     recipe: Recipe
     identities: Mapping[TaskConfig, Identity] = field(default_factory=dict, compare=False, repr=False)
 
-    @cached_property
-    def stop_rule(self) -> StopRule | None:
-        """The rule that ends it early, where the study states Study.stop_below."""
+    def stop_rule(self, number: int) -> StopRule | None:
+        """Return the rule by which it may end at round `number`; the dense network ends none."""
         bound = self.variant.study.stop_below
-        return None if bound is None else StopRule(bound, self.recipe.task.metric)
+        return None if bound is None or number == 0 else StopRule(bound, self.recipe.task.metric)
 
     def __post_init__(self) -> None:
         if self.rewind_step > self.recipe.total_steps:
@@ -241,7 +237,7 @@ class Lineage:
                 return Round(number, ticket)
             if rule.goes_on and before.key != self.dense.key:
                 ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
-            return Round(number, perturbed(self, ticket, rule, seed))
+            return Round(number, perturbed(ticket, rule, seed, self.origin))
         if method == "scratch":
             return Round(number, self.retraining(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
         if method == "learning_rate":
@@ -315,23 +311,3 @@ class Lineage:
     def digest(self, number: int) -> str:
         """Return what identifies (lineage, round) in records, also where lineages share a dense run."""
         return digest("ticket", {"lineage": self.id, "round": number, "segment": self.rounds[number].segment.key})
-
-
-def perturbed(lineage: Lineage, ticket: Segment, rule: Perturbation, seed: int) -> Segment:
-    """Return `ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen
-    there.
-
-    Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
-    """
-    needs = pruning.needs_of(rule)
-    initial = lineage.origin if "initial" in needs else None
-    final = None
-    if "final" in needs:
-        if not isinstance(ticket.mask, Pruned):
-            raise ConfigError(
-                f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
-                "by, and a random mask has none; hang it on tickets"
-            )
-        final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
-    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0)
-    return replace(ticket, start=source, frozen=rule.pruned != "zero")

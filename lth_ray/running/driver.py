@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -80,8 +81,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
         finally:
             shipper.close(closing_s)
             results.counts["seconds"] = round(time.monotonic() - began, 1)
-    _write_tables(results)
-    return results
+    return _with_tables(results)
 
 
 def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
@@ -116,9 +116,11 @@ def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, sign
         scratch.end()
 
 
-def _write_tables(results: Results) -> None:
+def _with_tables(results: Results) -> Results:
     plan, store = results.plan, results.store
+    rows = ticket_rows(plan, store), branch_rows(plan, store)
     try:
-        write_tables(store, plan.study.name, ticket_rows(plan, store), branch_rows(plan, store), plan.study.data.metric)
+        return replace(results, tables=write_tables(store, plan.study.name, *rows, plan.study.data.metric))
     except StorageError as error:  # what was trained is not lost by that
         results.failures["tables"] = str(error)
+        return results

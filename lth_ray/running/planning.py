@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lth_ray.config import Config, ConfigError, Launch, Length, Study, launched
+from lth_ray.config import Config, ConfigError, Launch, Length, Study
 from lth_ray.lottery import Plan, make_plan, make_trials, shape_of
 from lth_ray.running import history
 from lth_ray.running.machine.home import check_home
@@ -55,10 +55,10 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     """Print jobs, unique and naive steps, branches apart, time and storage (--plan).
 
     Run nothing and write nothing.
+    study: as `launched` has changed it.
     """
     from lth_ray.running.estimate import estimate
 
-    study = launched(study, launch)
     exists = "://" in launch.storage or os.path.isdir(launch.storage)
     store = Store.open(launch.storage, writable=False) if exists else None
     if store is not None:

@@ -28,6 +28,7 @@ class Results:
 
     failures: {job: why it failed}.
     ended: {job: why it ended early}, without there being anything wrong with the run.
+    tables: the paths of the tables that the run has written, in the store.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Results:
     counts: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
 
     def tickets(self) -> "pandas.DataFrame":
         """Return a row a ticket, as a pandas frame.

@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from lth_ray.lottery import Job, StopRule
+from lth_ray.lottery.stop_rule import ending
 from lth_ray.running.results import Ending
 
 CONTINUE: str = TrialScheduler.CONTINUE
@@ -144,10 +145,7 @@ class LineageScheduler(TrialScheduler):
         """Return why a trial ends with this result; None where it goes on."""
         if reason := result.get("failed"):
             return Ending(reason)
-        if result["diverged_at"] is not None:
-            return Ending(f"its loss became NaN or infinite by step {result['diverged_at']}", failed=False)
-        rule = self.stop_rules.get(result["key"])
-        reason = rule.reason(result["judged"]) if rule else None
+        reason = ending(result["diverged_at"], result["judged"], self.stop_rules.get(result["key"]))
         return Ending(reason, failed=False) if reason else None
 
     def _finish(self, key: str, diverged: bool) -> None:

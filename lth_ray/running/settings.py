@@ -7,6 +7,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery import StopRule
+from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.running import history
 from lth_ray.running.notices import Reader
 from lth_ray.running.workers import Workers
@@ -62,11 +63,8 @@ class Settings:
             return set()
 
     def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
-        """Return whether a lineage ends with the piece `key`: its loss diverged, or Study.stop_below ends it."""
-        if record is None:
-            return False
-        rule = self.stop_rules.get(key)
-        return record["diverged_at"] is not None or (rule is not None and rule.ends(record))
+        """Return whether a lineage ends with the piece `key`."""
+        return record is not None and ending_of(record, self.stop_rules.get(key)) is not None
 
     @contextmanager
     def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:

@@ -213,9 +213,10 @@ def _stop_rules(plan: Plan) -> dict[str, StopRule]:
     """
     found: dict[str, StopRule] = {}
     for lineage in plan.lineages:
-        rule = lineage.stop_rule
-        if rule is not None:
-            found |= {r.segment.key: rule.milder(found.get(r.segment.key)) for r in lineage.rounds[1:]}
+        for r in lineage.rounds:
+            rule = lineage.stop_rule(r.number)
+            if rule is not None:
+                found[r.segment.key] = rule.milder(found.get(r.segment.key))
     return found
 
 

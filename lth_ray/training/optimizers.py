@@ -5,7 +5,15 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from lth_ray.config import Train
+from lth_ray.config import ConfigError, Train, nearest
+from lth_ray.config.train import OPTIMIZERS
+
+KINDS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, bool]]] = {  # and the fastest form of each
+    "sgd": (torch.optim.SGD, {"fused": True}),
+    "adam": (torch.optim.Adam, {"fused": True}),
+    "adamw": (torch.optim.AdamW, {"fused": True}),
+    "rmsprop": (torch.optim.RMSprop, {}),
+}
 
 
 def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | None = None) -> torch.optim.Optimizer:
@@ -15,19 +23,15 @@ def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | N
     rate: where steps read theirs from, a scalar on the parameters' device; such an optimizer may be captured in a CUDA
     graph. None: `lr` of the optimizer's groups.
     """
+    if train.optimizer not in KINDS:
+        raise ConfigError(f"Train.optimizer = {train.optimizer!r}: {nearest(train.optimizer, KINDS)}")
+    kind, fused = KINDS[train.optimizer]
+    options = {name: getattr(train, name) for name in OPTIMIZERS[train.optimizer]}
+    if issubclass(kind, torch.optim.Adam):
+        options["capturable"] = rate is not None and rate.is_cuda
     trained = [p for p in parameters if p.requires_grad]
-    lr, decay = train.lr if rate is None else rate, train.weight_decay
-    if train.optimizer == "sgd":
-        return torch.optim.SGD(
-            trained, lr=lr, momentum=train.momentum, nesterov=train.nesterov, weight_decay=decay, fused=True
-        )
-    if train.optimizer == "rmsprop":
-        return torch.optim.RMSprop(
-            trained, lr=lr, alpha=train.alpha, eps=train.eps, momentum=train.momentum, weight_decay=decay
-        )
-    kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    captured = rate is not None and rate.is_cuda
-    return kind(trained, lr=lr, betas=train.betas, eps=train.eps, weight_decay=decay, fused=True, capturable=captured)
+    lr = train.lr if rate is None else rate
+    return kind(trained, lr=lr, weight_decay=train.weight_decay, **options, **fused)
 
 
 def first_state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

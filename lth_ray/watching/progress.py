@@ -236,8 +236,7 @@ class Board:
         """Return why a lineage ended in an earlier run."""
         if not self.diverged.isdisjoint(keys):
             return "its loss became NaN or infinite"
-        rule = lineage.stop_rule
-        return "" if rule is None else f"its {self.metric.called} is worse than stop_below = {rule.bound}"
+        return str(lineage.stop_rule(lineage.prune.rounds) or "")
 
     def _waits_for(self, lineage: Lineage, key: str) -> str:
         """Return the job before the one that `key` comes of: the lineage's own, or one that it shares."""

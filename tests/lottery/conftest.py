@@ -13,6 +13,7 @@ from lth_ray import data, probes
 from lth_ray.config import ACCURACY, Data, Model, Prune, Study, Train, set_fields, steps
 from lth_ray.lottery import Plan, StopRule, branch_rows, carry_out_all, in_lockstep, make_plan, make_trials, ticket_rows
 from lth_ray.lottery.execution.reconstruct import MissingState
+from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.store import Store
 from lth_ray.training import Clock
 
@@ -139,7 +140,7 @@ class Lab:
         if record is None:
             return False
         below = study.stop_below if kind == "lineage" else None
-        return record["diverged_at"] is not None or (below is not None and StopRule(below, ACCURACY).ends(record))
+        return ending_of(record, None if below is None else StopRule(below, ACCURACY)) is not None
 
     def interrupted(self, study: Study, at: int, store: str = "store", every_s: float = 60.0) -> int:
         """Kills a run as it takes its step number `at`; the steps it had taken."""

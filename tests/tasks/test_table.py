@@ -115,9 +115,9 @@ def test_stop_below_goes_the_metrics_way(tmp_path: Path, score: str) -> None:
     bound = 0.99 if score == "r2" else 0.01  # nothing is so good
     study = set_fields(STUDY, {"data.score": score, "stop_below": bound})
     lineage = make_plan(study).lineages[0]
-    assert lineage.stop_rule is not None
-    assert lineage.stop_rule.reason(0.5) is not None
-    assert lineage.stop_rule.reason(0.995 if score == "r2" else 0.005) is None
+    assert lineage.stop_rule(0) is None
+    assert lineage.stop_rule(1).reason(0.5) is not None
+    assert lineage.stop_rule(1).reason(0.995 if score == "r2" else 0.005) is None
 
 
 def test_what_is_in_the_table_is_in_the_key_and_not_its_place(tmp_path: Path) -> None:

@@ -40,4 +40,10 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     MaskOverlap: ("mask_overlap", mask_overlap),
 }
 
-__all__ = ["BRANCHES", "Asked", "Function", "Host", "copies"]
+
+def controls() -> frozenset[str]:
+    """Return the names of the branches that tickets are compared with."""
+    return frozenset(name for kind, (name, _) in BRANCHES.items() if kind.is_control)
+
+
+__all__ = ["BRANCHES", "Asked", "Function", "Host", "controls", "copies"]

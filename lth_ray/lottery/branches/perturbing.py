@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from lth_ray.config import ConfigError, Length, Perturb, Perturbation, Pretrain, Transfer, told
 from lth_ray.lottery.branches.base import Asked, Host, Seed
-from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.rounds import perturbed
+from lth_ray.lottery.derivation import Segment, perturbed
 from lth_ray.lottery.sources import Copied, Snapshot, StartSource, Transplanted, weights_of
 from lth_ray.training import Recipe
 
@@ -18,7 +17,7 @@ def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
     """
     rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
     ticket = host.segment.settled if branch.at is None else _from_dense(host, branch.at)
-    segment = perturbed(host.lineage, ticket, rule, seed)
+    segment = perturbed(ticket, rule, seed, host.lineage.origin)
     return segment if branch.trained else replace(segment, last=segment.first)
 
 

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import Look, ramp
 from lth_ray.record.figures.lines import Line, counted, draw, line_of
 from lth_ray.record.figures.measured import by_variant, evenly, few, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel, short
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:

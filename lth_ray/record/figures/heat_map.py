@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import Metric
+from lth_ray.config import Metric, is_there
 from lth_ray.record.figures.instability import PARAMETERS, STABLE
 from lth_ray.record.figures.lines import SPREAD, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
 from lth_ray.record.report.subnetworks import chain, measures
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import branch_columns, metric_of_frame
 from lth_ray.record.report.wording import LENGTH, length_said
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
+from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import Look
-from lth_ray.record.report.summary import is_there
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import is_there
 from lth_ray.record.figures.panels import short
 from lth_ray.record.report.subnetworks import chain, measures
-from lth_ray.record.report.summary import is_there, series_of
+from lth_ray.record.report.summary import series_of
 from lth_ray.record.report.tables import plain
 
 if TYPE_CHECKING:

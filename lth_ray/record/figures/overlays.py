@@ -5,12 +5,11 @@ comparable.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import GREY, Look
 from lth_ray.record.figures.panels import ALONE
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.subnetworks import subnetwork
-from lth_ray.record.report.summary import is_there
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,14 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import Look, beside, looks
 from lth_ray.record.figures.lines import draw, gather, mean_and_ends
 from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, stem_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
 from lth_ray.record.figures.series import DENSE
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str
     tickets: as of Results.tickets().
     """
     metric = metric_of_frame(tickets)
-    test, validation = metric.column("test"), metric.column("validation")
+    test = metric.column("test")
     rows = [row for row in rows_of(tickets) if is_there(row.get(COST)) and is_there(row[test])]
     methods = list(dict.fromkeys(row["method"] for row in rows if row["round"] > 0))
     if len(methods) < 2:
@@ -51,8 +50,8 @@ def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str
     for row in rows:
         arms.setdefault(_but_the_method(row), []).append(row)
     rounds = evenly(sorted({row["round"] for row in rows} - {0}), MOST_ROUNDS + 1)[-MOST_ROUNDS:]  # not the densest
-    is_held_out = all(is_there(row.get(validation)) for row in rows)
-    best = BEST.format("validation" if is_held_out else "test", metric.called)
+    split = metric.judging(rows)
+    best = BEST.format(split, metric.called)
     words = "\n".join(filter(None, [best, caption]))
     names = [DENSE, *(f"{method.replace('_', ' ')} (n = 00)" for method in methods)]
     page = Page.of(names, words, len(arms), 1 + len(rounds), panel=2.3, gap=0.3, are_titled=True)
@@ -60,7 +59,7 @@ def retraining_figure(tickets: "pandas.DataFrame", title: str = "", caption: str
     chosen = dict(zip(methods, looks(len(methods)), strict=True))
     for i, (arm, own) in enumerate(arms.items()):
         first, *others = panels[i * page.columns : (i + 1) * page.columns]
-        _compression(first, arm, own, chosen, validation if is_held_out else test, metric)
+        _compression(first, arm, own, chosen, metric.column(split), metric)
         for panel, number in zip(others, rounds, strict=True):
             _cost(panel, arm, own, number, chosen, metric)
         first.set_ylabel(f"test {metric.title}")

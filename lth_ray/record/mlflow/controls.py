@@ -7,8 +7,8 @@ from typing import Any
 
 from lth_ray.config import Metric as Judged
 from lth_ray.lottery import BranchResult, Plan, measurements
+from lth_ray.lottery.branches import controls
 from lth_ray.record.mlflow.runs import Metric, milliseconds
-from lth_ray.record.report.comparisons import CONTROLS
 
 Record = Mapping[str, Any]
 ODD = re.compile(r"[^\w.-]+")
@@ -20,8 +20,9 @@ class Controls:
     def __init__(self, plan: Plan) -> None:
         self._measured = (plan.study.data.metric.column("test"), "early_stop_step")
         self._copies: dict[tuple[str, int, str], list[BranchResult]] = defaultdict(list)
+        of_controls = controls()
         for result in plan.branches:
-            if result.path in CONTROLS:
+            if result.path in of_controls:
                 self._copies[result.lineage.id, result.round, result.label].append(result)
 
     def metrics(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lth_ray.lottery import Lineage
+from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.record.mlflow.runs import ROUNDS, Metric, Record, ended, point
 from lth_ray.record.mlflow.sending import log_batch
 
@@ -28,8 +29,7 @@ class LineageRun:
 
     def add(self, number: int, record: Record) -> None:
         """Take up the point of round `number`, unless it is there."""
-        rule = self._lineage.stop_rule
-        if record["diverged_at"] is not None or (number > 0 and rule is not None and rule.ends(record)):
+        if ending_of(record, self._lineage.stop_rule(number)) is not None:
             self._last = min(self._last, number)
         self._ended_at = max(self._ended_at, ended(record))
         content = record["content"][:8]

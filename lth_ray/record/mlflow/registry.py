@@ -12,6 +12,7 @@ from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
+from lth_ray.lottery.stop_rule import ending
 from lth_ray.record.mlflow.models import ABOUT, Models, ticket_files
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE
@@ -54,10 +55,9 @@ def is_finished(plan: Plan, tickets: Iterable[Row]) -> bool:
 def _is_whole(lineage: Lineage, rows: Sequence[Row]) -> bool:
     if not rows:
         return False
-    last, rule = max(rows, key=lambda row: row["round"]), lineage.stop_rule
-    if last["round"] == lineage.prune.rounds or last["diverged_at"] is not None:
-        return True
-    return rule is not None and last["round"] > 0 and rule.reason(rule.metric.judged(last)) is not None
+    last = max(rows, key=lambda row: row["round"])
+    number, judged = last["round"], lineage.recipe.task.metric.judged(last)
+    return number == lineage.prune.rounds or ending(last["diverged_at"], judged, lineage.stop_rule(number)) is not None
 
 
 def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[Row]) -> list[Matching]:

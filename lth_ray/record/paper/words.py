@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from lth_ray.analysis.statistics import (
     within_seeds,
 )
 from lth_ray.config import ACCURACY, Metric
+from lth_ray.lottery.branches import controls
 from lth_ray.record.report.summary import (
     COMMON,
     SERIES,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     import pandas
 
 Row = Mapping[str, Any]
-CONTROLS = ("random_mask", "random_reinit", "shuffled_mask")
 DENSE = "dense"
 OPEN = Verdict(0, None, "no verdict (still learning)")
 COMPARED = {
@@ -71,7 +71,7 @@ def comparisons(
     """Return a row for each (series, round from 1 on) and what its tickets are compared `against`.
 
     Columns. against: "dense", round 0 of the same series if it was trained (see `is_level`), or a control at
-    the same round: a branch of CONTROLS with its parameters. n: seeds that have both; several copies of a
+    the same round, with its parameters. n: seeds that have both; several copies of a
     seed are averaged first. difference: by how much the tickets' metric on the test set is better than the
     other's (of accuracies, theirs minus the other's), paired by seed: mean, with _min, _max and _half_width,
     that of the 95 % t-interval. matching, matching_p: against dense, non-inferiority by the column `margin`.
@@ -96,11 +96,11 @@ def comparisons(
         for (rows, against, _), values in zip(pairs, found, strict=True)
     ]
     dense = [i for i, line in enumerate(lines) if line["against"] == DENSE]
-    controls = [i for i, line in enumerate(lines) if line["against"] != DENSE]
+    others = [i for i, line in enumerate(lines) if line["against"] != DENSE]
     used = resolvable(margin, n_test if metric.is_share else 0)
     for i, verdict in zip(dense, non_inferiority([found[i] for i in dense], used), strict=True):
         lines[i] |= {"margin": used, "margin_asked": margin, "matching_p": verdict.p, "matching": verdict.text}
-    for i, verdict in zip(controls, superiority([found[i] for i in controls]), strict=True):
+    for i, verdict in zip(others, superiority([found[i] for i in others]), strict=True):
         lines[i] |= {"superiority_p": verdict.p, "superiority": verdict.text}
     for line, speed in zip(lines, _speeds(pairs), strict=True):
         line |= speed
@@ -128,15 +128,16 @@ def _pairs(
 ) -> list[tuple[list[Row], str, list[Row]]]:
     """Return (tickets of one series and round, what they are compared against, its rows)."""
     dense = {series_of(rows[0]): rows for rows in grouped(list(filter(is_level, tickets)), swept)}
-    controls: dict[tuple[str, int], list[list[Row]]] = {}
-    for rows in grouped([row for row in branches if row["branch"] in CONTROLS and has_trained(row, metric)], own):
-        controls.setdefault((series_of(rows[0]), rows[0]["round"]), []).append(rows)
+    of_controls = controls()
+    beside: dict[tuple[str, int], list[list[Row]]] = {}
+    for rows in grouped([row for row in branches if row["branch"] in of_controls and has_trained(row, metric)], own):
+        beside.setdefault((series_of(rows[0]), rows[0]["round"]), []).append(rows)
     found: list[tuple[list[Row], str, list[Row]]] = []
     for rows in grouped([row for row in tickets if row["round"] > 0], swept):
         series = series_of(rows[0])
         if series in dense:
             found.append((rows, DENSE, dense[series]))
-        found += [(rows, _name(others[0], own), others) for others in controls.get((series, rows[0]["round"]), [])]
+        found += [(rows, _name(others[0], own), others) for others in beside.get((series, rows[0]["round"]), [])]
     return found
 
 

@@ -77,6 +77,7 @@ def report(
     question: str = "",
     ledger: Mapping[str, Any] | None = None,
     commits: Sequence[str] = (),
+    tables: Sequence[str] = (),
 ) -> Report:
     """Write tables, figures and report.html, .md and .tex to studies/NAME/, also of a study at work.
 
@@ -85,6 +86,7 @@ def report(
     ledger: of the run that has just been, as Results.ledger() has it; without one the page states the planned
         steps.
     commits: of the scripts that declared it.
+    tables: paths of those that the run has just written; without them they are written.
     """
     name = name or plan.study.name
     tickets, branches = ticket_rows(plan, store), branch_rows(plan, store)
@@ -99,7 +101,8 @@ def report(
     against = against_paper(tickets, branches, targets, metric)
     places = environments(store, {str(row["key"]) for row in [*tickets, *branches]})
     about = caption(plan, places)
-    tables = (*write_tables(store, name, tickets, branches, metric), write_comparisons(store, name, compared))
+    tables = tables or write_tables(store, name, tickets, branches, metric)
+    files = (*tables, write_comparisons(store, name, compared))
     drawn = [row for row in tickets if row["round"] > 0 or is_level(row)]
     shown = frame if len(drawn) == len(tickets) else summary(drawn, branches, fields, metric)
     pictures = write_gallery(Found(plan, store, drawn, branches, shown, targets), name, about)
@@ -123,7 +126,7 @@ def report(
         configuration=configured(plan.study),
         cost=cost(plan, ledger) | spent(records),
         environments=places,
-        files=[path.rpartition("/")[2] for path in tables],
+        files=[path.rpartition("/")[2] for path in files],
         commits=commits,
     )
     markdown = in_words(content, about)
@@ -132,7 +135,7 @@ def report(
         store.put(study_path(name, file), text.encode())
     page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
-    return Report(frame, compared, found, against, group, figures, tables, page, tuple(others), markdown)
+    return Report(frame, compared, found, against, group, figures, files, page, tuple(others), markdown)
 
 
 def fields_of(plan: Plan) -> list[str]:

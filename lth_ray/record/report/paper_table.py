@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import Metric
+from lth_ray.config import Metric, is_there
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import metric_of_frame
 from lth_ray.record.report.wording import AT_END, SPREAD, counted, early_stop, labels, spread
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import Interval, interval, within_seeds
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.tables import branch_columns, framed, plain, ticket_columns
 
 if TYPE_CHECKING:
@@ -59,11 +59,6 @@ def is_level(row: Row) -> bool:
     One that is pruned at step 0 was not.
     """
     return bool(row["round"] == 0) and row.get("train_steps") != 0
-
-
-def is_there(value: Any) -> bool:
-    """Return whether a column's value was measured: neither None nor NaN."""
-    return value is not None and value == value
 
 
 COMMON = ("arm", "method", "rewind_step")

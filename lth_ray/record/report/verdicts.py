@@ -5,10 +5,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import CONFIDENCE, LEAST, LEVEL
-from lth_ray.config import Metric
+from lth_ray.config import Metric, is_there
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.summary import is_there
 from lth_ray.record.report.tables import metric_of_frame
 from lth_ray.record.report.wording import labels, percent, points, spread
 

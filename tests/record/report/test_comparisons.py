@@ -7,7 +7,9 @@ from pyarrow import parquet
 from rich.console import Console
 
 from lth_ray.analysis.statistics import holm, p_above
+from lth_ray.config import Branch
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
+from lth_ray.lottery.branches import BRANCHES, controls, copies
 from lth_ray.record.report.comparisons import comparisons, write_comparisons
 from lth_ray.record.report.listing import Listing, in_markdown
 from lth_ray.record.report.verdicts import comparisons_listing, comparisons_table, verdicts_listing
@@ -170,3 +172,14 @@ def test_they_are_a_table_on_disk(plan: Plan, store: Store, fill: Callable[..., 
 def test_without_results_nothing_is_said() -> None:
     assert comparisons_listing(comparisons([], [])) is None
     assert verdicts_listing(comparisons([], [])) is None
+
+
+def test_what_is_a_control_is_said_by_its_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Branch):
+        is_control = True
+
+    assert controls() == {"random_mask", "random_reinit", "shuffled_mask"}
+    rows, branches = [*rows_of(0, DENSE), *rows_of(2, TICKETS)], rows_of(2, MASKS, "own")
+    assert list(comparisons(rows, branches)["against"]) == ["dense"]
+    monkeypatch.setitem(BRANCHES, Own, ("own", copies(lambda host, branch, seed: host.segment)))
+    assert list(comparisons(rows, branches)["against"]) == ["dense", "own"]

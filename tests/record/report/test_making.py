@@ -3,6 +3,7 @@ from collections.abc import Callable
 from lth_ray.config import Study
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.record.report.making import report
+from lth_ray.record.report.tables import write_tables
 from lth_ray.store import Store
 
 Fill = Callable[..., None]
@@ -33,3 +34,14 @@ def test_the_report_names_the_diverged(make_study: Callable[..., Study], store: 
     fill(store, plan, rounds=[1], diverged_at=40)
     assert "Diverged, and in no mean: k0/seed0 round 1." in report(plan, store, "other").markdown
     assert store.exists("studies/other/report.md")
+
+
+def test_tables_that_a_run_has_written_are_not_written_again(plan: Plan, store: Store, fill: Fill) -> None:
+    fill(store, plan, rounds=[0])
+    written = write_tables(store, "tickets", [], [])
+    before = [store.get(path) for path in written]
+    found = report(plan, store, tables=written)
+    assert [store.get(path) for path in written] == before
+    assert found.tables == (*written, "studies/tickets/comparisons.parquet")
+    assert report(plan, store).tables == found.tables
+    assert [store.get(path) for path in written] != before

@@ -3,15 +3,16 @@
 import click
 from rich.console import Console
 
-STORAGE = click.option("--storage", default="./lth_storage", show_default=True, help="Folder or s3://bucket/prefix.")
-NAME = click.option("--name", help="The study; without it all are looked through.")
+from lth_ray.cli.options import STORAGE
+
+NAME = click.option("--name", help="Look in this study alone; by default in all.")
 
 
 @click.command()
 @click.argument("ticket")
 @NAME
 @STORAGE
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
     """Says what TICKET is (a key, the beginning of one, or LINEAGE/rROUND): layers, densities, measurements, and where
     it comes from, back to the seed."""
@@ -31,19 +32,25 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("ticket")
-@click.option("--to", required=True, help="The file to write.")
+@click.option("--to", required=True, help="Write this file.")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["state_dict", "prune", "onnx"]),
     default="state_dict",
     show_default=True,
-    help="prune: safetensors in torch.nn.utils.prune's naming.",
+    help="Write safetensors, in the network's own names or torch.nn.utils.prune's, or ONNX.",
 )
-@click.option("--state", type=click.Choice(["trained", "rewind"]), default="trained", show_default=True)
+@click.option(
+    "--state",
+    type=click.Choice(["trained", "rewind"]),
+    default="trained",
+    show_default=True,
+    help="Write the weights after training, or those that the ticket is rewound to.",
+)
 @NAME
 @STORAGE
-@click.option("--data-root", help="Where images are found, whose normalisation an ONNX file then notes.")
+@click.option("--data-root", help="Look for images in this folder, whose normalisation an ONNX file then notes.")
 def export(
     ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None
 ) -> None:
