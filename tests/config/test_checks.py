@@ -151,7 +151,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "label_smoothing", 1, "give a number in [0, 1)"),
     (train, "clip_norm", 0, "give a number in (0, inf]"),
     (train, "evaluate_every", epochs(0), "give a length above 0"),
-    (train, "precision", "bf61", "did you mean bf16"),
+    (train, "precision", "bf61", "give 'fp32', 'bf16', or block floating point"),
     (train, "loss", "cross_entropy", "give a function"),
     (train, "step", 3, "give a function"),
     (train, "version", 1, "give a string"),
