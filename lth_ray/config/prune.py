@@ -19,7 +19,7 @@ _ENDS = (
     "movement",
 )
 _SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
-CRITERIA = ("magnitude", "random", *_ENDS, *_SIGNED, "snip", "grad")
+CRITERIA = ("magnitude", "bn_scale", "random", *_ENDS, *_SIGNED, "snip", "grad")
 
 
 def _fraction(value: Any) -> float | dict[str, float]:
@@ -36,6 +36,9 @@ class Prune(Config):
     """The pruning rule.
 
     criterion: one of CRITERIA, see lth_ray.pruning.criteria; "large_final" is "magnitude" under its other name.
+        "bn_scale" prunes channels, those of the lowest |scale| of their batch norm (Liu et al. 2017): the scale,
+        the norm's bias, and the rows of the convolution that it alone normalises. Counts and `fraction` are then
+        of channels, and `include` and `exclude` match names of scales.
     scope: "global" ranks the weights of all layers together, "layer" each layer's apart.
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.

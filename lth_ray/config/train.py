@@ -44,6 +44,8 @@ class Train(Config):
     warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's
         times min(1, t / warmup), milestones within it included.
     label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7).
+    scale_l1: this times the sign of every batch norm's scale is added to its gradient: the sub-gradient of an L1
+        penalty, which makes channels sparse (Liu et al. 2017).
     clip_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
     evaluate_every: validation and test sets are measured at these steps and at the last.
     batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics;
@@ -91,6 +93,7 @@ class Train(Config):
     final_lr: float = option(0.0, check=number(0))
     warmup: Length = option(steps(0), check=a_length())
     label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
+    scale_l1: float = option(0.0, check=number(0), absent_means=0.0)
     clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
     evaluate_every: Length = option(steps(100), check=a_length(positive=True))
     precision: str = option("fp32", check=precision)

@@ -42,10 +42,19 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
     for rules in networks.values():
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():
+            _check_scales(network, lineage.recipe)
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
             _check_something_is_left(lineage, check_computed(network, lineage.rule))
             try_network(network, lineage.recipe)
+
+
+def _check_scales(network: nn.Module, recipe: Recipe) -> None:
+    if recipe.train.scale_l1 and not models.scale_parameters(network):
+        raise ConfigError(
+            f"Train.scale_l1 = {recipe.train.scale_l1}: the network has no batch norm whose scales it could bear on; "
+            "leave it out"
+        )
 
 
 def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:

@@ -7,11 +7,13 @@ from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.prunable import counted, prunable
+from lth_ray.models.scales import Scale, scale_parameters, scales
 from lth_ray.models.tied import functional, retied, tied, under_own_names
 
 __all__ = [
     "Computed",
     "Coupling",
+    "Scale",
     "build",
     "checked",
     "computed",
@@ -25,6 +27,8 @@ __all__ = [
     "prunable",
     "read_weights",
     "retied",
+    "scale_parameters",
+    "scales",
     "tied",
     "under_own_names",
 ]

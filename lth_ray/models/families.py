@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lth_ray.config import ConfigError
+from lth_ray.models.cifar_preresnet import CifarPreResNet
 from lth_ray.models.cifar_resnet import CifarResNet
 from lth_ray.models.cifar_vgg import CifarVGG
 from lth_ray.models.conv import Conv
@@ -69,10 +70,12 @@ def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
 _NUMBER = r"[1-9]\d*"
 _SIZES = rf"({_NUMBER})(?:_({_NUMBER}))?"
 _RESNETS = _sized("cifar_resnet", (20, 32, 44, 56, 110))
+_PRERESNETS = _sized("cifar_preresnet", (29, 56, 101, 164))
 _VGGS = _sized("cifar_vgg", (11, 13, 16, 19))
 FAMILIES = (
     Family(("lenet_300_100", "lenet_A_B[_C...]"), rf"lenet((?:_{_NUMBER})+)", _widths, Lenet, "glorot"),
     Family(("conv2", "conv4", "conv6", "convN_WIDTH"), rf"conv([246])(?:_({_NUMBER}))?", _convolutions, Conv, "glorot"),
     Family(_RESNETS, f"cifar_resnet{_SIZES}", _depth, CifarResNet, "kaiming"),
+    Family(_PRERESNETS, f"cifar_preresnet{_SIZES}", _depth, CifarPreResNet, "kaiming"),
     Family(_VGGS, f"cifar_vgg{_SIZES}", _depth, CifarVGG, "kaiming"),
 )

@@ -35,7 +35,7 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
             hooks.append(module.register_forward_hook(count))
     was_training, first = model.training, next(model.parameters())
     try:
-        model.eval()(*(_like(first, given) for given in example))
+        model.eval()(*(like(first, given) for given in example))
     finally:
         model.train(was_training)
         for hook in hooks:
@@ -55,7 +55,7 @@ def _read_by(module: nn.Module, names: Mapping[int, str]) -> list[str]:
     return [names[id(weight)] for weight in own if id(weight) in names]
 
 
-def _like(weight: torch.Tensor, given: Any) -> Any:
+def like(weight: torch.Tensor, given: Any) -> Any:
     """Return a tensor on the weight's device and, if of real numbers, in its precision."""
     if not isinstance(given, torch.Tensor):
         return given

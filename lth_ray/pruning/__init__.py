@@ -2,6 +2,7 @@
 under masks.
 """
 
+from lth_ray.pruning.channels import BN_SCALE, of_channels, with_members
 from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
 from lth_ray.pruning.densities import kept_counts, layer_densities_of
@@ -12,6 +13,7 @@ from lth_ray.pruning.regrowth import Moved, Regrowth, drop_and_grow
 from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_count, prune_counts
 
 __all__ = [
+    "BN_SCALE",
     "CRITERIA",
     "Mask",
     "Moved",
@@ -29,6 +31,7 @@ __all__ = [
     "layer_densities_of",
     "needs",
     "needs_of",
+    "of_channels",
     "one_shot_counts",
     "perturb",
     "prune",
@@ -39,4 +42,5 @@ __all__ = [
     "select",
     "shuffled_mask",
     "uses",
+    "with_members",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lth_ray.config import ConfigError, nearest
+from lth_ray.pruning.channels import BN_SCALE
 from lth_ray.pruning.evidence import Batch, Evidence, Loss
 from lth_ray.pruning.gradient_scores import grad, snip
 from lth_ray.pruning.weight_scores import (
@@ -62,6 +63,7 @@ _SIGNED = {
 }
 CRITERIA: dict[str, Criterion] = {
     "magnitude": Criterion(magnitude),
+    BN_SCALE: Criterion(magnitude),  # of scales alone
     "random": Criterion(random),
     **_ZHOU,
     **_SIGNED,

@@ -1,7 +1,7 @@
 """The training loop. Every weight of lth_ray's is trained here, or with others on a GPU (replicates)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from lth_ray import probes
 from lth_ray.config.blame import named, within
+from lth_ray.models import scale_parameters
 from lth_ray.pruning import Mask, Regrowth
 from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation, Stream
@@ -66,6 +67,7 @@ class Run:
     gradients: Gradients = field(init=False)
     graph: torch.nn.Module | None = field(init=False)  # the model's, where its batch norms are compiled
     forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
+    scales: list[torch.nn.Parameter] = field(init=False)  # of batch norms, where Train.scale_l1 bears on them
     averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
     low: BlockFloat | None = field(init=False)  # what rounds its numbers, in block floating point
     stepper: Stepper = field(init=False)
@@ -85,6 +87,7 @@ class Run:
         self.kept = [(p, torch.empty_like(p).copy_(mask)) for p, mask in masked]
         self.held = [p.detach().clone() for p, _ in self.kept] if self.frozen else []
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.scales = list(scale_parameters(self.model).values()) if recipe.train.scale_l1 else []
         self.averages = pairs(self.model)
         self.low = block_float(self.model, recipe.train.precision, self.dropout_seed)
         self.stepper = Eager(self)
@@ -193,6 +196,7 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
     other values are put back, since weight decay moves them.
     """
     train = run.recipe.train
+    penalise_scales(run.scales, train.scale_l1)
     mask_gradients(run)
     if train.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), train.clip_norm)
@@ -206,6 +210,14 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
     if run.averages and train.ema_decay is not None:
         follow(run.averages, train.ema_decay)
     optimizer.zero_grad()
+
+
+@torch.no_grad()
+def penalise_scales(scales: Iterable[torch.nn.Parameter], penalty: float) -> None:
+    """Add the sub-gradient of `penalty` x |scale| to the gradients of scales."""
+    for scale in scales:
+        if scale.grad is not None:
+            scale.grad.add_(scale.sign(), alpha=penalty)
 
 
 def set_rate(run: Run, step: int) -> None:

@@ -14,6 +14,7 @@ SIZES = [
     ("conv6", 2_261_184, 1_144_512),
     ("cifar_resnet20", 270_896, 270_256),
     ("cifar_resnet56", 851_504, 850_864),
+    ("cifar_preresnet101", 1_039_280, 1_036_720),
     ("cifar_vgg16", 14_715_584, 14_710_464),
     ("cifar_vgg19", 20_024_000, 20_018_880),
 ]
@@ -69,6 +70,7 @@ def test_parameter_names_are_in_order_of_registration(name, layers):
     [
         ("lenet_300_100", (1, 8, 8)), ("lenet_20", (3, 5, 7)), ("conv2", (1, 8, 8)), ("conv6", (3, 32, 32)),
         ("conv6", (1, 28, 28)), ("cifar_resnet20_4", (3, 32, 32)), ("cifar_resnet20_4", (1, 28, 28)),
+        ("cifar_preresnet29_4", (3, 32, 32)),
         ("cifar_vgg11_4", (3, 32, 32)), ("cifar_vgg11_4", (1, 28, 28)),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import called, meaning, subseed
+from lth_ray.config import ConfigError, called, meaning, subseed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import (
     Adopted,
@@ -70,11 +70,25 @@ def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.
 
 
 def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
-    """Return the all-ones mask over what a pruning rule ("include" and "exclude" globs) may prune."""
+    """Return the all-ones mask over what a pruning rule ("include" and "exclude" globs) ranks: weights or, for
+    "bn_scale", scales of channels.
+    """
+    if rule.get("criterion") == pruning.BN_SCALE:
+        return pruning.dense_mask(model, _scales_to_rank(model, rule))
     names = pruning.select(
         models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
     )
     return pruning.dense_mask(model, names)
+
+
+def _scales_to_rank(model: torch.nn.Module, rule: Mapping[str, Any]) -> list[str]:
+    scales = list(models.scale_parameters(model))
+    if not scales:
+        raise ConfigError(
+            f"Prune.criterion = {rule['criterion']!r}: the network has no batch norm, whose scales it ranks; "
+            "use another criterion, such as 'magnitude'"
+        )
+    return pruning.select(scales, rule["include"], rule["exclude"], scales)
 
 
 def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
@@ -260,13 +274,25 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     if batch is not None:
         model.to(batch[0].device)
     loss = recipe.task.step(recipe.train) if source.own_loss else None
+    channels = channels_of(model, rule, recipe)
+    before = before if channels is None else pruning.of_channels(before, channels)
     scores = pruning.score(
         rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0, loss=loss
     )
-    fraction, scope = rule["fraction"], rule["scope"]
-    ties = subseed(source.seed or 0, "ties") if rule.get("ties") == "random" else None
-    counts = pruning.one_shot_counts(before, fraction, scope, source.rounds)
-    return pruning.prune_counts(scores, before, counts, scope, ties)
+    pruned = prune_by(rule, scores, before, source.rounds, source.seed or 0)
+    return pruned if channels is None else pruning.with_members(pruned, channels, dict(model.named_parameters()))
+
+
+def channels_of(model: torch.nn.Module, rule: Mapping[str, Any], recipe: Recipe) -> tuple[models.Scale, ...] | None:
+    """Return what belongs to the channels that a rule ranks; None for one that ranks weights."""
+    return models.scales(model, recipe.task.example(recipe.identity)) if rule["criterion"] == pruning.BN_SCALE else None
+
+
+def prune_by(rule: Mapping[str, Any], scores: Mask, before: Mask, rounds: int, seed: int) -> Mask:
+    """Return what is left of `before` by a rule's count and order of pruning, so many rounds at once."""
+    ties = subseed(seed, "ties") if rule.get("ties") == "random" else None
+    counts = pruning.one_shot_counts(before, rule["fraction"], rule["scope"], rounds)
+    return pruning.prune_counts(scores, before, counts, rule["scope"], ties)
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ def check_replicable(recipe: Recipe) -> None:
         "Train.loss": train.loss,
         "Train.step": train.step,
         "Train.clip_norm": train.clip_norm,
+        "Train.scale_l1": train.scale_l1 or None,
         "Train.ema_decay": train.ema_decay,
         "Train.compile": train.compile or None,
         "Train.sync_batch_norm": train.sync_batch_norm or None,
