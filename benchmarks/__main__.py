@@ -34,7 +34,7 @@ BENCHMARKS = {
 
 
 def table(entries: list[Entry]) -> Table:
-    """What was measured, as a reader wants it."""
+    """Return what was measured, as a reader wants it."""
     shown = Table(title="medians of interleaved pairs")
     for heading in ("what", "measured", "quartiles", "target", "of ceiling", "ours, ms", "theirs, ms", "n"):
         shown.add_column(heading, justify="left" if heading == "what" else "right")
@@ -54,7 +54,7 @@ def table(entries: list[Entry]) -> Table:
 
 
 def main() -> None:
-    """Runs the benchmarks; --json also writes them, with the environment they were taken in."""
+    """Run the benchmarks; --json also writes them, with the environment they were taken in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -36,7 +36,7 @@ class Stamping(Clock):
 
 
 def start(size: int, training: Training, data_root: str | None, folder: Path) -> list[Any]:
-    """So many processes that train `training` together until they are terminated."""
+    """Start so many processes that train `training` together until they are terminated."""
     spawn = multiprocessing.get_context("spawn")
     processes = [
         spawn.Process(target=_train, args=(rank, size, training, data_root, str(folder)), daemon=True)

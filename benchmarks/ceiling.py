@@ -1,4 +1,4 @@
-"""What this machine can do on one thread, measured in the same run as what is compared with it.
+"""The ceiling of this machine on one thread, measured in the same run as what is compared with it.
 
 A matrix product by torch (its BLAS) and a copy between two buffers that no cache holds. The best of several, since a
 ceiling is not lowered by what else the machine does; shares of it are, on a busy one.
@@ -24,22 +24,22 @@ class Ceiling:
     copy_gbs: float
 
     def of_matmul(self, flop: float, seconds: float) -> float:
-        """The share, in percent, that so many operations in so many seconds are."""
+        """Return the share, in percent, that so many operations in so many seconds are."""
         return 1e-7 * flop / seconds / self.matmul_gflops
 
     def of_copy(self, moved: float, seconds: float) -> float:
-        """The share, in percent, that so many bytes read and written in so many seconds are."""
+        """Return the share, in percent, that so many bytes read and written in so many seconds are."""
         return 1e-7 * moved / seconds / self.copy_gbs
 
 
 @lru_cache(maxsize=1)
 def ceiling() -> Ceiling:
-    """That of this machine, measured once in a process (some seconds)."""
+    """Return that of this machine, measured once in a process (some seconds)."""
     return measure()
 
 
 def measure(sides: tuple[int, ...] = SIDES, copied_bytes: int = COPIED_BYTES, repeats: int = REPEATS) -> Ceiling:
-    """On one thread, in float32; the number of threads is put back."""
+    """Measure on one thread, in float32; the number of threads is put back."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -59,7 +59,7 @@ def _copy(size: int, repeats: int) -> float:
 
 
 def _best(work: Callable[[], object], repeats: int) -> float:
-    """Seconds, of the quickest after one that warms up."""
+    """Return the seconds of the quickest call after one that warms up."""
     taken = []
     for _ in range(repeats + 1):
         began = time.perf_counter()

@@ -36,13 +36,16 @@ PAIRS_A_STEP = 20  # a step takes hundreds of times as long as one of LeNet's
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """A training step of each network as a multiple of the plain one."""
+    """Time a training step of each network as a multiple of the plain one."""
     torch.set_num_threads(1)
     return [entry(name, max(2, pairs // PAIRS_A_STEP)) for name in TARGETS]
 
 
 def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Entry:
-    """One network's. train_fields: of Train, where they are to be others than channels_last=True."""
+    """Time one network.
+
+    train_fields: of Train, where they are to be others than channels_last=True.
+    """
     images = random_images()
     run = our_run(name, images, batch, {"channels_last": True, **train_fields})
     with elsewhere(name, batch) as plain:
@@ -56,7 +59,7 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Ent
 
 @contextmanager
 def elsewhere(name: str, batch: int) -> Iterator[Work]:
-    """The plain step in a process that is as Python starts it; a call takes one and waits for it."""
+    """Give the plain step in a process that is as Python starts it; a call takes one and waits for it."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, name, batch), daemon=True)
@@ -91,7 +94,7 @@ def random_images(n: int = N_TRAIN) -> Split:
 
 
 def network(name: str) -> tuple[torch.nn.Module, Mask]:
-    """With a random mask that keeps 21 % of its weights."""
+    """Return a network with a random mask that keeps 21 % of its weights."""
     model = models.build(name, CLASSES, seed=0)
     dense = pruning.dense_mask(model)
     mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
@@ -100,7 +103,7 @@ def network(name: str) -> tuple[torch.nn.Module, Mask]:
 
 
 def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, Any]) -> Run:
-    """Training as a study does it."""
+    """Return training as a study does it."""
     model, mask = network(name)
     recipe = Recipe(
         Model(name),
@@ -115,7 +118,7 @@ def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, Any
 
 
 def plain_step(name: str, images: Split, batch: int) -> Work:
-    """The same network by hand: each call takes a step."""
+    """Return the same network's step by hand: each call takes one."""
     model, mask = network(name)
     parameters = dict(model.named_parameters())
     masked: list[torch.Tensor] = [parameters[name] for name in mask]

@@ -32,7 +32,11 @@ FAST: dict[str, Any] = {"precision": "bf16", "channels_last": True}
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything. steps: of a turn, for each network. repeats: turns."""
+    """The size of everything.
+
+    steps: of a turn, for each network.
+    repeats: turns.
+    """
 
     repeats: int = 20
     matmul: int = 8192
@@ -76,7 +80,7 @@ class Figure:
 
 
 def figures(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
-    """Every entry, as it is measured."""
+    """Yield every entry, as it is measured."""
     yield from ceilings(device, sizes)
     yield from lenet(device, sizes)
     for count in sizes.replicates:
@@ -86,7 +90,7 @@ def figures(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
 
 
 def ceilings(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
-    """What the device does at best: products of large matrices, and copies from its memory to itself."""
+    """Measure the device at best: products of large matrices, and copies from its memory to itself."""
     n = sizes.matmul
     for dtype in (torch.float32, torch.bfloat16):
         left, right = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
@@ -99,7 +103,7 @@ def ceilings(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
 
 
 def lenet(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
-    """A LeNet at batch 60 with Adam and 21 % of its weights, captured and eager, in steps a second."""
+    """Measure a LeNet at batch 60 with Adam and 21 % of its weights, captured and eager, in steps a second."""
     split = random_split(sizes.images, (1, 28, 28), 10, device)
     ours, eager = (lenet_run(split, sizes, 0) for _ in range(2))
     ours.stepper = Captured(ours)
@@ -110,7 +114,9 @@ def lenet(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
 
 
 def together(device: torch.device, sizes: Sizes, count: int) -> Figure:
-    """So many of the same LeNet, each with weights, a mask and an order of its own: steps of all of them a second."""
+    """Measure so many of the same LeNet, each with weights, a mask and an order of its own: steps of all of
+    them a second.
+    """
     split = random_split(sizes.images, (1, 28, 28), 10, device)
     replicates = replicate([lenet_run(split, sizes, number) for number in range(count)])
     number = sizes.together_steps
@@ -120,7 +126,7 @@ def together(device: torch.device, sizes: Sizes, count: int) -> Figure:
 
 
 def resnet20(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
-    """Augmented: bf16, channels_last and captured beside plain fp32, in images a second."""
+    """Measure augmented ResNet-20: bf16, channels_last and captured beside plain fp32, in images a second."""
     batch = sizes.resnet20_batch
     split = random_split(64 * batch, (3, 32, 32), 10, device)
     plain, fast = (a_run(split, sizes.resnet20, 10, batch, "crop_flip", **SGD, **given) for given in ({}, FAST))
@@ -132,7 +138,7 @@ def resnet20(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
 
 
 def resnet50(device: torch.device, sizes: Sizes) -> Iterator[Figure]:
-    """bf16, channels_last and compiled, with masks and without, in images a second."""
+    """Measure ResNet-50 in bf16, channels_last and compiled, with masks and without, in images a second."""
     batch, name = sizes.batch, sizes.resnet50
     split = random_split(4 * batch, (3, sizes.side, sizes.side), 1000, device)
     masked, dense = (
@@ -153,7 +159,10 @@ def a_run(
     split: Split, name: str, num_classes: int, batch: int, augment: str,
     *, seed: int = 0, kept: float | None = KEPT, **given: Any,
 ) -> Run:  # fmt: skip
-    """Training as a study does it, on the device of `split`, with a random mask; kept: None for no mask."""
+    """Return training as a study does it, on the device of `split`, with a random mask.
+
+    kept: None for no mask.
+    """
     device, (channels, height, width) = split.images.device, split.images.shape[1:]
     recipe = Recipe(
         Model(name),
@@ -182,7 +191,7 @@ def random_split(n: int, shape: tuple[int, int, int], num_classes: int, device: 
 
 
 def side_by_side(ours: Run, theirs: Run, number: int, device: torch.device, sizes: Sizes) -> Paired:
-    """Seconds a step of two runs, `number` of them a turn."""
+    """Return the seconds a step of two runs, `number` of them a turn."""
 
     def turn_of(run: Run) -> Callable[[], None]:
         def turn() -> None:
@@ -195,7 +204,7 @@ def side_by_side(ours: Run, theirs: Run, number: int, device: torch.device, size
 
 
 def turns(work: Callable[[], object], device: torch.device, sizes: Sizes) -> tuple[float, ...]:
-    """Seconds of each of several calls, the first not counted."""
+    """Return the seconds of each of several calls, the first not counted."""
     found = []
     for _ in range(1 + sizes.repeats):
         began = time.perf_counter()
@@ -211,12 +220,12 @@ def wait(device: torch.device) -> None:
 
 
 def rates(name: str, unit: str, work: float, seconds: tuple[float, ...], target: float | None = None) -> Figure:
-    """So much work in each of so many seconds."""
+    """Return the rate of so much work in each of so many seconds."""
     return _figure(name, unit, [work / taken for taken in seconds], target)
 
 
 def quotient(name: str, measured: Paired, target: float | None = None) -> Figure:
-    """Our speed as a multiple of theirs, pair by pair."""
+    """Return our speed as a multiple of theirs, pair by pair."""
     return _figure(name, "x", [1 / ratio for ratio in measured.ratios], target)
 
 
@@ -226,7 +235,7 @@ def _figure(name: str, unit: str, values: list[float], target: float | None) -> 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints each figure as it is found; --json also writes them, with the environment they were taken in."""
+    """Print each figure as it is found; --json also writes them, with the environment they were taken in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--repeats", type=int, help=f"turns of each entry (default {Sizes.repeats})")

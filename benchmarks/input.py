@@ -26,7 +26,7 @@ PAIRS_A_BATCH = 5  # a batch takes hundreds of times as long as a step of the ot
 
 
 def entries(pairs: int) -> list[Entry]:
-    """At full size and with the short side at 256 pixels; nothing where the sample is absent."""
+    """Measure at full size and with the short side at 256 pixels; nothing where the sample is absent."""
     if not SAMPLE.is_dir():
         return []
     pairs = max(2, pairs // PAIRS_A_BATCH)
@@ -35,7 +35,7 @@ def entries(pairs: int) -> list[Entry]:
 
 
 def packed(target: Path, short_side: int | None) -> Data:
-    """The sample, packed."""
+    """Return the sample, packed."""
     packing, files = plan_packing(SAMPLE, Options(short_side, shard_mb=8)), LocalFiles(str(target))
     finish(packing, {piece.name: pack_piece(piece, files) for piece in packing.pieces}, files, skip_corrupt=False)
     return Data(f"packed:{target}", batch_size=BATCH, validation=0, augment="resized_crop_flip")

@@ -30,8 +30,9 @@ LAYERS = ((784, 300), (300, 100), (100, 10))
 
 
 def entries(pairs: int = 200, steps_a_turn: int = STEPS, eager_steps_a_turn: int = EAGER_STEPS) -> list[Entry]:
-    """Steps at each share of the weights, as times the eager one's speed, and evaluations of 10,000 images in eager
-    steps; all take turns.
+    """Time steps at each share of the weights, as times the eager one's speed.
+
+    Evaluations of 10,000 images are timed in eager steps; all take turns.
     """
     torch.set_num_threads(1)
     dataset = random_images()
@@ -61,18 +62,20 @@ def evaluation_line(kept: float, measured: Paired) -> Entry:
 
 
 def forward_flop(images: int) -> float:
-    """Of the dense network; a sparse one's are its share of them."""
+    """Return the operations of the dense network; a sparse one's are its share of them."""
     return 2.0 * images * sum(inputs * outputs for inputs, outputs in LAYERS)
 
 
 def step_flop(batch: int = BATCH) -> float:
-    """67.6 million at batch 60: the images need no gradient, so that the first layer has two products and not three."""
+    """Return 67.6 million at batch 60: the images need no gradient, so that the first layer has two products
+    and not three.
+    """
     first_inputs, first_outputs = LAYERS[0]
     return 3 * forward_flop(batch) - 2.0 * batch * first_inputs * first_outputs
 
 
 def random_images(validation: int = 0, train: int = N_TRAIN, test: int = N_TEST) -> Dataset:
-    """A data set of MNIST's sizes."""
+    """Return a data set of MNIST's sizes."""
     generator = torch.Generator().manual_seed(0)
 
     def split(n: int) -> Split:
@@ -84,7 +87,7 @@ def random_images(validation: int = 0, train: int = N_TRAIN, test: int = N_TEST)
 
 
 def lenet(kept: float) -> tuple[torch.nn.Module, Mask | None]:
-    """The network and a random mask that keeps this share of its weights, None for all."""
+    """Return the network and a random mask that keeps this share of its weights, None for all."""
     model = models.build("lenet_300_100", 10, seed=0)
     if kept == 1:
         return model, None
@@ -95,7 +98,7 @@ def lenet(kept: float) -> tuple[torch.nn.Module, Mask | None]:
 
 
 def our_run(dataset: Dataset, kept: float) -> Run:
-    """Training as a study does it."""
+    """Return training as a study does it."""
     model, mask = lenet(kept)
     recipe = Recipe(
         Model("lenet_300_100"),
@@ -111,17 +114,17 @@ def our_run(dataset: Dataset, kept: float) -> Run:
 
 
 def steps_of(run: Run, number: int) -> Work:
-    """Each call takes so many steps."""
+    """Return what takes so many steps at each call."""
     return lambda: train(run, run.step + number)
 
 
 def evaluation_of(run: Run, dataset: Dataset) -> Work:
-    """Each call measures what a study measures after so many steps."""
+    """Return what measures at each call what a study measures after so many steps."""
     return lambda: measure(run, dataset, {})
 
 
 def eager_steps(dataset: Dataset, number: int, kept: float = 0.21) -> Work:
-    """The same work by hand: each call takes `number` steps."""
+    """Return the same work by hand: each call takes `number` steps."""
     assert isinstance(dataset.train, Split)
     model, mask = lenet(kept)
     eager = Eager(model, mask or {}, floats(dataset.train), dataset.train.labels)
@@ -159,5 +162,5 @@ class Eager:
 
 
 def floats(split: Split) -> torch.Tensor:
-    """Its images, normalised."""
+    """Return its images, normalised."""
     return (split.images.float() / split.white - MEAN[0]) / STD[0]

@@ -1,4 +1,5 @@
-"""What a mask costs in training ResNet-50: the time to zero the gradients of pruned weights, as a share of a step's.
+"""The cost of a mask in training ResNet-50: the time to zero pruned weights' gradients, as a share of a
+step's.
 
 Both are our loop's own: `mask_gradients`, timed by itself over gradients that the step before has driven out of the
 caches, and a whole masked training step, on random images of ImageNet's shape that lie in memory. The time to mask
@@ -23,12 +24,16 @@ PAIRS_A_BATCH = 20  # a step takes thousands of times as long as one of LeNet's
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """At each batch in fp32: a CPU without instructions for bf16 takes far longer by it, which would flatter us."""
+    """Measure at each batch in fp32: a CPU without instructions for bf16 takes far longer by it, which would
+    flatter us.
+    """
     return [entry("fp32", max(2, pairs // PAIRS_A_BATCH), batch) for batch in BATCHES]
 
 
 def entry(precision: str, pairs: int, batch: int, side: int = SIDE, model: str = "resnet50") -> Entry:
-    """The share in percent. Trained as in studies/resnet50_rewind.py: channels_last, SGD with momentum and decay."""
+    """Measure the share in percent, trained as in studies/resnet50_rewind.py: channels_last, SGD with
+    momentum and decay.
+    """
     run, standing = (a_run(precision, batch, side, model) for _ in range(2))
     for parameter in standing.model.parameters():
         parameter.grad = torch.randn_like(parameter)
@@ -48,7 +53,7 @@ def entry(precision: str, pairs: int, batch: int, side: int = SIDE, model: str =
 
 
 def a_run(precision: str, batch: int, side: int, model: str = "resnet50") -> Run:
-    """Training as a study does it, in one process."""
+    """Return training as a study does it, in one process."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2 * batch, 3, side, side), dtype=torch.uint8, generator=generator)
     split = Split(images, torch.randint(0, CLASSES, (2 * batch,), generator=generator))

@@ -45,7 +45,7 @@ SHORTENED = {
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """All four; without MNIST, the first three."""
+    """Measure all four; without MNIST, the first three."""
     times = max(2, pairs // PAIRS_A_PROCESS)
     with tempfile.TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True) as folder:
         whole = [of_lenet(Path(folder, "lenet"))] if (DATA / "MNIST").is_dir() else []
@@ -53,7 +53,7 @@ def entries(pairs: int = 200) -> list[Entry]:
 
 
 def planning(times: int, folder: str) -> Entry:
-    """Of --plan, with an empty storage."""
+    """Time --plan, with an empty storage."""
     measured = paired(
         lambda: python(DIGITS, "--plan", "--storage", f"{folder}/none"),
         lambda: python("-c", "import torch"),
@@ -63,7 +63,7 @@ def planning(times: int, folder: str) -> Entry:
 
 
 def again(times: int, folder: str) -> Entry:
-    """Of a study of which nothing is left to do, in the store and in MLflow."""
+    """Time a study of which nothing is left to do, in the store and in MLflow."""
     command = (DIGITS, "--storage", f"{folder}/digits", "--cpus", "2")
     python(*command)
     taken = []
@@ -79,7 +79,7 @@ def python(*arguments: object) -> None:
 
 
 def seconds(name: str, taken: Sequence[float], target: float, beside: Paired | None = None) -> Entry:
-    """The report's line on so many runs."""
+    """Return the report's line on so many runs."""
     median, (low, _, high) = statistics.median(taken), statistics.quantiles(taken, n=4)
     theirs = beside.theirs_ms if beside else None
     return Entry(name, "s", median, (low, high), target, 1e3 * median, theirs, len(taken))
@@ -100,7 +100,7 @@ class Noted:
 
 
 def noted(study: Study, launch: Launch) -> list[Noted]:
-    """Runs a study to its end; its results in the order in which they came."""
+    """Run a study to its end; return its results in the order in which they came."""
     found: list[Noted] = []
 
     class Noting(Watch):
@@ -115,7 +115,7 @@ def noted(study: Study, launch: Launch) -> list[Noted]:
 
 
 def others_s() -> float:
-    """Processor time so far of the driver and of Ray's own processes: of all but those that train."""
+    """Return the processor time so far of the driver and of Ray's own processes: of all but those that train."""
     found = 0.0
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         try:
@@ -127,7 +127,7 @@ def others_s() -> float:
 
 
 def of_rounds(storage: Path) -> Entry:
-    """Of the rounds of a lineage that trains LeNet-300-100 for a second each."""
+    """Measure the rounds of a lineage that trains LeNet-300-100 for a second each."""
     study = Study(
         "rounds", model=Model("lenet_300_100"), data=Data("digits", batch_size=60, validation=200),
         train=Train(steps(1000), optimizer="adam", lr=1.2e-3, evaluate_every=steps(100)),
@@ -153,13 +153,15 @@ def rounds_line(found: Sequence[Noted]) -> Entry:
 
 
 def of_lenet(storage: Path) -> Entry:
-    """Of the study with two seeds, six densities, shorter trainings and no branches; both cores work."""
+    """Measure the study with two seeds, six densities, shorter trainings and no branches; both cores work."""
     study = set_fields(run_path(str(LENET))["study"], SHORTENED)
     return whole_line(noted(study, Launch(str(storage), data_root=str(DATA), cpus=2)), study.seeds)
 
 
 def whole_line(found: Sequence[Noted], seeds: Sequence[int]) -> Entry:
-    """The report's, on the results of a chain of jobs for each seed, dense runs first, done at the same time."""
+    """Return the line on the results of a chain of jobs for each seed, dense runs first, done at the same
+    time.
+    """
     n, chains = len(found), [[one for one in found if f"seed{seed}" in one.job.id] for seed in seeds]
     spans = [chain[-1].at - chain[0].at + chain[0].result["wall_s"] for chain in chains]
     training = [sum(one.training_s for one in chain) for chain in chains]

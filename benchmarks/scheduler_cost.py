@@ -1,4 +1,4 @@
-"""What the scheduler costs a decision among 1,000 trials with dependencies.
+"""The cost of a decision to the scheduler among 1,000 trials with dependencies.
 
 A trial's decisions are what Tune asks for between two trainings in a slot: what to do with its result, how to take its
 end, and which trial goes next. The jobs are those of a sweep: chains of lineages, each with branches that need a ticket
@@ -55,20 +55,22 @@ class StandIn:
         self.status = status
 
     def init_local_path(self) -> None:
-        """Nothing is written."""
+        """Write nothing."""
 
     def is_finished(self) -> bool:
         return self.status in (Trial.ERROR, Trial.TERMINATED)
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """The median, and what 99 of 100 do not exceed: of decisions in several sweeps, and of calls in one under Tune."""
+    """Return the median, and what 99 of 100 do not exceed: of decisions in several sweeps, and of calls in
+    one under Tune.
+    """
     decisions = [ms for _ in range(max(2, pairs // 40)) for ms in sweep(TRIALS)]
     return [*lines("a scheduler's decision", decisions), *lines("a call of a scheduler's hook by Tune", tuned(TRIALS))]
 
 
 def lines(what: str, taken: Sequence[float]) -> list[Entry]:
-    """The report's, on so many milliseconds."""
+    """Return the report's lines on so many milliseconds."""
     cuts, n = statistics.quantiles(taken, n=100), len(taken)
     found = (("median", cuts[49]), ("99 of 100", cuts[98]))
     return [
@@ -78,7 +80,7 @@ def lines(what: str, taken: Sequence[float]) -> list[Entry]:
 
 
 def sweep(trials: int) -> Sequence[float]:
-    """Runs so many trials to their ends; the milliseconds of each trial's decisions."""
+    """Run so many trials to their ends; return the milliseconds of each trial's decisions."""
     controller, jobs = SimpleNamespace(search_alg=None), list(chains(trials))
     priorities = {job.id: trials - n for n, job in enumerate(jobs)}
     scheduler = LineageScheduler(SLOTS, priorities, ahead=1)
@@ -95,7 +97,7 @@ def sweep(trials: int) -> Sequence[float]:
 
 
 def decide(scheduler: LineageScheduler, controller: Any, trial: Any) -> float:
-    """The milliseconds of the hooks between a trial's last result and the next trial's start."""
+    """Return the milliseconds of the hooks between a trial's last result and the next trial's start."""
     for piece in trial.config["trial"]["jobs"][0].pieces[:-1]:
         scheduler.on_trial_result(controller, trial, result(piece))
     last = result(trial.config["trial"]["jobs"][0].pieces[-1])
@@ -106,19 +108,21 @@ def decide(scheduler: LineageScheduler, controller: Any, trial: Any) -> float:
 
 
 def timed(hook: Callable[[], T]) -> tuple[float, T]:
-    """The milliseconds it takes, and what it returns."""
+    """Return the milliseconds it takes, and what it returns."""
     began = time.perf_counter()
     found = hook()
     return 1e3 * (time.perf_counter() - began), found
 
 
 def result(piece: Any) -> dict[str, Any]:
-    """A round's, as a trial reports it."""
+    """Return a round's result, as a trial reports it."""
     return {"key": piece.key, "diverged_at": None, "accuracy": 0.9}
 
 
 def chains(trials: int) -> Iterator[Job]:
-    """Of CHAIN jobs each: lineage and branch in turn, all but the first of which need what came before them."""
+    """Return chains of CHAIN jobs each: lineage and branch in turn, all but the first of which need what came
+    before them.
+    """
     for n in range(trials):
         place = n % CHAIN
         needs = {f"{n - back}.{ROUNDS}" for back in (1, 2) if back <= place}
@@ -149,7 +153,9 @@ class Timed(LineageScheduler):
 
 
 def tuned(trials: int, cpus: int = 2) -> list[float]:
-    """Runs so many trials that train nothing through Tune, as running.tuning does; the calls' milliseconds."""
+    """Run so many trials that train nothing through Tune, as running.tuning does; return the calls'
+    milliseconds.
+    """
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
     jobs = list(chains(trials))
     with tempfile.TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True) as folder:
@@ -170,6 +176,6 @@ def tuned(trials: int, cpus: int = 2) -> list[float]:
 
 
 def report_all(config: dict[str, Any]) -> None:
-    """A trial."""
+    """Act as a trial."""
     for piece in config["trial"]["jobs"][0].pieces:
         tune.report(result(piece))

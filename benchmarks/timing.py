@@ -65,22 +65,22 @@ class Entry:
 
 
 def judged(name: str, unit: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
-    """The report's line on a measurement."""
+    """Return the report's line on a measurement."""
     return _line(name, unit, measured.ratios, measured, target, False, of_ceiling)
 
 
 def speed_up(name: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
-    """The report's line on how many times as fast as theirs ours is, at least `target`."""
+    """Return the report's line on how many times as fast as theirs ours is, at least `target`."""
     return _line(name, "x as fast", [1 / ratio for ratio in measured.ratios], measured, target, True, of_ceiling)
 
 
 def share(name: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
-    """The report's line on our time as a share of theirs, in percent, of at most `target`."""
+    """Return the report's line on our time as a share of theirs, in percent, of at most `target`."""
     return _line(name, "%", [100 * ratio for ratio in measured.ratios], measured, target, False, of_ceiling)
 
 
 def throughput(name: str, measured: Paired, *, target: float) -> Entry:
-    """The report's line on our throughput as a share of theirs, in percent, of at least `target`."""
+    """Return the report's line on our throughput as a share of theirs, in percent, of at least `target`."""
     return _line(name, "%", [100 / ratio for ratio in measured.ratios], measured, target, True)
 
 
@@ -95,7 +95,7 @@ def _line(
 
 
 def paired(ours: Work, theirs: Work, *, pairs: int, units: Sequence[int] = (1, 1), warmups: int = 3) -> Paired:
-    """Times `ours` and `theirs` alternately, the first of a pair changing each time.
+    """Time `ours` and `theirs` alternately, the first of a pair changing each time.
 
     units: how many units of work one call of each does.
     """

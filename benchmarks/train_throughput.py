@@ -1,5 +1,6 @@
-"""What Ray Train costs: steps a second of a training by its workers, as a share of those of the same loop in plain
-processes of the same priority.
+"""The cost of Ray Train: steps a second of a training by its workers, as a share of those in plain processes.
+
+Those run the same loop at the same priority.
 
 Ours is all that a study's segment goes through: Ray's own processes, the store, the run's board, a checkpoint a minute.
 The two trainings take turns of a few seconds; while one works, the processes that train the other are stopped. Ray's
@@ -81,12 +82,12 @@ class Side:
 
     @property
     def stamps(self) -> list[float]:
-        """When each step ended."""
+        """Return when each step ended."""
         found = self.folder / "steps"
         return [float(line) for line in found.read_text().split("\n")[:-1]] if found.exists() else []
 
     def warm(self) -> float:
-        """Waits for the first steps and stops; the seconds until the very first."""
+        """Wait for the first steps and stop; return the seconds until the very first."""
         began = time.monotonic()
         while len(self.stamps) < WARM_STEPS:
             if time.monotonic() - began > STARTING_S:
@@ -105,7 +106,7 @@ class Side:
         self.used.append(sum(now - before.get(process, 0.0) for process, now in self.processor_s().items()))
 
     def processor_s(self) -> dict[int, float]:
-        """Of each process so far."""
+        """Return the processor time of each process so far."""
         found = {}
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
@@ -113,7 +114,7 @@ class Side:
         return found
 
     def steps(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The seconds and the processor seconds a step in each turn but the first and the last."""
+        """Return the seconds and the processor seconds a step in each turn but the first and the last."""
         seconds = seconds_a_step(self.stamps, self.windows)
         busy = [used / (ended - began) for used, (began, ended) in zip(self.used, self.windows, strict=True)]
         return seconds, tuple(a_step * cores for a_step, cores in zip(seconds, busy[1:-1], strict=True))
@@ -125,13 +126,15 @@ class Side:
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """2 minutes of each training for 200 pairs; without CIFAR-10 only the checkpoint."""
+    """Measure 2 minutes of each training for 200 pairs; without CIFAR-10 only the checkpoint."""
     sizes = SIZES if (DATA / "cifar10").is_dir() else ()
     return [*(line for size in sizes for line in lines(size, max(2, pairs * 24 // 200))), checkpoint()]
 
 
 def lines(size: int, turns: int, turn_s: float = TURN_S) -> list[Entry]:
-    """So many turns of each, not counting a first and a last one whose ends are not known to the step."""
+    """Return lines on so many turns of each, without a first and a last one whose ends are not known to the
+    step.
+    """
     with tempfile.TemporaryDirectory(prefix="lth_", ignore_cleanup_errors=True) as folder:
         ours, bare = (side.steps() for side in alternate(size, turns + 2, turn_s, Path(folder)))
     name = f"{size} worker{'s' * (size > 1)} of Ray Train against plain processes"
@@ -142,7 +145,7 @@ def lines(size: int, turns: int, turn_s: float = TURN_S) -> list[Entry]:
 
 
 def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side, Side]:
-    """Starts both trainings and lets them take turns, the first of a pair changing each time."""
+    """Start both trainings and let them take turns, the first of a pair changing each time."""
     for name in ("ray", "bare"):
         (folder / name).mkdir()
     training = a_training(size)
@@ -170,7 +173,7 @@ def alternate(size: int, turns: int, turn_s: float, folder: Path) -> tuple[Side,
 
 
 def trainers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Those of Ray's processes that train."""
+    """Return those of Ray's processes that train."""
     found = []
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -180,7 +183,7 @@ def trainers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
 
 @contextmanager
 def trained_by_ray(size: int, training: Training, folder: Path) -> Iterator[None]:
-    """In a Ray of its own, as a study does it; ended with the block."""
+    """Train in a Ray of its own, as a study does it; it ends with the block."""
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  the plain processes' own: by default workers give way
     with connected(Launch(str(folder / "store"), cpus=size, workers=size), folder):
         board = Notices.remote()  # type: ignore[attr-defined]
@@ -199,13 +202,13 @@ def trained_by_ray(size: int, training: Training, folder: Path) -> Iterator[None
 
 
 def until_told(training: Training, settings: Settings) -> None:
-    """Trains; that it is ended early is no fault."""
+    """Train; that it is ended early is no fault."""
     with suppress(Failed):
         list(fit([training], settings, None))
 
 
 def a_training(size: int, images: str = "cifar10") -> Training:
-    """ResNet-20 on `images`, as many images for each worker whatever their number; no end in sight."""
+    """Return ResNet-20 on `images`, as many images for each worker whatever their number; no end in sight."""
     study = Study(
         "throughput",
         model=Model("cifar_resnet20"),
@@ -235,7 +238,7 @@ def seconds_a_step(stamps: Sequence[float], windows: Sequence[tuple[float, float
 
 
 def checkpoint(repeats: int = 8) -> Entry:
-    """What a checkpoint of ResNet-50 takes, as a share of the minute between two, did its writing stop training."""
+    """Time a checkpoint of ResNet-50, as a share of the minute between two, did its writing stop training."""
     torch.set_num_threads(1)
     run = a_run("fp32", 2, 64)
     train(run, 1)  # there is a momentum from here on

@@ -59,7 +59,7 @@ class Trained:
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """The figure's cost by ours and eagerly."""
+    """Measure the figure's cost by ours and eagerly."""
     torch.set_num_threads(1)
     num_steps = max(EVERY, pairs * STEPS_A_PAIR // EVERY * EVERY)
     dataset = random_images(N_VALIDATION)
@@ -72,7 +72,7 @@ def entries(pairs: int = 200) -> list[Entry]:
 
 
 def figure(num_steps: int, rounds: int) -> Study:
-    """The study, shortened, and with a tiny learning rate since the images are random."""
+    """Return the study, shortened, and with a tiny learning rate since the images are random."""
     reinitialised = RandomReinit(copies=3)
     return Study(
         "whole-figure",
@@ -90,14 +90,14 @@ def figure(num_steps: int, rounds: int) -> Study:
 
 
 def planned(study: Study, dataset: Dataset, store: Store) -> Plan:
-    """Its jobs, of which nothing is done yet."""
+    """Return its jobs, of which nothing is done yet."""
     sizes = len(dataset.train), len(dataset.validation or ()), len(dataset.test)
     identity = Identity(dataset.digest, *sizes, dataset.input_shape, dataset.num_classes)
     return make_plan(study, None, store, {study.data: identity})
 
 
 def in_turns(plan: Plan, store: Store, dataset: Dataset) -> Iterator[Trained]:
-    """Each training of the plan by ours and eagerly, the first of the two changing each time."""
+    """Do each training of the plan by ours and eagerly, the first of the two changing each time."""
     splits = (dataset.train, dataset.validation, dataset.test)
     train, *measured = [(floats(split), split.labels) for split in splits if isinstance(split, Split)]
     eager_training(train, measured, 1)  # which warms it up
@@ -117,7 +117,7 @@ def in_turns(plan: Plan, store: Store, dataset: Dataset) -> Iterator[Trained]:
 
 
 def eager_training(train: Labelled, measured: list[Labelled], num_steps: int) -> None:
-    """By hand; half of the weights are pruned, as what it takes does not depend on how many are."""
+    """Train by hand; half of the weights are pruned, as what it takes does not depend on how many are."""
     model = models.build("lenet_300_100", 10, init="glorot", seed=0)
     eager = Eager(model, smallest_half(model), *train)
     with torch.no_grad():
@@ -131,20 +131,22 @@ def eager_training(train: Labelled, measured: list[Labelled], num_steps: int) ->
 
 @torch.no_grad()
 def smallest_half(model: torch.nn.Module) -> Mask:
-    """The mask that magnitude pruning leaves of each layer."""
+    """Return the mask that magnitude pruning leaves of each layer."""
     weights = {name: p.abs() for name, p in model.named_parameters() if p.dim() > 1}
     return {name: weight > weight.flatten().kthvalue(weight.numel() // 2).values for name, weight in weights.items()}
 
 
 @torch.inference_mode()
 def eager_evaluation(model: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """Loss and accuracy, of all images at once."""
+    """Return loss and accuracy, of all images at once."""
     logits = model(inputs)
     return float(F.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).float().mean())
 
 
 def line(trained: list[Trained], num_lineages: int) -> Entry:
-    """Core-seconds of the whole figure compared, a lineage's in the milliseconds; the spread is the trainings'."""
+    """Return the line on the whole figure's core-seconds, a lineage's in the milliseconds; the spread is the
+    trainings'.
+    """
     measured = Paired(tuple(t.ours_s for t in trained), tuple(t.eager_s for t in trained))
     ours_s, eager_s = sum(measured.ours_s), sum(measured.theirs_s)
     by_training = speed_up(

@@ -8,7 +8,7 @@ from lth_ray import Data, Model, Prune, RandomReinit, Study, Train, main, steps
 
 
 def conv(depth: int, length: int, lr: float, dropout_lr: float, conv_fraction: float) -> Study:
-    """Conv-`depth` as published; dropout trains three times as long."""
+    """Return the study of Conv-`depth` as published; dropout trains three times as long."""
     return Study(
         f"conv{depth}-cifar10",
         model=Model(f"conv{depth}", init="glorot"),

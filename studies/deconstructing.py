@@ -70,7 +70,10 @@ def on_cifar10(depth: int, length: int, lr: float, conv_fraction: float, short: 
 
 
 def deeper(length: int) -> dict[str, Any]:
-    """Deep networks learn slowly: few of the arms that --smoke tries in full on FC and Conv-2."""
+    """Return what --smoke shortens in deep networks.
+
+    They learn slowly: it has few of the arms that it tries in full on FC and Conv-2.
+    """
     few = ["large_final", "small_final", "frozen_at_init", "constant_same_sign"]
     return {"train.length": steps(length), "may_fail": ["small_final"], "arms": {name: ARMS[name] for name in few}}
 

@@ -40,8 +40,11 @@ OTHERWISE = [
 
 
 def pretrained(lengths: list[Length], rewind: Length, rounds: list[int]) -> dict[str, dict[str, Any]]:
-    """Pretrained on each task for each length; beside the early point of plain training, which has what is ours: sparse
-    pretraining, under the masks that were found without it."""
+    """Return arms pretrained on each task for each length.
+
+    Beside them stands the early point of plain training, which has what is ours: sparse pretraining, under
+    the masks that were found without it.
+    """
     sparse = [
         Pretrain(task.task, length=length, blur=task.blur, sparse=True, rounds=rounds)
         for task in TASKS.values()
@@ -87,7 +90,7 @@ def resnet20(name: str, smoke: dict[str, Any], **parts: Any) -> Study:
 
 
 def rewound(early: list[Length]) -> dict[str, dict[str, Any]]:
-    """Tickets from initialisation, and from early points at which their weights are perturbed."""
+    """Return arms of tickets from initialisation, and from early points at which their weights are perturbed."""
     return {"from_init": {}, "early": {"rewind": early, "branches": PERTURBED}}
 
 

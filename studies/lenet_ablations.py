@@ -40,7 +40,10 @@ WIDTHS = ["25_9", "50_17", "100_34", "150_50", "200_67", "300_100", "400_133", "
 
 
 def lenet(name: str, smoke: dict[str, Any], **changes: Any) -> Study:
-    """The paper's Lenet, of which `changes` replaces some fields; smoke: what --smoke sets beside the length."""
+    """Return the paper's Lenet, of which `changes` replaces some fields.
+
+    smoke: what --smoke sets beside the length.
+    """
     study = Study(
         f"lenet-ablations-{name}",
         model=Model("lenet_300_100", init="glorot"),
@@ -62,12 +65,12 @@ def lenet(name: str, smoke: dict[str, Any], **changes: Any) -> Study:
 
 
 def pruning(fraction: float, rounds: int) -> Prune:
-    """The output layer is pruned at half the rate, as in the paper."""
+    """Return the pruning rule: the output layer is pruned at half the rate, as in the paper."""
     return Prune(scope="layer", fraction={"fc*.weight": fraction, "output.weight": fraction / 2}, rounds=rounds)
 
 
 def rates(down_to: float) -> dict[str, dict[str, Any]]:
-    """Each pruning rate, until so small a share of the weights is left."""
+    """Return an arm for each pruning rate, until so small a share of the weights is left."""
     fractions = [n / 10 for n in range(1, 9)]
     return {f"prune_{f:g}": {"prune": pruning(f, ceil(log(down_to) / log(1 - f)))} for f in fractions}
 

@@ -30,13 +30,15 @@ ON_CIFAR10 = [
 
 
 def instability(rounds: Sequence[int], children: int = 3, points: int = 30, batch_norm: str = "stored") -> list[Branch]:
-    """Of the dense network, and of tickets and random masks at `rounds`."""
+    """Return the barriers of the dense network, and of tickets and random masks at `rounds`."""
     barrier = Barrier(children, points=points, batch_norm=batch_norm)
     return [replace(barrier, rounds=[0, *rounds]), RandomMask(rounds=rounds, branches=[barrier])]
 
 
 def cifar10(name: str, model: str, rounds: Sequence[int], warmup_lr: float, smoke_model: str) -> Study:
-    """A network on CIFAR-10 in its three variants; `rounds` are those of which the instability is measured."""
+    """Return a network on CIFAR-10 in its three variants; `rounds` are those of which the instability is
+    measured.
+    """
     return Study(
         name,
         model=Model(model),

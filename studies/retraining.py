@@ -28,13 +28,13 @@ OTHERWISE = [
 
 
 def each_method(points: Sequence[Length]) -> list[Rewind]:
-    """With the optimizer's state of the weights, where these are not new."""
+    """Return every method, with the optimizer's state of the weights, where these are not new."""
     kept = {method: "fresh" if method == "scratch" else "restored" for method in METHODS}
     return [Rewind(point, method=method, optimizer=kept[method]) for method in METHODS for point in points]
 
 
 def epoch(number: int) -> Length:
-    """Of the 71,108 steps: the authors' epochs are not whole numbers of steps."""
+    """Return the start of an epoch of the 71,108 steps: the authors' epochs are not whole numbers of steps."""
     return steps(STEPS * number // EPOCHS)
 
 

@@ -13,7 +13,7 @@ from lth_ray import Branch, Data, Model, Prune, RandomMask, Stability, Study, Tr
 
 
 def distances(rounds: Sequence[int], children: int = 4) -> list[Branch]:
-    """Of tickets and of random masks."""
+    """Return the distances of tickets and of random masks."""
     of_random_masks = RandomMask(rounds=rounds, branches=[Stability(children)])
     return [Stability(children, rounds=rounds), of_random_masks]
 

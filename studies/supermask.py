@@ -27,13 +27,19 @@ LEARNING_RATES = {"lenet": 100.0, "conv2": 100.0, "conv4": 50.0, "conv6": 20.0}
 
 
 def bernoulli(lr: float, variants: list[tuple[bool, str]], **changes: Any) -> list[Supermask]:
-    """Variants: (rescale, values). FC's recipe is the authors' example; the convolutional networks' are from memory."""
+    """Return learned masks; FC's recipe is the authors' example, the convolutional networks' are from memory.
+
+    variants: (rescale, values) of each.
+    """
     train = {"length": epochs(2000), "optimizer": "sgd", "lr": lr, "momentum": 0.9, "evaluate_every": epochs(10)}
     return [Supermask("bernoulli", rescale=r, values=v, train=train | changes) for r, v in variants]
 
 
 def edge_popup(variants: list[tuple[float, str]], **changes: Any) -> list[Supermask]:
-    """Variants: (keep, values). The recipe of Ramanujan et al.'s code on CIFAR-10."""
+    """Return edge-popup masks, by the recipe of Ramanujan et al.'s code on CIFAR-10.
+
+    variants: (keep, values) of each.
+    """
     recipe = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "schedule": "cosine"}
     train = {"length": epochs(100), "evaluate_every": epochs(1), **recipe}
     return [Supermask("edge_popup", keep=k, values=v, train=train | changes) for k, v in variants]
@@ -42,7 +48,9 @@ def edge_popup(variants: list[tuple[float, str]], **changes: Any) -> list[Superm
 def arms(
     criteria: list[str], learned: list[Supermask], popup: list[Supermask], **changes: Any
 ) -> dict[str, dict[str, Any]]:
-    """Masks by each criterion, and masks learned from step 0 on, with the batch sizes of the two papers."""
+    """Return masks by each criterion, and masks learned from step 0 on, with the batch sizes of the two
+    papers.
+    """
     from_init = {"rewind": [steps(0)], "prune.rounds": 0}
     return {
         **{criterion: {"prune.criterion": criterion, "branches": UNTRAINED} for criterion in criteria},
@@ -81,7 +89,10 @@ def shortened(
     popups: list[tuple[float, str]],
     learner: str = "",
 ) -> dict[str, Any]:
-    """--smoke: masks are learned in a wider network, `learner`; in deep ones, only those the papers end up with."""
+    """Return --smoke's changes: masks are learned in a wider network, `learner`.
+
+    In deep ones there are only those masks that the papers end up with.
+    """
     short = {"length": steps(length), "evaluate_every": steps(length)}
     learned = bernoulli(LEARNING_RATES[network.partition("_")[0]], bernoullis, **short)
     smaller = {"data.batch_size": 60, "model.name": learner or network}

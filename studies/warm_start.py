@@ -16,7 +16,7 @@ HALF = 22_500  # of the 45,000 training images beside the validation set
 
 
 def on_all_data(rounds: Sequence[int], images: int | None = None) -> list[Branch]:
-    """Everything that was trained on half of the data, trained on `images` of it (None: all)."""
+    """Train everything that was trained on half of the data on `images` of it (None: all)."""
     all_data = {"train_images": images}
     hung = [Transfer(all_data, start="rewound"), Transfer(all_data, start="trained")]
     return [

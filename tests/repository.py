@@ -32,7 +32,7 @@ def files(folder: str, pattern: str = "*") -> list[Path]:
 
 
 def has(path: Path) -> bool:
-    """Whether a file, or a folder with one, is the repository's."""
+    """Return whether a file, or a folder with one, is the repository's."""
     name = path.resolve()
     if not name.is_relative_to(ROOT):
         return False

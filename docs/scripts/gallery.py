@@ -56,7 +56,7 @@ PICTURES = {
 
 
 def declared(script: str) -> list[Study]:
-    """The studies of a script."""
+    """Return the studies of a script."""
     spec = spec_from_file_location(script, STUDIES / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -66,7 +66,7 @@ def declared(script: str) -> list[Study]:
 
 
 def small_png(image: Image.Image) -> bytes:
-    """At most LARGEST_BYTES, where that takes no more than the last of SIZES."""
+    """Return a PNG of at most LARGEST_BYTES, where that takes no more than the last of SIZES."""
     for width, colours in SIZES:
         size = width, round(image.height * width / image.width)
         narrow = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
@@ -80,14 +80,14 @@ def small_png(image: Image.Image) -> bytes:
 
 
 def put(page: str, name: str, text: str) -> str:
-    """The page with `text` between the comments that mark `name`."""
+    """Return the page with `text` between the comments that mark `name`."""
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- / -->)", re.DOTALL)
     assert marked.search(page), f"docs/gallery.md has no <!-- {name} -->"
     return marked.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
 
 
 def draw(script: str, launch: Launch) -> str:
-    """Runs what is left of a study and draws its figure; returns its caption."""
+    """Run what is left of a study and draw its figure; return its caption."""
     name, figure, smoke = PICTURES[script]
     study = next(study for study in declared(script) if study.name == name)
     launch = replace(launch, smoke=smoke)
@@ -101,7 +101,7 @@ def draw(script: str, launch: Launch) -> str:
 
 
 def caption(study: Study, done: Study, results: Results, smoke: bool) -> str:
-    """What was run: n, how it was shortened, where and how long, from the record alone."""
+    """Return what was run: n, how it was shortened, where and how long, from the record alone."""
     tickets, branches = results.tickets(), results.branches()
     trained = [frame for frame in (tickets, branches) if not frame.empty]
     seconds = sum(float(frame.drop_duplicates("key")["seconds"].sum()) for frame in trained)
@@ -114,7 +114,9 @@ def caption(study: Study, done: Study, results: Results, smoke: bool) -> str:
 
 
 def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
-    """Of each study, unshortened and alone: what --plan says of one seed, times their number, as they share nothing.
+    """Return the cost of each study, unshortened and alone: what --plan says of one seed, times their number.
+
+    Seeds share nothing. Timed in processor time, whatever else is running.
 
     Timed in processor time, whatever else is running.
     """

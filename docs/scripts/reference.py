@@ -1,4 +1,5 @@
-"""Writes docs/reference.md from docstrings, config fields, click's commands and the columns of the tables.
+"""The script that writes docs/reference.md from docstrings, config fields, click's commands and the tables'
+columns.
 
 `make reference` runs it, and a test compares: what is wrong on that page is put right in the docstring it comes from.
 """
@@ -101,7 +102,7 @@ MEASURED = {
 
 
 def plain(annotation: Any) -> str:
-    """A type as a reader writes it."""
+    """Return a type as a reader writes it."""
     text = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else annotation
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", str(text)).replace("ForwardRef('Branch')", "Branch").replace("'", "")
 
@@ -152,7 +153,9 @@ def signature(value: Callable[..., Any]) -> str:
 
 
 def paragraphs(value: Any) -> str:
-    """A docstring's logical lines, each a paragraph of its own, so that `name: text` lines do not run together."""
+    """Return a docstring's logical lines, each a paragraph of its own, so that `name: text` lines do not run
+    together.
+    """
     found: list[str] = []
     for line in logical_lines(inspect.getdoc(value) or ""):
         if found and line and found[-1] and not re.match(r"[\w, ]+: |Errors|Raises", line):
@@ -181,7 +184,7 @@ def entry(module: Any, name: str) -> str:
 
 
 def study_command() -> click.Command:
-    """The flags of every study, as `main` builds them."""
+    """Return the flags of every study, as `main` builds them."""
     study = config.Study(
         "any", model=config.Model("lenet_300_100"), data=config.Data("digits", batch_size=60, validation=200),
         train=config.Train(config.steps(1), lr=0.1), prune=config.Prune(fraction=0.2, rounds=1),
@@ -212,7 +215,7 @@ def commands(group: click.Group, path: str) -> Iterator[str]:
 
 
 def tables() -> str:
-    """Columns of the tables that every study has."""
+    """Return the columns of the tables that every study has."""
     rows = [(f"`{name}`", kind, COLUMNS[name]) for name, kind in branch_columns().items()]
     curves = ", ".join(f"`{name}`" for name in CURVES)
     return "\n".join(
@@ -234,7 +237,7 @@ def tables() -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     assert set(COLUMNS) == set(branch_columns()) >= set(ticket_columns()), set(COLUMNS) ^ set(branch_columns())
     found = [HEAD]
     for heading, text, module, names in SECTIONS:

@@ -67,7 +67,7 @@ class Launch(Config):
 
     @property
     def applied(self) -> "Launch":
-        """What is left to say once `launched` has changed the study."""
+        """The launch without what is done once `launched` has changed the study."""
         return replace(self, name=None, set=(), sweep=(), smoke=False)
 
     def __post_init__(self) -> None:

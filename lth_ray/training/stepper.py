@@ -1,4 +1,6 @@
-"""What the training loop, checkpoints and evaluations ask of whatever takes the steps of a training."""
+"""The stepper: what the training loop, checkpoints and evaluations ask of whatever takes the steps of a
+training.
+"""
 
 from typing import Any, Protocol
 
@@ -7,7 +9,8 @@ from lth_ray.tasks.base import Loaded
 
 
 class Stepper(Protocol):
-    """Takes the optimizer steps of a run, or of several that are trained together, and measures their networks.
+    """Anything that takes the optimizer steps of a run, or of several trained together, and measures their
+    networks.
 
     What it trains may lie in tensors of its own: from the first `advance` to the next `settle` a run's model and
     optimizer need not hold it.

@@ -1,4 +1,4 @@
-"""What the benchmark of overheads makes of the results that a driver gets."""
+"""The benchmark of overheads: its lines from the results that a driver gets."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,6 @@
-"""What a storage and its MLflow record hold, and in what two of them differ; times and machines aside."""
+"""The content of a storage and its MLflow record, and the differences of two of them; times and machines
+aside.
+"""
 
 import io
 import sqlite3
@@ -42,7 +44,7 @@ class Seen:
 
 
 def seen(storage: str, database: Path, study: str) -> Seen:
-    """What is there."""
+    """Return what is there."""
     store = Store.open(storage)
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         asked = [Counter[Hashable](connection.execute(query)) for query in (RUNS, POINTS, MODELS)]
@@ -70,7 +72,7 @@ def differences(expected: Seen, found: Seen) -> list[str]:
 
 
 def damages(storage: str) -> str:
-    """What `lth-ray verify` says of a storage; empty where it finds all of it whole."""
+    """Return what `lth-ray verify` says of a storage; empty where it finds all of it whole."""
     told = io.StringIO()
     code = verify(Store.open(storage), None, False, Console(file=told, width=200))
     return told.getvalue().strip() if code else ""

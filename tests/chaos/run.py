@@ -107,7 +107,7 @@ def _said(error: Exception) -> str:
 
 
 def undisturbed(folder: Path, workers: int) -> Seen:
-    """What comes of the study where nothing happens."""
+    """Return what comes of the study where nothing happens."""
     with a_scene(folder, workers, False) as scene:
         scene.environment["LTH_PAUSE_S"] = "0"
         scene.finish()

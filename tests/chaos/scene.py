@@ -54,7 +54,7 @@ if __name__ == "__main__":
 
 
 class Lost(Exception):
-    """What a fault has cost that it must not."""
+    """A loss that a fault must not cost."""
 
 
 @dataclass
@@ -167,7 +167,7 @@ class Scene:
         raise Lost(f"{TRIES} runs of the same command failed")
 
     def check(self, code: int) -> None:
-        """Whether a run has ended in one of the ways that are documented."""
+        """Check that a run has ended in one of the ways that are documented."""
         if code not in (0, 1, 2, 3, 5) and not (code < 0 or code > 128):
             raise Lost(f"exit code {code}")
 
@@ -188,7 +188,10 @@ class Scene:
         self.until(lambda: not self.processes(), "the end of a killed driver's processes")
 
     def processes(self, *names: str) -> list[psutil.Process]:
-        """What was started for the study and is alive; with names: those that are called so."""
+        """Return what was started for the study and is alive.
+
+        names: return those that are called so.
+        """
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):

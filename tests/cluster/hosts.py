@@ -46,7 +46,7 @@ exec "$python" -S -c "$FIRST"
 
 
 def why_not() -> str | None:
-    """Why there can be no hosts here; None where there can."""
+    """Return why there can be no hosts here; None where there can."""
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
         return f"no {', '.join(missing)} here (Debian: apt-get install iproute2 util-linux)"

@@ -119,7 +119,7 @@ class Lab:
         )  # fmt: skip
 
     def listens(self, name: str, port: int) -> bool:
-        """Whether a connection from the desk is taken."""
+        """Return whether a connection from the desk is taken."""
         code = f"import socket; socket.create_connection(('{name}', {port}), 1)"
         return self.hosts["desk"].run(sys.executable, "-S", "-c", code).returncode == 0
 
@@ -166,7 +166,9 @@ class Lab:
         return self.shared / f"{name}.steps"
 
     def steps(self, key: str, *names: str) -> Counter[int]:
-        """How often each step of a segment was trained on these hosts, or on any; by a team's leader, for a team."""
+        """Return how often each step of a segment was trained on these hosts, or on any; by a team's leader,
+        for a team.
+        """
         found: Counter[int] = Counter()
         for name in names or NAMES:
             if self.step_log(name).exists():
@@ -191,12 +193,14 @@ class Lab:
         return time.monotonic() - began
 
     def runs(self, study: str) -> Counter[str]:
-        """How many runs of each name the server holds of a study."""
+        """Return how many runs of each name the server holds of a study."""
         query = "select runs.name from runs join experiments using (experiment_id) where experiments.name = ?"
         return Counter(name for (name,) in rows(self.database, query, study))
 
     def points(self, study: str) -> Counter[tuple[str, str, int, float]]:
-        """What the server holds of a study, (run's name, metric, step, value), each as often as it is there."""
+        """Return what the server holds of a study, (run's name, metric, step, value), each as often as it is
+        there.
+        """
         return points(self.database, study)
 
 

@@ -74,7 +74,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Expected:
-    """What an undisturbed run gives."""
+    """The results of an undisturbed run."""
 
     plan: Plan
     store: Store

@@ -1,4 +1,4 @@
-"""What listens while a study runs is what cluster/README.md says."""
+"""Ports that listen while a study runs: those that cluster/README.md names."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an API server and KubeRay's operator check of a manifest, without either of them."""
+"""The checks of a manifest by an API server and KubeRay's operator, without either of them."""
 
 import json
 import re
@@ -29,7 +29,9 @@ def registry() -> Registry[Any]:
 
 
 def definition(api_version: str, kind: str) -> str:
-    """Where the schema of a kind is: ours for Ray's, the one of Kubernetes that claims it for the rest."""
+    """Return where the schema of a kind is: ours for Ray's, the one of Kubernetes that claims it for the
+    rest.
+    """
     if api_version == "ray.io/v1" and kind in NAME_LENGTHS:
         return f"{BASE}ray.io_v1.yaml#/$defs/{kind}"
     kubernetes = registry().contents(f"{BASE}_definitions.json")["$defs"]

@@ -151,7 +151,7 @@ def test_both_files_describe_the_same_cluster() -> None:
 
 
 def test_no_secret_is_written_down() -> None:
-    """What looks like one comes from a Secret."""
+    """Anything that looks like a secret comes from a Secret."""
     for name in FILES:
         for manifest in documents(name):
             assert manifest["kind"] != "Secret"

@@ -18,7 +18,9 @@ EC2 = {  # the parameters of EC2's create_instances that are of use here; Ray pa
 
 
 def check(config: dict[str, Any]) -> None:
-    """What `ray up` checks before it calls the cloud, and the names of EC2's parameters, which it leaves to EC2."""
+    """Check what `ray up` checks before it calls the cloud, and the names of EC2's parameters, which it
+    leaves to EC2.
+    """
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = copy.deepcopy(config)

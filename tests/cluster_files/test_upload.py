@@ -1,4 +1,4 @@
-"""What `ray job submit --working-dir .` sends, by Ray's own packaging."""
+"""The upload that `ray job submit --working-dir .` sends, by Ray's own packaging."""
 
 import shutil
 import zipfile

@@ -1,4 +1,4 @@
-"""What a screen of 80 columns is shown of a study; nothing runs here."""
+"""A screen of 80 columns with a study's results; nothing runs here."""
 
 import io
 from typing import Any

@@ -227,7 +227,7 @@ def test_the_naming_of_the_pruning_library(storage: str, plan: Plan, tmp_path: P
 
 
 def test_from_the_library_and_back(call: Call, storage: str, plan: Plan, tmp_path: Path) -> None:
-    """What was exported in its naming is imported as the same mask and weights, in another storage."""
+    """A ticket exported in its naming is imported as the same mask and weights, in another storage."""
     key, file, other = plan.lineages[0].rounds[2].segment.key, tmp_path / "ticket.safetensors", tmp_path / "other"
     export_ticket(key, file, format="prune", storage=storage)
     code, printed = call(None, "import", file, "--storage", other)

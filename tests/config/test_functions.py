@@ -1,4 +1,4 @@
-"""What a user's own function counts by in a key: what changes it and what does not, and what is refused."""
+"""A user's own function in a key: what changes the key and what does not, and what is refused."""
 
 import functools
 import importlib.util

@@ -1,4 +1,4 @@
-"""What cannot be packed, or is no packed set, is said with the remedy."""
+"""Refusals: what cannot be packed, or is no packed set, is named with the remedy."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What pretraining and warm starts make of a data set: other labels, blurred images, fewer of them."""
+"""Data sets of pretraining and warm starts: other labels, blurred images, fewer of them."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -51,7 +51,7 @@ def blocks(document: str) -> list[Block]:
 
 
 def inline(document: str) -> list[str]:
-    """What stands between backticks in its text."""
+    """Return what stands between backticks in its text."""
     return re.findall(r"`([^`]+)`", FENCED.sub("", read(document)).replace("\n", " "))
 
 

@@ -1,4 +1,6 @@
-"""Whether a command line has the form that its program takes, without running it: every flag, argument and file."""
+"""The form of a command line, checked without running it: every flag, argument and file that its program
+takes.
+"""
 
 import re
 import shlex

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """What is done with a block. by: the test function that runs it, somewhere in tests/. file: it is saved as this."""
+    """The kind of a block: what is done with it.
+
+    by: the test function that runs it, somewhere in tests/.
+    file: it is saved as this.
+    """
 
     name: str
     by: str = ""

@@ -81,7 +81,7 @@ def test_a_faulty_command_is_found(faulty: str) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """What a link's # may name: the headings, as GitHub spells them."""
+    """Return what a link's # may name: the headings, as GitHub spells them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 

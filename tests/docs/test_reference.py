@@ -43,7 +43,7 @@ def test_every_field_says_what_it_means(reference: Any, cls: type) -> None:
 def test_words_of_fields_are_read_from_a_docstring(reference: Any) -> None:
     @dataclasses.dataclass
     class Some:
-        """What it is.
+        """The thing itself.
 
         first, second: alike,
             on two lines. third: of its own. The rest, such as first(s), is no field.
@@ -55,7 +55,7 @@ def test_words_of_fields_are_read_from_a_docstring(reference: Any) -> None:
         third: int
 
     prose, words = reference.told_fields(Some)
-    assert prose == "What it is.\n\nA sentence between them."
+    assert prose == "The thing itself.\n\nA sentence between them."
     assert words == {
         "first": "alike, on two lines.", "second": "alike, on two lines.",
         "third": "of its own. The rest, such as first(s), is no field.",

@@ -18,7 +18,7 @@ COUNTS = re.compile(r"lineages|jobs left|unique steps|naive steps|steps left|tra
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a reader works: `python` and `lth-ray` are those of this environment."""
+    """The folder where a reader works: `python` and `lth-ray` are those of this environment."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name, words in {"python": "", "lth-ray": "-m lth_ray.cli"}.items():
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def printed_by(block: Block, folder: Path) -> str:
-    """What a block prints, on whichever stream."""
+    """Return what a block prints, on whichever stream."""
     env = {
         **os.environ, "PATH": f"{folder.parent / 'programs'}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
         "COLUMNS": "100",
@@ -53,7 +53,7 @@ def pattern(line: str) -> str:
 
 
 def shown_lines(block: Block, printed: str) -> int:
-    """How many lines the text shows; each is among those that were printed."""
+    """Return how many lines the text shows; each is among those that were printed."""
     lines = [f" {pattern(line)} " for line in printed.splitlines()]
     shown = [pattern(line) for line in block.text.splitlines()]
     for line in filter(None, shown):

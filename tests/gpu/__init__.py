@@ -1,1 +1,1 @@
-"""What only a GPU can show. Skipped without one; `make gpu` runs them. Needs neither Ray nor MLflow."""
+"""Tests that only a GPU can pass. Skipped without one; `make gpu` runs them. Needs neither Ray nor MLflow."""

@@ -87,7 +87,7 @@ def a_case(
 
 
 def masks_hold(run: Run) -> bool:
-    """Whether pruned weights and their moments are exactly zero."""
+    """Return whether pruned weights and their moments are exactly zero."""
     for parameter, kept in run.kept:
         moments = [value for value in run.optimizer.state.get(parameter, {}).values() if value.dim()]
         if any(bool((tensor[kept == 0] != 0).any()) for tensor in (parameter.detach(), *moments)):

@@ -34,7 +34,9 @@ class Interruption(Exception):
 
 @dataclass
 class Loop:
-    """What the training loop did: steps by piece key; `kill_at` raises at the n-th step from now on."""
+    """A count of what the training loop did: steps by piece key; `kill_at` raises at the n-th step from now
+    on.
+    """
 
     trained: Counter[str] = field(default_factory=Counter)
     kill_at: int | None = None

@@ -1,4 +1,6 @@
-"""What tickets cost, against counts by hand: epochs of retraining, and operations over the weights that are kept."""
+"""Costs of tickets, against counts by hand: epochs of retraining, and operations over the weights that are
+kept.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is kept: under keep="rewind", "tickets" and "all"; and what growing costs under each."""
+"""States that are kept under keep="rewind", "tickets" and "all"; and what growing costs under each."""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""What a new release trains again is told: what is there, why it is not taken, and what would take it."""
+"""Results that a new release trains again: it says what is there, why it is not taken, and what would take
+it.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""What a study's own network and loss return: tried by the plan, told with the user's line, and used by criteria."""
+"""Outputs of a study's own network and loss: tried by the plan, told with the user's line, and used by
+criteria.
+"""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What can be known to be wrong ends in one clear ConfigError before anything is trained."""
+"""Plans of what can be known to be wrong: each ends in one clear ConfigError before anything is trained."""
 
 from typing import Any
 

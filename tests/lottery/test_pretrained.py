@@ -126,7 +126,7 @@ def test_a_tied_weight_may_have_any_of_its_names(lab: Any, tmp_path: Path, left_
 
 
 class Code:
-    """What unpickling would run."""
+    """Code that unpickling would run."""
 
     def __reduce__(self) -> Any:
         return os.mkdir, ("was_run",)

@@ -1,4 +1,4 @@
-"""Which weights are pruned: exact counts, ties, scopes and errors, by example and by property."""
+"""Selection of the weights to prune: exact counts, ties, scopes and errors, by example and by property."""
 
 import pytest
 import torch

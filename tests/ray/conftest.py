@@ -55,7 +55,10 @@ Points = Counter[tuple[str, str, int]]  # (run's name, metric, step), each as of
 
 @dataclass(frozen=True)
 class Expected:
-    """What comes of the study where nothing happens. losses: {segment: of its training and validation}."""
+    """The results of the study where nothing happens.
+
+    losses: {segment: of its training and validation}.
+    """
 
     contents: dict[str, str]
     losses: dict[str, list[float]]
@@ -108,19 +111,19 @@ def expected(study: Study, folder: Path, size: int) -> Expected:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """When two processes train SCRIPT together."""
+    """The results of two processes that train SCRIPT together."""
     return expected(declared(), tmp_path_factory.mktemp("undisturbed"), 2)
 
 
 @pytest.fixture(scope="session")
 def short_of_two(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """When two processes train SHORT together."""
+    """The results of two processes that train SHORT together."""
     return expected(declared(SHORT), tmp_path_factory.mktemp("short-of-two"), 2)
 
 
 @pytest.fixture(scope="session")
 def short_of_one(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """When one process trains SHORT."""
+    """The results of one process that trains SHORT."""
     return expected(declared(SHORT), tmp_path_factory.mktemp("short-of-one"), 1)
 
 

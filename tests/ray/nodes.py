@@ -174,7 +174,7 @@ class OnNodes(Runner):
 
     @property
     def steps(self) -> Counter[str]:
-        """How often each step of each segment was trained, on whatever node."""
+        """Return how often each step of each segment was trained, on whatever node."""
         return Counter(line for node in self.nodes.started for line in _lines(node))
 
     def leading(self) -> Node:

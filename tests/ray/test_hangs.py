@@ -1,4 +1,6 @@
-"""What a run waits for is taken away: its raylet, its folder, its workers' room. It goes on, or ends and says why.
+"""Hangs: what a run waits for is taken away, its raylet, its folder, its workers' room.
+
+It goes on, or ends and says why. Every cluster has exactly the room that is asked for.
 
 Every cluster has exactly the room that is asked for.
 """

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 90 * KILLS)]
 
 @dataclass(frozen=True)
 class Scene:
-    """What may be struck: a run on a cluster. Each blow says whether it found its victim."""
+    """A run on a cluster that may be struck. Each blow says whether it found its victim."""
 
     runner: OnNodes
     driver: "subprocess.Popen[str]"

@@ -1,4 +1,4 @@
-"""What a study leans on is taken away while it runs: the tracking server, and the storage."""
+"""Services that a study leans on, taken away while it runs: the tracking server, and the storage."""
 
 import os
 import shutil

@@ -46,7 +46,7 @@ def test_a_killed_worker_is_replaced_within_the_run(runner: Runner, short_of_two
 
 @slow
 def test_a_killed_worker_is_replaced_in_time(runner: Runner, short_of_two: Expected) -> None:
-    """Where nothing else runs: on a machine that is busy, starting processes takes many times as long."""
+    """Run alone: on a machine that is busy, starting processes takes many times as long."""
     assert lose_a_worker(runner, short_of_two, 90) < LOST_WORKER_S
 
 

@@ -122,7 +122,7 @@ def recorded_store(store: Store, tmp_path: Path, empty_database: Path) -> Store:
 
 
 class Database:
-    """What MLflow's own client reads back."""
+    """A database as MLflow's own client reads it back."""
 
     def __init__(self, path: Path) -> None:
         from mlflow.tracking import MlflowClient

@@ -87,7 +87,7 @@ class Runner:
 
     @property
     def steps(self) -> Counter[str]:
-        """How often each step of each segment was trained, counted by the processes that trained it."""
+        """Return how often each step of each segment was trained, counted by the processes that trained it."""
         return Counter(self.step_log.read_text().splitlines()) if self.step_log.exists() else Counter()
 
     @property

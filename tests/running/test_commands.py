@@ -1,4 +1,4 @@
-"""What the command line says and does about plans, finished studies and garbage; trainings run in this process."""
+"""The command line on plans, finished studies and garbage; trainings run in this process."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What the doctor concludes: each check on facts in which the very thing that it looks for is broken."""
+"""The doctor's conclusions: each check on facts in which the very thing that it looks for is broken."""
 
 import json
 import socket
@@ -249,7 +249,7 @@ def test_a_problem_needs_a_remedy() -> None:
 
 
 def test_the_clock_of_the_storage_is_told() -> None:
-    """Which hangs no verdict on it: a run's life is told by that clock alone."""
+    """The clock is told and no verdict hangs on it: a run's life is told by that clock alone."""
     assert checks.storage_clock(1.0).result == OK
     ahead = checks.storage_clock(-180.0)
     assert (ahead.result, ahead.found) == (NOTE, "the storage's is -180.0 s against this machine's")

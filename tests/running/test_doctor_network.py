@@ -1,4 +1,4 @@
-"""Who can talk to whom: real process groups between processes of this machine, and conclusions from broken ones."""
+"""The network as the doctor sees it: real process groups on this machine, and conclusions from broken ones."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor

@@ -25,7 +25,7 @@ DEMO = Study(
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader works who has run the demo: its storage is the default one."""
+    """The folder where a reader works who has run the demo: its storage is the default one."""
     monkeypatch.chdir(tmp_path)
     train_here(DEMO, Store.open("lth_storage"))
     return tmp_path

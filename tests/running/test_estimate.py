@@ -1,4 +1,4 @@
-"""What a plan says a study will cost."""
+"""The cost that a plan states for a study."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a study's name holds in a storage: it may grow, it may not become another study."""
+"""A study's name in a storage: it may grow, it may not become another study."""
 
 import threading
 from collections.abc import Callable

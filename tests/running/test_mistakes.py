@@ -1,4 +1,6 @@
-"""What a user gets wrong ends in one message that names it, exit code 2 and no traceback, before Ray starts."""
+"""Mistakes of a user: each ends in one message that names it, exit code 2 and no traceback, before Ray
+starts.
+"""
 
 import os
 import subprocess

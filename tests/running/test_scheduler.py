@@ -1,4 +1,4 @@
-"""Which trial runs next, and what a failure ends: the scheduler's decisions, with a stand-in for Tune."""
+"""The scheduler's decisions, with a stand-in for Tune: the trial that runs next, and what a failure ends."""
 
 import time
 from collections.abc import Mapping

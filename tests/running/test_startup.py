@@ -1,4 +1,4 @@
-"""What a process imports, and what it starts, before it has anything to do."""
+"""The start of a process: what it imports, and what it starts, before it has anything to do."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ assert weight.grad is None
 
 
 def imported(code: str, names: tuple[str, ...], folder: Path) -> set[str]:
-    """Which of the modules a fresh process has imported that ran the code."""
+    """Return those of the modules that a fresh process has imported which ran the code."""
     code += f"\nprint('imported', *(name for name in {names!r} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, timeout=120)
     assert done.returncode == 0, done.stderr

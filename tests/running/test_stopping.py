@@ -1,4 +1,4 @@
-"""What ends with a run: its processes and its folder, whether it is told to end, told twice, or killed."""
+"""The end of a run: its processes and its folder go, whether it is told to end, told twice, or killed."""
 
 import os
 import re

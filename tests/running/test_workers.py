@@ -1,4 +1,4 @@
-"""How many workers a training gets, what they take, and what cannot be shared."""
+"""Workers: their number for a training, what they take, and what cannot be shared."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which runs count as live."""
+"""Runs that count as live."""
 
 import os
 import socket

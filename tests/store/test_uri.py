@@ -1,4 +1,4 @@
-"""What a storage URI may say, and what is refused before any work starts."""
+"""Storage URIs: what one may say, and what is refused before any work starts."""
 
 import os
 import subprocess

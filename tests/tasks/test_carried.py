@@ -1,4 +1,4 @@
-"""What steps carry on beside weights and optimizer: a task whose every loss depends on all steps before it."""
+"""Carried state, beside weights and optimizer: a task whose every loss depends on all steps before it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -84,7 +84,7 @@ def everything(pause: Pause) -> Any:
 
 
 def restart(pause: Pause) -> Start:
-    """What a checkpoint at `pause` lets training go on from."""
+    """Return what a checkpoint at `pause` lets training go on from."""
     run = pause.run
     model, optimizer = clone(run.model.state_dict()), clone(run.optimizer.state_dict())
     return Start(run.step, model, optimizer, clone(pause.journal), float(run.loss_sum), run.loss_steps)

@@ -14,9 +14,9 @@ from lth_ray.training import Team
 
 
 def together(size: int, work: Callable[[Team], Any], timeout_s: float = 120, last_words: bool = True) -> list[Any]:
-    """What `work` returns in each of `size` processes, by rank; plain data or tensors.
+    """Return what `work` returns in each of `size` processes, by rank; plain data or tensors.
 
-    last_words: each waits for the others before it ends; else it leaves them, as one that is lost.
+    last_words: each waits for the others before it ends; else it leaves them, as one does that is killed.
     """
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:

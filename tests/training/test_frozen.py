@@ -66,7 +66,7 @@ def test_frozen_weights_take_part(setting: Make) -> None:
 
 
 def test_frozen_zeros_are_pruned_weights(setting: Make) -> None:
-    """What starts at zero is trained alike either way."""
+    """A weight that starts at zero is trained alike either way."""
     made = setting(momentum=0.9, weight_decay=0.1)
     masked_start(model := made.model(), made.initial, made.mask)
     zeroed = restart(made.trained(made.begin(), 0))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What setup.py makes of the sources, in a folder of its own."""
+    """Return what setup.py makes of the sources, in a folder of its own."""
     folders = "--build-lib", str(folder), "--build-temp", str(folder / "temp")
     command = [sys.executable, "setup.py", "build_ext", *folders]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)

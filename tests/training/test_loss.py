@@ -192,7 +192,7 @@ def test_a_part_of_the_images(setting: Make) -> None:
 
 
 def test_metrics_that_carry_a_gradient_are_let_go_of() -> None:
-    """What a step was computed from would be kept for as long as its metrics are."""
+    """A step's graph would otherwise be kept for as long as its metrics are."""
 
     def own(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, Any]]:
         loss = F.cross_entropy(model(batch[0]), batch[1])

@@ -38,7 +38,7 @@ def all_of(pause: Pause) -> Any:
 
 
 def state(run: Any, name: str) -> list[torch.Tensor]:
-    """What the optimizer holds of each weight of a parameter."""
+    """Return what the optimizer holds of each weight of a parameter."""
     parameter = dict(run.model.named_parameters())[name]
     held = run.optimizer.state.get(parameter, {}).values()
     return [value for value in held if value.shape == parameter.shape]

@@ -23,7 +23,7 @@ def grouped(setting: Make, **given: Any) -> Setting:
 
 
 def results(made: Setting, size: int, last: int = 8, begin: Start | None = None) -> list[dict[str, Any]]:
-    """What each of `size` workers has at step `last`."""
+    """Return what each of `size` workers has at step `last`."""
 
     def work(team: Team) -> dict[str, Any]:
         end = made.trained(begin or made.begin(), last, team=team)

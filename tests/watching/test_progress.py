@@ -1,4 +1,4 @@
-"""What a run's board makes of what happens; the study is planned and nothing is trained."""
+"""A run's board: what it makes of what happens; the study is planned and nothing is trained."""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""What trains several runs of one recipe in step with each other, as those see it that train segments by it."""
+"""The stepper of several runs of one recipe, in step with each other, as those see it that train segments by
+it.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from lth_ray.training.stepper import Stepper
 
 
 class JointStepper(Stepper, Protocol):
-    """Takes the steps of `runs`, which are all at one step; those without a key only keep a place."""
+    """A stepper of `runs`, which are all at one step; those without a key only keep a place."""
 
     runs: Sequence[Run]
 

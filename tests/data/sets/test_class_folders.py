@@ -1,4 +1,4 @@
-"""Which folders are classes and which files are their images, alike for folder:PATH and for packing."""
+"""Class folders and their images, found alike for folder:PATH and for packing."""
 
 import os
 from pathlib import Path

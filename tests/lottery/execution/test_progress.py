@@ -1,4 +1,4 @@
-"""What of a piece's time counts as training."""
+"""The part of a piece's time that counts as training."""
 
 import time
 from collections.abc import Iterator

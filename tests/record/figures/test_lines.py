@@ -1,4 +1,4 @@
-"""What all figures share: names, numbers of runs, choices, looks, the page."""
+"""The common parts of all figures: names, numbers of runs, choices, looks, the page."""
 
 from itertools import pairwise
 

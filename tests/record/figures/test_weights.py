@@ -1,4 +1,4 @@
-"""What tickets are made of: surviving weights, their movement, layers, masks."""
+"""Figures of what tickets are made of: surviving weights, their movement, layers, masks."""
 
 from typing import Any
 

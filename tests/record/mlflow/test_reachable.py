@@ -1,4 +1,6 @@
-"""Whether a record would be taken: servers that are down, refuse or are something else; databases likewise."""
+"""The check that a record would be taken: servers that are down, refuse or are something else; databases
+likewise.
+"""
 
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -225,7 +225,7 @@ def test_replay_says_that_the_server_is_down(plan: Plan, store: Store, fill: Fil
 def test_views_and_models_wait_for_a_server_as_runs_do(
     plan: Plan, recorded_store: Store, fill: Fill, database: Any
 ) -> None:
-    """What a server that is down has missed is there after a replay: runs, models, views, and links to these."""
+    """A replay makes up for a server that was down: runs, models, views, and links to these are there."""
     fill(recorded_store, plan)
     told: list[str] = []
     shipper = Shipper(plan, recorded_store, f"http://127.0.0.1:{free_port()}", warn=told.append)

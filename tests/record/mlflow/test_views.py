@@ -1,4 +1,4 @@
-"""Which views a study gets, of tickets made up here."""
+"""The views that a study gets, of tickets made up here."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a study is said to have found: no more than its verdicts show."""
+"""The findings of a study: they claim no more than its verdicts show."""
 
 from typing import Any
 

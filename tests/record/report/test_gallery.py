@@ -1,4 +1,4 @@
-"""Which figures a study has, and that none is drawn twice."""
+"""The figures that a study has; none is drawn twice."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a study's trainings took, on its report's page."""
+"""The cost of a study's trainings, on its report's page."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What was trained on other data, against a fresh start on them."""
+"""Trainings on other data, against a fresh start on them."""
 
 from typing import Any
 

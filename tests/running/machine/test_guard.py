@@ -1,4 +1,4 @@
-"""When a run is halted, and how it says what waits for room."""
+"""The halt of a run, and the words about what waits for room."""
 
 import socket
 from pathlib import Path

@@ -104,7 +104,7 @@ def test_a_segment_of_no_steps_leaves_the_optimizer_fresh(setting: Make) -> None
 
 @each(["momentum", "adam"])
 def test_a_rehearsal_counts_for_nothing(setting: Make, train: dict[str, Any]) -> None:
-    """What a GPU needs before it captures: several steps, none of which is taken."""
+    """A GPU needs several steps before it captures, none of which is taken."""
     made = setting("cifar_resnet8_4", **train)
     run = made.trained(made.begin(), 4).run
     steps = run.stepper

@@ -48,7 +48,7 @@ def fused(norm: nn.BatchNorm2d, **options: Any) -> FusedNorm:
 
 
 def outcome(operation: Callable[..., Any], norm: nn.BatchNorm2d, shape: tuple[int, ...], uses: int, adds: bool) -> Any:
-    """What it gives, all gradients and all buffers; with two uses, of a sum in which they differ."""
+    """Return what it gives, all gradients and all buffers; with two uses, of a sum in which they differ."""
     x, added = (drawn(shape, seed, norm.weight.dtype).requires_grad_() for seed in (1, 2))
     found = operation(x, added) if adds else operation(x)
     ys = found if isinstance(found, tuple) else (found,) * uses

@@ -85,7 +85,7 @@ def state(run: Run) -> Any:
 
 
 def masks_hold(run: Run) -> bool:
-    """Whether pruned weights and their moments are zero."""
+    """Return whether pruned weights and their moments are zero."""
     for parameter, kept in run.kept:
         tensors = [parameter.detach(), *(v for v in run.optimizer.state.get(parameter, {}).values() if v.dim())]
         if any(bool(tensor[kept == 0].any()) for tensor in tensors):
