@@ -86,7 +86,10 @@ COLUMNS = {
     "retrain_epochs": "of this ticket's own training",
     "search_epochs": "of all trainings that its mask and weights come from, dense one excepted",
     "search_flops": "of the same trainings, in floating-point operations",
+    "ticket_flops": "of these and the dense training as far as they use it: all that this one ticket takes",
     "inference_flops": "of one image through the pruned network",
+    "train_bits": "of the numbers that it was trained in: 32, or fewer by Train(precision=)",
+    "search_bits": "of the numbers that its mask was found in; missing without a mask",
     "branch": "its name behind those of the results it hangs on, such as `random_mask-0/barrier`",
     "index": "of a copy, or of a pair of copies",
 }

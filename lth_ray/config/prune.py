@@ -6,6 +6,7 @@ from typing import Any
 
 from lth_ray.config.base import FLAG, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.dynamic import Dynamic
+from lth_ray.config.precision import precision
 from lth_ray.config.units import Length, a_length
 
 _ENDS = (
@@ -54,6 +55,10 @@ class Prune(Config):
     dynamic: how the mask of a round changes while the round is trained (dynamic sparse training), from the mask
         that this rule gives; the ticket's mask is the one it ends with. With at=steps(0) there is no dense
         training, and with one_shot each round has a mask of its own density from there. None: masks stay.
+    search_precision: masks are found in trainings of their own in this precision (see Train.precision), from the dense
+        network's on, and tickets rewind to what these were at step k: "bf16" or "bfp8" search cheaply for tickets that
+        are trained in Train.precision. Round 0 stays the dense network in Train.precision. None: masks are found in
+        the tickets' own training.
     """
 
     criterion: str = option("magnitude", check=one_of(*CRITERIA))
@@ -67,8 +72,14 @@ class Prune(Config):
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
     at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
     dynamic: Dynamic | None = option(None, check=maybe(a(Dynamic, "give a Dynamic")), absent_means=None)
+    search_precision: str | None = option(None, check=maybe(precision), absent_means=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.fraction, Mapping) and self.scope != "layer":
             raise ConfigError(f"Prune.scope = {self.scope!r}: fractions per parameter need scope='layer'")
+        if self.dynamic is not None and self.search_precision is not None:
+            raise ConfigError(
+                f"Prune.search_precision = {self.search_precision!r}: a mask that changes while its ticket is trained "
+                "(Prune.dynamic) is found in that training; give Train.precision instead"
+            )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lth_ray.config import bits
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.pieces import Training
@@ -17,6 +18,7 @@ from lth_ray.models.flops import TRAINING
 
 Record = Mapping[str, Any]
 Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
+MADE_OF = ("forward_flops", "regrowth_flops")  # columns of a record
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class Costs:
         return {key: piece.segment for key, piece in self.plan.pieces.items() if isinstance(piece, Training)}
 
     @cached_property
-    def _by_trajectory(self) -> dict[str, Segment]:
-        """The longest segment of each trajectory."""
-        ordered = sorted(self._by_key.values(), key=lambda segment: segment.last)
-        return {segment.trajectory: segment for segment in ordered}
+    def _by_trajectory(self) -> dict[str, list[Segment]]:
+        """The segments of each trajectory, the longest first."""
+        found: dict[str, list[Segment]] = {}
+        for segment in sorted(self._by_key.values(), key=lambda segment: -segment.last):
+            found.setdefault(segment.trajectory, []).append(segment)
+        return found
 
     def of_ticket(self, lineage: Lineage, number: int, record_of: Lookup) -> dict[str, float | None]:
-        """Return the columns of a ticket's row, see `_cost`."""
+        """Return the columns of a ticket's row, see `_of`."""
         return self._of(lineage.rounds[number].segment, lineage, record_of)
 
     def of_branch(self, result: BranchResult, record_of: Lookup) -> dict[str, float | None]:
@@ -44,66 +48,96 @@ class Costs:
         return {} if result.table is not None else self._of(result.segment, result.lineage, record_of)
 
     def _of(self, own: Segment, lineage: Lineage, record_of: Lookup) -> dict[str, float | None]:
-        common = {segment.key for segment in (lineage.pretraining, lineage.dense) if segment}
-        retrainings = [segment for segment in self.trainings(own) if segment.key not in common]
-        return _cost(own, retrainings, record_of)
+        """Return the columns of a training's cost.
 
-    def trainings(self, own: Segment) -> list[Segment]:
-        """Return `own` and all training that its weights and its mask come from, each once, whoever else uses
-        it too.
+        retrain_epochs: of its own training.
+        search_epochs, search_flops: of all that led to it and itself, but not the dense network's first training
+            (and pretraining), which every method has in common; 0 for that network.
+        ticket_flops: of these and the dense training as far as they use it: all that this one ticket takes.
+        inference_flops: of one image.
+        train_bits, search_bits: of the numbers of its own training, and of the one its mask was found in.
 
+        A training step counts as three forward passes of its batch, of which only kept weights count; the
+        floating-point operations are those that a sparse implementation would need, whatever their bits.
+        """
+        common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense) if segment}
+        spent = self.spent(own)
+        search = [one for one in spent if one.segment.trajectory not in common]
+        mask, record = self._found(own), record_of(own.key)
+        found_in = self._by_key.get(mask.of) if mask is not None else None
+        return {
+            "retrain_epochs": sum(one.epochs for one in search if one.segment.trajectory == own.trajectory),
+            "search_epochs": sum(one.epochs for one in search),
+            "search_flops": self._flops(search, record_of),
+            "ticket_flops": self._flops(spent, record_of),
+            "inference_flops": None if record is None else record.get("forward_flops"),
+            "train_bits": bits(own.recipe.train.precision),
+            "search_bits": None if found_in is None else bits(found_in.recipe.train.precision),
+        }
+
+    def spent(self, own: Segment) -> list["Spent"]:
+        """Return `own` and all training that its weights and its mask come from, whoever else uses it too.
+
+        Each is there once, up to the last step that is used.
         A mask taken over from a ticket comes from what found it: the ticket's own training is no part of that.
         """
-        found: dict[str, Segment] = {}
-        left = [own]
+        found: dict[str, Spent] = {}
+        left = [Spent(own, own.last)]
         while left:
-            segment = left.pop()
-            if segment.key not in found:
-                found[segment.key] = segment
-                left += self._before(segment)
+            one = left.pop()
+            known = found.get(one.segment.trajectory)
+            if known is None or known.last < one.last:
+                found[one.segment.trajectory] = one
+            if known is None:
+                left += self._before(one.segment)
         return list(found.values())
 
-    def _before(self, segment: Segment) -> list[Segment]:
+    def _before(self, segment: Segment) -> list["Spent"]:
         """Return the training that made the states it starts from and prunes, as far as it is the plan's.
 
         What found the ticket that a study starts from is not counted.
         """
+        mask = self._found(segment)
+        needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
+        needed += [(mask.trajectory, mask.step)] if mask is not None else []
+        made = [Spent(self._by_trajectory[at][0], step) for at, step in needed if at in self._by_trajectory]
+        return [one for one in made if one.num_steps > 0]
+
+    def _found(self, segment: Segment) -> Pruned | None:
+        """Return the pruning that its mask, or the one this is made from, was found by."""
         mask = segment.mask
         while mask is not None and not isinstance(mask, Pruned):
             mask = self._by_key[mask.of].mask if mask.of in self._by_key else None
-        needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
-        needed += [(mask.trajectory, mask.step)] if mask is not None else []
-        makers = [(self._by_trajectory[at], step) for at, step in needed if at in self._by_trajectory]
-        return [maker for maker, step in makers if step > maker.first]
+        return mask
+
+    def _flops(self, spent: list["Spent"], record_of: Lookup) -> float | None:
+        """Return their sum; None where one is not known: its training has no record yet."""
+        total = 0
+        for one in spent:
+            record = self._record(one.segment, record_of)
+            if record is None or record.get("forward_flops") is None:
+                return None
+            total += TRAINING * record["forward_flops"] * one.segment.recipe.data.batch_size * one.num_steps
+            total += record.get("regrowth_flops", 0)
+        return float(total)
+
+    def _record(self, segment: Segment, record_of: Lookup) -> Record | None:
+        """Return a record of its trajectory, whose segments have their network and mask in common."""
+        same = self._by_trajectory.get(segment.trajectory, [segment])
+        return next((record for one in same if (record := record_of(one.key)) is not None), None)
 
 
-def _cost(own: Segment, retrainings: list[Segment], record_of: Lookup) -> dict[str, float | None]:
-    """Return the columns of a training's cost.
+@dataclass(frozen=True)
+class Spent:
+    """The part of a training that a ticket uses: its steps up to `last`."""
 
-    retrain_epochs: of its own training.
-    search_epochs, search_flops: of all that led to it and itself, but not the dense network's first training
-        (and pretraining), which every method has in common; 0 for that network.
-    inference_flops: of one image.
+    segment: Segment
+    last: int
 
-    A training step counts as three forward passes of its batch, of which only kept weights count; the
-    floating-point operations are those that a sparse implementation would need.
-    """
-    record = record_of(own.key)
-    flops = [_flops(segment, record_of(segment.key)) for segment in retrainings]
-    return {
-        "retrain_epochs": sum(_epochs(segment) for segment in retrainings if segment.key == own.key),
-        "search_epochs": sum(_epochs(segment) for segment in retrainings),
-        "search_flops": None if None in flops else float(sum(value for value in flops if value is not None)),
-        "inference_flops": None if record is None else record.get("forward_flops"),
-    }
+    @property
+    def num_steps(self) -> int:
+        return self.last - self.segment.first
 
-
-def _epochs(segment: Segment) -> float:
-    return segment.num_steps / segment.recipe.steps_per_epoch
-
-
-def _flops(segment: Segment, record: Record | None) -> int | None:
-    if record is None or record.get("forward_flops") is None:
-        return None
-    steps = TRAINING * record["forward_flops"] * segment.recipe.data.batch_size * segment.num_steps
-    return int(steps + record.get("regrowth_flops", 0))
+    @property
+    def epochs(self) -> float:
+        return self.num_steps / self.segment.recipe.steps_per_epoch

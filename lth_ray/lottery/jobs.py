@@ -69,7 +69,8 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
         before = lineage.pretraining
         if before is not None:
             claim("dense", f"pretraining/{before.trajectory[:8]}/seed{lineage.variant.seed}", [before])
-        claim("dense", f"dense/{lineage.dense.trajectory[:8]}/seed{lineage.variant.seed}", [lineage.dense])
+        for dense in (lineage.dense, lineage.trunk):
+            claim("dense", f"dense/{dense.trajectory[:8]}/seed{lineage.variant.seed}", [dense])
     for lineage in lineages:
         claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])
     for result in branches:

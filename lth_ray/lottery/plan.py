@@ -114,7 +114,7 @@ def make_plan(
         tell_other_sources(lineages, stock.records)
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
     lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
-    trunks = frozenset(lineage.dense.key for lineage in lineages)
+    trunks = frozenset(one.key for lineage in lineages for one in (lineage.dense, lineage.trunk))
     pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks)
     if identities is None:
         check_replicates(pieces.values())

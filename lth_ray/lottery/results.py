@@ -36,8 +36,9 @@ def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 def _searches(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     """Return the records of every lineage's trainings."""
-    segments = [s for lineage in plan.lineages for r in lineage.rounds for s in (r.segment, r.search) if s]
-    return whole_records(store, plan.keys & {segment.key for segment in segments})
+    segments = [s for lineage in plan.lineages for r in lineage.rounds for s in (r.segment, r.search)]
+    segments += [lineage.pretraining for lineage in plan.lineages]
+    return whole_records(store, plan.keys & {segment.key for segment in segments if segment})
 
 
 def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:

@@ -42,7 +42,8 @@ from lth_ray.lottery.sources import (
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
 
-UNRULED = ("one_shot", "at", "dynamic")  # fields of Prune that say when and under what, and not which weights go
+# fields of Prune that say when and in what training masks are found, and not which weights go
+UNRULED = ("one_shot", "at", "dynamic", "search_precision")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Round:
     """A ticket to be: round `number` of a lineage.
 
     segment: the training that gives the ticket.
-    search: training that only finds the next round's mask (method "continue").
+    search: training that only finds the next round's mask (method "continue", and Prune.search_precision).
     """
 
     number: int
@@ -179,11 +180,36 @@ class Lineage:
         return Init(self.recipe.model, self.recipe.identity.digest, seed)
 
     @cached_property
+    def trunk(self) -> Segment:
+        """The dense training that masks are found in and tickets rewind to: `dense` in the search's precision."""
+        return self._searched(self.dense)
+
+    @cached_property
+    def _searches_apart(self) -> bool:
+        """Whether masks are found in another precision than tickets are trained in."""
+        return self.prune.search_precision not in (None, self.recipe.train.precision)
+
+    def _searched(self, segment: Segment) -> Segment:
+        """Return a training in the precision that masks are found in."""
+        precision = self.prune.search_precision
+        if not self._searches_apart or precision is None:
+            return segment
+        try:
+            train = replace(segment.recipe.train, precision=precision)
+        except ConfigError as error:
+            raise ConfigError(f"Prune.search_precision = {precision!r}: {error}") from None
+        return replace(segment, recipe=replace(segment.recipe, train=train))
+
+    @cached_property
     def rewound(self) -> Snapshot | Transplanted:
-        """The state of the rewind point. At its ends training has no optimizer state to restore."""
-        if isinstance(self.dense.start, Transplanted):
-            return self.dense.start
-        return Snapshot(self.dense.trajectory, self.rewind_step, self._restores and self.rewind_step > 0)
+        """The dense network's state at the rewind point."""
+        return self._rewound(self.dense)
+
+    def _rewound(self, dense: Segment) -> Snapshot | Transplanted:
+        """Return its state at the rewind point. At its ends training has no optimizer state to restore."""
+        if isinstance(dense.start, Transplanted):
+            return dense.start
+        return Snapshot(dense.trajectory, self.rewind_step, self._restores and self.rewind_step > 0)
 
     @property
     def _restores(self) -> bool:
@@ -193,14 +219,14 @@ class Lineage:
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
         """The rounds, from 0 to the last."""
-        found = [Round(0, self.dense)]
+        found = [Round(0, self.dense, self.trunk if self._searches_apart and self.prune.rounds else None)]
         for number in range(1, self.prune.rounds + 1):
             made = self._round(number, self._found_by(found))
             found.append(replace(made, segment=replace(made.segment, regrowth=self._regrowth(number))))
         return tuple(found)
 
     def _found_by(self, earlier: list[Round]) -> Segment:
-        return self.dense if self.prune.one_shot else (earlier[-1].search or earlier[-1].segment)
+        return self.trunk if self.prune.one_shot else (earlier[-1].search or earlier[-1].segment)
 
     def found_by(self, number: int) -> Segment:
         """Return the training whose weights are pruned to the mask of round `number`."""
@@ -228,24 +254,26 @@ class Lineage:
     def _round(self, number: int, before: Segment) -> Round:
         """Return the round that prunes the weights at the end of `before`."""
         mask, ended = self._mask(number, before), replace(before.end, optimizer=self._restores)
+        ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
+        searches = (goes_on or self._searches_apart) and not self.prune.one_shot and number < self.prune.rounds
+        search = self._searched(self.retraining(ended, mask) if goes_on else ticket) if searches else None
+        return Round(number, ticket, search)
+
+    def _ticket(self, number: int, before: Segment, mask: Pruned, ended: Snapshot) -> Segment:
+        """Return the training of a round's ticket."""
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
-        if method == "weights":
-            ticket = self.retraining(self.rewound, mask)
-            rule = self.rewind.perturbation
-            seed = subseed(self.variant.seed, "perturbation", number)
-            if rule is None:
-                return Round(number, ticket)
-            if rule.goes_on and before.key != self.dense.key:
-                ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
-            return Round(number, perturbed(ticket, rule, seed, self.origin))
         if method == "scratch":
-            return Round(number, self.retraining(self.initial(subseed(self.variant.seed, "scratch", number)), mask))
+            return self.retraining(self.initial(subseed(self.variant.seed, "scratch", number)), mask)
         if method == "learning_rate":
-            return Round(number, self.retraining(ended, mask))
+            return self.retraining(ended, mask)
         if method == "fine_tune":
-            return Round(number, Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k))
-        searches = not self.prune.one_shot and number < self.prune.rounds
-        return Round(number, self.retraining(self.rewound, mask), self.retraining(ended, mask) if searches else None)
+            return Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k)
+        ticket, rule = self.retraining(self._rewound(self.trunk), mask), self.rewind.perturbation
+        if rule is None:
+            return ticket
+        if rule.goes_on and before.key != self.trunk.key:
+            ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
+        return perturbed(ticket, rule, subseed(self.variant.seed, "perturbation", number), self.origin)
 
     def _mask(self, number: int, before: Segment) -> Pruned:
         at_once = number if self.prune.one_shot else 1

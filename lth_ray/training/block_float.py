@@ -149,7 +149,9 @@ def measured_in(precision: str, model: nn.Module) -> Iterator[None]:
 
 def rounded_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """List the convolutions and linear layers of a network but the last, in the order in which it holds them."""
-    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))][:-1]
+    found: list[tuple[str, nn.Module]] = []
+    found += [(name, layer) for name, layer in model.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))]
+    return found[:-1]
 
 
 @contextmanager
@@ -171,6 +173,6 @@ class _Rounded(torch.autograd.Function):
         return stream.rounded(values, bits, f"{name} activation")
 
     @staticmethod
-    def backward(ctx: Any, error: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, error: Tensor) -> tuple[Tensor, None, None, None]:
         bits, stream, name = ctx.how
         return stream.rounded(error, bits, f"{name} error"), None, None, None

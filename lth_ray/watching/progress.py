@@ -47,7 +47,8 @@ class Board:
             if segment
         }
         self.new_steps = sum(piece.num_steps for piece in self.pieces.values() if piece.measured)
-        self.dense_runs = len({lineage.dense.key for lineage in plan.lineages})
+        dense = {one.key for lineage in plan.lineages for one in (lineage.dense, lineage.trunk)}
+        self.dense_runs = len(dense & plan.keys)
         self._lock = threading.Lock()
 
     # What happens -----------------------------------------------------------------------------------------------

@@ -79,3 +79,16 @@ def test_a_branch_costs_the_search_for_its_mask_and_its_own_training(lab: Any) -
         name: pytest.approx(cost) for name, cost in expected.items()
     }
     assert all("search_epochs" not in row for row in ran.branches if row["branch"] == "stability")
+
+
+def test_a_dense_training_counts_up_to_where_it_is_used_whoever_trains_it_further(lab: Any) -> None:
+    """An early mask beside iterative pruning, which trains the same dense network to its end."""
+    arms = {"early": {"prune.at": steps(EPOCH), "prune.rounds": 1}, "iterative": {}}
+    ran = lab.run(lab.study({**TRAIN, "arms": arms}, rewind=[steps(EPOCH)]))
+    found = {(row["arm"], row["round"]): (row["search_epochs"], row["ticket_flops"]) for row in ran.tickets}
+    dense = 3 * 2 * KEPT[0] * 60 * EPOCH  # of an epoch
+    assert found["early", 0] == (0, dense)
+    assert found["early", 1] == (1, dense + RETRAINED[1])
+    assert found["iterative", 1] == (1, 2 * dense + RETRAINED[1])
+    assert found["iterative", 2] == (2, 2 * dense + RETRAINED[1] + RETRAINED[2])
+    assert {(row["train_bits"], row["search_bits"]) for row in ran.tickets} == {(32, None), (32, 32)}

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from lth_ray.config import ConfigError, Supermask, SupermaskRule, field_table, nearest, subseed
+from lth_ray.config import ConfigError, Supermask, SupermaskRule, block_bits, field_table, nearest, subseed
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Learned, Segment
 from lth_ray.lottery.sources import weights_of
@@ -20,6 +20,11 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     if recipe.train.ema_decay is not None:
         raise ConfigError(
             f"Supermask.train['ema_decay'] = {recipe.train.ema_decay}: its scores are not averaged; leave it out"
+        )
+    if block_bits(recipe.train.precision) is not None:
+        raise ConfigError(
+            f"Supermask: its scores are no numbers in block floating point, {recipe.train.precision!r}; give "
+            "Supermask(train={'precision': 'fp32'})"
         )
     rule = SupermaskRule(**{f.name: getattr(branch, f.name) for f in fields(SupermaskRule)})
     prunable = {"include": list(lineage.prune.include), "exclude": list(lineage.prune.exclude)}

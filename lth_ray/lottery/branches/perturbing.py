@@ -25,12 +25,12 @@ def _from_dense(host: Host, point: Length) -> Segment:
     """Train the host's mask on the weights that the dense network has at `point`, from there."""
     lineage = host.lineage
     step = lineage.recipe.steps(point)
-    dense = lineage.dense
+    dense = lineage.trunk
     if not dense.first <= step <= dense.last:
         where = f"beyond the end of training, step {dense.last}; give an earlier one"
         where = where if step > dense.last else f"before the dense training, which begins at {dense.first}"
         raise ConfigError(f"Perturb.at = {point}: step {step} lies {where}")
-    return replace(host.segment.settled, start=Snapshot(lineage.dense.trajectory, step), first=step)
+    return replace(host.segment.settled, start=Snapshot(dense.trajectory, step), first=step)
 
 
 def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
+from lth_ray.lottery.cost import MADE_OF
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
@@ -193,7 +194,7 @@ class Tracking:
             record = self._store.segment(key)
             if record is None:
                 return None
-            self._costs[key] = {"forward_flops": record.get("forward_flops")}
+            self._costs[key] = {name: record[name] for name in MADE_OF if name in record}
         return self._costs[key]
 
     def _record(self, key: str) -> Record:

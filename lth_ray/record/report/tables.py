@@ -49,7 +49,10 @@ def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
         "retrain_epochs": REAL,
         "search_epochs": REAL,
         "search_flops": REAL,
+        "ticket_flops": REAL,
         "inference_flops": REAL,
+        "train_bits": WHOLE,
+        "search_bits": WHOLE,
     }
 
 
