@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import GREY, Look
-from lth_ray.record.figures.panels import ALONE
+from lth_ray.record.figures.panels import ALONE, note
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.subnetworks import subnetwork
 
@@ -53,8 +53,7 @@ def draw_targets(panel: "Axes", targets: Iterable[Target], lines: Sequence[tuple
         _star(panel, target, x, y, GREY if target.series == "dense" else ours[1].colour)
     panel.set_ylim(min(reached), max(reached))
     if left_out:
-        said = f"{left_out} reported value{'s' if left_out > 1 else ''} out of range"
-        panel.text(0.98, 0.99, said, transform=panel.transAxes, fontsize=7, color=GREY, va="top", ha="right")
+        note(panel, f"{left_out} reported value{'s' if left_out > 1 else ''} out of range")
 
 
 def said(target: Target) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 REFERENCE = "#ececec"  # the dense network's band
 ALONE = 1.5  # the reach of an axis around a single density
 LARGEST, SMALLEST = 8.5, 5.5  # points of a panel's name
+CORNERS = ((0.98, 0.99), (0.02, 0.99), (0.98, 0.01), (0.02, 0.01))  # of a panel
+MARKER = 5.0  # pixels or so, half of one
 BOLD = 0.66  # the width of a bold letter, of its size
 
 
@@ -115,6 +117,22 @@ def name_panel(panel: "Axes", name: str) -> None:
     width = panel.bbox.width / panel.figure.dpi  # inches
     size = min(LARGEST, max(SMALLEST, 72 * (width + 0.1) / (BOLD * max(1, len(name)))))
     panel.set_title(name, loc="left", fontweight="bold", fontsize=size)
+
+
+def note(panel: "Axes", words: str) -> None:
+    """Writes into a corner of the panel that nothing is drawn in, the upper right one before others."""
+    renderer = panel.figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    drawn = [(line.get_path(), line.get_transform()) for line in panel.lines]
+    drawn += [(path, bars.get_transform()) for bars in panel.collections for path in bars.get_paths()]
+    paths = [path.transformed(transform) for path, transform in drawn]
+    text = panel.text(*CORNERS[0], words, transform=panel.transAxes, fontsize=7, color=GREY)
+    for x, y in (*CORNERS, CORNERS[0]):
+        text.set(x=x, y=y, ha="right" if x > 0.5 else "left", va="top" if y > 0.5 else "bottom")
+        box = text.get_window_extent(renderer).padded(MARKER)
+        if not any(
+            path.intersects_bbox(box, filled=False) or any(map(box.contains, *path.vertices.T)) for path in paths
+        ):
+            return
 
 
 def by_label(panels: Iterable["Axes"]) -> tuple[list[Any], list[str]]:

@@ -8,7 +8,7 @@ from lth_ray.record.figures.line_styles import beside, looks, ramp
 from lth_ray.record.figures.lines import counted, gather
 from lth_ray.record.figures.measured import evenly, stem_of
 from lth_ray.record.figures.page import Page
-from lth_ray.record.figures.panels import compact
+from lth_ray.record.figures.panels import compact, note
 from lth_ray.record.report.subnetworks import subnetwork
 
 
@@ -112,3 +112,21 @@ def test_long_numbers_of_an_axis_have_their_room(columns: int, top: float, is_wi
     for panel, left in zip(panels, ends, strict=False):
         assert panel.yaxis.get_tightbbox(renderer).x0 > left
     assert (panels[0].get_position().x0 * figure.get_figwidth() > page.left) == is_wider
+
+
+@pytest.mark.parametrize(
+    ("points", "corner"),
+    [
+        ([], (0.98, 0.99)),
+        ([(1.0, 0.99)], (0.02, 0.99)),
+        ([(0.0, 1.0), (1.0, 1.0)], (0.98, 0.01)),
+        ([(0.0, 0.0), (0.0, 1.0), (1.0, 1.0)], (0.98, 0.01)),
+        ([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)], (0.98, 0.99)),
+    ],
+)
+def test_a_note_stands_where_nothing_is_drawn(points: list[tuple[float, float]], corner: tuple[float, float]) -> None:
+    _, (panel,) = Page.of([], "a caption").begin()
+    panel.plot([x for x, _ in points], [y for _, y in points])
+    panel.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    note(panel, "1 reported value out of range")
+    assert panel.texts[0].get_position() == corner
