@@ -19,7 +19,7 @@ LAYERS = [
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-EXTRAS = {"boto3", "botocore", "moto", "onnx", "onnxruntime", "onnxscript", "playwright"}
+EXTRAS = {"boto3", "botocore", "kubernetes_validate", "moto", "onnx", "onnxruntime", "onnxscript", "playwright"}
 
 
 def layer(path: Path) -> str:

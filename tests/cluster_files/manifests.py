@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -22,6 +23,7 @@ AUTHENTICATED = (2, 52)  # the first Ray with tokens
 @cache
 def registry() -> Registry[Any]:
     """Kubernetes' definitions in their strict form (no unknown field) and ours of ray.io/v1."""
+    pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas: pip install kubernetes-validate")
     strict = files("kubernetes_validate").joinpath(f"kubernetes-json-schema/v{KUBERNETES}-local-strict")
     kubernetes = json.loads(strict.joinpath("_definitions.json").read_text())
     ray = yaml.safe_load((SCHEMAS / "ray.io_v1.yaml").read_text())
