@@ -137,7 +137,7 @@ def _place(place: Place, store: Store) -> Row:
     """Return where a study has it, with the rounds that led to it."""
     lineage, number = place.lineage, place.round
     parents = [r.segment.key for r in lineage.rounds[: number + (place.branch is not None)]]
-    if lineage.prune.one_shot:
+    if lineage.prune.from_dense:
         parents = parents[:1]
     return {
         "study": place.study,

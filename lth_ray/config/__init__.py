@@ -39,7 +39,7 @@ from lth_ray.config.model import Model, WeightsFile, weights_file
 from lth_ray.config.passwords import check_no_password
 from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.precision import bits, block_bits
-from lth_ray.config.prune import Prune
+from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
@@ -74,6 +74,7 @@ __all__ = [
     "RandomMask",
     "RandomReinit",
     "Rewind",
+    "Scoring",
     "ShuffledMask",
     "Stability",
     "Study",

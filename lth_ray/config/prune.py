@@ -20,7 +20,8 @@ _ENDS = (
     "movement",
 )
 _SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
-CRITERIA = ("magnitude", "bn_scale", "random", *_ENDS, *_SIGNED, "snip", "grad")
+CRITERIA = ("magnitude", "bn_scale", "random", *_ENDS, *_SIGNED, "snip", "grad", "grasp", "grasp_abs", "synflow")
+DENSITIES = ("uniform", "erk", "smart_ratio", "smart_ratio_vgg")
 
 
 def _fraction(value: Any) -> float | dict[str, float]:
@@ -30,6 +31,38 @@ def _fraction(value: Any) -> float | dict[str, float]:
             raise ValueError("give at least one glob of parameter names")
         return dict(mapping(share)(value))
     return float(share(value))
+
+
+def _densities(value: Any) -> str | dict[str, float]:
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError("give at least one glob of parameter names")
+        return dict(mapping(number(0, open_low=True))(value))
+    return str(one_of(*DENSITIES)(value))
+
+
+@dataclass(frozen=True)
+class Scoring(Config):
+    """The examples and the mode of the network that a criterion's scores are taken from.
+
+    mode: of the network, for gradients of the loss: in "train" batch norms take the statistics of the examples that are
+        scored by, in "eval" their running ones. There is no dropout in either. "synflow" looks at no statistics of
+        examples.
+    per_class: examples of each class in a batch, the first ones in the order of training, without augmentation. None
+        takes the first ones as they come: a batch of training, or ten a class where that is more.
+    batches: gradients are those of the mean loss over so many batches, each of other examples.
+    data: "all"; or for sanity checks (Su et al. 2020) "half" of the examples of each batch, "random_labels"
+        (exchanged among its examples), or "random_pixels" (the places in each image exchanged, those of every image
+        otherwise).
+    invert: prune the highest scores instead of the lowest (Frankle et al. 2021, section 5).
+    """
+
+    mode: str = option("train", check=one_of("train", "eval"), absent_means="train")
+    _: KW_ONLY
+    per_class: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    batches: int = option(1, check=whole(1, 100_000), absent_means=1)
+    data: str = option("all", check=one_of("all", "half", "random_labels", "random_pixels"), absent_means="all")
+    invert: bool = option(False, check=FLAG, absent_means=False)
 
 
 @dataclass(frozen=True)
@@ -43,14 +76,27 @@ class Prune(Config):
     scope: "global" ranks the weights of all layers together, "layer" each layer's apart.
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.
-    rounds: rounds after the dense round 0.
+    rounds: rounds after the dense round 0. Of a ladder of densities the first so many; None for all of them.
+    remaining: a ladder of densities in the place of `fraction`, such as [0.5, 0.1, 0.01]: round r keeps that share of
+        all weights that may be pruned, each found from one state, that of the dense network at `at`.
+    densities: how `remaining` is spread over the layers, of which each then ranks its own (scope="layer"): "uniform",
+        the same in each; "erk" (Erdos-Renyi-Kernel, Evci et al. 2020); "smart_ratio" or, for VGG, "smart_ratio_vgg" (Su
+        et al. 2020); or {glob of parameter names: density}, of which every density of the ladder is made by one factor.
+        None: with scope="global" by the scores, with scope="layer" the same in each. With the criterion "random" they
+        are random masks of these densities.
+    iterations: n steps of scoring in a round, each under the mask of the step before. Of a round that keeps the share
+        1/c of the weights there were, step k keeps c^(-k/n) (Tanaka et al. 2020, algorithm 1).
+    scoring: the examples and the mode of the network by which gradients are taken: a Scoring.
     include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
         (biases, normalisations), and nothing that `exclude` matches.
     one_shot: round r prunes the dense run's final weights once, to the count that r rounds would leave.
-    at: the step whose weights give the mask of round 1 (with one_shot that of every round), and where the dense network
-        of round 0 ends: steps(0) prunes initial or pretrained weights without training them. No rewind point may be
-        later. Of no step, round 0 is measured only, and reports compare nothing with it. Gradients ("snip", "grad")
-        are those at its weights. None: the last step, T, and for gradients the initial weights.
+    at: the step whose weights give the mask of round 1 (with one_shot, and of a ladder, that of every round), and where
+        the dense network of round 0 ends unless it is rewound to a later one: steps(0) prunes initial or pretrained
+        weights without training them. Of no step, round 0 is measured only, and reports compare nothing with it.
+        Gradients ("snip", "grad", "grasp") are those at its weights. None: the last step, T, and for gradients the
+        initial weights.
+    whole_dense: train the dense network of round 0 on from `at` to T all the same, so that tickets are compared with
+        it; lineages share it.
     ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
     dynamic: how the mask of a round changes while the round is trained (dynamic sparse training), from the mask
         that this rule gives; the ticket's mask is the one it ends with. With at=steps(0) there is no dense
@@ -64,18 +110,41 @@ class Prune(Config):
     criterion: str = option("magnitude", check=one_of(*CRITERIA))
     _: KW_ONLY
     scope: str = option("global", check=one_of("global", "layer"))
-    fraction: float | Mapping[str, float] = option(check=_fraction)
-    rounds: int = option(check=whole(0, 10_000), means=False)
+    fraction: float | Mapping[str, float] | None = option(None, check=maybe(_fraction))
+    rounds: int | None = option(None, check=maybe(whole(0, 10_000)), means=False)
+    remaining: Sequence[float] | None = option(
+        None, check=maybe(many(number(0, 1, open_low=True), "give a list of densities", at_least=1, distinct=True)),
+        means=False,
+    )  # fmt: skip
+    densities: str | Mapping[str, float] | None = option(None, check=maybe(_densities), absent_means=None)
+    iterations: int = option(1, check=whole(1, 100_000), absent_means=1)
+    scoring: Scoring = option(Scoring(), check=a(Scoring, "give a Scoring"), absent_means=Scoring())
     include: Sequence[str] = option((), check=many(text("give globs")))
     exclude: Sequence[str] = option((), check=many(text("give globs")))
     one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
     at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
+    whole_dense: bool = option(False, check=FLAG, means=False)
     dynamic: Dynamic | None = option(None, check=maybe(a(Dynamic, "give a Dynamic")), absent_means=None)
     search_precision: str | None = option(None, check=maybe(precision), absent_means=None)
 
+    @property
+    def num_rounds(self) -> int:
+        """Rounds after the dense round 0."""
+        return self.rounds if self.rounds is not None else len(self.remaining or ())
+
+    @property
+    def from_dense(self) -> bool:
+        """True where every round's mask is found in the dense network, and not in the round before."""
+        return self.one_shot or self.remaining is not None
+
+    def density(self, number: int) -> float | None:
+        """Return what round `number` of a ladder keeps; None for the dense round, and where there is no ladder."""
+        return self.remaining[number - 1] if self.remaining is not None and number else None
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_ladder()
         if isinstance(self.fraction, Mapping) and self.scope != "layer":
             raise ConfigError(f"Prune.scope = {self.scope!r}: fractions per parameter need scope='layer'")
         if self.dynamic is not None and self.search_precision is not None:
@@ -83,3 +152,24 @@ class Prune(Config):
                 f"Prune.search_precision = {self.search_precision!r}: a mask that changes while its ticket is trained "
                 "(Prune.dynamic) is found in that training; give Train.precision instead"
             )
+
+    def _check_ladder(self) -> None:
+        given = self.remaining
+        if given is None:
+            for name in ("fraction", "rounds"):
+                if getattr(self, name) is None:
+                    raise ConfigError(f"Prune needs the field {name!r}")
+            if self.densities is not None:
+                raise ConfigError(f"Prune.densities = {self.densities!r}: it spreads a density; give `remaining`")
+            return
+        if self.fraction is not None or self.one_shot:
+            raise ConfigError(
+                f"Prune.remaining = {list(given)}: a ladder of densities takes the place of fraction and of one_shot; "
+                "leave them out"
+            )
+        if self.rounds is not None and self.rounds > len(given):
+            raise ConfigError(
+                f"Prune.rounds = {self.rounds}: Prune.remaining has {len(given)} densities; leave rounds out"
+            )
+        if self.densities is not None and self.scope != "layer":
+            raise ConfigError(f"Prune.scope = {self.scope!r}: densities of layers need scope='layer'")

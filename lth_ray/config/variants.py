@@ -148,7 +148,7 @@ def launched(study: Study, launch: Launch) -> Study:
     suffix = "-smoke" if launch.smoke else ""
     suffix += "".join(f"-{path.split('.')[-1]}_{_plain(value)}" for path, value in assigned.items())
     changed = set_fields(study, {**changes, **assigned})
-    if "prune.rounds" in {**changes, **assigned}:
+    if {"prune.rounds", "prune.remaining"} & {*changes, *assigned}:
         changed = within_rounds(changed)
     added = {}
     for text in launch.sweep:
@@ -166,7 +166,7 @@ def within_rounds(study: Study) -> Study:
 
     A branch that would lose all its rounds is hung on the last one.
     """
-    last = study.prune.rounds
+    last = study.prune.num_rounds
 
     def cut(branches: Sequence[Branch]) -> tuple[Branch, ...]:
         return tuple(

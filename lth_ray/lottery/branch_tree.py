@@ -62,7 +62,7 @@ class BranchResult:
 
 def branch_results(lineage: Lineage) -> Iterator[BranchResult]:
     """Yield every branch result that a lineage's study asks for, a branch before those hung on it."""
-    there = range(lineage.prune.rounds + 1)
+    there = range(lineage.prune.num_rounds + 1)
     for branch in lineage.variant.study.branches:
         given = lineage.dense.mask is not None and branch.rounds is not None  # round 0 is a ticket, and may be meant
         for number in _rounds(branch, there if branch.of_dense or given else there[1:]):

@@ -18,7 +18,7 @@ from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.stored import Record
-from lth_ray.lottery.trying import try_network
+from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
 from lth_ray.training.averages import HOLDER
@@ -36,17 +36,21 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         model = json.dumps(lineage.recipe.meaning()["model"], sort_keys=True)
         train = lineage.recipe.train
         rule = f"{json.dumps(lineage.rule, sort_keys=True)} {train.loss} {train.step} {lineage.recipe.group}"
+        rule += f" {lineage.prune.remaining}"
         identity = lineage.recipe.identity
         rules = networks[f"{model} {identity.input_shape} {identity.num_classes}"]
-        rules[rule] = max(rules.get(rule, lineage), lineage, key=lambda one: one.prune.rounds)
+        rules[rule] = max(rules.get(rule, lineage), lineage, key=lambda one: one.prune.num_rounds)
     for rules in networks.values():
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():
             _check_scales(network, lineage.recipe)
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
-            _check_something_is_left(lineage, check_computed(network, lineage.rule))
+            mask = check_computed(network, lineage.rule)
+            _check_something_is_left(lineage, mask)
             try_network(network, lineage.recipe)
+            if lineage.prune.num_rounds:
+                try_criterion(network, lineage.recipe, lineage.prune, mask)
 
 
 def _check_scales(network: nn.Module, recipe: Recipe) -> None:
@@ -84,11 +88,15 @@ def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
 def _check_something_is_left(lineage: Lineage, mask: pruning.Mask) -> None:
     """Count what all rounds prune together: of a network without weights there is nothing to measure."""
     rule, total = lineage.prune, pruning.kept(mask)
-    counts = pruning.one_shot_counts(mask, rule.fraction, rule.scope, rule.rounds)
+    if rule.fraction is None:
+        for number in range(1, rule.num_rounds + 1):
+            pruning.counts_of(lineage.rule, mask, 1, rule.density(number))
+        return
+    counts = pruning.one_shot_counts(mask, rule.fraction, rule.scope, rule.num_rounds)
     if total and total == (sum(counts.values()) if isinstance(counts, dict) else counts):
         raise ConfigError(
-            f"Prune.fraction = {rule.fraction!r}: none of {total:,} weights would be left after {rule.rounds} "
-            f"round{'s' if rule.rounds > 1 else ''}; give a smaller share, or fewer rounds"
+            f"Prune.fraction = {rule.fraction!r}: none of {total:,} weights would be left after {rule.num_rounds} "
+            f"round{'s' if rule.num_rounds > 1 else ''}; give a smaller share, or fewer rounds"
         )
 
 

@@ -193,7 +193,7 @@ def _asked(
     for lineage in lineages:
         if lineage.pretraining is not None:
             found.setdefault(lineage.pretraining.key, lineage.pretraining)
-        last = ended.get(lineage.id, lineage.prune.rounds)
+        last = ended.get(lineage.id, lineage.prune.num_rounds)
         for r in lineage.rounds[: last + 1]:
             for segment in (r.segment, r.search if r.number < last else None):
                 if segment is not None:

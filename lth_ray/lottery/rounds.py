@@ -81,15 +81,17 @@ class Lineage:
                 f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond the end of training, "
                 f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier rewind point"
             )
-        if self.dense_end > self.recipe.total_steps:
+        if self.pruned_step > self.recipe.total_steps:
             raise ConfigError(
-                f"Prune.at = {self.prune.at}: step {self.dense_end} lies beyond the end of training, "
+                f"Prune.at = {self.prune.at}: step {self.pruned_step} lies beyond the end of training, "
                 f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier step"
             )
-        if self.rewind_step > self.dense_end:
+        goes_on = self.rewind.method not in ("weights", "scratch") or self.rewind.pretraining is not None
+        if goes_on and self.rewind_step > self.pruned_step:
+            what = "a pretraining ends" if self.rewind.pretraining else f"method={self.rewind.method!r} goes on"
             raise ConfigError(
-                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond Prune.at = "
-                f"{self.prune.at} = step {self.dense_end}, where the dense network's training ends; give an earlier "
+                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step}, where {what}, lies beyond "
+                f"Prune.at = {self.prune.at} = step {self.pruned_step}, whose weights are pruned; give an earlier "
                 "rewind point, or a later step for Prune.at"
             )
 
@@ -107,10 +109,16 @@ class Lineage:
         return self.recipe.steps(self.rewind.point)
 
     @cached_property
-    def dense_end(self) -> int:
-        """The step at which the training of the dense network ends, and its weights give a mask."""
+    def pruned_step(self) -> int:
+        """The step of the dense network whose weights give a mask."""
         at = self.prune.at
         return self.recipe.total_steps if at is None else self.recipe.steps(at)
+
+    @property
+    def dense_end(self) -> int:
+        """The step at which the training of the dense network ends: what is pruned and what is rewound to are there."""
+        needed = max(self.pruned_step, self.rewind_step)
+        return self.recipe.total_steps if self.prune.whole_dense else needed
 
     @cached_property
     def id(self) -> str:
@@ -219,14 +227,14 @@ class Lineage:
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
         """The rounds, from 0 to the last."""
-        found = [Round(0, self.dense, self.trunk if self._searches_apart and self.prune.rounds else None)]
-        for number in range(1, self.prune.rounds + 1):
+        found = [Round(0, self.dense, self.trunk if self._searches_apart and self.prune.num_rounds else None)]
+        for number in range(1, self.prune.num_rounds + 1):
             made = self._round(number, self._found_by(found))
             found.append(replace(made, segment=replace(made.segment, regrowth=self._regrowth(number))))
         return tuple(found)
 
     def _found_by(self, earlier: list[Round]) -> Segment:
-        return self.trunk if self.prune.one_shot else (earlier[-1].search or earlier[-1].segment)
+        return self.trunk if self.prune.from_dense else (earlier[-1].search or earlier[-1].segment)
 
     def found_by(self, number: int) -> Segment:
         """Return the training whose weights are pruned to the mask of round `number`."""
@@ -253,9 +261,10 @@ class Lineage:
 
     def _round(self, number: int, before: Segment) -> Round:
         """Return the round that prunes the weights at the end of `before`."""
-        mask, ended = self._mask(number, before), replace(before.end, optimizer=self._restores)
+        mask = self._mask(number, before)
+        ended = Snapshot(before.trajectory, mask.step, self._restores)
         ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
-        searches = (goes_on or self._searches_apart) and not self.prune.one_shot and number < self.prune.rounds
+        searches = (goes_on or self._searches_apart) and not self.prune.from_dense and number < self.prune.num_rounds
         search = self._searched(self.retraining(ended, mask) if goes_on else ticket) if searches else None
         return Round(number, ticket, search)
 
@@ -277,7 +286,9 @@ class Lineage:
 
     def _mask(self, number: int, before: Segment) -> Pruned:
         at_once = number if self.prune.one_shot else 1
-        mask = Pruned(before.key, before.trajectory, before.last, self.rule, at_once, self._pruning_seed(number))
+        step = self.pruned_step if before.key == self.trunk.key else before.last
+        mask = Pruned(before.key, before.trajectory, step, self.rule, at_once, self._pruning_seed(number))
+        mask = replace(mask, density=self.prune.density(number))
         at_end = self.prune.at is None  # else a criterion looks at the weights of that step, not at initial ones
         needs = pruning.uses(self.prune.criterion) if at_end else pruning.needs(self.prune.criterion)
         if "initial" in needs and self.rewind.method == "scratch":
@@ -287,7 +298,7 @@ class Lineage:
             )
         if "initial" in needs:
             mask = replace(mask, initial=self.origin)
-        if "batch" in needs:
+        if "batch" in needs and not pruning.CRITERIA[self.prune.criterion].of_shapes:
             train = self.recipe.train
             other = train.loss is not None or train.step is not None or train.label_smoothing > 0
             own_loss = other or not isinstance(self.recipe.data, Data)
@@ -326,15 +337,18 @@ class Lineage:
     def rule(self) -> dict[str, Any]:
         """The pruning rule.
 
-        One-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, and what is pruned
-        early in `Pruned.step`.
+        One-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, a ladder in
+        `Pruned.density`, and what is pruned early in `Pruned.step`.
         """
-        rule = {name: value for name, value in meaning(self.prune).items() if name not in UNRULED}
+        rule = {name: value for name, value in meaning(self.prune).items() if name not in UNRULED and value is not None}
         return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
     def _pruning_seed(self, number: int) -> int | None:
-        by_chance = self.prune.criterion == "random" or self.prune.ties == "random"
-        return subseed(self.variant.seed, "prune", number) if by_chance else None
+        """The masks of a ladder are drawn alike, whatever other densities it has."""
+        prune = self.prune
+        by_chance = prune.criterion == "random" or prune.ties == "random" or prune.scoring.data.startswith("random")
+        drawn = "ladder" if prune.remaining is not None else number
+        return subseed(self.variant.seed, "prune", drawn) if by_chance else None
 
     def digest(self, number: int) -> str:
         """Return what identifies (lineage, round) in records, also where lineages share a dense run."""

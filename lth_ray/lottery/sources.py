@@ -139,10 +139,11 @@ def weights_of(source: StartSource) -> StartSource:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The mask of segment `of`, pruned by the state at its end.
+    """The mask of segment `of`, pruned by the state of its trajectory at `step`.
 
     rule: the pruning rule's meaning.
     rounds: rounds pruned at once (one-shot), to the exact count each would leave.
+    density: what is kept of all that may be pruned, in the place of a share of the remaining weights.
     seed: of random scores and ties.
     initial: the initial weights, for a criterion that looks at them.
     order: the seed that draws the images whose gradients a criterion looks at.
@@ -159,10 +160,14 @@ class Pruned:
     initial: Origin | None = None
     order: int | None = None
     own_loss: bool = False
+    density: float | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        content = {name: getattr(self, name) for name in ("of", "trajectory", "step", "rule", "rounds", "seed")}
+        content = {name: getattr(self, name) for name in ("trajectory", "step", "rule", "rounds", "seed")}
+        content["of"] = f"{self.trajectory}-{self.step}"  # wherever the training of `of` ends
+        if self.density is not None:
+            content["density"] = self.density
         if self.initial is not None:
             content["initial"] = self.initial.meaning
         if self.order is not None:

@@ -5,7 +5,8 @@ anything starts.
 import torch
 from torch import Tensor, nn
 
-from lth_ray.config import ConfigError
+from lth_ray import pruning
+from lth_ray.config import ConfigError, Prune
 from lth_ray.config.blame import named, told_of
 from lth_ray.tasks import Images
 from lth_ray.tasks.own import own_function
@@ -34,6 +35,34 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
             _check_loss(network, recipe)
         else:
             _check_logits(network, recipe, "training")
+
+
+def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: pruning.Mask) -> None:
+    """ConfigError where a criterion by gradients has no examples of the asked kind, or no path by which gradients of a
+    network or a loss of the study's own come to the weights. The network is left as it was."""
+    if "batch" not in pruning.needs(prune.criterion):
+        return
+    pruning.check_sample(recipe.task, recipe.identity, prune.scoring)
+    (example,) = recipe.task.example(recipe.identity)
+    of_shapes = pruning.CRITERIA[prune.criterion].of_shapes
+    own = own_function(recipe.train) if not of_shapes else None
+    if isinstance(recipe.model.name, str) and own is None and example.is_floating_point():
+        return
+    if not of_shapes and not isinstance(recipe.task, Images):
+        return
+    labels = torch.arange(2) % recipe.identity.num_classes
+    loss = recipe.task.step(recipe.train) if own is not None else None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            pruning.score(prune.criterion, network, mask, batch=(torch.cat([example, example]), labels), loss=loss)
+    except ConfigError:
+        raise
+    except Exception as error:
+        if of_shapes:  # whose inputs are known: ones
+            raise ConfigError(
+                f"Prune.criterion = {prune.criterion!r}: the network fails on an input of ones in float64: "
+                f"{told_of(error)}; mend it, or give another criterion"
+            ) from error
 
 
 def _check_logits(network: nn.Module, recipe: Recipe, mode: str) -> None:

@@ -10,7 +10,9 @@ from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, density_of_all, kept, layer_densities
 from lth_ray.pruning.perturb import needs_of, perturb
 from lth_ray.pruning.regrowth import Moved, Regrowth, drop_and_grow
+from lth_ray.pruning.sample import check_sample, sample
 from lth_ray.pruning.selection import ScoreError, one_shot_counts, prune, prune_count, prune_counts
+from lth_ray.pruning.steps import counts_of, inverted, prune_in_steps
 
 __all__ = [
     "BN_SCALE",
@@ -20,11 +22,14 @@ __all__ = [
     "Regrowth",
     "ScoreError",
     "apply_mask",
+    "check_sample",
+    "counts_of",
     "dense_mask",
     "density",
     "density_of_all",
     "drop_and_grow",
     "fraction_of_each",
+    "inverted",
     "kept",
     "kept_counts",
     "layer_densities",
@@ -37,7 +42,9 @@ __all__ = [
     "prune",
     "prune_count",
     "prune_counts",
+    "prune_in_steps",
     "random_mask",
+    "sample",
     "score",
     "select",
     "shuffled_mask",

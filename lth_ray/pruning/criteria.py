@@ -9,8 +9,9 @@ from torch import nn
 
 from lth_ray.config import ConfigError, nearest
 from lth_ray.pruning.channels import BN_SCALE
-from lth_ray.pruning.evidence import Batch, Evidence, Loss
-from lth_ray.pruning.gradient_scores import grad, snip
+from lth_ray.pruning.evidence import Batch, Evidence, Loss, NoGradient
+from lth_ray.pruning.gradient_scores import grad, grasp, grasp_abs, snip
+from lth_ray.pruning.synflow import synflow
 from lth_ray.pruning.weight_scores import (
     diff_sign,
     large_init,
@@ -35,6 +36,7 @@ class Criterion:
     scores: higher is kept.
     needs: arguments of `score` that it cannot do without.
     may_use: others that change it.
+    of_shapes: of the batch it looks at the shapes of its inputs alone: an example of zeros will do.
     excluded: the score of weights whose sign the *_same_sign and *_diff_sign variants turn down. 0 is what
         the authors' code gives them (among magnitude increases it ranks above the weights that shrank); where
         every score is below 0 that would keep just these weights, and they score -inf.
@@ -44,6 +46,7 @@ class Criterion:
     needs: frozenset[str] = frozenset()
     may_use: frozenset[str] = frozenset()
     excluded: float = 0.0
+    of_shapes: bool = False
 
 
 _ZHOU = {
@@ -69,6 +72,9 @@ CRITERIA: dict[str, Criterion] = {
     **_SIGNED,
     "snip": Criterion(snip, _BATCH, may_use=_INITIAL),
     "grad": Criterion(grad, _BATCH, may_use=_INITIAL),
+    "grasp": Criterion(grasp, _BATCH, may_use=_INITIAL),
+    "grasp_abs": Criterion(grasp_abs, _BATCH, may_use=_INITIAL),
+    "synflow": Criterion(synflow, _BATCH, of_shapes=True),
 }
 
 
@@ -88,9 +94,10 @@ def score(
     mask: Mapping[str, torch.Tensor],
     *,
     initial: Mapping[str, torch.Tensor] | None = None,
-    batch: Batch | None = None,
+    batch: Batch | list[Batch] | None = None,
     seed: int = 0,
     loss: Loss | None = None,
+    mode: str = "train",
 ) -> dict[str, torch.Tensor]:
     """Return a score for each weight that the mask covers, of its shape; the lowest are pruned.
 
@@ -100,18 +107,23 @@ def score(
     model: holds the weights at the end of training.
     initial: state dict at initialisation.
     batch: (inputs, labels) for gradients, which are taken at `initial` where that is given, else at the
-        model's own weights.
+        model's own weights; or a list of such, over which gradients are averaged.
     seed: of random scores.
     loss: fn(model, batch) -> (mean loss, anything), whose gradients they are; None for the cross entropy.
+    mode: of batch norms then, "train" (the batch's statistics) or "eval" (stored ones).
 
     Errors: ConfigError for an unknown criterion or parameter, a missing argument, an `initial` of another
-    network.
+    network, and where no weight has a gradient.
     """
     given = {"initial": initial, "batch": batch}
     for argument in sorted(needs(criterion)):
         if given[argument] is None:
             raise ConfigError(f"Prune.criterion = {criterion!r}: {argument} = None, give {_REMEDIES[argument]}")
-    return CRITERIA[criterion].scores(Evidence(model, mask, initial, batch, seed, loss))
+    batches = [batch] if isinstance(batch, tuple) else batch
+    try:
+        return CRITERIA[criterion].scores(Evidence(model, mask, initial, batches, seed, loss, mode))
+    except NoGradient as error:
+        raise ConfigError(f"Prune.criterion = {criterion!r}: {error}") from error
 
 
 _REMEDIES = {"initial": "the state dict at initialisation", "batch": "a batch (inputs, labels) of training images"}

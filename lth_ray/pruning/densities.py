@@ -66,7 +66,7 @@ def _erdos_renyi_kernel(shapes: Shapes, density: float) -> dict[str, float]:
 def _smart_ratio(shapes: Shapes, density: float) -> dict[str, float]:
     """Spread in proportion to (L - l + 1)^2 + (L - l + 1) in convolution l of L layers; .3 in linear layers.
 
-    After Su et al. 2020, section 5. What convolutions cannot hold goes to the next ones, as in the authors'
+    After Su et al. 2020. What convolutions cannot hold goes to the next ones, as in the authors'
     code.
     """
     left = range(len(shapes), 0, -1)

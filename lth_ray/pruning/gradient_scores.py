@@ -1,19 +1,24 @@
-"""Criteria by the gradient g of the loss at the start of training (Lee et al. 2019, "SNIP"; Zhou et al. 2019)."""
+"""Criteria by derivatives of the loss: its gradient g (Lee et al. 2019, "SNIP"; Zhou et al. 2019), and the Hessian
+times that (Wang et al. 2020, "GraSP")."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_map
 
 from lth_ray.config import ConfigError
 from lth_ray.models import functional
-from lth_ray.pruning.evidence import Batch, Evidence, Loss, alike
+from lth_ray.pruning.evidence import Batch, Evidence, Loss, NoGradient, alike, masked
 
 Tensors = dict[str, torch.Tensor]
+
+TEMPERATURE = 200.0  # logits are divided by it for GraSP (Wang et al. 2020, the authors' code)
 
 
 def snip(evidence: Evidence) -> Tensors:
@@ -27,25 +32,78 @@ def grad(evidence: Evidence) -> Tensors:
     return {name: gradient.abs() for name, gradient in _gradients(evidence)[1].items()}
 
 
-def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
-    """Return (masked weights, gradients of the batch's mean loss there), for the parameters that the mask
-    covers.
+def grasp(evidence: Evidence) -> Tensors:
+    """Score by w Hg, H the Hessian and g the gradient of the loss over the weights that remain.
 
-    At `initial` where that is given, else at the model's own weights. Without dropout, and with batch statistics in
-    batch norms, as the first step of training has them: the running ones are those of no network yet.
+    The authors remove the highest of -w Hg, the weights whose removal lowers |g|^2 least. Logits are divided by
+    200, as they do.
     """
-    if evidence.batch is None:
+    with _divided_outputs(evidence.model, TEMPERATURE), sdpa_kernel(SDPBackend.MATH):  # others derive once alone
+        weights, gradients = _gradients(evidence)
+        along = {name: masked(gradient, evidence.mask[name]) for name, gradient in gradients.items()}
+        _, products = _derivatives(evidence, lambda loss, leaves: _directional(loss, leaves, along))
+    return {name: products[name] * weight for name, weight in weights.items()}
+
+
+def grasp_abs(evidence: Evidence) -> Tensors:
+    """Score by |w Hg| (Frankle et al. 2021, section 5)."""
+    return {name: score.abs() for name, score in grasp(evidence).items()}
+
+
+Scalar = Callable[[torch.Tensor, list[nn.Parameter]], torch.Tensor]  # (a batch's mean loss, weights) -> what is derived
+
+
+def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
+    """Return (masked weights, gradients of the mean loss there), for the parameters that the mask covers."""
+    return _derivatives(evidence, lambda loss, _: loss)
+
+
+def _directional(loss: torch.Tensor, leaves: list[nn.Parameter], along: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the derivative of the loss along fixed directions: its gradient is the Hessian times them."""
+    gradients = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
+    return torch.stack([(g * v).sum() for g, v in zip(gradients, along.values(), strict=True)]).sum()
+
+
+def _derivatives(evidence: Evidence, scalar: Scalar) -> tuple[Tensors, Tensors]:
+    """Return (masked weights, the gradients there of a scalar of the loss, averaged over the batches).
+
+    At `initial` where that is given, else at the model's own weights. Without dropout; in mode "train" with batch
+    statistics in batch norms, as the first step of training has them: the running ones are those of no network yet.
+    """
+    if evidence.batches is None:
         raise ConfigError("batch = None: give (inputs, labels)")
     state = _start(evidence)
-    weights = {name: _masked(state[name], evidence.mask[name]) for name in evidence.weights()}
+    weights = {name: masked(state[name], evidence.mask[name]) for name in evidence.weights()}
     leaves = {name: nn.Parameter(weight) for name, weight in weights.items()}  # which a loss may ask for by name
     device = next(iter(leaves.values())).device
-    batch = tuple(tensor.to(device) for tensor in evidence.batch)
-    with _batch_statistics(evidence.model), torch.enable_grad():
-        given = {f"model.{name}": value for name, value in (state | leaves).items()}
-        loss: torch.Tensor = functional(_Loss(evidence.model, evidence.loss or _cross_entropy))(given, batch)
-    gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-    return {name: weight.detach() for name, weight in weights.items()}, dict(zip(leaves, gradients, strict=True))
+    call = functional(_Loss(evidence.model, evidence.loss or _cross_entropy))
+    given = {f"model.{name}": value for name, value in (state | leaves).items()}
+    total: list[torch.Tensor] = []
+    for batch in evidence.batches:
+        with _batch_norms(evidence.model, training=evidence.mode == "train"), torch.enable_grad():
+            loss: torch.Tensor = call(given, tuple(tensor.to(device) for tensor in batch))
+            found = _derived(loss, list(leaves.values()), scalar)
+        total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
+    mean = [gradient / len(evidence.batches) for gradient in total] if len(evidence.batches) > 1 else total
+    return {name: weight.detach() for name, weight in weights.items()}, dict(zip(leaves, mean, strict=True))
+
+
+def _derived(loss: torch.Tensor, leaves: list[nn.Parameter], scalar: Scalar) -> tuple[torch.Tensor, ...]:
+    if not loss.requires_grad:
+        raise NoGradient(
+            "the loss does not depend on the weights by operations that have a gradient (it is made of a detached "
+            "tensor, an argmax, or of other parameters than may be pruned); mend the network or the loss, or give "
+            "another criterion"
+        )
+    try:
+        value = scalar(loss, leaves)
+        if not value.requires_grad:  # a loss that is linear in the weights: the Hessian is zero
+            return tuple(torch.zeros_like(leaf) for leaf in leaves)
+        return torch.autograd.grad(value, leaves, materialize_grads=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise NoGradient(f"a derivative of the loss cannot be taken: {error}; give another criterion") from error
 
 
 class _Loss(nn.Module):
@@ -60,11 +118,8 @@ class _Loss(nn.Module):
 
 
 def _cross_entropy(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, Any]:
-    return F.cross_entropy(model(batch[0]).float(), batch[1]), None
-
-
-def _masked(weight: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
-    return weight.masked_fill(~keeps.to(weight.device), 0.0)
+    outputs = model(batch[0])
+    return F.cross_entropy(outputs if outputs.dtype == torch.float64 else outputs.float(), batch[1]), None
 
 
 def _start(evidence: Evidence) -> Tensors:
@@ -84,13 +139,27 @@ def _start(evidence: Evidence) -> Tensors:
 
 
 @contextmanager
-def _batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Put batch norms in training mode, all else in evaluation mode; put the modes back."""
+def _divided_outputs(model: nn.Module, by: float) -> Iterator[None]:
+    """Divide the outputs that whatever calls the network gets."""
+
+    def divided(value: Any) -> Any:
+        return value / by if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    hook = model.register_forward_hook(lambda module, inputs, outputs: tree_map(divided, outputs))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _batch_norms(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put batch norms in training mode or not, all else in evaluation mode; put the modes back."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         for module, _ in modes:
-            module.training = isinstance(module, _BatchNorm)
+            module.training = training and isinstance(module, _BatchNorm)
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module, was in modes:
+            module.training = was

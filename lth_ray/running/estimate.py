@@ -114,9 +114,11 @@ class _Levels:
         number, prune = self.rounds.get(segment.key, (0, Prune(fraction=0.5, rounds=0)))
         if segment.mask is None or segment.backend != FUSED:
             return 0, prune
+        if prune.fraction is None:
+            return number, prune
         share = max(prune.fraction.values()) if isinstance(prune.fraction, Mapping) else prune.fraction
         halving = math.log(2) / -math.log1p(-share)  # rounds; a share may be as small as a float can be
-        every = max(1, int(min(halving, prune.rounds + 1)))
+        every = max(1, int(min(halving, prune.num_rounds + 1)))
         return number // every * every, prune
 
 

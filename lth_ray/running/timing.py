@@ -79,7 +79,7 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
 def _pruned(model: torch.nn.Module, prune: Prune, rounds: int) -> Mask:
     """Return a random mask with as many weights as so many rounds leave."""
     mask = eligible(model, meaning(prune))
-    counts = pruning.one_shot_counts(mask, prune.fraction, prune.scope, rounds)
+    counts = pruning.counts_of(meaning(prune), mask, rounds, prune.density(rounds))
     generator = torch.Generator().manual_seed(0)
     scores = {name: torch.rand(kept.shape, generator=generator) for name, kept in mask.items()}
     return pruning.prune_counts(scores, mask, counts, prune.scope)

@@ -105,9 +105,10 @@ class Task(ABC, Generic[Config_]):
         """Yield every example of a process's share (rank, world) of a split once, in batches."""
 
     @abstractmethod
-    def evidence(self, loaded: Loaded, order: int) -> Batch:
-        """Return training examples whose gradients a pruning criterion looks at, in the order drawn by a
-        seed.
+    def evidence(self, loaded: Loaded, order: int, number: int = 0) -> Batch:
+        """Return training examples whose gradients a pruning criterion looks at, without augmentation.
+
+        The number-th batch (inputs, targets, ...) in the order drawn by a seed.
         """
 
     @abstractmethod
@@ -134,6 +135,10 @@ class Task(ABC, Generic[Config_]):
         """Return what the network is called with for one example of zeros: to count operations, to trace, to
         export.
         """
+
+    def classes(self, identity: Identity) -> int | None:
+        """Return the number of classes that the targets int64 [B] of batches are of; None where they are none."""
+        return None
 
     def chance(self, identity: Identity) -> float | None:
         """Return the metric of a network that has learnt nothing; None where that is not known."""

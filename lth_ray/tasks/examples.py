@@ -52,13 +52,16 @@ class Own(Resident[Examples]):
         digest = self._digest(everything, test)
         return InMemory(train, validation if len(validation) else None, test.to(device) if test else drawn, digest)
 
-    def evidence(self, loaded: InMemory, order: int) -> Batch:
-        """Return the first examples of the training order: a batch, or ten a class where that is more."""
+    def evidence(self, loaded: InMemory, order: int, number: int = 0) -> Batch:
+        """Return examples in the training order: a batch, or ten a class where that is more."""
         train, classes = loaded.train, 0
         if self.config.score == "accuracy":
             classes = self.config.classes or int(train.targets.max()) + 1
         size = max(self.config.batch_size, IMAGES_A_CLASS * classes)
-        return ResidentBatches(train, min(size, len(train)), order).batch(0)
+        return ResidentBatches(train, min(size, len(train)), order).batch(number)
+
+    def classes(self, identity: Identity) -> int | None:
+        return identity.num_classes if self.config.score == "accuracy" else None
 
     @property
     def objective(self) -> Objective:

@@ -44,13 +44,11 @@ class Images(Task[Data]):
     def examples(self, loaded: Dataset, split: AnySplit, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         return data.evaluation_batches(split, loaded.mean, loaded.std, share=share)
 
-    def evidence(self, loaded: Dataset, order: int) -> Batch:
-        """Return the first images of the training order, as they are: a batch, or ten a class where that is
-        more.
-        """
+    def evidence(self, loaded: Dataset, order: int, number: int = 0) -> Batch:
+        """Return images in the training order, as they are: a batch, or ten a class where that is more."""
         size = max(self.config.batch_size, IMAGES_A_CLASS * loaded.num_classes)
         plain = replace(self.config, batch_size=min(size, len(loaded.train)), augment="none")
-        return data.training_batches(loaded, plain, order, 0).batch(0)
+        return data.training_batches(loaded, plain, order, 0).batch(number)
 
     def loss(self, train: Train) -> Step:
         return OBJECTIVE.loss(train)
@@ -63,6 +61,9 @@ class Images(Task[Data]):
 
     def example(self, identity: Identity) -> tuple[Tensor]:
         return (torch.zeros(1, *identity.input_shape),)
+
+    def classes(self, identity: Identity) -> int:
+        return identity.num_classes
 
     def chance(self, identity: Identity) -> float:
         return OBJECTIVE.chance(identity.num_classes)

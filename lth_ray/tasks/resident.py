@@ -88,9 +88,9 @@ class Resident(Task[Config_]):
             stop = min(start + size, own.stop)
             yield normalised(split.inputs[start:stop]), split.targets[start:stop]
 
-    def evidence(self, loaded: InMemory, order: int) -> Batch:
-        """Return a batch: the first examples of the training order."""
-        return ResidentBatches(loaded.train, self.config.batch_size, order).batch(0)
+    def evidence(self, loaded: InMemory, order: int, number: int = 0) -> Batch:
+        """Return a batch in the training order."""
+        return ResidentBatches(loaded.train, self.config.batch_size, order).batch(number)
 
     def loss(self, train: Train) -> Step:
         return self.objective.loss(train)

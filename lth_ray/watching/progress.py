@@ -237,7 +237,7 @@ class Board:
         """Return why a lineage ended in an earlier run."""
         if not self.diverged.isdisjoint(keys):
             return "its loss became NaN or infinite"
-        return str(lineage.stop_rule(lineage.prune.rounds) or "")
+        return str(lineage.stop_rule(lineage.prune.num_rounds) or "")
 
     def _waits_for(self, lineage: Lineage, key: str) -> str:
         """Return the job before the one that `key` comes of: the lineage's own, or one that it shares."""

@@ -20,6 +20,7 @@ from lth_ray.config import (
     RandomMask,
     RandomReinit,
     Rewind,
+    Scoring,
     ShuffledMask,
     Study,
     Subseeds,
@@ -58,6 +59,10 @@ def train(**given: Any) -> Train:
 
 def prune(**given: Any) -> Prune:
     return Prune(**{"fraction": 0.2, "rounds": 3, **given})
+
+
+def ladder(**given: Any) -> Prune:
+    return Prune(**{"remaining": [0.5, 0.1], "scope": "layer", **given})
 
 
 def rewind(**given: Any) -> Rewind:
@@ -167,6 +172,21 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (prune, "one_shot", "yes", "give True or False"),
     (prune, "ties", "lowst", "did you mean lowest?"),
     (prune, "at", 0, "say the unit: steps(0) or epochs(0)"),
+    (prune, "whole_dense", 1, "give True or False"),
+    (prune, "remaining", [0.5, 0], "give a number in (0, 1]"),
+    (prune, "remaining", [], "give a list of densities of at least 1"),
+    (prune, "remaining", [0.5, 0.5], "given twice"),
+    (prune, "iterations", 0, "at least 1"),
+    (prune, "scoring", "train", "give a Scoring"),
+    (ladder, "densities", "erd", "did you mean erk?"),
+    (ladder, "densities", {"*": 0}, "give a number in (0, inf]"),
+    (ladder, "densities", {}, "give at least one glob"),
+    (prune, "densities", 0.5, "valid: erk, smart_ratio"),
+    (Scoring, "mode", "evaluation", "did you mean eval?"),
+    (Scoring, "per_class", 0, "at least 1"),
+    (Scoring, "batches", 0, "at least 1"),
+    (Scoring, "data", "random", "did you mean random_pixels or random_labels?"),
+    (Scoring, "invert", 1, "give True or False"),
     (rewind, "point", 0, "say the unit: steps(0) or epochs(0)"),
     (rewind, "method", "weight", "did you mean weights"),
     (rewind, "optimizer", "restore", "did you mean restored"),
@@ -239,6 +259,11 @@ BAD_PAIRS: list[tuple[Make, dict[str, Any], list[str]]] = [
     (train, {"momentum": 0.9, "optimizer": "adam"}, ["Train.momentum = 0.9", "betas", "leave it out"]),
     (train, {"loss": print, "step": print}, ["Train.loss", "Train.step", "leave one out"]),
     (prune, {"fraction": {"*": 0.2}}, ["Prune.scope = 'global'", "scope='layer'"]),
+    (prune, {"densities": "erk"}, ["Prune.densities = 'erk'", "give `remaining`"]),
+    (prune, {"remaining": [0.5]}, ["Prune.remaining = [0.5]", "the place of fraction", "leave them out"]),
+    (ladder, {"one_shot": True}, ["Prune.remaining = [0.5, 0.1]", "of one_shot"]),
+    (ladder, {"rounds": 3}, ["Prune.rounds = 3", "has 2 densities", "leave rounds out"]),
+    (ladder, {"densities": "erk", "scope": "global"}, ["Prune.scope = 'global'", "need scope='layer'"]),
     (train, {"ema_for": "evaluation_and_pruning"}, ["Train.ema_for = 'evaluation_and_pruning'", "give ema_decay"]),
     (train, {"replicates": 2, "backend": "eager"}, ["Train.replicates = 2", "leave one of them out"]),
     (train, {"sync_batch_norm": True, "batch_norm_group": 8}, ["Train.batch_norm_group = 8", "leave one of them out"]),
@@ -316,7 +341,13 @@ def test_fields_after_the_first_are_given_by_name(make: Callable[[], Any], value
 
 @pytest.mark.parametrize(
     ("make", "name"),
-    [(lambda: Data("digits", batch_size=60), "validation"), (lambda: Train(steps(5)), "lr"), (lambda: Model(), "name")],
+    [
+        (lambda: Data("digits", batch_size=60), "validation"),
+        (lambda: Train(steps(5)), "lr"),
+        (lambda: Model(), "name"),
+        (lambda: Prune(rounds=1), "fraction"),
+        (lambda: Prune(fraction=0.1), "rounds"),
+    ],
 )
 def test_a_missing_field_is_named(make: Callable[[], Any], name: str) -> None:
     with pytest.raises(ConfigError, match=f"needs the field '{name}'"):

@@ -120,7 +120,11 @@ def test_the_last_step_is_what_none_says(lab: Any) -> None:
     ("changes", "fields", "message"),
     [
         ({"prune.at": steps(41)}, {}, r"Prune.at = steps\(41\): step 41 lies beyond the end of training"),
-        (EARLY, {"rewind": [steps(10)]}, r"Study.rewind = steps\(10\): step 10 lies beyond Prune.at = steps\(0\)"),
+        (
+            EARLY,
+            {"rewind": [Rewind(steps(10), method="learning_rate")]},
+            r"Study.rewind = steps\(10\): step 10, where method='learning_rate' goes on, lies beyond Prune.at",
+        ),
         (EARLY, {"branches": [Barrier(children=2)]}, "Barrier: round 0 takes no step of training"),
         (EARLY, {"branches": [Stability(rounds=[0])]}, "Stability: round 0 takes no step of training"),
     ],

@@ -4,12 +4,13 @@ stored.
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import ConfigError, called, meaning, subseed
+from lth_ray.config import ConfigError, Scoring, called, meaning, subseed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.sources import (
     Adopted,
@@ -257,29 +258,33 @@ def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
 
 
 def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Mask:
-    """Prune the weights at the end of segment `source.of` by exactly the rule's count.
+    """Prune the weights of the source's trajectory at its step by exactly the rule's count.
 
-    Raises MissingState where that segment, its mask or its last state is not in the store, and where it diverged.
+    Raises MissingState where segment `source.of`, its mask or that state is not in the store, and where it diverged.
     """
     model, rule = build(recipe), source.rule
     before = recorded_mask(store, source.of) or eligible(model, rule)
     record = stored_record(store, source.of)
-    if record is not None and record["diverged_at"] is not None:
+    if record is not None and record["diverged_at"] is not None and record["diverged_at"] <= source.step:
         raise MissingState(f"segment {source.of} diverged by step {record['diverged_at']}: there is nothing to prune")
     model.load_state_dict(stored_state(store, source.trajectory, source.step).model)
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
     initial = start_state(source.initial, recipe, store).model if source.initial else None
-    batch = None if source.order is None else recipe.task.evidence(dataset, source.order)
-    if batch is not None:
-        model.to(batch[0].device)
+    seed, scoring = source.seed or 0, Scoring(**rule.get("scoring", {}))
+    batches = None
+    if source.order is not None:
+        batches = pruning.sample(recipe.task, recipe.identity, dataset, scoring, source.order, seed)
+        model.to(batches[0][0].device)
+    elif pruning.CRITERIA[rule["criterion"]].of_shapes:
+        batches = [recipe.task.example(recipe.identity)]
     loss = recipe.task.step(recipe.train) if source.own_loss else None
+    scores = partial(
+        pruning.score, rule["criterion"], model, initial=initial, batch=batches, seed=seed, loss=loss, mode=scoring.mode
+    )
     channels = channels_of(model, rule, recipe)
     before = before if channels is None else pruning.of_channels(before, channels)
-    scores = pruning.score(
-        rule["criterion"], model, before, initial=initial, batch=batch, seed=source.seed or 0, loss=loss
-    )
-    pruned = prune_by(rule, scores, before, source.rounds, source.seed or 0)
+    pruned = prune_by(rule, scores, before, source.rounds, seed, source.density)
     return pruned if channels is None else pruning.with_members(pruned, channels, dict(model.named_parameters()))
 
 
@@ -288,11 +293,24 @@ def channels_of(model: torch.nn.Module, rule: Mapping[str, Any], recipe: Recipe)
     return models.scales(model, recipe.task.example(recipe.identity)) if rule["criterion"] == pruning.BN_SCALE else None
 
 
-def prune_by(rule: Mapping[str, Any], scores: Mask, before: Mask, rounds: int, seed: int) -> Mask:
-    """Return what is left of `before` by a rule's count and order of pruning, so many rounds at once."""
+def prune_by(
+    rule: Mapping[str, Any],
+    scores: Callable[[Mask], Mask],
+    before: Mask,
+    rounds: int,
+    seed: int,
+    density: float | None = None,
+) -> Mask:
+    """Return what is left of `before` by a rule's counts and order of pruning.
+
+    scores: of the weights under a mask.
+    rounds: that prune a fraction each at once; density: what is left of all weights, instead.
+    """
     ties = subseed(seed, "ties") if rule.get("ties") == "random" else None
-    counts = pruning.one_shot_counts(before, rule["fraction"], rule["scope"], rounds)
-    return pruning.prune_counts(scores, before, counts, rule["scope"], ties)
+    counts = pruning.counts_of(rule, before, rounds, density)
+    inverted = rule.get("scoring", {}).get("invert", False)
+    ranked = (lambda mask: pruning.inverted(scores(mask))) if inverted else scores
+    return pruning.prune_in_steps(ranked, before, counts, rule["scope"], rule.get("iterations", 1), ties)
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ class LineageRun:
         self._client, self._lineage, self._status = client, lineage, status
         self._rounds = {int(number): content for number, _, content in (r.partition("=") for r in recorded.split())}
         self._pending: list[Metric] = []
-        self._last = lineage.prune.rounds
+        self._last = lineage.prune.num_rounds
         self._ended_at = 0
 
     @property

@@ -57,7 +57,9 @@ def _is_whole(lineage: Lineage, rows: Sequence[Row]) -> bool:
         return False
     last = max(rows, key=lambda row: row["round"])
     number, judged = last["round"], lineage.recipe.task.metric.judged(last)
-    return number == lineage.prune.rounds or ending(last["diverged_at"], judged, lineage.stop_rule(number)) is not None
+    return (
+        number == lineage.prune.num_rounds or ending(last["diverged_at"], judged, lineage.stop_rule(number)) is not None
+    )
 
 
 def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[Row]) -> list[Matching]:

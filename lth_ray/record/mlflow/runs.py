@@ -71,7 +71,7 @@ def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Descripti
         CONFIG: text(lineage.variant.study),
         **_environment(dense),
     }
-    study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.rounds}
+    study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.num_rounds}
     files, data = {"study.json": study}, dataset(lineage)
     return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=data)
 
@@ -128,7 +128,7 @@ def params(lineage: Lineage) -> dict[str, str]:
         "rewind_optimizer": lineage.rewind.optimizer,
         "criterion": study.prune.criterion,
         "scope": study.prune.scope,
-        "prune_fraction": study.prune.fraction,
+        "prune_fraction": "" if study.prune.fraction is None else study.prune.fraction,
         "one_shot": study.prune.one_shot,
         "model": name_of(lineage),
         "dataset": study.data.called,
