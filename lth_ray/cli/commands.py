@@ -14,25 +14,35 @@ from lth_ray.store import Store
 
 SCRIPT = click.argument("script", type=click.Path(exists=True, dir_okay=False))
 FLAGS = click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-AS_THE_SCRIPT = {"ignore_unknown_options": True, "help_option_names": []}  # --help among the flags is the script's
+AS_THE_SCRIPT = {"ignore_unknown_options": True, "help_option_names": []}
 
 
-@click.command("run", context_settings=AS_THE_SCRIPT)
+class OfScript(click.Command):
+    """A command on a script: --help among the flags is the script's, and the command's own before a script."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in HELP["help_option_names"]:
+            click.echo(context.get_help())
+            context.exit()
+        return super().parse_args(context, args)
+
+
+@click.command("run", cls=OfScript, context_settings=AS_THE_SCRIPT)
 @SCRIPT
 @FLAGS
 def run_script(script: str, flags: tuple[str, ...]) -> None:
-    """Runs the studies that SCRIPT declares, as `python SCRIPT FLAGS` does."""
+    """Run the studies that SCRIPT declares, as `python SCRIPT FLAGS` does."""
     sys.argv = [script, *flags]
     sys.path.insert(0, str(Path(script).resolve().parent))
     runpy.run_path(script, run_name="__main__")
 
 
-@click.command("plan", context_settings=AS_THE_SCRIPT)
+@click.command("plan", cls=OfScript, context_settings=AS_THE_SCRIPT)
 @SCRIPT
 @FLAGS
 @click.pass_context
 def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> None:
-    """Prints what SCRIPT's studies would run and what it would cost, as `python SCRIPT --plan FLAGS` does."""
+    """Print what SCRIPT's studies would run and what it would cost, as `python SCRIPT --plan FLAGS` does."""
     context.invoke(run_script, script=script, flags=("--plan", *flags))
 
 
@@ -42,7 +52,7 @@ def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> 
 @click.option("--against", type=click.Choice(["paper"]), help="Print the results beside what the papers report.")
 @TRACKING_URI
 def report(name: str, storage: str, against: str | None, tracking_uri: str | None) -> None:
-    """Makes the page, tables and figures of study NAME again, complete or not."""
+    """Make the page, tables and figures of study NAME again, whether it is complete or not."""
     from lth_ray.commands import reporting
     from lth_ray.running import history
     from lth_ray.running.results import Results
@@ -59,7 +69,10 @@ def report(name: str, storage: str, against: str | None, tracking_uri: str | Non
 @STORAGE
 @click.option("--watch", is_flag=True, help="Keep showing it, in a terminal, until no run is live.")
 def status(name: str, storage: str, watch: bool) -> None:
-    """Says how far study NAME is, from any machine that sees the storage; to a file or pipe, lineage by lineage."""
+    """Say how far study NAME is, from any machine that sees the storage.
+
+    Into a file or a pipe it is said lineage by lineage.
+    """
     from lth_ray.commands.status import print_status
 
     print_status(Store.open(storage, writable=False), name, Console(), watch)
@@ -70,7 +83,7 @@ def status(name: str, storage: str, watch: bool) -> None:
 @click.option("--name", required=True, help="Look for the lineage in this study.")
 @STORAGE
 def cancel(lineage: str, name: str, storage: str) -> None:
-    """Stops LINEAGE (as the progress names it) of a live run; running the study again takes it up."""
+    """Stop LINEAGE (as the progress names it) of a live run; running the study again takes it up."""
     from lth_ray.running import history
 
     store = Store.open(storage, writable=False)
@@ -86,7 +99,7 @@ def cancel(lineage: str, name: str, storage: str) -> None:
 @STORAGE
 @TRACKING_URI
 def replay(name: str, storage: str, tracking_uri: str | None) -> None:
-    """Sends everything that study NAME has measured to MLflow; what is there already is not doubled."""
+    """Send to MLflow whatever study NAME has measured and MLflow does not have yet."""
     from lth_ray import record
     from lth_ray.commands import reporting
     from lth_ray.running import history
@@ -107,7 +120,7 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
 
 @click.group(cls=Commands, context_settings=HELP)
 def lth_ray() -> None:
-    """Looks after what studies have put into a storage."""
+    """Run studies, and look after what they have put into a storage."""
 
 
 OWN = (run_script, plan_script, report, status, cancel, replay)
@@ -116,5 +129,5 @@ for command in (*OWN, *tickets.COMMANDS, *storage.COMMANDS, *images.COMMANDS):
 
 
 def entry() -> None:
-    """`lth-ray`"""
+    """Run `lth-ray`."""
     guarded(lth_ray)

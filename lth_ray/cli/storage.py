@@ -28,7 +28,10 @@ from lth_ray.store import Store
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def doctor(as_json: bool, **asked: Any) -> None:
-    """Says what a study would lack on this machine or cluster, and the remedy; exits 1 where there is a problem."""
+    """Say what a study would lack on this machine or cluster, and the remedy.
+
+    Exits 1 where there is a problem.
+    """
     from lth_ray.running.doctor.command import doctor
     from lth_ray.running.doctor.examine import Asked
 
@@ -40,7 +43,7 @@ def doctor(as_json: bool, **asked: Any) -> None:
 @click.option("--yes", is_flag=True, help="Remove it; without this flag only say what would go.")
 @click.option("--grace-s", type=float, default=3600.0, show_default=True, help="Leave files younger than this alone.")
 def gc(storage: str, yes: bool, grace_s: float) -> None:
-    """Removes what no study's record reaches, having said what that is; refuses while a run is live."""
+    """Remove what no study's record reaches, having said what that is; refuse while a run is live."""
     from lth_ray.commands import reporting
 
     reporting.collect_garbage(Store.open(storage, writable=False), yes, grace_s, Console())
@@ -51,9 +54,11 @@ def gc(storage: str, yes: bool, grace_s: float) -> None:
 @STORAGE
 @click.option("--mend", is_flag=True, help="Set aside what is damaged, so that running the study makes it again.")
 def verify_storage(name: str | None, storage: str, mend: bool) -> None:
-    """Reads every record, state, mask and checkpoint of study NAME, or of all, and compares it with its content.
+    """Read every record, state, mask and checkpoint of study NAME, or of all, and compare it with its
+    content.
 
-    Exits 1 where something is damaged and not set aside, or lost."""
+    Exits 1 where something is damaged and not set aside, or lost.
+    """
     from lth_ray.commands.verifying import verify
 
     sys.exit(verify(Store.open(storage, writable=False), name, mend, Console(soft_wrap=True)))

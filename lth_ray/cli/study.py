@@ -22,7 +22,10 @@ def main(study: Study | Sequence[Study]) -> None:
 
 
 def study_command(studies: Sequence[Study], question: str = "") -> click.Command:
-    """Return the command that `main` runs. question: what the studies ask, which is also its help."""
+    """Return the command that `main` runs.
+
+    question: what the studies ask, which is also its help.
+    """
 
     def command(**flags: Any) -> None:
         from lth_ray.running import planning
@@ -57,10 +60,13 @@ def _check_all(studies: Sequence[Study], launch: Launch) -> None:
 
 
 def _run(study: Study, shortened: str, launch: Launch, question: str) -> int:
-    """Run one study; return the exit code: 1 where a job failed, 4 where a smoke run did not learn, 5 where it could
-    not go on. A loss that diverged, a lineage that stop_below ended or that was cancelled: these are results.
+    """Run one study; return its exit code.
 
-    study: as `launched` has changed it. shortened: what --smoke has shortened, in words.
+    That is 1 where a job failed, 4 where a smoke run did not learn, 5 where it could not go on. A loss that
+    diverged, a lineage that stop_below ended or that was cancelled: these are results.
+
+    study: as `launched` has changed it.
+    shortened: what --smoke has shortened, in words.
     """
     from lth_ray.running import planning
 

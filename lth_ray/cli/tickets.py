@@ -14,8 +14,10 @@ NAME = click.option("--name", help="Look in this study alone; by default in all.
 @STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
-    """Says what TICKET is (a key, the beginning of one, or LINEAGE/rROUND): layers, densities, measurements, and where
-    it comes from, back to the seed."""
+    """Say what TICKET is: its layers, densities, measurements, and where it comes from, back to the seed.
+
+    TICKET is a key, the beginning of one, or LINEAGE/rROUND.
+    """
     import json
 
     from lth_ray.commands.ticket_page import description, print_ticket
@@ -54,8 +56,10 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
 def export(
     ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None
 ) -> None:
-    """Writes the network of TICKET (a key, the beginning of one, or LINEAGE/rROUND), pruned weights at zero, to a file
-    that other tools read."""
+    """Write the network of TICKET, its pruned weights at zero, to a file that other tools read.
+
+    TICKET is a key, the beginning of one, or LINEAGE/rROUND.
+    """
     from lth_ray.commands.tickets import export_ticket
     from lth_ray.lottery.tickets.exporting import kind_of_weights
     from lth_ray.store import Store
@@ -69,8 +73,11 @@ def export(
 @click.argument("file")
 @STORAGE
 def import_(file: str, storage: str) -> None:
-    """Makes a ticket of FILE, a network's state dict (safetensors, or .pt and .pth of torch.save), dense or pruned by
-    torch.nn.utils.prune; prints its key, which Study(ticket=KEY), load_ticket, `show` and `export` take."""
+    """Make a ticket of FILE, a network's state dict, and print its key.
+
+    FILE is safetensors, or .pt or .pth of torch.save; the network is dense, or pruned by
+    torch.nn.utils.prune. Study(ticket=KEY), load_ticket, `show` and `export` take the key.
+    """
     from lth_ray.lottery.tickets.importing import import_ticket
     from lth_ray.store import Store
 

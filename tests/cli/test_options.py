@@ -76,6 +76,14 @@ def test_the_list_of_commands_is_not_cut() -> None:
         assert first_sentence(command.help or "") in printed
 
 
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_help_before_a_script_is_the_command_s(name: str) -> None:
+    done = CliRunner().invoke(lth_ray, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"{name} [OPTIONS] SCRIPT [FLAGS]..." in done.output
+    assert first_sentence(COMMANDS[name].help or "") in " ".join(done.output.split())
+
+
 def test_a_sentence_ends_at_its_stop() -> None:
     assert first_sentence("Sends A.B\n    to C. Then more.") == "Sends A.B to C."
     assert first_sentence("Sends it") == "Sends it."

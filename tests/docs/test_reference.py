@@ -54,7 +54,7 @@ def test_words_of_fields_are_read_from_a_docstring(reference: Any) -> None:
         second: int
         third: int
 
-    prose, words = reference.told_fields(Some)
+    prose, words = reference.described(Some)
     assert prose == "The thing itself.\n\nA sentence between them."
     assert words == {
         "first": "alike, on two lines.", "second": "alike, on two lines.",
