@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lth_ray.analysis.alignment import align
-    from lth_ray.analysis.batch_norm import reestimate
     from lth_ray.analysis.connectivity import barrier, error_barrier, linear_path, walk
     from lth_ray.analysis.distances import angle, l2_distance, share_travelled
     from lth_ray.analysis.masks import overlap
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "alignment": ("align",),
-    "batch_norm": ("reestimate",),
     "connectivity": ("barrier", "error_barrier", "linear_path", "walk"),
     "distances": ("angle", "l2_distance", "share_travelled"),
     "masks": ("overlap",),
@@ -33,7 +31,6 @@ __all__ = [
     "linear_path",
     "movement",
     "overlap",
-    "reestimate",
     "share_travelled",
     "surviving",
     "walk",

@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lth_ray.analysis.batch_norm import reestimate
 from lth_ray.analysis.batches import passes
 from lth_ray.analysis.states import Tensors, require_same
 from lth_ray.config import ConfigError, Data, Train, nearest, steps
 from lth_ray.data import Batch
 from lth_ray.tasks import Images
 from lth_ray.training import evaluate
+from lth_ray.training.batch_norm import reestimate
 
 # Of a recipe, evaluation reads the precision and the loss alone: fp32 and the cross entropy.
 _PLAIN = Train(steps(1), lr=1.0)

@@ -195,7 +195,8 @@ def _network(
             f"ticket {key} is of the function {short_name(recipe.model.name)}, which lives in the study's script: "
             "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
         )
-    return build(replace(recipe, train=replace(recipe.train, ema_decay=None, ema_for="evaluation"))), shape
+    plain = replace(recipe.train, ema_decay=None, average_from=None, ema_for="evaluation")
+    return build(replace(recipe, train=plain)), shape
 
 
 def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:

@@ -53,7 +53,10 @@ class Train(Config):
         another (gradient accumulation): the result is the same however many workers there are.
     ema_decay: keep a moving average of the weights, of this decay a step, which begins anew with each segment
         (unless the optimizer's state is restored); None keeps none.
-    ema_for: what it is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
+    average_from: keep instead the mean of the weights at the ends of the epochs after this point, each of equal part
+        (stochastic weight averaging, Izmailov et al. 2018), and measure its batch norms' statistics anew over the
+        batches of each of these epochs; until then it is the weights. None keeps none.
+    ema_for: what an average is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
     sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and
         dropout of its own: with dropout results depend on the number of workers.
     precision: "fp32"; "bf16" autocast; or block floating point of 2 to 16 bits, such as "bfp8", in which
@@ -100,6 +103,7 @@ class Train(Config):
     batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
     sync_batch_norm: bool = option(False, check=FLAG, absent_means=False)
     ema_decay: float | None = option(None, check=maybe(number(0, 1, open_low=True, open_high=True)), absent_means=None)
+    average_from: Length | None = option(None, check=maybe(a_length()), absent_means=None)
     ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
     channels_last: bool = option(False, check=FLAG, absent_means=False)
     compile: bool = option(False, check=FLAG, absent_means=False)
@@ -108,6 +112,11 @@ class Train(Config):
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
     version: str | None = option(None, check=maybe(TEXT), none_means="1")
+
+    @property
+    def is_averaged(self) -> bool:
+        """True where an average of the weights is kept."""
+        return self.ema_decay is not None or self.average_from is not None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,7 +132,12 @@ class Train(Config):
             raise ConfigError("Train.nesterov = True: it needs optimizer='sgd' and momentum > 0")
         if self.momentum and "momentum" not in OPTIMIZERS[self.optimizer]:
             raise ConfigError(f"Train.momentum = {self.momentum}: {self.optimizer} has betas instead; leave it out")
-        if self.ema_for != "evaluation" and self.ema_decay is None:
+        if self.ema_decay is not None and self.average_from is not None:
+            raise ConfigError(
+                f"Train.ema_decay = {self.ema_decay} and Train.average_from = {self.average_from}: one average is kept "
+                "of the weights; leave one of them out"
+            )
+        if self.ema_for != "evaluation" and not self.is_averaged:
             raise ConfigError(f"Train.ema_for = {self.ema_for!r}: there is no average; give ema_decay, such as 0.999")
         if self.sync_batch_norm and self.batch_norm_group is not None:
             raise ConfigError(

@@ -243,7 +243,7 @@ def check_alignment(pieces: Iterable[Piece]) -> None:
     lines = (piece.table for piece in pieces if isinstance(piece, Measurement) and piece.table.kind == "line")
     recipes = {id(table.recipe): table.recipe for table in lines if (table.options or {})["align"]}
     for recipe in recipes.values():
-        if recipe.train.ema_decay is not None:
+        if recipe.train.is_averaged:
             raise ConfigError(
                 "Barrier.align = True: units are matched by weights, and not by their averages; leave it out"
             )

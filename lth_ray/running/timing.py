@@ -20,6 +20,7 @@ PACE = (  # fields of Train that a step's time depends on
     "precision",
     "batch_norm_group",
     "ema_decay",
+    "average_from",
     "clip_norm",
     "channels_last",
     "compile",

@@ -34,6 +34,6 @@ def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False, c
         return EAGER
     if NORMALISED.fullmatch(name) and train.channels_last:
         return FUSED_NORM
-    plain = train.clip_norm is None and train.ema_decay is None and train.optimizer in UPDATES
+    plain = train.clip_norm is None and not train.is_averaged and train.optimizer in UPDATES
     whole = recipe.group == recipe.data.batch_size
     return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not (frozen or changing) else EAGER

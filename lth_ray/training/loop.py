@@ -23,6 +23,7 @@ from lth_ray.training.block_float import BlockFloat, block_float
 from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.fused_graph import fused_graph
+from lth_ray.training.epoch_averages import EpochAverages
 from lth_ray.training.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_optimizer
@@ -68,7 +69,8 @@ class Run:
     graph: torch.nn.Module | None = field(init=False)  # the model's, where its batch norms are compiled
     forward: Any = field(init=False)  # that, the model, or what torch.compile makes of it
     scales: list[torch.nn.Parameter] = field(init=False)  # of batch norms, where Train.scale_l1 bears on them
-    averages: list[tuple[torch.nn.Parameter, torch.Tensor]] = field(init=False)
+    averages: list[tuple[torch.Tensor, torch.Tensor]] = field(init=False)
+    epochs: EpochAverages | None = field(init=False)  # what takes up the weights at the ends of epochs
     low: BlockFloat | None = field(init=False)  # what rounds its numbers, in block floating point
     stepper: Stepper = field(init=False)
 
@@ -89,6 +91,7 @@ class Run:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.scales = list(scale_parameters(self.model).values()) if recipe.train.scale_l1 else []
         self.averages = pairs(self.model)
+        self.epochs = None if recipe.train.average_from is None else EpochAverages(self)
         self.low = block_float(self.model, recipe.train.precision, self.dropout_seed)
         self.stepper = Eager(self)
 
@@ -208,7 +211,9 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
     if run.frozen:
         hold_pruned(run)
     if run.averages and train.ema_decay is not None:
-        follow(run.averages, train.ema_decay)
+        follow(run.averages, 1 - train.ema_decay)
+    if run.epochs:
+        run.epochs.follow()
     optimizer.zero_grad()
 
 

@@ -46,6 +46,7 @@ class Recipe:
                 "lengthen it"
             )
         self._check_lengths()
+        self._check_average()
         if self.data.batch_size % self.group:
             raise ConfigError(
                 f"Train.batch_norm_group = {self.group}: it does not divide Data.batch_size = {self.data.batch_size}; "
@@ -63,6 +64,23 @@ class Recipe:
         if sorted({0, *milestones}) != [0, *milestones]:
             raise ConfigError(
                 f"Train.milestones are steps {milestones}: out of order; list steps after 0, the earliest first"
+            )
+
+    def _check_average(self) -> None:
+        """Raise ConfigError where no epoch would end behind Train.average_from, or none can be gone over again."""
+        begins = self.train.average_from
+        if begins is None:
+            return
+        if self.task.carries:
+            raise ConfigError(
+                f"Train.average_from = {begins}: {type(self.data).__name__} carries a state from step to step, so that "
+                "an epoch's batches cannot be gone over again; give ema_decay instead"
+            )
+        if self.total_steps // self.steps_per_epoch <= self.average_from_step // self.steps_per_epoch:
+            raise ConfigError(
+                f"Train.average_from = {begins}: no epoch of {self.steps_per_epoch} steps ends between step "
+                f"{self.average_from_step} and the end of training, {self.train.length} = step {self.total_steps}; "
+                "give an earlier point"
             )
 
     def _check_lengths(self) -> None:
@@ -103,6 +121,11 @@ class Recipe:
     @cached_property
     def milestone_steps(self) -> tuple[int, ...]:
         return tuple(self.steps(point) for point in self.train.milestones)
+
+    @cached_property
+    def average_from_step(self) -> int:
+        """The step behind which weights are averaged over the ends of epochs; 0 where they are not."""
+        return self.steps(self.train.average_from) if self.train.average_from is not None else 0
 
     @cached_property
     def evaluate_every(self) -> int:

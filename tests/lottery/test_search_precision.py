@@ -71,6 +71,19 @@ def test_a_killed_search_is_resumed_bit_for_bit(lab: Any, at: int) -> None:
     assert lab.run(asked).contents == whole.contents
 
 
+def test_the_mean_of_low_precision_weights_over_epochs_is_resumed_and_pruned(lab: Any) -> None:
+    """19 steps an epoch: the mean is of the weights at steps 19 and 38."""
+    mean = {"train.precision": "bfp8", "train.average_from": steps(10)}
+    asked = study(lab, {**mean, "train.ema_for": "evaluation_and_pruning"})
+    whole = lab.whole(asked)
+    lab.interrupted(asked, 65, every_s=0.0)
+    again = lab.run(asked)
+    assert again.contents == whole.contents
+    trajectory, _, step = again.key(0).rpartition("-")
+    assert int(again.store.load_state(trajectory, int(step)).model["averages.collected"]) == 2
+    assert masks(again) != masks(lab.run(study(lab, mean), "own"))
+
+
 def test_what_it_costs(lab: Any) -> None:
     """lenet_20_10 on 8x8 images, in batches of 60; the search's dense network counts as search."""
     kept = [1280 + 200 + 100, 1024 + 160 + 80, 819 + 128 + 64]

@@ -14,12 +14,15 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     known = field_table(type(lineage.recipe.train))
     for name in branch.train.keys() - known.keys():
         raise ConfigError(f"Supermask.train: Train has no field {name!r}: {nearest(name, known)}")
-    if lineage.recipe.train.ema_decay is not None:
-        raise ConfigError("Supermask: its scores are not averaged; leave Train.ema_decay out of a study that has one")
-    recipe = lineage.on(lineage.recipe.data, **branch.train)
-    if recipe.train.ema_decay is not None:
+    if lineage.recipe.train.is_averaged:
         raise ConfigError(
-            f"Supermask.train['ema_decay'] = {recipe.train.ema_decay}: its scores are not averaged; leave it out"
+            "Supermask: its scores are not averaged; leave Train.ema_decay and Train.average_from out of its study"
+        )
+    recipe = lineage.on(lineage.recipe.data, **branch.train)
+    if recipe.train.is_averaged:
+        name = "average_from" if recipe.train.ema_decay is None else "ema_decay"
+        raise ConfigError(
+            f"Supermask.train[{name!r}] = {getattr(recipe.train, name)}: its scores are not averaged; leave it out"
         )
     if block_bits(recipe.train.precision) is not None:
         raise ConfigError(

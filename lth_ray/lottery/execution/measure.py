@@ -35,6 +35,7 @@ from lth_ray.store import Store, Tensors
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate
 from lth_ray.training.averages import averaged
+from lth_ray.training.batch_norm import reestimate
 
 if TYPE_CHECKING:  # slow to import, and a training does without
     import pandas as pd
@@ -118,7 +119,7 @@ def line(bench: Bench) -> Measured:
 
         def recalibrate(model: torch.nn.Module) -> None:
             with averaged(model):
-                analysis.reestimate(model, bench.batches(bench.dataset.train))
+                reestimate(model, bench.batches(bench.dataset.train))
 
     path = analysis.walk(model, first, second, bench.errors, points=options["points"], recalibrate=recalibrate)
     barriers = {

@@ -53,8 +53,8 @@ def once_more(attempt: Callable[[], T]) -> T:
 def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     """Return the recipe's network, initialised under `seed` (None: whatever weights)."""
     network = build_without_averages(recipe, seed)
-    if recipe.train.ema_decay is not None:
-        averages.attach(network)
+    if recipe.train.is_averaged:
+        averages.attach(network, over_epochs=recipe.train.average_from is not None)
     return network
 
 

@@ -75,9 +75,12 @@ def check_not_learned(ticket: Ticket, format_: str) -> None:
 
 def kind_of_weights(record: Mapping[str, Any], state: str) -> str:
     """Return what an exported file holds, in words: its metadata and the screen say so."""
-    decay = record["meaning"].get("recipe", {}).get("train", {}).get("ema_decay")
-    if state == "rewind" or decay is None:
+    train = record["meaning"].get("recipe", {}).get("train", {})
+    decay, begins = train.get("ema_decay"), train.get("average_from")
+    if state == "rewind" or (decay is None and begins is None):
         return f"{state} weights"
+    if decay is None:
+        return f"the mean of the weights over epochs from step {begins} on, by which it was measured"
     return f"moving averages of the weights (ema_decay = {decay}), by which it was measured"
 
 

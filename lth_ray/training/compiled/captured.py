@@ -31,15 +31,15 @@ REHEARSALS = 3  # of a step before it is captured, so that libraries have set th
 
 
 def captures(recipe: Recipe) -> bool:
-    """Return whether steps of this recipe may be captured: they wait for no device, draw nothing, and a batch
-    is one group.
+    """Return whether steps of this recipe may be captured: they are alike, wait for no device, draw nothing, and a
+    batch is one group.
     """
     train, name = recipe.train, recipe.model.name
     images = type(recipe.data) is Data  # and no task of its kind, which may judge otherwise
     plain = images and train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
     small = isinstance(name, str) and LAUNCH_BOUND.fullmatch(name) is not None
     draws = bool(recipe.model.options.get("dropout")) or block_bits(train.precision) is not None
-    whole = recipe.group == recipe.data.batch_size
+    whole = recipe.group == recipe.data.batch_size and train.average_from is None
     return train.backend == "auto" and small and plain and whole and not draws and train.optimizer in UPDATES
 
 

@@ -26,6 +26,7 @@ def check_replicable(recipe: Recipe) -> None:
         "Train.clip_norm": train.clip_norm,
         "Train.scale_l1": train.scale_l1 or None,
         "Train.ema_decay": train.ema_decay,
+        "Train.average_from": train.average_from,
         "Train.compile": train.compile or None,
         "Train.sync_batch_norm": train.sync_batch_norm or None,
         "Train.batch_norm_group": train.batch_norm_group if recipe.group != recipe.data.batch_size else None,

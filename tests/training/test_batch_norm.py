@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from lth_ray import models
-from lth_ray.analysis import reestimate
 from lth_ray.config import ConfigError
+from lth_ray.training.batch_norm import reestimate
 
 
 def batches(sizes, seed=0):
