@@ -24,7 +24,7 @@ from benchmarks import (
 from benchmarks.ceiling import ceiling
 from benchmarks.timing import Entry
 from lth_ray.training import environment
-from lth_ray.training.memory import keep_memory
+from lth_ray.training.process import keep_memory
 
 WIDTH = 160  # of a table in a file
 BENCHMARKS = {

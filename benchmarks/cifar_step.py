@@ -26,7 +26,7 @@ from lth_ray.data import Batches, Identity, Split
 from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
 from lth_ray.pruning import Mask
 from lth_ray.training import Recipe, Run, train
-from lth_ray.training.memory import HUGE_PAGES
+from lth_ray.training.process import HUGE_PAGES
 
 TARGETS = {"cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0}  # x the plain step
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10

@@ -33,9 +33,9 @@ from lth_ray.config import Data, Launch, Model, Prune, Study, Train, steps
 from lth_ray.data import absolute
 from lth_ray.lottery import Training, make_plan
 from lth_ray.lottery.execution.checkpoints import Checkpoints
-from lth_ray.running.failures import Failed
 from lth_ray.running.notices import Notices
 from lth_ray.running.settings import Settings
+from lth_ray.running.trial import Failed
 from lth_ray.running.tuning import connected
 from lth_ray.running.worker import fit
 from lth_ray.running.workers import Workers

@@ -15,10 +15,9 @@ from lth_ray.config.branches import (
     Transfer,
     Weights,
 )
-from lth_ray.config.data import Data
+from lth_ray.config.data import Data, Examples
 from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.dynamic import Dynamic
-from lth_ray.config.examples import Examples
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import (
     RAISED,
@@ -33,14 +32,12 @@ from lth_ray.config.keys import (
     subseed,
     told,
 )
-from lth_ray.config.launch import Launch
+from lth_ray.config.launch import Launch, check_no_password
 from lth_ray.config.metric import ACCURACY, Metric, is_there
 from lth_ray.config.model import Model, WeightsFile, weights_file
-from lth_ray.config.passwords import check_no_password
-from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
-from lth_ray.config.rewind import Pretraining, Rewind
+from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import Table, TaskConfig

@@ -20,8 +20,7 @@ from lth_ray.config.base import (
 )
 from lth_ray.config.data import Data
 from lth_ray.config.keys import meaning
-from lth_ray.config.perturbation import Perturbation
-from lth_ray.config.rewind import PRETRAINING, Pretraining
+from lth_ray.config.rewind import PRETRAINING, Perturbation, Pretraining
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length, a_length

@@ -1,9 +1,13 @@
-"""The images that a study's networks learn from."""
+"""What networks learn from: images by the name of their set, or examples of one's own."""
 
-from dataclasses import KW_ONLY, dataclass
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
-from lth_ray.config.base import maybe, one_of, option, text, whole
-from lth_ray.config.metric import ACCURACY, Metric
+from lth_ray.config.base import TEXT, ConfigError, many, maybe, number, one_of, option, text, whole
+from lth_ray.config.functions import OwnFunction, short_name
+from lth_ray.config.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.task import TaskConfig
 
 
@@ -48,3 +52,93 @@ class Data(TaskConfig):
     @property
     def metric(self) -> Metric:
         return ACCURACY
+
+
+SCORES = {"accuracy": ACCURACY, "r2": R2, "rmse": RMSE}
+MOST_CLASSES = 2**20
+WHAT = "a torch Dataset that has a length, a pair (train, test) of them, or a function that returns either"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A data set as the function that returns it, the same one in every process it is sent to."""
+
+    token: str
+    source: Any = field(compare=False, repr=False)
+
+    def __call__(self) -> Any:
+        return self.source
+
+
+def is_dataset(value: Any) -> bool:
+    """Return whether items can be asked of it by number, or it is a pair of such."""
+    if isinstance(value, tuple):
+        return len(value) == 2 and all(map(is_dataset, value))
+    return hasattr(value, "__getitem__") and not isinstance(value, (str, bytes, dict, type))
+
+
+def _source(value: Any) -> Callable[..., Any]:
+    """Return a function as it is, and a data set as one, so that configs and records hold no examples."""
+    if not is_dataset(value):
+        if callable(value):
+            return value  # type: ignore[no-any-return]
+        raise ValueError(f"give {WHAT}")
+    kind = type(value[0] if isinstance(value, tuple) else value)
+    told = "a data set counts by its content"
+    return OwnFunction(f"{kind.__module__}:{kind.__qualname__}", None, told, Given(uuid.uuid4().hex, value))
+
+
+@dataclass(frozen=True)
+class Examples(TaskConfig):
+    """One's own examples, pairs of an input and a target: classification, or regression by least squares.
+
+    The network is given `input_shape` of one input and `num_classes`, or how many numbers a target has.
+
+    source: a torch Dataset that has a length, whose items are (input, target); a pair (train, test) of them;
+        or a function that returns either, which may take `data_root`. Inputs are tensors of one shape, arrays
+        or PIL images, targets numbers or tensors. All are read once, in their order, and kept in memory: what
+        is drawn at random by an item would be drawn once, and is refused. A data set that is no function
+        travels with each job to its process: beyond 16 MB give a function, which makes it there.
+    score: what networks are judged by: "accuracy", of targets that are classes numbered from 0, by cross
+        entropy; "r2" or "rmse", of numbers, by least squares, in the targets' own units.
+    test: examples held out to test on where the source is one data set, drawn by `split_seed` as those of
+        `validation` are; None where it is a pair.
+    mean, std: of each channel, or one for all. uint8 inputs are divided by 255, then have `mean` taken off
+        and are divided by `std`; floats become float32 and other whole numbers int64 as they are.
+    split_seed: draws the examples that are held out, for all lineages.
+    classes: the network's outputs, where not all classes need to be seen; None for the highest target's.
+    version: part of the key in the content's place, beside the source's name: change it when the examples
+        change. None: all inputs and targets count, and neither the source nor its place.
+    """
+
+    source: Any = option(check=_source, means=False)
+    _: KW_ONLY
+    score: str = option("accuracy", check=one_of(*SCORES))
+    test: int | None = option(None, check=maybe(whole(1)))
+    mean: Sequence[float] = option((0.0,), check=many(number(), "give a list of numbers", at_least=1))
+    std: Sequence[float] = option((1.0,), check=many(number(0, open_low=True), "give a list of numbers", at_least=1))
+    classes: int | None = option(None, check=maybe(whole(1, MOST_CLASSES)))
+    split_seed: int = option(0, check=whole(0))
+    version: str | None = option(None, check=maybe(TEXT), means=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.mean) != len(self.std):
+            raise ConfigError(
+                f"Examples.mean has {len(self.mean)} numbers, Examples.std {len(self.std)}; give as many of both"
+            )
+        if self.score == "r2" and 1 in (self.validation, self.test):
+            name = "validation" if self.validation == 1 else "test"
+            raise ConfigError(
+                f"Examples.{name} = 1: one example has no variance to explain; hold out more, or judge by 'rmse'"
+            )
+        if self.score != "accuracy" and self.classes is not None:
+            raise ConfigError(f"Examples.classes = {self.classes}: {self.score} judges numbers; leave it out")
+
+    @property
+    def metric(self) -> Metric:
+        return SCORES[self.score]
+
+    @property
+    def called(self) -> str:
+        return short_name(self.source)

@@ -1,12 +1,59 @@
-"""The start of a round: the rewind point, the retraining method, and what stands in for the first steps."""
+"""The start of a round: rewind point, retraining method, changed weights, and what stands in for the first steps."""
 
 from dataclasses import KW_ONLY, dataclass, replace
 
-from lth_ray.config.base import Config, ConfigError, a, maybe, one_of, option, whole
+from lth_ray.config.base import Config, ConfigError, a, maybe, number, one_of, option, whole
 from lth_ray.config.data import Data
-from lth_ray.config.perturbation import Perturbation
 from lth_ray.config.task import TaskConfig
 from lth_ray.config.units import Length, a_length
+
+WEIGHTS = (
+    "rewound",
+    "init",
+    "redrawn",
+    "shuffle_global",
+    "shuffle_layer",
+    "shuffle_filter",
+    "constant",
+    "grown",
+    "shrunk",
+)
+SIGNS = ("own", "rewound", "init")
+PRUNED = ("zero", "init", "grown", "shrunk")
+
+
+@dataclass(frozen=True)
+class Perturbation(Config):
+    """New values for the weights that a mask keeps, and for those that it prunes.
+
+    weights: of the kept ones: "rewound" (as they are), "init" (at initialisation), "redrawn" (normal, with the standard
+        deviation s of the layer's initial weights), "shuffle_global", "shuffle_layer" or "shuffle_filter" (kept values
+        permuted), "constant" (+-s), "grown" (what the training that the mask was found by set out from, and 0 where
+        |w| became smaller in it), "shrunk" (0 where |w| became larger). What became 0 stays 0 in later rounds.
+    signs: "own" come with these values; "rewound" or "init" take those that the weights have there.
+    noise: adds normal noise of so many s.
+    pruned: what pruned weights are frozen at: "zero", "init", or the initial value only where the weight had "grown" or
+        "shrunk".
+    Sources: mask-1 and mask-0 actions of Zhou et al. 2019, sections 4 and 3; the perturbations of Frankle, Schwab &
+    Morcos 2020, section 5.
+    """
+
+    weights: str = option("rewound", check=one_of(*WEIGHTS))
+    _: KW_ONLY
+    signs: str = option("own", check=one_of(*SIGNS))
+    noise: float = option(0.0, check=number(0))
+    pruned: str = option("zero", check=one_of(*PRUNED))
+
+    @property
+    def goes_on(self) -> bool:
+        """True where kept weights are what the round before set out from, changed further."""
+        return self.weights in ("grown", "shrunk")
+
+    @property
+    def draws(self) -> bool:
+        """True where anything is left to chance, so that copies differ."""
+        return self.noise > 0 or self.weights in ("redrawn", "constant") or self.weights.startswith("shuffle")
+
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")
 PRETRAINING = ("labels", "rotation", "random_labels")

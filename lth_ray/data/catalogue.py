@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lth_ray.config import ConfigError, Data, nearest
-from lth_ray.data.blur import blurred
+from lth_ray.data.changes import QUARTERS, blurred, to_be_turned
 from lth_ray.data.dataset import (
     AnySplit,
     Dataset,
@@ -21,11 +21,10 @@ from lth_ray.data.dataset import (
     random_labels,
 )
 from lth_ray.data.packed.reading import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
-from lth_ray.data.rotation import QUARTERS, to_be_turned
 from lth_ray.data.sets.arrow import arrow_source
 from lth_ray.data.sets.cifar import CIFAR_SETS, cifar_source
+from lth_ray.data.sets.class_folders import folder_source
 from lth_ray.data.sets.digits import digits_source
-from lth_ray.data.sets.folder import folder_source
 from lth_ray.data.sets.idx import IDX_SETS, idx_source
 from lth_ray.data.sets.parquet import parquet_source
 from lth_ray.store.uri import SCHEME

@@ -1,14 +1,13 @@
 """The networks of the studies, their initial weights, and which of their weights may be pruned."""
 
 from lth_ray.models.building import build, names
-from lth_ray.models.computed import Computed, computed
 from lth_ray.models.files import checked, read_weights
 from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
-from lth_ray.models.prunable import counted, prunable
 from lth_ray.models.scales import Scale, scale_parameters, scales
 from lth_ray.models.tied import functional, retied, tied, under_own_names
+from lth_ray.models.weights import Computed, computed, counted, prunable
 
 __all__ = [
     "Computed",

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lth_ray.models.computed import computed
-from lth_ray.models.prunable import prunable
+from lth_ray.models.weights import computed, prunable
 
 TRAINING = 3  # a step's backward pass costs about two forward ones
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.models.prunable import prunable
+from lth_ray.models.weights import prunable
 
 Draw = Callable[[torch.Tensor, torch.Generator | None], object]
 

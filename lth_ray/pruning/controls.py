@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.pruning.draws import uniform
+from lth_ray.data.order import uniform
 from lth_ray.pruning.masks import Mask
 from lth_ray.pruning.selection import prune_counts
 

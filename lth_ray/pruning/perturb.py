@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.config.perturbation import Perturbation
+from lth_ray.config.rewind import Perturbation
+from lth_ray.data.order import normal, uniform
 from lth_ray.pruning.controls import SCOPES, shuffled_values
-from lth_ray.pruning.draws import normal, uniform
 from lth_ray.pruning.evidence import alike
 
 State = Mapping[str, torch.Tensor]

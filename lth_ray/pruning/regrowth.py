@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lth_ray.pruning.draws import uniform
+from lth_ray.data.order import uniform
 from lth_ray.pruning.selection import lowest
 
 

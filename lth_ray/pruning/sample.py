@@ -6,7 +6,7 @@ import torch
 
 from lth_ray.config import ConfigError, Scoring
 from lth_ray.data import Identity
-from lth_ray.pruning.draws import uniform
+from lth_ray.data.order import uniform
 from lth_ray.pruning.evidence import Batch
 from lth_ray.tasks.base import Loaded, Task
 

@@ -9,7 +9,7 @@ from math import isfinite
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.pruning.draws import uniform
+from lth_ray.data.order import uniform
 from lth_ray.pruning.globs import fraction_of_each
 from lth_ray.pruning.masks import Mask, kept
 

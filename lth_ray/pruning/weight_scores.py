@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from lth_ray.pruning.draws import uniform
+from lth_ray.data.order import uniform
 from lth_ray.pruning.evidence import Evidence
 
 

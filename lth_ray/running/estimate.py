@@ -12,10 +12,10 @@ from lth_ray.config import Launch, Prune
 from lth_ray.lottery import Measurement, Plan, Training, make_trials
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.stored import whole_records
-from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.timing import Timing, pace_of, timed
 from lth_ray.store import Store
 from lth_ray.training.backends import FUSED
+from lth_ray.training.process import spare_dynamo
 
 MOST_RECORDS = 500  # that are asked what they took
 RAY_S, TEAM_S = 7.0, 12.0  # until Ray has started, and the workers of a team, as measured on one machine

@@ -8,11 +8,12 @@ import torch
 from ray import tune
 
 from lth_ray import probes
+from lth_ray.config import ConfigError
+from lth_ray.config.blame import told_of
 from lth_ray.lottery import Job, Outcome, Piece, carry_out_all, in_lockstep, measurements
-from lth_ray.running.failures import described
-from lth_ray.running.imports import spare_dynamo
 from lth_ray.running.settings import Settings
-from lth_ray.training.memory import keep_memory
+from lth_ray.store import StorageError
+from lth_ray.training.process import keep_memory, spare_dynamo
 
 
 def trial(config: dict[str, Any]) -> None:
@@ -82,3 +83,16 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
         found["error_barrier"] = measured.get("lmc_error_barrier")
     return found
+
+
+class Failed(RuntimeError):
+    """A piece that failed in a worker; the message is what `described` made of it."""
+
+
+def described(error: Exception) -> str:
+    """Return an error in words: our own messages say what to do; of another the user's own line is named with
+    it.
+    """
+    if isinstance(error, (ConfigError, StorageError, Failed)):
+        return str(error)
+    return told_of(error)

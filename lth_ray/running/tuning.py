@@ -18,10 +18,9 @@ from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
 from lth_ray.lottery import Plan, StopRule, make_trials
 from lth_ray.running.machine.guard import Guard
-from lth_ray.running.machine.home import check_home
+from lth_ray.running.machine.home import check_home, private_token
 from lth_ray.running.machine.rooms import Wait, asked_by
 from lth_ray.running.machine.signals import Signals, kept
-from lth_ray.running.machine.token import private_token
 from lth_ray.running.notices import Draining, a_board, last_checkpoints
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler

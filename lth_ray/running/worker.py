@@ -16,12 +16,12 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from lth_ray.lottery import Outcome, Piece, carry_out, stored
-from lth_ray.running.failures import Failed, described
 from lth_ray.running.machine.rooms import asked_by
 from lth_ray.running.settings import Settings
+from lth_ray.running.trial import Failed, described
 from lth_ray.store import Store
 from lth_ray.training import Team, TeamBroken
-from lth_ray.training.memory import keep_memory
+from lth_ray.training.process import keep_memory
 
 # What Ray reads where a fit is started. Reports and ends are polled for, by default every 2 s.
 ENVIRONMENT = {

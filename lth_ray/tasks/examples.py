@@ -14,7 +14,7 @@ import torch
 
 from lth_ray.config import ConfigError, Examples, OwnFunction, short_name
 from lth_ray.config.blame import told_of
-from lth_ray.config.examples import WHAT, Given, is_dataset
+from lth_ray.config.data import WHAT, Given, is_dataset
 from lth_ray.config.functions import own
 from lth_ray.data import Identity
 from lth_ray.tasks.base import Batch

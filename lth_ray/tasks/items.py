@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError
 from lth_ray.config.blame import told_of
-from lth_ray.config.examples import MOST_CLASSES
+from lth_ray.config.data import MOST_CLASSES
 
 
 class Items:

@@ -4,9 +4,9 @@ from lth_ray.training.backends import backend_of
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.captured import capture
 from lth_ray.training.compiled.fused import fuse
-from lth_ray.training.environment import environment
 from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import evaluate
+from lth_ray.training.machine import Usage, environment
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.segment import Journal, Pause, Seeds, Start, columns, masked_start, stored_beside, train_segment
 from lth_ray.training.supermask import Supermask, supermask_state
@@ -14,7 +14,6 @@ from lth_ray.training.team import ALONE, Team, TeamBroken
 from lth_ray.training.together.joint import train_together
 from lth_ray.training.together.lockstep import Part, train_segments_together
 from lth_ray.training.together.replicates import replicate
-from lth_ray.training.usage import Usage
 
 __all__ = [
     "ALONE",

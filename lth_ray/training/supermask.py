@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lth_ray.config import SupermaskRule
+from lth_ray.data.order import uniform
 from lth_ray.models import functional
-from lth_ray.pruning.draws import uniform
 from lth_ray.pruning.masks import Mask, named
 from lth_ray.pruning.selection import lowest
 

@@ -11,6 +11,7 @@ from lth_ray.config import (
     Config,
     ConfigError,
     Data,
+    Dynamic,
     Examples,
     Launch,
     Length,
@@ -63,6 +64,10 @@ def prune(**given: Any) -> Prune:
 
 def ladder(**given: Any) -> Prune:
     return Prune(**{"remaining": [0.5, 0.1], "scope": "layer", **given})
+
+
+def dynamic(**given: Any) -> Dynamic:
+    return Dynamic(**{"method": "rigl", **given})
 
 
 def rewind(**given: Any) -> Rewind:
@@ -160,6 +165,13 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "loss", "cross_entropy", "give a function"),
     (train, "step", 3, "give a function"),
     (train, "version", 1, "give a string"),
+    (train, "scale_l1", -1e-4, "give a number in [0, inf]"),
+    (dynamic, "method", "rig", "did you mean rigl"),
+    (dynamic, "every", steps(0), "give a length"),
+    (dynamic, "fraction", 1, "give a number in (0, 1)"),
+    (dynamic, "until", 0, "give a number in (0, 1]"),
+    (prune, "dynamic", "rigl", "give a Dynamic"),
+    (prune, "search_precision", "bf61", "give 'fp32', 'bf16', or block floating point"),
     (prune, "criterion", "magnitud", "did you mean magnitude or magnitude_increase"),
     (prune, "scope", "layers", "did you mean layer?"),
     (prune, "fraction", 1.0, "give a number in (0, 1)"),

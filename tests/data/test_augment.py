@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lth_ray.data.augment import apply_maps, map_codes, position_maps
+from lth_ray.data.changes import apply_maps, map_codes, position_maps
 from lth_ray.data.order import draws
 
 

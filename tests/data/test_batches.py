@@ -7,8 +7,8 @@ import torch
 
 from lth_ray.config import ConfigError, Data
 from lth_ray.data import Batches, Dataset, Split, draws, evaluation_batches, permutation, training_batches
-from lth_ray.data.augment import map_codes
 from lth_ray.data.batches import Normalisation
+from lth_ray.data.changes import map_codes
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.3)
 

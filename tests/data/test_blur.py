@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lth_ray.data import blur
-from lth_ray.data.blur import blurred
+from lth_ray.data import changes
+from lth_ray.data.changes import blurred
 
 
 def random_images(n: int, height: int, width: int, channels: int = 3) -> torch.Tensor:
@@ -50,6 +50,6 @@ def test_no_blur_and_the_extremes() -> None:
 def test_images_are_blurred_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     images = random_images(7, 8, 8)
     whole = blurred(images, 4)
-    monkeypatch.setattr(blur, "CHUNK", 3)
+    monkeypatch.setattr(changes, "CHUNK", 3)
     assert torch.equal(blurred(images, 4), whole)
     assert torch.equal(blurred(images[2:3], 4), whole[2:3])

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from lth_ray.data import Batches, Split, draws, evaluation_batches
-from lth_ray.data.augment import apply_maps
 from lth_ray.data.batches import Normalisation
+from lth_ray.data.changes import apply_maps, to_be_turned, turn_codes, turn_maps
 from lth_ray.data.order import TURNS, permutation
-from lth_ray.data.rotation import to_be_turned, turn_codes, turn_maps
 
 MEAN, STD = (0.5, 0.25), (0.25, 0.5)
 GOLDEN_TURNS = [1, 2, 1, 1, 1, 0, 0, 3, 2, 3, 0, 3]

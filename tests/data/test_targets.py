@@ -12,7 +12,7 @@ import torch
 
 from lth_ray.config import ConfigError, Data, digest, meaning
 from lth_ray.data import Batches, Dataset, Identity, evaluation_batches, identify, load
-from lth_ray.data.blur import blurred
+from lth_ray.data.changes import blurred
 from lth_ray.data.dataset import Split, random_labels
 
 DIGITS = Data("digits", batch_size=50, validation=200)

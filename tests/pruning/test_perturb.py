@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError
-from lth_ray.config.perturbation import PRUNED, SIGNS, WEIGHTS, Perturbation
+from lth_ray.config.rewind import PRUNED, SIGNS, WEIGHTS, Perturbation
 from lth_ray.pruning.perturb import VALUES
 
 fast = settings(max_examples=30, deadline=None)

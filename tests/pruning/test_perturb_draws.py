@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lth_ray import pruning
-from lth_ray.pruning.draws import normal
+from lth_ray.data.order import normal
 
 SHUFFLES = ["shuffle_global", "shuffle_layer", "shuffle_filter"]
 LARGE = {f"p{i}": torch.randn(400, 500, generator=torch.Generator().manual_seed(i)) * (i + 1) for i in range(2)}
@@ -70,7 +70,5 @@ def test_draws_are_pinned():
 
 
 def test_normal_numbers_are_finite_at_the_ends_of_the_uniform_ones(monkeypatch):
-    monkeypatch.setattr(
-        "lth_ray.pruning.draws.uniform", lambda *_: torch.tensor([0, 1 - 2.0**-53], dtype=torch.float64)
-    )
+    monkeypatch.setattr("lth_ray.data.order.uniform", lambda *_: torch.tensor([0, 1 - 2.0**-53], dtype=torch.float64))
     assert normal(0, "", 2).isfinite().all()

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from lth_ray.running import doctor
 from lth_ray.running.doctor import checks, shared
+from lth_ray.running.doctor.command import print_table
 from lth_ray.running.doctor.facts import Facts, gather, gloo_address
 from lth_ray.running.doctor.finding import NOTE, OK, Failure, Finding, exit_code
 from lth_ray.running.doctor.node import Probe
 from lth_ray.running.doctor.probing import alive_nodes
-from lth_ray.running.doctor.table import print_table
 
 VERSIONS = {"python": "3.12.1", "torch": "2.14.1", "ray": "2.60.0", "numpy": "2.4.6"}
 SOUND = Facts(

@@ -9,9 +9,9 @@ import torch
 
 from lth_ray.config import Launch
 from lth_ray.running import driver
-from lth_ray.running.imports import GUARDED
 from lth_ray.store import Store
 from lth_ray.training.kernels import library
+from lth_ray.training.process import GUARDED
 from tests.conftest import Call
 from tests.running.conftest import NoShipper, declared, train_here
 
@@ -27,7 +27,7 @@ except SystemExit as end:
 """
 OPTIMIZER = """
 import sys, torch
-from lth_ray.running.imports import spare_dynamo
+from lth_ray.training.process import spare_dynamo
 spare_dynamo()
 weight = torch.nn.Parameter(torch.ones(2))
 optimizer = torch.optim.Adam([weight])

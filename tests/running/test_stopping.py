@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lth_ray.running.machine.home import private_token
 from lth_ray.running.machine.reaper import started_with
-from lth_ray.running.machine.token import private_token
 
 # It starts a process that no signal but SIGKILL ends, in a session of its own as Ray's are, and hangs as it is told to.
 SCRIPT = """

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from lth_ray.training.memory import HUGE_PAGES
+from lth_ray.training.process import HUGE_PAGES
 
 SCRIPT = """
 import resource, sys, torch
-from lth_ray.training.memory import keep_memory
+from lth_ray.training.process import keep_memory
 if "keep" in sys.argv:
     keep_memory()
 torch.set_num_threads(1)

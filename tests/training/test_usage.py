@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from lth_ray.training import Usage
-from lth_ray.training import usage as module
+from lth_ray.training import machine as module
 
 
 def test_the_shortest_training_is_sampled_once() -> None:

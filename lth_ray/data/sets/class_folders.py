@@ -4,11 +4,15 @@ images.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset, readable
+from lth_ray.data.images import EMPTY, Encoded, EncodedSplit, image_source
 
 SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
@@ -136,3 +140,33 @@ def _image_file(entry: os.DirEntry[str], name: str, label: int) -> ImageFile:
     if not stat.S_ISREG(status.st_mode):
         raise DamagedDataset(entry.path, "is no regular file", "remove it")
     return ImageFile(Path(entry.path), name, label, status.st_size, status.st_mtime_ns)
+
+
+def folder_source(path: Path, image_size: int | None) -> Source:
+    """Return the set in `path`, as `find_class_folders` finds it. Raise MissingDataset; DamagedDataset."""
+    found = find_class_folders(path, f"Data.name = 'folder:{path}'")
+    train, test = _encoded_split(found.train), _encoded_split(found.test)
+    return image_source(train, test, len(found.classes), image_size)
+
+
+def _encoded_split(files: Sequence[ImageFile]) -> EncodedSplit:
+    for file in files:
+        if not file.bytes:
+            raise DamagedDataset(file.path, *EMPTY)
+
+    def encoded() -> Iterator[Encoded]:
+        for file in files:
+            yield str(file.path), _bytes(file)
+
+    digests = [f"{file.label} {_digest(file)}" for file in files]
+    return EncodedSplit(np.array([file.label for file in files], dtype=np.int64), digests, encoded)
+
+
+def _bytes(file: ImageFile) -> bytes:
+    with readable(file.path):
+        return file.path.read_bytes()
+
+
+def _digest(file: ImageFile) -> str:
+    with readable(file.path):
+        return file_digest(file.path)

@@ -14,7 +14,7 @@ from lth_ray.record.figures.lines import SPREAD, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
-from lth_ray.record.report.subnetworks import chain, measures
+from lth_ray.record.report.summary import chain, measures
 from lth_ray.record.report.tables import branch_columns, metric_of_frame
 from lth_ray.record.report.wording import LENGTH, length_said
 

@@ -10,7 +10,7 @@ from lth_ray.record.figures.lines import Line, counted, draw, gather
 from lth_ray.record.figures.measured import by_round, by_subnetwork, by_variant, joined, part_later, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
-from lth_ray.record.report.subnetworks import subnetwork
+from lth_ray.record.report.summary import subnetwork
 from lth_ray.record.report.tables import metric_of_frame
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.panels import short
-from lth_ray.record.report.subnetworks import chain, measures
-from lth_ray.record.report.summary import series_of
+from lth_ray.record.report.summary import chain, measures, series_of
 from lth_ray.record.report.tables import plain
 
 if TYPE_CHECKING:

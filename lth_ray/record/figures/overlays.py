@@ -9,7 +9,7 @@ from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import GREY, Look
 from lth_ray.record.figures.panels import ALONE, note
 from lth_ray.record.paper.targets import Target
-from lth_ray.record.report.subnetworks import subnetwork
+from lth_ray.record.report.summary import subnetwork
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.paper.targets import Target
-from lth_ray.record.report.subnetworks import measures, subnetwork
-from lth_ray.record.report.summary import series_of
+from lth_ray.record.report.summary import measures, series_of, subnetwork
 from lth_ray.record.report.tables import framed, plain
 
 if TYPE_CHECKING:

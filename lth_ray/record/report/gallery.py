@@ -26,7 +26,7 @@ from lth_ray.record.figures import (
 from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, weights
-from lth_ray.record.report.subnetworks import measures
+from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import framed
 from lth_ray.store import StorageError, Store
 

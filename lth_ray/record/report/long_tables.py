@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.measured import rows_of
-from lth_ray.record.report.subnetworks import measures
+from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import branch_columns, framed, metric_of_frame, ticket_columns
 from lth_ray.store import Store
 

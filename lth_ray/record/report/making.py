@@ -14,13 +14,12 @@ from lth_ray.record.paper.targets import group_of, targets_of
 from lth_ray.record.paper.words import paper_listing
 from lth_ray.record.report.comparisons import comparisons, write_comparisons
 from lth_ray.record.report.configuration import configured
-from lth_ray.record.report.environments import Environment, environments, versions
+from lth_ray.record.report.environments import Environment, environments, spent, versions
 from lth_ray.record.report.findings import findings
 from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.report.html_page import Content, html_page
 from lth_ray.record.report.listing import Listing, in_latex, in_markdown
 from lth_ray.record.report.paper_table import paper_listings
-from lth_ray.record.report.spending import spent
 from lth_ray.record.report.summary import is_level, summary
 from lth_ray.record.report.tables import branch_columns, write_tables
 from lth_ray.record.report.transfers import transfers, transfers_listing

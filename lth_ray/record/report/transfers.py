@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.subnetworks import chain, measures
-from lth_ray.record.report.summary import COMMON, SERIES, series_of
+from lth_ray.record.report.summary import COMMON, SERIES, chain, measures, series_of
 from lth_ray.record.report.tables import framed, metric_of_frame, plain
 from lth_ray.record.report.wording import percent, points, spread, valued
 

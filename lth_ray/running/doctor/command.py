@@ -1,15 +1,18 @@
-"""The command's body: examine, show, and end in time whatever hangs."""
+"""The doctor's command: examine, show the findings as a table or as JSON, and end in time whatever hangs."""
 
+import json
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from lth_ray.running.doctor.examine import Asked, Examination
-from lth_ray.running.doctor.finding import PROBLEM, Finding, exit_code
-from lth_ray.running.doctor.table import as_json, print_table
+from lth_ray.running.doctor.finding import NOTE, PROBLEM, Finding, exit_code
 
 LAST_S = 58.0  # every wait has a limit of its own; this one is for what can hang within a library
 
@@ -43,3 +46,47 @@ def _show(findings: Sequence[Finding], json: bool) -> None:
         click.echo(as_json(findings))
     else:
         print_table(findings, Console())
+
+
+STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
+MOST_NODES = 4  # named in a row; --json names all
+
+
+def print_table(findings: Sequence[Finding], console: Console) -> None:
+    """Print one row a finding, the remedy below what was found, and a line that sums up."""
+    table = Table("check", "node", "result", "found, and the remedy", box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    everyone = max((set(finding.nodes) for finding in findings), key=len, default=set())
+    for finding in findings:
+        found = Text(finding.found)
+        if finding.remedy:
+            found.append(f"\n-> {finding.remedy}", style="cyan")
+        table.add_row(finding.check, Text(named(finding.nodes, everyone)), _result(finding), found)
+    console.print(table)
+    problems = sum(finding.result == PROBLEM for finding in findings)
+    notes = sum(finding.result == NOTE for finding in findings)
+    style = STYLES["problem" if problems else "ok"]
+    console.print(f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}", style=style, highlight=False)
+
+
+def named(nodes: Sequence[str], everyone: set[str]) -> str:
+    """Return one node a line; "all 8" where these are all of them."""
+    if len(nodes) > 1 and set(nodes) == everyone:
+        return f"all {len(nodes)}"
+    more = len(nodes) - MOST_NODES
+    return "\n".join(nodes[:MOST_NODES]) + (f"\nand {more} more" if more > 0 else "")
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Return {"ok": bool, "findings": [{check, result, found, remedy, nodes}]}."""
+    ok = not any(finding.result == PROBLEM for finding in findings)
+    return json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}, indent=2)
+
+
+def _result(finding: Finding) -> Text:
+    return Text(finding.result, style=STYLES[finding.result])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

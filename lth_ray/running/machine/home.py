@@ -1,6 +1,8 @@
-"""A check that the user's home takes what has to be written there. Imports no Ray."""
+"""The user's home: what has to be written there, and the token of a Ray of one's own. Imports no Ray."""
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from lth_ray.config import ConfigError, Launch
@@ -47,3 +49,17 @@ def can_be_written(folder: Path) -> bool:
     """Return whether files can be made in a folder that may have to be made first."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def private_token(path: Path | None = None) -> None:
+    """Make the token where there is none, and let nobody else read it: Ray itself makes a file of mode 644."""
+    path = path or Path("~/.ray/auth_token").expanduser()
+    with suppress(OSError):  # a home that cannot be written to: Ray says so, or does without
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError), open(path, "x", opener=_private) as file:
+            file.write(secrets.token_hex(32))
+        path.chmod(0o600)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -9,7 +9,7 @@ from lth_ray.record.figures.lines import counted, gather
 from lth_ray.record.figures.measured import evenly, stem_of
 from lth_ray.record.figures.page import Page
 from lth_ray.record.figures.panels import compact, note
-from lth_ray.record.report.subnetworks import subnetwork
+from lth_ray.record.report.summary import subnetwork
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lth_ray.lottery import Plan
+from lth_ray.record.report.environments import HOURS, SECONDS, core_seconds, spent
 from lth_ray.record.report.making import report
-from lth_ray.record.report.spending import HOURS, SECONDS, core_seconds, spent
 from lth_ray.store import Store
 
 

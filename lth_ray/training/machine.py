@@ -1,11 +1,19 @@
-"""The use of a machine by a training: CPU, memory and GPU, sampled beside it."""
+"""The machine that trains: what it is, as the environment of a result, and how it is used, sampled beside training."""
 
+import os
+import platform
+import sys
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+
+from lth_ray import __version__
+from lth_ray.training.kernels import library
 
 EVERY_S, MOST = 5.0, 120  # between samples at first; so many are kept, and every other one goes where there are more
 MEGABYTE = 1e6
@@ -83,3 +91,35 @@ class Usage:
         with suppress(Exception):  # there is no management library, or it cannot say that of this GPU: NVMLError
             found["utilization_percentage"] = float(torch.cuda.utilization(number))
         return {f"system/gpu_{number}_{name}": round(value, 1) for name, value in found.items()}
+
+
+@lru_cache(maxsize=16)
+def environment(device: str, world_size: int = 1) -> dict[str, Any]:
+    """Return device model, instruction set, threads, world size and library versions, as plain data."""
+    packages = {}
+    for name in ("torch", "torchvision", "numpy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "unknown"
+    packages["lth_ray"] = __version__  # of the code that is run, whatever was installed last
+    is_cuda = torch.device(device).type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "kernels": library.instruction_set(),
+        "threads": torch.get_num_threads(),
+        "world_size": world_size,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "packages": packages,
+    }
+
+
+def _processor() -> str:
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
