@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from lth_ray.lottery import Training
-from lth_ray.lottery.execution.reconstruct import build
+from lth_ray.lottery.execution.networks import build
 from lth_ray.training import Clock, Start, Team, train_segment
 
 

@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,34 @@ def test_imports_go_only_downwards(path: Path) -> None:
 
 def test_the_layers_are_those_there_are() -> None:
     assert {layer(path) for path in MODULES} - {""} == DEPTH.keys()
+
+
+# (module, what it imports though that imports it): loaded late because it is slow, or for its types alone
+CIRCLES = {
+    ("lth_ray.data.batches", "lth_ray.data.packed.streaming"),
+    ("lth_ray.running.trial", "lth_ray.running.worker"),
+    ("lth_ray.training.epoch_averages", "lth_ray.training.loop"),
+}
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    """Neither directly nor through others, inside a function or for its types alone: what calls what has one direction.
+
+    The package itself is left out: it passes on names of its layers when they are asked for.
+    """
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in MODULES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {own: {_module_of(name, modules) for _, name in imports(path)} for own, path in modules.items()}
+    TopologicalSorter(
+        {own: {one for one in needed - {own, "lth_ray"} if (own, one) not in CIRCLES} for own, needed in graph.items()}
+    ).prepare()
+
+
+def _module_of(name: str, modules: Container[str]) -> str:
+    """Return the module of a dotted name that may end in what the module defines."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def test_every_import_of_the_package_names_a_layer() -> None:

@@ -16,7 +16,7 @@ from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.execution.reconstruct import build
+from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.tickets import exporting as formats
 from lth_ray.running import history
 from lth_ray.store import Store

@@ -3,7 +3,8 @@
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execution.dispatch import carry_out, carry_out_all, stored
-from lth_ray.lottery.execution.execute import Outcome, execute
+from lth_ray.lottery.execution.execute import execute
+from lth_ray.lottery.execution.progress import Outcome
 from lth_ray.lottery.jobs import Job
 from lth_ray.lottery.measurements import early_stop, measurements, metric_of
 from lth_ray.lottery.older_meanings import Older, older

@@ -13,7 +13,8 @@ from torch import nn
 
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
-from lth_ray.lottery.execution.reconstruct import build, eligible, pretrained_weights
+from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained

@@ -9,7 +9,8 @@ import torch
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune, meaning
-from lth_ray.lottery.execution.reconstruct import Mask, build, eligible
+from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.pruning import Mask
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
 from lth_ray.training.segment import measure
 

@@ -12,7 +12,7 @@ import pytest
 from lth_ray import data, probes
 from lth_ray.config import ACCURACY, Data, Model, Prune, Study, Train, set_fields, steps
 from lth_ray.lottery import Plan, StopRule, branch_rows, carry_out_all, in_lockstep, make_plan, make_trials, ticket_rows
-from lth_ray.lottery.execution.reconstruct import MissingState
+from lth_ray.lottery.execution.reading import MissingState
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.store import Store
 from lth_ray.training import Clock

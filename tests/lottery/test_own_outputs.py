@@ -16,7 +16,7 @@ from lth_ray.config import ConfigError, Model, set_fields, steps
 from lth_ray.config.blame import told_of
 from lth_ray.data import Batch
 from lth_ray.lottery import load_ticket, make_plan
-from lth_ray.lottery.execution.reconstruct import build
+from lth_ray.lottery.execution.networks import build
 
 # What a network returns -------------------------------------------------------------------------------------------
 

@@ -227,7 +227,7 @@ def test_a_recorded_study_is_planned_without_its_files(lab: Any, tmp_path: Path)
 def test_a_file_that_changes_behind_a_plan_trains_nothing(lab: Any, tmp_path: Path) -> None:
     from lth_ray import data
     from lth_ray.lottery import execute
-    from lth_ray.lottery.execution.reconstruct import MissingState
+    from lth_ray.lottery.execution.reading import MissingState
 
     made = plan(lab, safe(tmp_path))
     safe(tmp_path, weights(8))

@@ -20,7 +20,7 @@ from lth_ray.config import (
     steps,
 )
 from lth_ray.lottery import make_plan, make_trials
-from lth_ray.lottery.execution import reconstruct
+from lth_ray.lottery.execution import networks, reconstruct
 from lth_ray.store import Store
 from lth_ray.training.together import lockstep
 from lth_ray.training.together.replicates import stack
@@ -217,7 +217,7 @@ def test_states_that_were_not_kept_are_made_again_with_the_same_bits(lab: Any) -
 
 def infinite(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """The network drawn under `seed` begins with infinite weights."""
-    original = reconstruct.build
+    original = networks.build
 
     def build(recipe: Any, drawn: int | None = None) -> Any:
         network = original(recipe, drawn)
@@ -323,7 +323,7 @@ def test_checkpoints_of_a_batch_are_answered_for_when_all_are_written(lab: Any) 
     written: list[int] = []
     store, network = lab.store(), torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(network.parameters())
-    run = type("Run", (), {"model": network, "optimizer": optimizer, "step": 3, "carried": {}})()
+    run = type("Run", (), {"model": network, "optimizer": optimizer, "step": 3, "carried": {}, "regrowth": None})()
     with checkpoints.Checkpoints(store, lambda: written.append(len(store.list("checkpoints")))) as saved:
         saved.save(("a", run, {}), ("b", run, {}))
     assert written == [2]

@@ -56,7 +56,7 @@ def store(tmp_path: Any) -> Store:
 
 
 def fake_record(segment: Segment, density: float, penalty: float = 0.0, **changes: Any) -> dict[str, Any]:
-    """A record with the form of lth_ray.lottery.execution.execute's, and curves that look like training."""
+    """A record with the form of lth_ray.lottery.execution.publish's, and curves that look like training."""
     noise = random.Random(segment.key)
     steps_ = segment.recipe.evaluation_steps(segment.first, segment.last)
     best = 0.975 - 0.02 * (1 - density) ** 8 - penalty

@@ -11,7 +11,7 @@ import pytest
 from lth_ray import models, pruning
 from lth_ray.config import ACCURACY
 from lth_ray.lottery import Plan
-from lth_ray.lottery.execution.reconstruct import build, eligible
+from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.record.paper.comparing import against_paper, measured_as

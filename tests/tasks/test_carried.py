@@ -10,7 +10,7 @@ import torch
 from lth_ray import probes, tasks
 from lth_ray.config import ConfigError, Model, Prune, Rewind, Study, Table, Train, set_fields, steps
 from lth_ray.lottery import carry_out, make_plan, ticket_rows
-from lth_ray.lottery.execution.reconstruct import build
+from lth_ray.lottery.execution.networks import build
 from lth_ray.store import Store
 from lth_ray.tasks.resident import ResidentBatches
 from lth_ray.tasks.table import Rows

@@ -8,10 +8,9 @@ import torch
 from lth_ray import pruning
 from lth_ray.lottery.derivation import Segment
 from lth_ray.models.flops import forward_flops
+from lth_ray.pruning import Mask
 from lth_ray.store import Store
 from lth_ray.training import Run
-
-Mask = dict[str, torch.Tensor]
 
 
 def final_mask(run: Run, mask: Mask | None) -> Mask | None:

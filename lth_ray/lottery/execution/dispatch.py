@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from lth_ray.lottery.execution.execute import Outcome, execute, nothing_left
+from lth_ray.lottery.execution.execute import execute
 from lth_ray.lottery.execution.measure import measure
-from lth_ray.lottery.execution.reconstruct import once_more, stored_record
+from lth_ray.lottery.execution.prepare import nothing_left
+from lth_ray.lottery.execution.progress import Outcome
+from lth_ray.lottery.execution.reading import once_more, stored_record
 from lth_ray.lottery.execution.together import execute_together
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.store import Store, mask_path

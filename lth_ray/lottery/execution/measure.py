@@ -17,20 +17,15 @@ import torch
 from lth_ray import analysis, probes
 from lth_ray.analysis.states import OVERALL
 from lth_ray.lottery.derivation import Table
-from lth_ray.lottery.execution.execute import Outcome, discard
-from lth_ray.lottery.execution.reconstruct import (
-    Mask,
-    MissingState,
-    build,
-    eligible,
-    masked,
-    recorded_mask,
-    start_state,
-    stored_record,
-)
+from lth_ray.lottery.execution.networks import build, eligible, masked
+from lth_ray.lottery.execution.progress import Outcome
+from lth_ray.lottery.execution.publish import discard
+from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_record
+from lth_ray.lottery.execution.reconstruct import start_state
 from lth_ray.lottery.pieces import Measurement
 from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.lottery.stored import Record
+from lth_ray.pruning import Mask
 from lth_ray.store import Store, Tensors
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training import ALONE, Team, TeamBroken, environment, evaluate

@@ -1,4 +1,4 @@
-"""The progress of a training, beside what its run holds."""
+"""A training under way: what it is prepared with, its progress beside what its run holds, and what came of it."""
 
 import time
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lth_ray.lottery.pieces import Training
+from lth_ray.lottery.stored import Record
+from lth_ray.pruning import Mask
 from lth_ray.training import Pause, Start
 
 
@@ -40,3 +43,37 @@ class Progress:
             self.training_s += time.monotonic() - began
             yield pause
             began = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rest of a training, ready to begin.
+
+    It is plain data, as it is sent to a whole team: a study's own functions cannot be.
+
+    rest: the states that an earlier run, whose `record` stands, has left out; None for all of it.
+    """
+
+    rest: list[int] | None
+    record: Record | None
+    mask: Mask | None
+    progress: Progress
+
+    def of(self, training: Training) -> Training:
+        """Return what is left of `training`."""
+        return training if self.rest is None else training.for_states(self.rest)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a piece.
+
+    trained_steps: optimizer steps taken here, 0 where it was stored already.
+    training_s: those of `seconds` that went into training and evaluation, and not into states, records and
+        the like.
+    """
+
+    record: Record | None
+    trained_steps: int
+    seconds: float
+    training_s: float = 0.0

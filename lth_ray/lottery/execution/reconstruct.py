@@ -1,17 +1,16 @@
-"""Reconstruction of what a derivation describes: a network, its starting weights and its mask, from what is
-stored.
-"""
+"""Reconstruction of what a derivation describes, its starting weights and its mask, from what is stored."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import ConfigError, Scoring, called, meaning, subseed
+from lth_ray.config import Scoring, meaning, subseed
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
+from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_record, stored_state
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -23,84 +22,10 @@ from lth_ray.lottery.sources import (
     Snapshot,
     StartSource,
 )
-from lth_ray.store import DamagedFile, MissingFile, State, Store, content
+from lth_ray.pruning import Mask
+from lth_ray.store import State, Store, content
 from lth_ray.tasks.base import Loaded
-from lth_ray.training import Recipe, Supermask, averages, supermask_state
-
-Mask = dict[str, torch.Tensor]
-T = TypeVar("T")
-
-
-class MissingState(LookupError):
-    """Something a segment is derived from is not in the store."""
-
-
-def once_more(attempt: Callable[[], T]) -> T:
-    """Return what `attempt` returns, tried again where something was missing.
-
-    A second run of the study may just have finished this, and removed what it started from. Raises the first
-    MissingState, which says why.
-    """
-    try:
-        return attempt()
-    except MissingState as missing:
-        try:
-            return attempt()
-        except MissingState:
-            raise missing from None
-
-
-def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
-    """Return the recipe's network, initialised under `seed` (None: whatever weights)."""
-    network = build_without_averages(recipe, seed)
-    if recipe.train.is_averaged:
-        averages.attach(network, over_epochs=recipe.train.average_from is not None)
-    return network
-
-
-def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
-    model, data = recipe.model, recipe.identity
-    return models.build(
-        model.name,
-        data.num_classes,
-        input_shape=data.input_shape,
-        init=model.init,
-        seed=seed,
-        **called(model.options),
-    )
-
-
-def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
-    """Return the all-ones mask over what a pruning rule ("include" and "exclude" globs) ranks: weights or, for
-    "bn_scale", scales of channels.
-    """
-    if rule.get("criterion") == pruning.BN_SCALE:
-        return pruning.dense_mask(model, _scales_to_rank(model, rule))
-    names = pruning.select(
-        models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
-    )
-    return pruning.dense_mask(model, names)
-
-
-def _scales_to_rank(model: torch.nn.Module, rule: Mapping[str, Any]) -> list[str]:
-    scales = list(models.scale_parameters(model))
-    if not scales:
-        raise ConfigError(
-            f"Prune.criterion = {rule['criterion']!r}: the network has no batch norm, whose scales it ranks; "
-            "use another criterion, such as 'magnitude'"
-        )
-    return pruning.select(scales, rule["include"], rule["exclude"], scales)
-
-
-def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
-    """Return what a segment trains, with whatever weights: the recipe's network, or the scores of a mask over
-    it.
-    """
-    model = build(segment.recipe)
-    if segment.learned is None:
-        return model
-    covered = mask or eligible(model, segment.learned.prunable)
-    return Supermask(model, covered, segment.learned.rule)
+from lth_ray.training import Recipe, averages, supermask_state
 
 
 def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
@@ -171,39 +96,6 @@ def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | Non
     return models.retied(made, models.tied(build(recipe)))
 
 
-def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = False) -> State:
-    """Return a whole state of the store. Raise MissingState when none is kept. Damaged ones are moved aside."""
-    why = "is not kept"
-    while store.find_state(trajectory, step, with_optimizer=optimizer) is not None:
-        try:
-            return store.load_state(trajectory, step, with_optimizer=optimizer)
-        except DamagedFile as error:
-            why = set_aside(store, error)
-    raise MissingState(f"{store.uri}: the state of {trajectory} at step {step} {why}; run the study again to make it")
-
-
-def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, Any] | None:
-    """Return the record of a finished segment or table, None where there is none.
-
-    A damaged one is moved aside.
-    """
-    try:
-        return store.table(key) if of_table else store.segment(key)
-    except DamagedFile as error:
-        set_aside(store, error)
-        return None
-
-
-def set_aside(store: Store, error: DamagedFile) -> str:
-    """Move a damaged file out of the way, so that what it held is made again; return what was done, as a
-    clause.
-    """
-    store.quarantine(error.path)
-    done = f"was damaged ({error.path}: {error.why}; it is in damaged/ now)"
-    warnings.warn(f"{store.uri}: what this file held {done}", stacklevel=3)
-    return done
-
-
 def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
     """Return the mask of a segment, made from what it is derived from; None for a dense one."""
     source = segment.mask
@@ -217,37 +109,6 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
     return fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base)
-
-
-def fitting(mask: Mask, recipe: Recipe) -> Mask:
-    """Return the part of a mask that fits the recipe's network, in its order and by its names.
-
-    An output layer for other classes is dense.
-    """
-    network = build(recipe)
-    mask = models.under_own_names(mask, models.tied(network))
-    parameters = network.named_parameters()
-    return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
-
-
-def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
-    """Return the mask of a finished segment, None for a dense one. Raise MissingState where it is not whole.
-
-    which: "first_mask" for the one that a mask which changes on the way began with.
-    """
-    record = stored_record(store, key)
-    if record is None:
-        raise MissingState(f"{store.uri}: there is no segment {key}; run the study again to make it")
-    held = record.get(which) or record["mask"]
-    if held is None:
-        return None
-    try:
-        return store.load_mask(held)
-    except MissingFile as error:
-        why = str(error)
-    except DamagedFile as error:
-        why = set_aside(store, error)
-    raise MissingState(f"{store.uri}: the mask of {key} {why}; run the study again to make it")
 
 
 def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
@@ -311,9 +172,3 @@ def prune_by(
     inverted = rule.get("scoring", {}).get("invert", False)
     ranked = (lambda mask: pruning.inverted(scores(mask))) if inverted else scores
     return pruning.prune_in_steps(ranked, before, counts, rule["scope"], rule.get("iterations", 1), ties)
-
-
-def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:
-    """Return a state dict with its pruned weights at zero."""
-    mask = mask or {}
-    return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}

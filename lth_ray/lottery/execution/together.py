@@ -13,8 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from lth_ray.lottery.execution.checkpoints import Checkpoints
-from lth_ray.lottery.execution.execute import Outcome, Prepared, finish, journal, keep, prepare
-from lth_ray.lottery.execution.reconstruct import network, once_more
+from lth_ray.lottery.execution.execute import journal, keep
+from lth_ray.lottery.execution.networks import network
+from lth_ray.lottery.execution.prepare import prepare
+from lth_ray.lottery.execution.progress import Outcome, Prepared
+from lth_ray.lottery.execution.publish import finish
+from lth_ray.lottery.execution.reading import once_more
 from lth_ray.lottery.pieces import Training
 from lth_ray.store import Store
 from lth_ray.tasks.base import Loaded

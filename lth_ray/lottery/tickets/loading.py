@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.lottery.execution.reconstruct import masked
+from lth_ray.lottery.execution.networks import masked
 from lth_ray.models import retied
 from lth_ray.store import StorageError, Store, Tensors
 

@@ -1,0 +1,87 @@
+"""Networks of a recipe or a segment, and the masks and state dicts that fit them. Nothing is read here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lth_ray import models, pruning
+from lth_ray.config import ConfigError, called
+from lth_ray.lottery.derivation import Segment
+from lth_ray.pruning import Mask
+from lth_ray.training import Recipe, Supermask, averages
+
+
+def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
+    """Return the recipe's network, initialised under `seed` (None: whatever weights)."""
+    network = build_without_averages(recipe, seed)
+    if recipe.train.is_averaged:
+        averages.attach(network, over_epochs=recipe.train.average_from is not None)
+    return network
+
+
+def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
+    model, data = recipe.model, recipe.identity
+    return models.build(
+        model.name,
+        data.num_classes,
+        input_shape=data.input_shape,
+        init=model.init,
+        seed=seed,
+        **called(model.options),
+    )
+
+
+def eligible(model: torch.nn.Module, rule: Mapping[str, Any]) -> Mask:
+    """Return the all-ones mask over what a pruning rule ("include" and "exclude" globs) ranks: weights or, for
+    "bn_scale", scales of channels.
+    """
+    if rule.get("criterion") == pruning.BN_SCALE:
+        return pruning.dense_mask(model, _scales_to_rank(model, rule))
+    names = pruning.select(
+        models.prunable(model), rule["include"], rule["exclude"], [name for name, _ in model.named_parameters()]
+    )
+    return pruning.dense_mask(model, names)
+
+
+def _scales_to_rank(model: torch.nn.Module, rule: Mapping[str, Any]) -> list[str]:
+    scales = list(models.scale_parameters(model))
+    if not scales:
+        raise ConfigError(
+            f"Prune.criterion = {rule['criterion']!r}: the network has no batch norm, whose scales it ranks; "
+            "use another criterion, such as 'magnitude'"
+        )
+    return pruning.select(scales, rule["include"], rule["exclude"], scales)
+
+
+def network(segment: Segment, mask: Mask | None) -> torch.nn.Module:
+    """Return what a segment trains, with whatever weights: the recipe's network, or the scores of a mask over
+    it.
+    """
+    model = build(segment.recipe)
+    if segment.learned is None:
+        return model
+    covered = mask or eligible(model, segment.learned.prunable)
+    return Supermask(model, covered, segment.learned.rule)
+
+
+def network_of(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the network itself, where a mask is learned over it."""
+    return model.network if isinstance(model, Supermask) else model
+
+
+def fitting(mask: Mask, recipe: Recipe) -> Mask:
+    """Return the part of a mask that fits the recipe's network, in its order and by its names.
+
+    An output layer for other classes is dense.
+    """
+    network = build(recipe)
+    mask = models.under_own_names(mask, models.tied(network))
+    parameters = network.named_parameters()
+    return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
+
+
+def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:
+    """Return a state dict with its pruned weights at zero."""
+    mask = mask or {}
+    return {name: value.masked_fill(~mask[name], 0.0) if name in mask else value for name, value in state.items()}

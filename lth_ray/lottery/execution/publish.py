@@ -1,0 +1,111 @@
+"""Publication of what a training came to: its record, once all it names is stored; what nobody needs then goes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import torch
+
+from lth_ray import probes, pruning
+from lth_ray.config import meaning
+from lth_ray.lottery.execution.changed_masks import changes, final_mask
+from lth_ray.lottery.execution.networks import build, network_of
+from lth_ray.lottery.execution.progress import Prepared, Progress
+from lth_ray.lottery.execution.reading import stored_record
+from lth_ray.lottery.pieces import Piece, Training
+from lth_ray.lottery.stored import Record
+from lth_ray.models import tied
+from lth_ray.models.flops import forward_flops, uses_of_weights
+from lth_ray.pruning import Mask
+from lth_ray.store import Store, content, mask_path, state_path
+from lth_ray.training import Pause, Recipe, Supermask
+
+
+def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+    """Publish what a training came to; return the record that stands."""
+    record = prepared.record
+    if training.measured:
+        own = _record(training, store, model, prepared.mask, last, prepared.progress)
+        record = _publish(training, store, own, prepared.progress.contents)
+    probes.point("published")
+    store.drop_checkpoints(training.key)
+    discard(training, store)
+    return record
+
+
+def _publish(training: Training, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
+    """Publish a record; return the one that stands.
+
+    Where another was first, one's own states go unless they are the same.
+    """
+    while not store.publish_segment(training.segment.key, record):
+        first = stored_record(store, training.segment.key)
+        if first is not None:
+            for step, own in contents.items():
+                if first["contents"].get(str(step), own) != own:
+                    store.delete(state_path(training.segment.trajectory, step, own, training.resumable_at(step)))
+            return first
+    return record
+
+
+def discard(piece: Piece, store: Store) -> None:
+    """Remove what was there for this piece and others, once all of them are finished, unless a record keeps
+    it.
+    """
+    for state in piece.discards:
+        makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
+        is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
+        if not is_kept and all(store.exists(reader) for reader in state.readers):
+            store.delete_state(state.trajectory, state.step)
+
+
+def _record(
+    training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
+) -> Record:
+    """Return the record of a finished segment: existence is completion."""
+    segment = training.segment
+    changed = changes(segment, last.run, mask, store, _uses(segment.recipe))
+    mask = final_mask(last.run, mask)
+    mask_content = store.save_mask(mask) if mask is not None else None
+    end = content(model.state_dict())
+    return {
+        "key": segment.key,
+        "trajectory": segment.trajectory,
+        "meaning": segment.meaning,
+        "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
+        "metric": segment.recipe.task.metric.document,
+        "first": segment.first,
+        "last": segment.last,
+        "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
+        "mask": mask_content,
+        "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
+        "remaining_of_all": pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
+        "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
+        "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
+        "tied": tied(model),
+        "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
+        "files": [mask_path(one) for one in dict.fromkeys((mask_content, changed.get("first_mask"))) if one],
+        "states": sorted(step for step in training.states - training.passing if last.finite or step < last.step),
+        "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
+        "journal": last.journal,
+        "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},
+        "diverged_at": None if last.finite else last.step,
+        "train_steps": last.step - segment.first,
+        "started_at": progress.started_at,
+        "seconds": round(progress.spent_s, 3),
+        "environment": progress.environments[-1],
+        "earlier_environments": progress.environments[:-1],
+        "usage": progress.usage,
+        **changed,
+    }
+
+
+def _uses(recipe: Recipe) -> dict[str, int]:
+    """Count the uses of weights once a process for each network."""
+    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
+    if name not in _USES:
+        _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
+    return _USES[name]
+
+
+_USES: dict[str, dict[str, int]] = {}

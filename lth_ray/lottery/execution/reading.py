@@ -1,0 +1,94 @@
+"""Reads of what is stored: it is whole, or moved aside and made again."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from lth_ray.pruning import Mask
+from lth_ray.store import DamagedFile, MissingFile, State, Store
+
+T = TypeVar("T")
+
+
+class MissingState(LookupError):
+    """Something a segment is derived from is not in the store."""
+
+
+def once_more(attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns, tried again where something was missing.
+
+    A second run of the study may just have finished this, and removed what it started from. Raises the first
+    MissingState, which says why.
+    """
+    try:
+        return attempt()
+    except MissingState as missing:
+        try:
+            return attempt()
+        except MissingState:
+            raise missing from None
+
+
+def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = False) -> State:
+    """Return a whole state of the store. Raise MissingState when none is kept. Damaged ones are moved aside."""
+    why = "is not kept"
+    while store.find_state(trajectory, step, with_optimizer=optimizer) is not None:
+        try:
+            return store.load_state(trajectory, step, with_optimizer=optimizer)
+        except DamagedFile as error:
+            why = set_aside(store, error)
+    raise MissingState(f"{store.uri}: the state of {trajectory} at step {step} {why}; run the study again to make it")
+
+
+def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, Any] | None:
+    """Return the record of a finished segment or table, None where there is none.
+
+    A damaged one is moved aside.
+    """
+    try:
+        return store.table(key) if of_table else store.segment(key)
+    except DamagedFile as error:
+        set_aside(store, error)
+        return None
+
+
+def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
+    """Return the mask of a finished segment, None for a dense one. Raise MissingState where it is not whole.
+
+    which: "first_mask" for the one that a mask which changes on the way began with.
+    """
+    record = stored_record(store, key)
+    if record is None:
+        raise MissingState(f"{store.uri}: there is no segment {key}; run the study again to make it")
+    held = record.get(which) or record["mask"]
+    if held is None:
+        return None
+    try:
+        return store.load_mask(held)
+    except MissingFile as error:
+        why = str(error)
+    except DamagedFile as error:
+        why = set_aside(store, error)
+    raise MissingState(f"{store.uri}: the mask of {key} {why}; run the study again to make it")
+
+
+def is_whole(mask: str, store: Store) -> bool:
+    """Return whether a mask is there as it was written; a damaged one is moved aside."""
+    try:
+        store.load_mask(mask)
+    except MissingFile:
+        return False
+    except DamagedFile as error:
+        set_aside(store, error)
+        return False
+    return True
+
+
+def set_aside(store: Store, error: DamagedFile) -> str:
+    """Move a damaged file out of the way, so that what it held is made again; return what was done, as a
+    clause.
+    """
+    store.quarantine(error.path)
+    done = f"was damaged ({error.path}: {error.why}; it is in damaged/ now)"
+    warnings.warn(f"{store.uri}: what this file held {done}", stacklevel=3)
+    return done
