@@ -34,8 +34,8 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Declaring a study",
         "All of them are frozen, checked when they are made, and take every field but the first by name.",
         config,
-        ("Study", "Model", "Data", "Table", "Examples", "Train", "Prune", "Dynamic", "Rewind", "Perturbation",
-         "Pretraining", "Subseeds", "steps", "epochs", "Length"),
+        ("Study", "Model", "Data", "Table", "Examples", "Train", "Prune", "Scoring", "EarlyBird", "Dynamic",
+         "Rewind", "Perturbation", "Pretraining", "Subseeds", "steps", "epochs", "Length"),
     ),
     (
         "Branches",
@@ -90,6 +90,8 @@ COLUMNS = {
     "inference_flops": "of one image through the pruned network",
     "train_bits": "of the numbers that it was trained in: 32, or fewer by Train(precision=)",
     "search_bits": "of the numbers that its mask was found in; missing without a mask",
+    "drawn_step": "where its mask was drawn, by `EarlyBird`; missing for others",
+    "drawn_agreed": "whether masks agreed there, and it was not the latest step that was left",
     "branch": "its name behind those of the results it hangs on, such as `random_mask-0/barrier`",
     "index": "of a copy, or of a pair of copies",
 }

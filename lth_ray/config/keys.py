@@ -31,6 +31,7 @@ REVISIONS = {
     "transplanted": 1,
     "imported": 1,
     "pretrained": 1,
+    "early_bird": 1,
     "order": 1,
     "kept_alike": 2,
     "warmup": 2,

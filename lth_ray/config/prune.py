@@ -6,6 +6,7 @@ from typing import Any
 
 from lth_ray.config.base import FLAG, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.dynamic import Dynamic
+from lth_ray.config.early_bird import EarlyBird
 from lth_ray.config.precision import precision
 from lth_ray.config.units import Length, a_length
 
@@ -65,6 +66,10 @@ class Scoring(Config):
     invert: bool = option(False, check=FLAG, absent_means=False)
 
 
+def _point(value: Any) -> Length | EarlyBird:
+    return value if isinstance(value, EarlyBird) else a_length()(value)
+
+
 @dataclass(frozen=True)
 class Prune(Config):
     """The pruning rule.
@@ -94,7 +99,8 @@ class Prune(Config):
         the dense network of round 0 ends unless it is rewound to a later one: steps(0) prunes initial or pretrained
         weights without training them. Of no step, round 0 is measured only, and reports compare nothing with it.
         Gradients ("snip", "grad", "grasp") are those at its weights. None: the last step, T, and for gradients the
-        initial weights.
+        initial weights. An EarlyBird draws the mask at the first epoch whose masks agree, and ends the dense training
+        there.
     whole_dense: train the dense network of round 0 on from `at` to T all the same, so that tickets are compared with
         it; lineages share it.
     ties: which of equal scores go first: "lowest" flat index, or "random" ones, as in Zhou et al. 2019.
@@ -123,7 +129,7 @@ class Prune(Config):
     exclude: Sequence[str] = option((), check=many(text("give globs")))
     one_shot: bool = option(False, check=FLAG)
     ties: str = option("lowest", check=one_of("lowest", "random"), absent_means="lowest")
-    at: Length | None = option(None, check=maybe(a_length()), absent_means=None)
+    at: Length | EarlyBird | None = option(None, check=maybe(_point), absent_means=None)
     whole_dense: bool = option(False, check=FLAG, means=False)
     dynamic: Dynamic | None = option(None, check=maybe(a(Dynamic, "give a Dynamic")), absent_means=None)
     search_precision: str | None = option(None, check=maybe(precision), absent_means=None)

@@ -231,6 +231,7 @@ def check_replicates(pieces: Iterable[Piece]) -> None:
             "a Supermask": segment.learned,
             "pruned weights frozen at other values": segment.frozen,
             "a mask that changes (Prune.dynamic)": segment.regrowth is not None,
+            "a training that a draw ends (Prune.at = EarlyBird)": segment.draw is not None,
         }.items():
             if is_so:
                 raise ConfigError(

@@ -32,6 +32,10 @@ class Costs:
         return {key: piece.segment for key, piece in self.plan.pieces.items() if isinstance(piece, Training)}
 
     @cached_property
+    def _drawing(self) -> list[str]:
+        return [key for key, segment in self._by_key.items() if segment.draw is not None]
+
+    @cached_property
     def _by_trajectory(self) -> dict[str, list[Segment]]:
         """The segments of each trajectory, the longest first."""
         found: dict[str, list[Segment]] = {}
@@ -60,8 +64,9 @@ class Costs:
         A training step counts as three forward passes of its batch, of which only kept weights count; the
         floating-point operations are those that a sparse implementation would need, whatever their bits.
         """
+        own = own.with_drawn(self._drawn(record_of))
         common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense) if segment}
-        spent = self.spent(own)
+        spent = self.spent(own, record_of)
         search = [one for one in spent if one.segment.trajectory not in common]
         mask, record = self._found(own), record_of(own.key)
         found_in = self._by_key.get(mask.of) if mask is not None else None
@@ -75,21 +80,27 @@ class Costs:
             "search_bits": None if found_in is None else bits(found_in.recipe.train.precision),
         }
 
-    def spent(self, own: Segment) -> list["Spent"]:
+    def _drawn(self, record_of: Lookup) -> dict[str, int]:
+        """Return {segment: step} of the draws that have taken place."""
+        records = {key: record_of(key) for key in self._drawing}
+        return {key: record["drawn"]["step"] for key, record in records.items() if record and record.get("drawn")}
+
+    def spent(self, own: Segment, record_of: Lookup) -> list["Spent"]:
         """Return `own` and all training that its weights and its mask come from, whoever else uses it too.
 
         Each is there once, up to the last step that is used.
         A mask taken over from a ticket comes from what found it: the ticket's own training is no part of that.
         """
         found: dict[str, Spent] = {}
-        left = [Spent(own, own.last)]
+        drawn = self._drawn(record_of)
+        left = [Spent(own, drawn.get(own.key, own.last))]
         while left:
             one = left.pop()
             known = found.get(one.segment.trajectory)
             if known is None or known.last < one.last:
                 found[one.segment.trajectory] = one
             if known is None:
-                left += self._before(one.segment)
+                left += self._before(one.segment.with_drawn(drawn))
         return list(found.values())
 
     def _before(self, segment: Segment) -> list["Spent"]:
@@ -99,7 +110,7 @@ class Costs:
         """
         mask = self._found(segment)
         needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
-        needed += [(mask.trajectory, mask.step)] if mask is not None else []
+        needed += [(mask.trajectory, mask.at)] if mask is not None and mask.at is not None else []
         made = [Spent(self._by_trajectory[at][0], step) for at, step in needed if at in self._by_trajectory]
         return [one for one in made if one.num_steps > 0]
 

@@ -11,6 +11,7 @@ from lth_ray import pruning
 from lth_ray.config import ConfigError, Perturbation, SupermaskRule, digest, meaning, revised
 from lth_ray.lottery.sources import (
     Copied,
+    Drawn,
     MaskSource,
     Origin,
     Perturbed,
@@ -19,6 +20,7 @@ from lth_ray.lottery.sources import (
     StartSource,
     StateAt,
     weights_of,
+    with_drawn,
 )
 from lth_ray.pruning import Regrowth
 from lth_ray.training import Recipe, Seeds, backend_of
@@ -44,11 +46,40 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """A mask is drawn on the way, as soon as those of several epochs agree (config.EarlyBird).
+
+    rule: the pruning rule's meaning.
+    every: the steps between two looks.
+    earliest: the first step at which it may be drawn.
+    seed: of ties.
+    density: what is left of all that is ranked, where the rule states that and no fraction.
+    """
+
+    rule: Mapping[str, Any]
+    window: int
+    distance: float
+    every: int
+    seed: int | None = None
+    density: float | None = None
+
+    @property
+    def earliest(self) -> int:
+        return (self.window - 1) * self.every
+
+    @cached_property
+    def id(self) -> str:
+        return digest("early_bird", asdict(self))
+
+
+@dataclass(frozen=True)
 class Segment:
     """One piece of training, step `first` to step `last`, of a trajectory; of no step, an evaluation of its start.
 
     frozen: pruned weights hold what they start with, instead of zero. learned: the mask is trained, not the weights.
     regrowth: the mask changes on the way, and `mask` is the first one; the last one is in the record.
+    draw: it ends as soon as this draws a mask, at `last` at the latest; the trajectory is the same without.
+    first_of: the segment whose draw is its first step; `first` is the earliest that may be, until it is known.
     """
 
     recipe: Recipe
@@ -60,6 +91,8 @@ class Segment:
     frozen: bool = False
     learned: Learned | None = None
     regrowth: Regrowth | None = None
+    draw: Draw | None = None
+    first_of: str | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
@@ -74,7 +107,7 @@ class Segment:
             "start": self.start.meaning,
             "mask": self.mask.meaning if self.mask else None,
             "seeds": asdict(self.seeds),
-            "first": self.first,
+            "first": {"drawn": self.first_of} if self.first_of else self.first,
             "backend": self.backend,
             **{name: value for name, value in later.items() if value is not None},
             **revised("order"),
@@ -92,7 +125,9 @@ class Segment:
 
     @cached_property
     def key(self) -> str:
-        return f"{self.trajectory}-{self.last}"
+        if self.draw is None:
+            return f"{self.trajectory}-{self.last}"
+        return f"{digest('early_bird', {'trajectory': self.trajectory, 'draw': self.draw.id})}-{self.last}"
 
     @property
     def num_steps(self) -> int:
@@ -113,13 +148,19 @@ class Segment:
         """True where its first state is its own to keep: drawn, perturbed or wrapped, not another
         trajectory's.
         """
-        return self.learned is not None or not isinstance(self.start, Snapshot)
+        return self.learned is not None or not isinstance(self.start, (Snapshot, Drawn))
 
     @property
     def needs(self) -> tuple[StateAt, ...]:
         """The states read before it starts: (trajectory, step, with optimizer)."""
-        pruned = ((self.mask.trajectory, self.mask.step, False),) if isinstance(self.mask, Pruned) else ()
-        return (*self.start.needs, *pruned)
+        return (*self.start.needs, *(self.mask.needs if isinstance(self.mask, Pruned) else ()))
+
+    def with_drawn(self, drawn: Mapping[str, int]) -> "Segment":
+        """Return it with the steps of draws as far as they are known, {segment: step}; its key stays."""
+        mask, first = self.mask, drawn.get(self.first_of or "", self.first)
+        if isinstance(mask, Pruned) and mask.step is None:
+            mask = replace(mask, drawn=drawn.get(mask.of))
+        return replace(self, start=with_drawn(self.start, drawn), mask=mask, first=first)
 
     @property
     def needs_mask_of(self) -> str | None:
@@ -138,7 +179,7 @@ def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin) ->
     initial = origin if "initial" in needs else None
     final = None
     if "final" in needs:
-        if not isinstance(ticket.mask, Pruned):
+        if not isinstance(ticket.mask, Pruned) or ticket.mask.step is None:
             raise ConfigError(
                 f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
                 "by, and a random mask has none; hang it on tickets"
@@ -179,6 +220,10 @@ class Table:
     @cached_property
     def key(self) -> str:
         return digest("table", self.meaning)
+
+    def with_drawn(self, drawn: Mapping[str, int]) -> "Table":
+        """Return it with the steps of draws as far as they are known."""
+        return replace(self, start=with_drawn(self.start, drawn)) if self.start else self
 
     @property
     def needs(self) -> tuple[StateAt, ...]:

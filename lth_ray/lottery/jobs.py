@@ -65,11 +65,11 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
     for key, piece in unfinished.items():
         if isinstance(piece, Training) and not piece.measured:
             groups.setdefault(("state", f"state/{piece.segment.trajectory[:8]}"), []).append(key)
-    for lineage in lineages:
+    for lineage in sorted(lineages, key=lambda one: one.draw is None):  # which go on from where draws have ended
         before = lineage.pretraining
         if before is not None:
             claim("dense", f"pretraining/{before.trajectory[:8]}/seed{lineage.variant.seed}", [before])
-        for dense in (lineage.dense, lineage.trunk):
+        for dense in (lineage.trunk, lineage.dense):
             claim("dense", f"dense/{dense.trajectory[:8]}/seed{lineage.variant.seed}", [dense])
     for lineage in lineages:
         claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])

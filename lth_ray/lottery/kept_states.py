@@ -9,13 +9,16 @@ from lth_ray.lottery.pieces import Discard, Measurement, Piece, Training
 from lth_ray.lottery.stored import Stock
 
 
-def make_pieces(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str]) -> dict[str, Piece]:
+def make_pieces(
+    asked: Iterable[Segment | Table], keep: str, trunks: frozenset[str], drawn: Mapping[str, int] | None = None
+) -> dict[str, Piece]:
     """Return {key: piece} of every segment and table of a study, with what is kept of each segment.
 
     That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
     what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
     """
-    asked = list(asked)
+    drawn = drawn or {}
+    asked = [one.with_drawn(drawn) for one in asked]
     readers: dict[tuple[str, int], set[str]] = defaultdict(set)  # by (trajectory, step)
     wanted: dict[str, set[int]] = defaultdict(set)
     restored: dict[str, set[int]] = defaultdict(set)
@@ -24,12 +27,22 @@ def make_pieces(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[s
             readers[trajectory, step].add(one.key)
             wanted[trajectory].add(step)
             restored[trajectory] |= {step} if optimizer else set()
+    drawing: dict[str, list[Segment]] = defaultdict(list)
+    for one in asked:
+        if isinstance(one, Segment) and one.draw is not None:
+            drawing[one.trajectory].append(one)
     pieces: dict[str, Piece] = {
         one.key: Measurement(one)
         if isinstance(one, Table)
-        else _training(one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks)
+        else _training(
+            one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks, drawn.get(one.key)
+        )
         for one in asked
     }
+    for key in pieces.keys() & trunks:
+        if isinstance(trunk := pieces[key], Training):
+            siblings = tuple(one for one in drawing[trunk.segment.trajectory] if one.key != key)
+            pieces[key] = replace(trunk, siblings=siblings)
     for piece in [piece for piece in pieces.values() if isinstance(piece, Training)]:
         for step in piece.passing:
             keys = readers[piece.segment.trajectory, step]
@@ -41,7 +54,13 @@ def make_pieces(asked: Iterable[Segment | Table], keep: str, trunks: frozenset[s
     return pieces
 
 
-def _training(segment: Segment, wanted: set[int], restored: set[int], keep: str, is_trunk: bool) -> Training:
+def _training(
+    segment: Segment, wanted: set[int], restored: set[int], keep: str, is_trunk: bool, drawn: int | None
+) -> Training:
+    if segment.draw is not None:  # it may end at any look from the earliest on, and keeps the state there by itself
+        sure = {step for step in wanted if segment.first <= step <= segment.draw.earliest or step == drawn}
+        states = frozenset({segment.first} | sure if segment.starts_anew else sure)
+        return Training(segment, states, resumable=True, restored=frozenset(restored & states))
     read = {step for step in wanted if segment.first <= step <= segment.last}
     if not segment.num_steps and not is_trunk:  # an evaluation: what it looked at can be made again at once
         return Training(segment, frozenset(read))

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from lth_ray.lottery.derivation import Segment, Table
-from lth_ray.lottery.sources import StateAt
+from lth_ray.lottery.derivation import Draw, Segment, Table
+from lth_ray.lottery.sources import UNKNOWN, StateAt
 from lth_ray.store import Store, segment_path, table_path
 from lth_ray.training import Recipe
 
@@ -62,6 +62,7 @@ class Training:
     passing: those of `states` that are there only for later segments, the last of which discards them.
     resumable: keep the optimizer's state with them, so that training can go on from there.
     restored: the steps at which it is kept because others start with it.
+    siblings: the dense trainings of one trajectory that draw masks, which take each other up.
     of: the key of the finished segment whose states are made (a later rewind point, or what was not kept):
         training sets out from the nearest stored state, measures nothing and publishes no record. None trains
         a new segment.
@@ -74,6 +75,7 @@ class Training:
     resumable: bool = False
     restored: frozenset[int] = frozenset()
     discards: tuple[Discard, ...] = ()
+    siblings: tuple[Segment, ...] = ()
     of: str | None = field(default=None, kw_only=True)
     begins: int | None = field(default=None, kw_only=True)
 
@@ -91,8 +93,15 @@ class Training:
 
     @property
     def makes(self) -> tuple[tuple[str, int], ...]:
-        """(trajectory, step) of the states it keeps."""
-        return tuple((self.segment.trajectory, step) for step in self.states)
+        """(trajectory, step) of the states it keeps, and of the one at which it draws."""
+        drawn = [(self.segment.key, UNKNOWN)] if self.segment.draw else []
+        return (*((self.segment.trajectory, step) for step in self.states), *drawn)
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """The draws that are looked for on the way, its own and those of its siblings."""
+        found = [one.draw for one in (self.segment, *self.siblings) if one.draw is not None]
+        return tuple({draw.id: draw for draw in found}.values()) if self.measured else ()
 
     @property
     def after(self) -> frozenset[str]:
@@ -125,7 +134,7 @@ class Training:
 
     def for_states(self, states: list[int], begins: int | None = None) -> "Training":
         """Return the training that makes `states`, in order, of this one's segment once that is finished."""
-        segment = replace(self.segment, last=states[-1])
+        segment = replace(self.segment, last=states[-1], draw=None)
         return replace(self, segment=segment, states=frozenset(states), passing=frozenset(), of=self.key, begins=begins)
 
     def missing(self, store: Store) -> list[int]:

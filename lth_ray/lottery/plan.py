@@ -113,9 +113,11 @@ def make_plan(
     if identities is None:
         tell_other_sources(lineages, stock.records)
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
-    lost = frozenset(record["trajectory"] for key, record in stock.records.items() if stock.diverged(key))
+    diverged = [(key, record["trajectory"]) for key, record in stock.records.items() if stock.diverged(key)]
+    lost = frozenset(name for names in diverged for name in names)
+    drawn = {key: record["drawn"]["step"] for key, record in stock.records.items() if record.get("drawn")}
     trunks = frozenset(one.key for lineage in lineages for one in (lineage.dense, lineage.trunk))
-    pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks)
+    pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks, drawn)
     if identities is None:
         check_replicates(pieces.values())
         check_alignment(pieces.values())
@@ -171,7 +173,7 @@ def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:
 def _possible(asked: Iterable[Segment | Table], lost: frozenset[str]) -> list[Segment | Table]:
     """Leave out what starts from or measures a state of a training that diverged, and what builds on that.
 
-    asked: producers before consumers. lost: trajectories of trainings that diverged.
+    asked: producers before consumers. lost: keys and trajectories of trainings that diverged.
     """
     found, dropped = [], set[str]()
     for one in asked:

@@ -17,7 +17,11 @@ def ticket_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     found = [(lineage, r) for lineage in plan.lineages for r in lineage.rounds]
     records, costs = _searches(plan, store), Costs(plan)
     return [
-        {**ticket_row(lineage, r.number, records[r.segment.key]), **costs.of_ticket(lineage, r.number, records.get)}
+        {
+            **ticket_row(lineage, r.number, records[r.segment.key]),
+            **costs.of_ticket(lineage, r.number, records.get),
+            **_draw(lineage, records.get(lineage.trunk.key)),
+        }
         for lineage, r in found
         if r.segment.key in records
     ]
@@ -32,6 +36,12 @@ def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
         for result in plan.branches
         if result.key in records
     ]
+
+
+def _draw(lineage: Lineage, record: Record | None) -> dict[str, Any]:
+    """Return where a lineage's mask was drawn, and whether masks agreed; {} where it is none that is drawn."""
+    drawn = record["drawn"] if lineage.draw is not None and record is not None and record.get("drawn") else None
+    return {} if drawn is None else {"drawn_step": drawn["step"], "drawn_agreed": drawn["agreed"]}
 
 
 def _searches(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from lth_ray import pruning
 from lth_ray.config import (
     ConfigError,
     Data,
+    EarlyBird,
     Length,
     Prune,
     Rewind,
@@ -26,10 +27,12 @@ from lth_ray.config import (
     told,
 )
 from lth_ray.data import Identity
-from lth_ray.lottery.derivation import Segment, perturbed
+from lth_ray.lottery.derivation import Draw, Segment, perturbed
+from lth_ray.lottery.drawing import check_draw
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
+    Drawn,
     Init,
     MaskSource,
     Origin,
@@ -86,6 +89,8 @@ class Lineage:
                 f"Prune.at = {self.prune.at}: step {self.pruned_step} lies beyond the end of training, "
                 f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier step"
             )
+        if self.draw is not None:
+            check_draw(self.variant, self.draw, self.rewind_step, self.pruned_step)
         goes_on = self.rewind.method not in ("weights", "scratch") or self.rewind.pretraining is not None
         if goes_on and self.rewind_step > self.pruned_step:
             what = "a pretraining ends" if self.rewind.pretraining else f"method={self.rewind.method!r} goes on"
@@ -110,8 +115,8 @@ class Lineage:
 
     @cached_property
     def pruned_step(self) -> int:
-        """The step of the dense network whose weights give a mask."""
-        at = self.prune.at
+        """The step of the dense network whose weights give a mask; the last that may be, where it is drawn."""
+        at = self.prune.at.latest if isinstance(self.prune.at, EarlyBird) else self.prune.at
         return self.recipe.total_steps if at is None else self.recipe.steps(at)
 
     @property
@@ -119,6 +124,15 @@ class Lineage:
         """The step at which the training of the dense network ends: what is pruned and what is rewound to are there."""
         needed = max(self.pruned_step, self.rewind_step)
         return self.recipe.total_steps if self.prune.whole_dense else needed
+
+    @cached_property
+    def draw(self) -> Draw | None:
+        """The draw of an early-bird ticket, which ends the training of the dense network."""
+        at = self.prune.at
+        if not isinstance(at, EarlyBird):
+            return None
+        seed, density = self._pruning_seed(1), self.prune.density(1) if self.prune.num_rounds else None
+        return Draw(self.rule, at.window, at.distance, self.recipe.steps_per_epoch, seed, density)
 
     @cached_property
     def id(self) -> str:
@@ -154,7 +168,8 @@ class Lineage:
         if before is not None:
             start = Transplanted(before.end, self.drawn)
             return replace(before, recipe=self.recipe, start=start, first=before.last, last=self.dense_end)
-        return replace(self.whole(self.origin, self._given_mask), last=self.dense_end)
+        draw = None if self.prune.whole_dense else self.draw
+        return replace(self.whole(self.origin, self._given_mask), last=self.dense_end, draw=draw)
 
     @cached_property
     def pretraining(self) -> Segment | None:
@@ -190,7 +205,8 @@ class Lineage:
     @cached_property
     def trunk(self) -> Segment:
         """The dense training that masks are found in and tickets rewind to: `dense` in the search's precision."""
-        return self._searched(self.dense)
+        dense = self.dense if self.draw is None else replace(self.dense, last=self.pruned_step, draw=self.draw)
+        return self._searched(dense)
 
     @cached_property
     def _searches_apart(self) -> bool:
@@ -227,7 +243,8 @@ class Lineage:
     @cached_property
     def rounds(self) -> tuple[Round, ...]:
         """The rounds, from 0 to the last."""
-        found = [Round(0, self.dense, self.trunk if self._searches_apart and self.prune.num_rounds else None)]
+        apart = self.trunk.key != self.dense.key and self.prune.num_rounds
+        found = [Round(0, self.dense, self.trunk if apart else None)]
         for number in range(1, self.prune.num_rounds + 1):
             made = self._round(number, self._found_by(found))
             found.append(replace(made, segment=replace(made.segment, regrowth=self._regrowth(number))))
@@ -262,7 +279,7 @@ class Lineage:
     def _round(self, number: int, before: Segment) -> Round:
         """Return the round that prunes the weights at the end of `before`."""
         mask = self._mask(number, before)
-        ended = Snapshot(before.trajectory, mask.step, self._restores)
+        ended = Snapshot(before.trajectory, before.last if mask.step is None else mask.step, self._restores)
         ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
         searches = (goes_on or self._searches_apart) and not self.prune.from_dense and number < self.prune.num_rounds
         search = self._searched(self.retraining(ended, mask) if goes_on else ticket) if searches else None
@@ -277,16 +294,27 @@ class Lineage:
             return self.retraining(ended, mask)
         if method == "fine_tune":
             return Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k)
-        ticket, rule = self.retraining(self._rewound(self.trunk), mask), self.rewind.perturbation
+        ticket = self._from_draw(mask) or self.retraining(self._rewound(self.trunk), mask)
+        rule = self.rewind.perturbation
         if rule is None:
             return ticket
         if rule.goes_on and before.key != self.trunk.key:
             ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
         return perturbed(ticket, rule, subseed(self.variant.seed, "perturbation", number), self.origin)
 
+    def _from_draw(self, mask: Pruned) -> Segment | None:
+        """Return the training of an early-bird ticket from its draw to the end; None where it rewinds."""
+        at, trunk = self.prune.at, self.trunk
+        if not isinstance(at, EarlyBird) or at.then != "continue" or trunk.draw is None:
+            return None
+        start = Drawn(trunk.key, trunk.trajectory, self.rewind.optimizer == "restored")
+        first = trunk.draw.earliest
+        return replace(self.retraining(start, mask), first=first, first_of=trunk.key)
+
     def _mask(self, number: int, before: Segment) -> Pruned:
         at_once = number if self.prune.one_shot else 1
-        step = self.pruned_step if before.key == self.trunk.key else before.last
+        end = self.pruned_step if before.key == self.trunk.key else before.last
+        step = None if before.draw else end
         mask = Pruned(before.key, before.trajectory, step, self.rule, at_once, self._pruning_seed(number))
         mask = replace(mask, density=self.prune.density(number))
         at_end = self.prune.at is None  # else a criterion looks at the weights of that step, not at initial ones

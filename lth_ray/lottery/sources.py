@@ -5,13 +5,14 @@ Initialising, pruning and perturbing are cheap, so that only the states and meas
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
+UNKNOWN = -1  # a step that training will tell
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,32 @@ class Adopted:
         return ((trajectory, int(step), False),)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The weights of a trajectory where segment `of` has drawn its mask.
+
+    step: that step, once it is known; no part of the meaning.
+    """
+
+    of: str
+    trajectory: str
+    optimizer: bool = False
+    step: int | None = None
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"drawn": self.of, "optimizer": self.optimizer}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return (drawn_state(self.of, self.trajectory, self.step, self.optimizer),)
+
+
+def drawn_state(of: str, trajectory: str, step: int | None, optimizer: bool) -> StateAt:
+    """Return the state at which segment `of` has drawn; under its own name as long as the step is not known."""
+    return (of, UNKNOWN, optimizer) if step is None else (trajectory, step, optimizer)
+
+
 Origin = Init | Adopted | Pretrained  # what a lineage begins with
 
 
@@ -129,12 +156,21 @@ class Transplanted:
         return self.base.needs
 
 
-StartSource = Origin | Snapshot | Perturbed | Transplanted
+StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted
 
 
 def weights_of(source: StartSource) -> StartSource:
     """Return the same weights without an optimizer's state."""
-    return Snapshot(source.trajectory, source.step) if isinstance(source, Snapshot) else source
+    return replace(source, optimizer=False) if isinstance(source, (Snapshot, Drawn)) else source
+
+
+def with_drawn(source: StartSource, drawn: Mapping[str, int]) -> StartSource:
+    """Return a source with the steps of draws as far as they are known, {segment: step}."""
+    if isinstance(source, Drawn) and source.of in drawn:
+        return replace(source, step=drawn[source.of])
+    if isinstance(source, (Perturbed, Transplanted)):
+        return replace(source, base=with_drawn(source.base, drawn))
+    return source
 
 
 @dataclass(frozen=True)
@@ -149,11 +185,13 @@ class Pruned:
     order: the seed that draws the images whose gradients a criterion looks at.
     own_loss: these are the gradients of the recipe's own loss (segment `of` has it in its key), and not of
         the plain cross entropy.
+    step: None for the one where segment `of` has drawn; that is `drawn`, once it is known, which is no part of
+        the meaning.
     """
 
     of: str
     trajectory: str
-    step: int
+    step: int | None
     rule: Mapping[str, Any]
     rounds: int = 1
     seed: int | None = None
@@ -161,6 +199,16 @@ class Pruned:
     order: int | None = None
     own_loss: bool = False
     density: float | None = None
+    drawn: int | None = None
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return (drawn_state(self.of, self.trajectory, self.at, False),)
+
+    @property
+    def at(self) -> int | None:
+        """The step whose weights are pruned, as far as it is known."""
+        return self.drawn if self.step is None else self.step
 
     @cached_property
     def meaning(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 under masks.
 """
 
+from lth_ray.pruning.agreement import agrees, distances, first_agreement, packed
 from lth_ray.pruning.channels import BN_SCALE, of_channels, with_members
 from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
@@ -21,13 +22,16 @@ __all__ = [
     "Moved",
     "Regrowth",
     "ScoreError",
+    "agrees",
     "apply_mask",
     "check_sample",
     "counts_of",
     "dense_mask",
     "density",
     "density_of_all",
+    "distances",
     "drop_and_grow",
+    "first_agreement",
     "fraction_of_each",
     "inverted",
     "kept",
@@ -38,6 +42,7 @@ __all__ = [
     "needs_of",
     "of_channels",
     "one_shot_counts",
+    "packed",
     "perturb",
     "prune",
     "prune_count",

@@ -5,7 +5,7 @@ from typing import Any
 
 from lth_ray.lottery import Plan, Training
 
-PARTS = ("trained_steps", "resumed_steps", "others_steps", "reused_steps", "undone_steps")
+PARTS = ("trained_steps", "resumed_steps", "others_steps", "reused_steps", "spared_steps", "undone_steps")
 
 
 def opened(plan: Plan) -> dict[str, Any]:
@@ -21,6 +21,7 @@ def opened(plan: Plan) -> dict[str, Any]:
         "resumed_steps": 0,
         "others_steps": 0,
         "reused_steps": plan.unique_steps - new,
+        "spared_steps": 0,
         "undone_steps": new,
         "restored_steps": 0,
     }
@@ -37,10 +38,17 @@ def enter(counts: dict[str, Any], plan: Plan, result: Mapping[str, Any]) -> None
     if not isinstance(piece, Training):
         counts["restored_steps"] += trained
         return
-    end = piece.segment.last if result["diverged_at"] is None else result["diverged_at"]
-    earlier = max(0, end - piece.segment.first - trained)
+    whole = result.get("whole_steps")  # fewer than were planned where masks have agreed before
+    if whole is None or result["diverged_at"] is not None:
+        end = piece.segment.last if result["diverged_at"] is None else result["diverged_at"]
+        whole = end - piece.segment.first
+    taken_up = min(result.get("taken_up", 0), whole)
+    earlier = max(0, whole - trained - taken_up)
+    spared = piece.num_steps - whole if result["diverged_at"] is None else 0
     counts["resumed_steps" if trained else "others_steps"] += earlier
-    counts["undone_steps"] -= trained + earlier
+    counts["reused_steps"] += taken_up
+    counts["spared_steps"] += spared
+    counts["undone_steps"] -= trained + earlier + taken_up + spared
 
 
 def told(counts: Mapping[str, Any]) -> str:
@@ -49,6 +57,7 @@ def told(counts: Mapping[str, Any]) -> str:
         "reused_steps": "were in the store",
         "resumed_steps": "in checkpoints",
         "others_steps": "by another run",
+        "spared_steps": "spared by an early draw",
         "undone_steps": "not done",
     }
     named = [f"{counts[name]:,} {text}" for name, text in words.items() if counts[name] or name == "reused_steps"]

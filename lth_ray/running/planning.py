@@ -74,7 +74,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     rows = {
         "lineages": f"{len(plan.lineages):,}",
         "jobs left to do": ", ".join(f"{n:,} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
-        "unique steps": f"{plan.unique_steps:,}, of which branches {plan.branch_steps:,}",
+        "unique steps": f"{plan.unique_steps:,}{_at_most(plan)}, of which branches {plan.branch_steps:,}",
         "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
         "steps left to train": f"{plan.remaining_steps:,}",
         "trained together": trained_together(plan),
@@ -88,6 +88,10 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     console.print(table)
     for one in history.told_older(store, plan) if store is not None and plan.jobs else ():
         console.print(str(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _at_most(plan: Plan) -> str:
+    return " at most, as masks are drawn on the way" if any(one.draw for one in plan.lineages) else ""
 
 
 def readable_time(seconds: float) -> str:

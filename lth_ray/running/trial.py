@@ -72,6 +72,8 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         "trained_steps": outcome.trained_steps,
         "seconds": outcome.seconds,
         "training_s": outcome.training_s,
+        "taken_up": outcome.taken_up,
+        "whole_steps": None,
         "diverged_at": None,
         "judged": None,
         "test": None,
@@ -81,6 +83,7 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         measured, metric = measurements(outcome.record), piece.recipe.task.metric
         found |= {name: measured[name] for name in ("diverged_at", "remaining_weights")}
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
+        found["whole_steps"] = outcome.record.get("train_steps")
         found["error_barrier"] = measured.get("lmc_error_barrier")
     return found
 

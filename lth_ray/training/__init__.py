@@ -8,7 +8,17 @@ from lth_ray.training.loop import Run, train
 from lth_ray.training.loss import evaluate
 from lth_ray.training.machine import Usage, environment
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.segment import Journal, Pause, Seeds, Start, columns, masked_start, stored_beside, train_segment
+from lth_ray.training.segment import (
+    Journal,
+    Pause,
+    Seeds,
+    Start,
+    columns,
+    masked_start,
+    measure,
+    stored_beside,
+    train_segment,
+)
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
 from lth_ray.training.together.joint import train_together
@@ -36,6 +46,7 @@ __all__ = [
     "evaluate",
     "fuse",
     "masked_start",
+    "measure",
     "replicate",
     "stored_beside",
     "supermask_state",

@@ -118,6 +118,8 @@ def train_segment(
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)
     clock.begin(run.step)
+    if start.step >= last > first:  # nothing is left of it
+        yield Pause(run.step, run, journal, due=False, finite=is_finite(run))
     for stop in stops(evaluations | pauses | {last}, start.step, first, last):
         while True:
             due = train(run, stop, clock)

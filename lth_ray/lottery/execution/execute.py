@@ -6,19 +6,22 @@ networks and what is reconstructed from both.
 
 import copy
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from lth_ray.lottery.execution.checkpoints import Checkpoints
+from lth_ray.lottery.execution.looking import Watch, drawn_by, entry, keep_drawn, look
 from lth_ray.lottery.execution.networks import network
 from lth_ray.lottery.execution.prepare import prepare
 from lth_ray.lottery.execution.progress import Outcome, Prepared, Progress
 from lth_ray.lottery.execution.publish import finish
+from lth_ray.lottery.execution.reading import drawn_step
 from lth_ray.lottery.pieces import Training
 from lth_ray.store import Store
 from lth_ray.tasks.base import Loaded
-from lth_ray.training import ALONE, Clock, Pause, Team, Usage, environment, stored_beside, train_segment
+from lth_ray.training import ALONE, Clock, Pause, Team, Usage, environment, measure, stored_beside, train_segment
 
 
 def execute(
@@ -30,6 +33,7 @@ def execute(
     Raises MissingState where something it is derived from is not there any more: a new plan makes that again.
     """
     began = time.monotonic()
+    training = _with_drawn(training, store, team)
     prepared = team.told(lambda: prepare(training, store, dataset, began, environment(device, team.size)))
     if isinstance(prepared, Outcome):
         return prepared
@@ -40,7 +44,18 @@ def execute(
     prepared.progress.usage = usage.columns
     record = team.told(lambda: finish(making, prepared, store, model, last))
     steps = last.step - prepared.progress.start.step
-    return Outcome(record if training.measured else None, steps, time.monotonic() - began, prepared.progress.training_s)
+    progress, record = prepared.progress, record if training.measured else None
+    taken = (progress.taken_up or training.segment.first) - training.segment.first
+    return Outcome(record, steps, time.monotonic() - began, progress.training_s, taken)
+
+
+def _with_drawn(training: Training, store: Store, team: Team) -> Training:
+    """Return a training whose first step is that of a draw with this step."""
+    of = training.segment.first_of
+    if of is None:
+        return training
+    step = team.told(lambda: drawn_step(store, of))
+    return replace(training, segment=training.segment.with_drawn({of: step}))
 
 
 def _train(
@@ -53,7 +68,13 @@ def _train(
     team: Team,
 ) -> Pause:
     """Train to the end, the leader keeping states and checkpoints on the way; return the last pause."""
-    segment, last = training.segment, None
+    segment, last, progress = training.segment, None, prepared.progress
+    watch = Watch(training.draws, segment.recipe, store, progress.looks) if team.leads else None
+    if watch is not None and training.draws and progress.start.step == segment.first:
+        model.load_state_dict(progress.start.model)
+        watch.look(model, segment.first)
+    looked_at = frozenset(step for one in training.draws for step in range(one.every, segment.last + 1, one.every))
+    ends = team.told(lambda: drawn_by(segment, progress) is not None)  # as a sibling has found
     applied = None if segment.learned else prepared.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, clock.written) as checkpoints:
         pauses = train_segment(
@@ -63,23 +84,32 @@ def _train(
             dataset,
             applied,
             segment.seeds,
-            prepared.progress.start,
-            segment.last,
+            progress.start,
+            progress.start.step if ends else segment.last,
             first=segment.first,
-            pauses=training.states,
+            pauses=training.states | looked_at,
             clock=clock,
             measured=training.measured,
             frozen=segment.frozen,
             team=team,
             regrowth=segment.regrowth,
         )
-        for last in prepared.progress.timed(pauses):
-            if not (team.leads and last.finite):
-                continue
-            keep(training, store, last, prepared.progress)
-            if last.due and last.step < segment.last:
-                checkpoints.save((training.key, last.run, journal(last, prepared.progress)))
+        for last in progress.timed(pauses):
+            if last.finite and last.step in looked_at:
+                ends = team.told(lambda run=last.run: look(training, watch, run, progress))  # type: ignore[misc]
+            if team.leads and last.finite:
+                keep(training, store, last, progress)
+                if last.due and last.step < segment.last and not ends:
+                    checkpoints.save((training.key, last.run, journal(last, progress)))
+            if ends:
+                break
     assert last is not None
+    if segment.draw is not None and last.finite:
+        if team.leads and drawn_by(segment, progress) is None:
+            keep_drawn(training, store, last.run, progress)
+            progress.looks[segment.draw.id]["drawn"] = entry(last.run, agreed=False)
+        if last.step not in segment.recipe.evaluation_steps(segment.first, segment.last):
+            measure(last.run, dataset, last.journal)
     return last
 
 
@@ -108,5 +138,7 @@ def journal(pause: Pause, progress: Progress) -> dict[str, Any]:
             "environments": progress.environments,
             "contents": progress.contents,
             "history": run.history,
+            "looks": progress.looks,
+            "taken_up": progress.taken_up,
         }
     )

@@ -6,6 +6,7 @@ from lth_ray.lottery.execution.progress import Outcome, Prepared, Progress
 from lth_ray.lottery.execution.publish import discard
 from lth_ray.lottery.execution.reading import MissingState, is_whole, recorded_mask, stored_record, stored_state
 from lth_ray.lottery.execution.reconstruct import mask_of, segment_start
+from lth_ray.lottery.execution.taking_up import taken_up
 from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.stored import Record
 from lth_ray.pruning import Mask
@@ -72,6 +73,10 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
         missing.remove(segment.first)
     wanted = min(missing, default=segment.last)
     checkpoint = store.newest_checkpoint(training.key)
+    sibling = taken_up(training, store, wanted, began, here) if training.measured and training.siblings else None
+    if sibling is not None and (checkpoint is None or checkpoint.step <= sibling.start.step):
+        sibling.contents |= contents
+        return sibling
     if checkpoint is not None and checkpoint.step <= wanted:
         kept = checkpoint.journal
         start = Start(
@@ -85,7 +90,9 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
         )
         earlier = [known for known in kept["environments"] if known != here]
         contents |= {int(step): digest for step, digest in kept["contents"].items()}
-        return Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
+        known = Progress(start, [*earlier, here], began, kept["started_at"], kept["seconds"], contents)
+        known.looks, known.taken_up = kept.get("looks", {}), kept.get("taken_up")
+        return known
     snapshot = None if training.measured else _nearest_snapshot(training, store, wanted)
     return Progress(snapshot or _first(training, store, mask), [here], began, contents=contents)
 

@@ -21,6 +21,8 @@ class Progress:
     contents: of the states kept so far, by step.
     training_s: spent here in training and evaluation.
     usage: what that took of this machine, `Usage.columns`.
+    looks: what was looked at on the way, of draws (lth_ray.lottery.execution.looking).
+    taken_up: the step up to which another training of its trajectory was taken up.
     """
 
     start: Start
@@ -31,6 +33,8 @@ class Progress:
     contents: dict[int, str] = field(default_factory=dict)
     training_s: float = 0.0
     usage: dict[str, list[float]] = field(default_factory=dict)
+    looks: dict[str, Any] = field(default_factory=dict)
+    taken_up: int | None = None
 
     @property
     def spent_s(self) -> float:
@@ -69,6 +73,7 @@ class Outcome:
     """The outcome of a piece.
 
     trained_steps: optimizer steps taken here, 0 where it was stored already.
+    taken_up: those that another training of its trajectory had taken.
     training_s: those of `seconds` that went into training and evaluation, and not into states, records and
         the like.
     """
@@ -77,3 +82,4 @@ class Outcome:
     trained_steps: int
     seconds: float
     training_s: float = 0.0
+    taken_up: int = 0

@@ -9,6 +9,7 @@ import torch
 from lth_ray import probes, pruning
 from lth_ray.config import meaning
 from lth_ray.lottery.execution.changed_masks import changes, final_mask
+from lth_ray.lottery.execution.looking import drawn_by, files
 from lth_ray.lottery.execution.networks import build, network_of
 from lth_ray.lottery.execution.progress import Prepared, Progress
 from lth_ray.lottery.execution.reading import stored_record
@@ -64,7 +65,8 @@ def _record(
 ) -> Record:
     """Return the record of a finished segment: existence is completion."""
     segment = training.segment
-    changed = changes(segment, last.run, mask, store, _uses(segment.recipe))
+    changed, drawn = changes(segment, last.run, mask, store, _uses(segment.recipe)), drawn_by(segment, progress)
+    drawn_at = {seen["drawn"]["step"] for seen in progress.looks.values() if seen["drawn"]}
     mask = final_mask(last.run, mask)
     mask_content = store.save_mask(mask) if mask is not None else None
     end = content(model.state_dict())
@@ -75,7 +77,7 @@ def _record(
         "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
         "metric": segment.recipe.task.metric.document,
         "first": segment.first,
-        "last": segment.last,
+        "last": segment.last if drawn is None else last.step,
         "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
         "mask": mask_content,
         "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
@@ -84,8 +86,10 @@ def _record(
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
         "tied": tied(model),
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
-        "files": [mask_path(one) for one in dict.fromkeys((mask_content, changed.get("first_mask"))) if one],
-        "states": sorted(step for step in training.states - training.passing if last.finite or step < last.step),
+        "files": list(dict.fromkeys([*_masks(mask_content, changed.get("first_mask")), *files(progress.looks)])),
+        "states": sorted(
+            step for step in (training.states - training.passing) | drawn_at if last.finite or step < last.step
+        ),
         "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
         "journal": last.journal,
         "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},
@@ -96,8 +100,14 @@ def _record(
         "environment": progress.environments[-1],
         "earlier_environments": progress.environments[:-1],
         "usage": progress.usage,
+        **({"looks": progress.looks} if training.draws else {}),
+        **({} if drawn is None else {"drawn": {name: drawn[name] for name in ("step", "agreed")}}),
         **changed,
     }
+
+
+def _masks(*contents: str | None) -> list[str]:
+    return [mask_path(one) for one in contents if one]
 
 
 def _uses(recipe: Recipe) -> dict[str, int]:

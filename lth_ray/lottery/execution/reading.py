@@ -72,6 +72,14 @@ def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
     raise MissingState(f"{store.uri}: the mask of {key} {why}; run the study again to make it")
 
 
+def drawn_step(store: Store, key: str) -> int:
+    """Return the step at which a segment has drawn its mask; raise MissingState where it has not."""
+    record = stored_record(store, key)
+    if record is None or not record.get("drawn"):
+        raise MissingState(f"{store.uri}: segment {key} has drawn no mask; run the study again")
+    return int(record["drawn"]["step"])
+
+
 def is_whole(mask: str, store: Store) -> bool:
     """Return whether a mask is there as it was written; a damaged one is moved aside."""
     try:

@@ -10,10 +10,11 @@ from lth_ray import models, pruning
 from lth_ray.config import Scoring, meaning, subseed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
-from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_record, stored_state
+from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_record, stored_state
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
+    Drawn,
     Init,
     Perturbed,
     Pretrained,
@@ -44,8 +45,9 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
 
     mask: of the network that starts from it, which perturbations depend on.
     """
-    if isinstance(source, Snapshot):
-        return stored_state(store, source.trajectory, source.step, source.optimizer)
+    if isinstance(source, (Snapshot, Drawn)):
+        step = drawn_step(store, source.of) if isinstance(source, Drawn) else source.step
+        return stored_state(store, source.trajectory, step, source.optimizer)
     if isinstance(source, Init):
         made = build(recipe, source.seed).state_dict()
     elif isinstance(source, Pretrained):
@@ -126,9 +128,10 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     model, rule = build(recipe), source.rule
     before = recorded_mask(store, source.of) or eligible(model, rule)
     record = stored_record(store, source.of)
-    if record is not None and record["diverged_at"] is not None and record["diverged_at"] <= source.step:
+    step = drawn_step(store, source.of) if source.step is None else source.step
+    if record is not None and record["diverged_at"] is not None and record["diverged_at"] <= step:
         raise MissingState(f"segment {source.of} diverged by step {record['diverged_at']}: there is nothing to prune")
-    model.load_state_dict(stored_state(store, source.trajectory, source.step).model)
+    model.load_state_dict(stored_state(store, source.trajectory, step).model)
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
     initial = start_state(source.initial, recipe, store).model if source.initial else None

@@ -53,6 +53,8 @@ def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
         "inference_flops": REAL,
         "train_bits": WHOLE,
         "search_bits": WHOLE,
+        "drawn_step": WHOLE,
+        "drawn_agreed": FLAG,
     }
 
 

@@ -1,0 +1,35 @@
+"""What a draw of an early-bird ticket does not go together with."""
+
+from lth_ray import pruning
+from lth_ray.config import ConfigError, EarlyBird, Variant
+from lth_ray.lottery.derivation import Draw
+
+
+def check_draw(variant: Variant, draw: Draw, rewind_step: int, dense_end: int) -> None:
+    """Raise ConfigError for a lineage whose draw cannot be carried out.
+
+    dense_end: the last step at which it may take place.
+    """
+    study, rewind = variant.study, variant.rewind
+    prune = study.prune
+    assert isinstance(prune.at, EarlyBird)
+    wrong = {
+        f"Prune.rounds = {prune.num_rounds}": prune.num_rounds > 1 and "a draw gives one ticket; give 1",
+        "Prune.one_shot = True": prune.one_shot and "a draw gives one ticket; leave it out",
+        f"Prune.iterations = {prune.iterations}": prune.iterations > 1 and "a look scores once; leave it out",
+        f"Prune.criterion = {prune.criterion!r}": bool(pruning.uses(prune.criterion))
+        and "it looks at more than an epoch's weights; use another, such as 'magnitude' or 'bn_scale'",
+        f"Rewind.method = {rewind.method!r}": rewind.method != "weights"
+        and "EarlyBird.then says what the ticket goes on from; leave it out",
+        "Rewind.pretraining": rewind.pretraining is not None
+        and "masks are those of the study's own task; leave it out",
+        "Study.ticket": study.ticket is not None and "a ticket has a mask already; leave one of them out",
+        f"EarlyBird.latest = {prune.at.latest}": dense_end < draw.earliest
+        and f"step {dense_end} lies before the earliest draw, step {draw.earliest}; give a later one, "
+        "a longer training, or a smaller window",
+        f"Study.rewind = {rewind.point}": rewind_step > draw.earliest
+        and f"step {rewind_step} may lie beyond the draw, which may be at step {draw.earliest}; give an earlier one",
+    }
+    for what, why in wrong.items():
+        if why:
+            raise ConfigError(f"Prune.at = EarlyBird(...) and {what}: {why}")
