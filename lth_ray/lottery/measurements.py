@@ -7,6 +7,8 @@ from lth_ray.config import Metric
 
 Record = Mapping[str, Any]
 
+COLLAPSE = ("lowest_layer_density", "max_compression", "empty_layers", "cut")
+
 
 def measurements(record: Record) -> dict[str, Any]:
     """Return what a finished segment or table measured, as columns; those of its task's metric have its name."""
@@ -20,6 +22,7 @@ def measurements(record: Record) -> dict[str, Any]:
         "remaining_weights": record["remaining_weights"],
         "remaining_of_all": record.get("remaining_of_all"),
         "sparsity": 1 - record["remaining_weights"],
+        **{name: (record.get("collapse") or {}).get(name) for name in COLLAPSE},
         test: last[test],
         "test_error": None if last[test] is None else metric.error(last[test]),
         "test_loss": last["test_loss"],

@@ -210,7 +210,7 @@ class Lineage:
 
     @cached_property
     def _searches_apart(self) -> bool:
-        """Whether masks are found in another precision than tickets are trained in."""
+        """True where masks are found in another precision than tickets are trained in."""
         return self.prune.search_precision not in (None, self.recipe.train.precision)
 
     def _searched(self, segment: Segment) -> Segment:

@@ -4,6 +4,7 @@ under masks.
 
 from lth_ray.pruning.agreement import agrees, distances, first_agreement, packed
 from lth_ray.pruning.channels import BN_SCALE, of_channels, with_members
+from lth_ray.pruning.collapse import collapse, is_connected
 from lth_ray.pruning.controls import random_mask, shuffled_mask
 from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
 from lth_ray.pruning.densities import kept_counts, layer_densities_of
@@ -25,6 +26,7 @@ __all__ = [
     "agrees",
     "apply_mask",
     "check_sample",
+    "collapse",
     "counts_of",
     "dense_mask",
     "density",
@@ -34,6 +36,7 @@ __all__ = [
     "first_agreement",
     "fraction_of_each",
     "inverted",
+    "is_connected",
     "kept",
     "kept_counts",
     "layer_densities",

@@ -27,7 +27,11 @@ def flow(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Ten
     tensors: parameters and buffers by name. The model is left as it was.
     """
     with linear_normalisations(model):
-        outputs = functional(model)(tensors, (inputs,))
+        return outputs_of(functional(model)(tensors, (inputs,)))
+
+
+def outputs_of(outputs: Any) -> Tensor:
+    """Return the sum of all numbers that a network gave."""
     parts = [one.sum() for one in tree_leaves(outputs) if isinstance(one, Tensor) and one.is_floating_point()]
     return torch.stack(parts).sum()
 

@@ -1,6 +1,7 @@
 """The examples that a criterion scores by: as they come, the same number of each class, fewer, or spoilt."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from lth_ray.tasks.base import Loaded, Task
 
 
 def sample(
-    task: Task, identity: Identity, loaded: Loaded, scoring: Scoring, order: int, seed: int
+    task: Task[Any], identity: Identity, loaded: Loaded, scoring: Scoring, order: int, seed: int
 ) -> list[Batch]:  # fmt: skip
     """Take Scoring.batches batches (inputs, targets) of training examples, in the order drawn by `order`.
 
@@ -32,7 +33,7 @@ def sample(
     return found
 
 
-def check_sample(task: Task, identity: Identity, scoring: Scoring) -> None:
+def check_sample(task: Task[Any], identity: Identity, scoring: Scoring) -> None:
     """Raise ConfigError for a number of examples a class where examples have no classes."""
     if scoring.per_class is not None and task.classes(identity) is None:
         raise ConfigError(
@@ -42,7 +43,7 @@ def check_sample(task: Task, identity: Identity, scoring: Scoring) -> None:
 
 
 def _balanced(
-    task: Task, identity: Identity, loaded: Loaded, order: int, per_class: int, batches: int
+    task: Task[Any], identity: Identity, loaded: Loaded, order: int, per_class: int, batches: int
 ) -> list[Batch]:  # fmt: skip
     """Take the first `per_class` of each class, the next of each in the second batch, and so on, as they come."""
     check_sample(task, identity, Scoring(per_class=per_class))
@@ -65,7 +66,7 @@ def _balanced(
     )
 
 
-def _epoch(task: Task, identity: Identity, loaded: Loaded, order: int) -> Iterator[Batch]:
+def _epoch(task: Task[Any], identity: Identity, loaded: Loaded, order: int) -> Iterator[Batch]:
     """Yield every batch of the order's first epoch."""
     number, seen = 0, 0
     while True:

@@ -78,10 +78,11 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         "judged": None,
         "test": None,
         "remaining_weights": None,
+        "cut": None,
     }
     if outcome.record is not None:
         measured, metric = measurements(outcome.record), piece.recipe.task.metric
-        found |= {name: measured[name] for name in ("diverged_at", "remaining_weights")}
+        found |= {name: measured[name] for name in ("diverged_at", "remaining_weights", "cut")}
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
         found["whole_steps"] = outcome.record.get("train_steps")
         found["error_barrier"] = measured.get("lmc_error_barrier")

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from lth_ray.config import ACCURACY, Metric
-from lth_ray.watching.snapshot import DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Work
+from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Work
 
-STYLES = {DONE: "green", REUSED: "cyan", NOW: "bold yellow", TO_COME: "bright_black", ENDED: "red"}
-GLYPHS = {DONE: "■", REUSED: "▣", NOW: "◧", TO_COME: "·", ENDED: "×"}  # noqa: RUF001
-ASCII = {DONE: "#", REUSED: "=", NOW: ">", TO_COME: ".", ENDED: "x"}
+STYLES = {DONE: "green", REUSED: "cyan", NOW: "bold yellow", TO_COME: "bright_black", ENDED: "red", CUT: "magenta"}
+GLYPHS = {DONE: "■", REUSED: "▣", NOW: "◧", TO_COME: "·", ENDED: "×", CUT: "‖"}  # noqa: RUF001
+ASCII = {DONE: "#", REUSED: "=", NOW: ">", TO_COME: ".", ENDED: "x", CUT: "|"}
 CELL = 5  # columns of a round that shows its metric, with the space before
 NAME, STATE, BRIEF = 14, 16, 9  # columns that a lineage's name, and what it does, need at least; the latter in brief
 WEIGHTS, VALUE = 9, 10  # of shares in per cent and of the metric, with the space before
@@ -62,6 +62,7 @@ def legend(lines: Iterable[Line], ascii_only: bool = False) -> list[tuple[str, s
         NOW: "training now",
         TO_COME: "to come",
         ENDED: "ended early",
+        CUT: "trained, cut in two",
     }
     glyphs = ASCII if ascii_only else GLYPHS
     return [(f"{glyphs[letter]} {text}", STYLES[letter]) for letter, text in words.items() if letter in shown]

@@ -9,7 +9,7 @@ from lth_ray.config import Metric
 from lth_ray.lottery import Job, Lineage, Piece, Plan, Training, measurements
 from lth_ray.store import LiveRun
 from lth_ray.watching.pace import Pace
-from lth_ray.watching.snapshot import DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
+from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
 
 Measured = tuple[float | None, float | None]  # remaining weights, the metric on the test set
 
@@ -33,6 +33,7 @@ class Board:
         self.done: set[str] = set()
         self.measured: dict[str, Measured] = {}
         self.diverged: set[str] = set()
+        self.cut: set[str] = set()
         self.ended: dict[str, str] = {}
         self.at_work: dict[str, int | None] = {}  # key -> step
         self.waits: tuple[str, ...] = ()  # what waits for room in the cluster
@@ -68,6 +69,8 @@ class Board:
             self.measured[key] = result["remaining_weights"], result["test"]
             if result["diverged_at"] is not None:
                 self.diverged.add(key)
+            if result.get("cut"):
+                self.cut.add(key)
             if job.kind == "table":
                 self.table_s, self.tables = self.table_s + result.get("wall_s", 0.0), self.tables + 1
             self.pace.finished(key, result["trained_steps"], time.monotonic())
@@ -101,6 +104,7 @@ class Board:
         with self._lock:
             self.measured |= {key: (row["remaining_weights"], row[test]) for key, row in measured.items()}
             self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
+            self.cut |= {key for key, row in measured.items() if row["cut"]}
 
     def describe(self, result: Mapping[str, Any]) -> str:
         """Return a finished piece in few words, without the metric where that would mean nothing."""
@@ -229,6 +233,8 @@ class Board:
     def _letter(self, key: str) -> str:
         if key in self.diverged or key not in self.plan.pieces:
             return ENDED
+        if key in self.cut:
+            return CUT
         if key in self.done or (key in self.reused and self.run is None):
             return DONE
         return REUSED if key in self.reused else TO_COME

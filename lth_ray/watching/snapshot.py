@@ -9,7 +9,7 @@ from lth_ray.config import ACCURACY, Metric
 VERSION = 3  # of the file: what was written by another version is not read
 
 # A letter a round.
-DONE, REUSED, NOW, TO_COME, ENDED = "d", "r", "n", ".", "x"
+DONE, REUSED, NOW, TO_COME, ENDED, CUT = "d", "r", "n", ".", "x", "c"
 SLOT = "a free slot"  # what waits for this alone could start at once
 
 
@@ -45,7 +45,7 @@ class Line:
     """A lineage.
 
     rounds: a letter a round, the dense one first: trained by this run, reused from the store, trained now,
-        still to come, or never to come.
+        still to come, never to come, or a ticket whose mask cuts the network in two.
     remaining: by round, in [0, 1]; None where unknown.
     values: by round, of the metric on the test set; None where unknown.
     work: what it stands on or is at.
@@ -69,7 +69,7 @@ class Line:
     @property
     def last(self) -> int | None:
         """The last round that has a ticket."""
-        there = [number for number, state in enumerate(self.rounds) if state in (DONE, REUSED)]
+        there = [number for number, state in enumerate(self.rounds) if state in (DONE, REUSED, CUT)]
         return there[-1] if there else None
 
 

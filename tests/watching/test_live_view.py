@@ -11,6 +11,7 @@ from lth_ray.watching.lineage_rows import ASCII, GLYPHS, figure, fitted
 from lth_ray.watching.live_lines import began, pause_s, where
 from lth_ray.watching.live_view import View, chosen, picture
 from lth_ray.watching.snapshot import (
+    CUT,
     DONE,
     ENDED,
     NOW,
@@ -120,6 +121,16 @@ def test_five_seeds_of_two_arms_show_every_rounds_accuracy(width: int) -> None:
     assert row["iterative/k0/seed2"][4:12] == [GLYPHS[ENDED]] * 7 + [{80: "ended", 140: "ended:"}[width]]
     assert row["iterative/k0/seed3"][1:3] == ["35%", "·"]
     assert row["iterative/k0/seed4"][11:] == {80: ["waits"], 140: ["waits", "for", "dense/1a2b3c4d/seed4"]}[width]
+
+
+@pytest.mark.parametrize("width", [60, 140])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_a_ticket_that_is_cut_in_two_shows_a_mark_of_its_own(width: int, ascii_only: bool) -> None:
+    lines = shown(snapshot([lineage("snip/k0/seed0", 10, rounds=DONE * 9 + CUT)]), width, 24, ascii_only)
+    mark = (ASCII if ascii_only else GLYPHS)[CUT]
+    row = next(text for text in lines if text.startswith("snip/k0/seed0"))
+    assert row.split()[10 if width == 140 else 1].endswith(mark)
+    assert any(f"{mark} trained, cut in two" in text for text in lines)
 
 
 def test_the_head_and_the_foot_say_how_far_what_is_shared_and_what_waits() -> None:

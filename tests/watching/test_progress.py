@@ -81,6 +81,14 @@ def test_a_lineage_goes_on_round_by_round(plan: Plan) -> None:
     assert not line(board.snapshot(over=True), "k40/seed0").work
 
 
+def test_a_ticket_that_is_cut_in_two_is_told_from_others(plan: Plan) -> None:
+    board, found = Board(plan, RUN), jobs(plan)
+    board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
+    board.on_piece(found["k0/seed0"], result(plan, found["k0/seed0"].pieces[0].key, cut=True))
+    own = line(board.snapshot(), "k0/seed0")
+    assert (own.rounds, own.last) == ("dcn", 1)
+
+
 def test_time_left_is_no_shorter_than_the_longest_chain(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

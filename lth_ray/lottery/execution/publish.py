@@ -60,6 +60,13 @@ def discard(piece: Piece, store: Store) -> None:
             store.delete_state(state.trajectory, state.step)
 
 
+def _collapse(training: Training, model: torch.nn.Module, mask: Mask | None) -> dict[str, Any]:
+    """Return what the mask has done to layers; nothing of a dense network and of one whose mask is learned."""
+    if mask is None or training.segment.learned is not None:
+        return {}
+    return pruning.collapse(model, mask, training.recipe.task.example(training.recipe.identity))
+
+
 def _record(
     training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
 ) -> Record:
@@ -84,6 +91,7 @@ def _record(
         "remaining_of_all": pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
         "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
         "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
+        "collapse": _collapse(training, network_of(model), mask),
         "tied": tied(model),
         "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
         "files": list(dict.fromkeys([*_masks(mask_content, changed.get("first_mask")), *files(progress.looks)])),

@@ -8,6 +8,7 @@
 | paths_figure | `record.paths` | the error along the line between copies |
 | heat_map_figure | tickets and branches together | the metric and barriers over a swept field, such as warm-up, x k |
 | stability_figure | Results.branches() | distances of tickets to their dense network and to each other |
+| collapse_figure | Results.tickets() | the density of the sparsest layer against compression |
 | densities_figure | `record.densities` | the density of each layer |
 | surviving_figure | `record.weights` | the distribution of the initial weights that survive |
 | movement_figure | Results.branches() | how far kept and pruned weights move |
@@ -19,6 +20,7 @@ kind of sight, and tell lines by markers or line styles too, so that they read i
 where the frame holds nothing of theirs.
 """
 
+from lth_ray.record.figures.collapse import collapse_figure
 from lth_ray.record.figures.curves import curves_figure
 from lth_ray.record.figures.densities import densities_figure
 from lth_ray.record.figures.heat_map import heat_map_figure
@@ -32,6 +34,7 @@ from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
 
 __all__ = [
+    "collapse_figure",
     "curves_figure",
     "densities_figure",
     "heat_map_figure",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import Metric
 from lth_ray.lottery import Plan
 from lth_ray.record.figures import (
+    collapse_figure,
     curves_figure,
     densities_figure,
     heat_map_figure,
@@ -197,6 +198,12 @@ KINDS = (
         "Densities of layers",
         "densities of layers",
         _of_layers,
+    ),
+    Kind(
+        "collapse",
+        "Density of the sparsest layer against compression",
+        "layer collapse",
+        lambda found, *words: collapse_figure(found.ticket_frame, *words),
     ),
     Kind(
         "overlap",

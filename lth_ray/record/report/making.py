@@ -12,6 +12,7 @@ from lth_ray.record.mlflow.runs import name_of
 from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.targets import group_of, targets_of
 from lth_ray.record.paper.words import paper_listing
+from lth_ray.record.report.collapses import collapsed_words, collapses, collapses_listing
 from lth_ray.record.report.comparisons import comparisons, write_comparisons
 from lth_ray.record.report.configuration import configured
 from lth_ray.record.report.environments import Environment, environments, spent, versions
@@ -110,6 +111,7 @@ def report(
         verdicts_listing(compared),
         transfers_listing(transfers(branches, metric)),
         paper_listing(against),
+        collapses_listing(collapses(tickets, metric)),
         comparisons_listing(compared),
         summary_listing(frame) if len(frame) else None,
     ]
@@ -153,11 +155,12 @@ def smallest_test_set(plan: Plan) -> int:
 
 
 def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:
-    """Return how much is finished, and what has diverged."""
+    """Return how much is finished, and what has diverged or collapsed."""
     planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
     done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
     diverged = [f"{row['lineage']} round {row['round']}" for row in tickets if row["diverged_at"] is not None]
-    return f"{done} Diverged, and in no mean: {', '.join(diverged)}." if diverged else done
+    said = [done, f"Diverged, and in no mean: {', '.join(diverged)}." if diverged else "", collapsed_words(tickets)]
+    return " ".join(filter(None, said))
 
 
 def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
