@@ -20,6 +20,7 @@ from lth_ray.config.base import (
 )
 from lth_ray.config.data import Data
 from lth_ray.config.keys import meaning
+from lth_ray.config.prune import Scoring
 from lth_ray.config.rewind import PRETRAINING, Perturbation, Pretraining
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.task import TaskConfig
@@ -102,6 +103,35 @@ class ShuffledMask(Branch):
     scope: str = option("global", check=one_of("global", "layer", "filter"))
     _: KW_ONLY
     copies: int = option(1, check=whole(1, 10_000), means=False)
+
+
+@dataclass(frozen=True)
+class Rescored(Branch):
+    """The ticket's start under the mask that its rule finds by other scores, at the ticket's own density.
+
+    What a sanity check of a criterion asks (Su et al. 2020; Frankle et al. 2021): whether inverted scores, or those of
+    spoilt examples, find masks that are as good.
+
+    changes: fields of Scoring, such as {"invert": True} or {"data": "random_labels"}.
+    copies: draws of what is exchanged.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    changes: Mapping[str, Any] = option(check=mapping())
+    _: KW_ONLY
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+    def scoring(self, given: Scoring) -> Scoring:
+        """Return what scores are taken from, `given` being the study's."""
+        known = field_table(Scoring)
+        for name in self.changes.keys() - known.keys():
+            raise ConfigError(f"Rescored.changes: Scoring has no field {name!r}: {nearest(name, known)}")
+        return replace(given, **self.changes)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.scoring(Scoring())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What networks learn from: images by the name of their set, or examples of one's own."""
+"""The examples that networks learn from: images by the name of their set, or examples of one's own."""
 
 import uuid
 from collections.abc import Callable, Sequence

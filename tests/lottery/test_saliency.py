@@ -1,5 +1,6 @@
 """Masks found before training: ladders of densities, steps of scoring, the examples they look at, random masks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from lth_ray import models, pruning
-from lth_ray.config import ConfigError, Model, Prune, Rewind, Scoring, Table, Train, set_fields, steps
+from lth_ray.config import (
+    ConfigError,
+    Model,
+    Prune,
+    RandomMask,
+    Rescored,
+    Rewind,
+    Scoring,
+    Table,
+    Train,
+    set_fields,
+    steps,
+)
 from lth_ray.lottery import carry_out, load_ticket, make_plan
 from lth_ray.lottery.execution import execute
 from lth_ray.training import Team
@@ -215,6 +228,39 @@ def test_every_worker_of_a_team_has_the_leaders_mask(lab: Any, monkeypatch: pyte
 
     found = together(2, work)
     assert all(equal(mask, alone) for mask in found)
+
+
+# Sanity checks ----------------------------------------------------------------------------------------------------
+
+
+def test_tickets_are_scored_otherwise_as_branches(lab: Any) -> None:
+    """An inverted mask, and those of spoilt data, at the ticket's own density; what is another arm's is shared."""
+    checks = [Rescored({"invert": True}), Rescored({"data": "half"}), Rescored({"data": "random_labels"}, copies=2)]
+    study = early(lab, criterion="snip", remaining=[0.3])
+    arms = {"upright": {"branches": checks}, "inverted": {"prune.scoring": Scoring(invert=True)}}
+    ran = lab.run(replace(study, arms=arms))
+    assert [(row["branch"], row["index"]) for row in ran.branches] == [("rescored", i) for i in (0, 0, 0, 1)]
+    assert len({row["remaining_weights"] for row in [*ran.tickets[1::2], *ran.branches]}) == 1
+    found = [load_ticket(row["key"], ran.store.uri).mask for row in ran.branches]
+    own, inverted = masks(ran, 0)[0], masks(ran, 1)[0]
+    assert equal(found[0], inverted)
+    assert ran.branches[0]["key"] == ran.key(1, 1)
+    assert ran.steps == 40 * 5
+    assert not any(equal(one, own) for one in found)
+    assert not equal(found[2], found[3])
+
+
+@pytest.mark.parametrize(
+    ("branches", "prune", "message"),
+    [
+        ([Rescored({"data": "half"})], {"criterion": "magnitude"}, "the criterion 'magnitude' looks at no examples"),
+        ([RandomMask(branches=[Rescored({"invert": True})])], {}, "a copied or random mask has none"),
+        ([Rescored({"per_class": 2})], {"criterion": "synflow"}, "'synflow' looks at no examples"),
+    ],
+)
+def test_what_cannot_be_scored_otherwise(lab: Any, branches: Any, prune: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(replace(early(lab, **prune), branches=branches))
 
 
 # What cannot be ---------------------------------------------------------------------------------------------------

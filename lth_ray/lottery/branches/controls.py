@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from lth_ray.config import RandomMask, RandomReinit, ShuffledMask
+from lth_ray import pruning
+from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.sources import Copied, Redrawn
+from lth_ray.lottery.sources import Copied, Pruned, Redrawn
 
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
@@ -23,3 +24,24 @@ def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:
 def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
     """Train the ticket's start under its own mask, permuted."""
     return replace(host.segment.settled, mask=Redrawn(host.segment.key, branch.scope, seed))
+
+
+def rescored(host: Host, branch: Rescored, seed: int) -> Segment:
+    """Return the ticket's start under the mask of other scores (Su et al. 2020; Frankle et al. 2021)."""
+    mask, prune = host.segment.mask, host.lineage.prune
+    if not isinstance(mask, Pruned):
+        raise ConfigError(
+            "Rescored: it finds a mask by the scores of a pruning rule, and a copied or random mask has none; hang it "
+            "on tickets"
+        )
+    scoring = branch.scoring(prune.scoring)
+    if scoring != prune.scoring and mask.order is None and scoring.invert == prune.scoring.invert:
+        raise ConfigError(
+            f"Rescored.changes = {dict(branch.changes)}: the criterion {prune.criterion!r} looks at no examples; give "
+            "invert, or another criterion"
+        )
+    pruning.check_sample(host.lineage.recipe.task, host.lineage.recipe.identity, scoring)
+    rule = {name: value for name, value in mask.rule.items() if name != "scoring"}
+    rule |= {"scoring": meaning(scoring)} if meaning(scoring) else {}
+    drawn = seed if scoring.data.startswith("random") else mask.seed
+    return replace(host.segment, mask=replace(mask, rule=rule, seed=drawn))
