@@ -44,19 +44,40 @@ def test_results_are_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         getattr(results, name).assert_called_once_with()
 
 
-def test_ones_own_model_and_folder_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def draw_photos(place: Path) -> None:
     draw = np.random.default_rng(0)
     for split, n in (("train", 80), ("test", 10)):
         for label in ("cat", "dog"):
-            folder = tmp_path / "photos" / split / label
+            folder = place / "photos" / split / label
             folder.mkdir(parents=True)
             for i in range(n):
                 Image.fromarray(draw.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+
+
+def test_ones_own_model_and_folder_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_photos(tmp_path)
     monkeypatch.chdir(tmp_path)
     run_block(OWN, monkeypatch, "--plan")
     assert re.search(r"lineages\W+6\b", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ones_own_model_and_relative_folder_train(workers: int, tmp_path: Path) -> None:
+    """As the page has it, in the folder that the photos lie in; by Ray, whose workers work elsewhere."""
+    draw_photos(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    shorter = ["--set=seeds=[0]", "--set=prune.rounds=1", "--set=train.length=epochs(2)"]
+    team = [f"--workers={workers}", "--set=train.batch_norm_group=16"] if workers else []
+    command = [sys.executable, "mine.py", "--cpus=2", "--name=mine", *shorter, *team]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert "trained 5 steps" in ran.stdout  # an epoch is one: 2 dense, 2 from k = 0 and 1 from k = 1
+    assert (tmp_path / "lth_storage" / "studies" / "mine" / "tickets.parquet").exists()
 
 
 @pytest.mark.slow
