@@ -24,6 +24,7 @@ from tests.running.conftest import Runner
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 OFTEN = "--checkpoint-every-steps", "40", "--checkpoint-every-s", "3600"
+LOST = "Ray was lost: its raylet has ended with -9 (the kernel kills it where memory runs out)"
 GOES_ON_S, ENDS_S = 240.0, 120.0  # starting processes takes minutes on a machine that is busy
 
 
@@ -132,8 +133,8 @@ def test_a_raylet_that_is_lost_is_started_again_once(alone: Runner, short_of_one
     process = alone.start(*OFTEN)
     until_begun(alone)
     raylet(folder_of(process)).kill()
+    alone.wait_for(lambda: LOST in alone.output)  # a trial takes some steps more before it misses its raylet
     goes_on(alone, "a killed raylet")
-    assert "Ray was lost: its raylet has ended with -9 (the kernel kills it where memory runs out)" in alone.output
     assert process.wait(300) == 0, alone.output[-3000:]
     complete(alone, short_of_one)
 
@@ -143,12 +144,13 @@ def test_a_second_lost_raylet_ends_the_run_with_the_reason(alone: Runner) -> Non
     until_begun(alone, 50)
     first = folder_of(process)
     raylet(first).kill()
+    alone.wait_for(lambda: LOST in alone.output)
     goes_on(alone, "a killed raylet")
     second = folder_of(process)
     assert second != first
     raylet(second).kill()
     assert process.wait(ENDS_S) == HALTED, alone.output[-3000:]
-    assert alone.output.count("Ray was lost: its raylet has ended with -9") == 2
+    assert alone.output.count(LOST) == 2
     assert "goes on from there" in alone.output
     assert not started_with(first)
     assert not started_with(second)
