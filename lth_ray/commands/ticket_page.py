@@ -12,11 +12,10 @@ from lth_ray.commands.tickets import Place, places
 from lth_ray.config import Metric
 from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
 from lth_ray.lottery.tickets.importing import IMPORTED
+from lth_ray.record.report.tables import Row
 from lth_ray.store import Store, mask_path
 from lth_ray.training import averages
 from lth_ray.watching.live_view import number
-
-Row = dict[str, Any]
 
 
 def description(store: Store, key: str, name: str | None = None) -> Row:

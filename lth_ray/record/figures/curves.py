@@ -1,8 +1,8 @@
 """Training curves by density (Frankle & Carbin 2019, figure 3)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import Look, ramp
@@ -10,14 +10,13 @@ from lth_ray.record.figures.lines import Line, counted, draw, line_of
 from lth_ray.record.figures.measured import by_variant, evenly, few, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel, short
-from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_VARIANTS, MOST_ROUNDS = 6, 5
 LEAST = 3  # evaluations that make a curve
 START = 0.25  # the share of training in which curves may leave the axes

@@ -15,7 +15,7 @@ from lth_ray.record.figures.measured import by_variant, few, joined, part_later,
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
 from lth_ray.record.report.summary import chain, measures
-from lth_ray.record.report.tables import branch_columns, metric_of_frame
+from lth_ray.record.report.tables import Row, branch_columns, metric_of_frame
 from lth_ray.record.report.wording import LENGTH, length_said
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 FIRST = "train.warmup"  # of several swept fields
 MOST_VARIANTS = 3
 CELL, DARK = 0.42, 0.45  # height of a row, inches; the luminance under which a cell's words are white

@@ -11,14 +11,13 @@ from lth_ray.record.figures.measured import by_round, by_subnetwork, by_variant,
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
 from lth_ray.record.report.summary import subnetwork
-from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 Key = tuple[str, str, str]  # kind, variant, density
 PARAMETERS = ("batch_norm", "initialisations", "align")
 STABLE = 2.0  # per cent

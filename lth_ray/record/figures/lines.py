@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
 from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import Look
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Transform
 
-Row = Mapping[str, Any]
 BAND = 0.13  # opacity
 CAP = 3.6  # the width of an error bar's ends, points
 SPREAD = f"{100 * CONFIDENCE:g} % t-interval"

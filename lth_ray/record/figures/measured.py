@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import is_there
 from lth_ray.record.figures.panels import short
 from lth_ray.record.report.summary import chain, measures, series_of
-from lth_ray.record.report.tables import plain
+from lth_ray.record.report.tables import Row, plain
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 POINT = re.compile(r"^k\d+$")
 STEPS, EPOCHS = re.compile(r"=steps\((\d+)\)"), re.compile(r"=epochs\(([\d.]+)\)")
 

@@ -1,8 +1,7 @@
 """Movement of weights: those that are kept and those that are pruned (Frankle & Carbin 2019, appendix)."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.line_styles import DASHES, Look, looks
 from lth_ray.record.figures.lines import draw, gather
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_VARIANTS = 6
 
 

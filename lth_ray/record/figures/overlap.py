@@ -1,20 +1,20 @@
 """The overlap of the masks of different seeds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.line_styles import DASHES, GREY, Look, looks
 from lth_ray.record.figures.lines import counted, draw, gather
 from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_VARIANTS = 6
 
 

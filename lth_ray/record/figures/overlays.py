@@ -2,19 +2,20 @@
 comparable.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import GREY, Look
 from lth_ray.record.figures.panels import ALONE, note
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.summary import subnetwork
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Row]
 ROOM, CLEAR = 0.04, 0.003  # of the metric: by what the axis may grow to show what a paper reports, and its margin
 SHARE = 0.5  # by which, of its length, the axis of densities may grow at either end: ours stay easy to read
 

@@ -1,6 +1,6 @@
 """The error along the line between trained copies (Frankle et al. 2020a, figures of section 3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.instability import barriers_by
@@ -9,13 +9,12 @@ from lth_ray.record.figures.lines import Line, counted, draw, line_of
 from lth_ray.record.figures.measured import evenly, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, grid, name_panel
-from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_PANELS, MOST_SPAWNS = 6, 4
 PLACES = {0: "0", 0.25: ".25", 0.5: ".5", 0.75: ".75", 1: "1"}
 

@@ -6,7 +6,7 @@ After Renda, Frankle & Carbin 2020, figures of sections 4 and 5.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.line_styles import Look, beside, looks
@@ -15,14 +15,13 @@ from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, st
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
 from lth_ray.record.figures.series import DENSE
-from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 COST = "search_epochs"
 MOST_ROUNDS = 2
 BEST = "Against compression: of each method the retraining time that is best at each density, by mean {} {}."

@@ -3,19 +3,19 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.line_styles import DASHES, Look, looks
 from lth_ray.record.figures.lines import draw, gather
 from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, part_later, results_of, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, name_panel, weights_axis
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 COMPARED = {"pruning": "to pruning", "order": "to data order"}
 MEASURED = {"l2_distance": "L2 distance", "angle": "angle (degrees)"}
 MOST_LINES, MOST_VARIANTS = 10, 6

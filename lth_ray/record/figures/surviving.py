@@ -1,6 +1,6 @@
 """The initial weights that survive (Frankle & Carbin 2019, appendix on the distribution of initialisations)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,12 @@ from lth_ray.record.figures.lines import Line, counted, draw
 from lth_ray.record.figures.measured import by_host, by_round, evenly, few, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, name_panel
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_LAYERS, MOST_ROUNDS, MOST_VARIANTS = 6, 4, 2
 COLUMNS = ("layer", "low", "high", "all", "kept")
 ALL = "#c4c4c4"

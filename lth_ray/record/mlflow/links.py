@@ -12,9 +12,9 @@ from lth_ray.record.mlflow.destination import Destination, check_alive, destinat
 from lth_ray.record.mlflow.registry import is_finished, matching_tickets, register
 from lth_ray.record.mlflow.saved_views import first_line, our_tags
 from lth_ray.record.mlflow.views import PREFIX, TITLES
+from lth_ray.record.report.tables import Row
 from lth_ray.store import Store
 
-Row = Mapping[str, Any]
 UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless it is told otherwise
 
 

@@ -17,10 +17,10 @@ from lth_ray.record.mlflow.models import ABOUT, Models, ticket_files
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.summary import series_of
+from lth_ray.record.report.tables import Row
 from lth_ray.record.report.wording import percent, points
 from lth_ray.store import Store
 
-Row = Mapping[str, Any]
 MATCHING = "matching"
 SEED = "lth.seed"
 

@@ -11,12 +11,11 @@ from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.summary import measures, series_of, subnetwork
-from lth_ray.record.report.tables import framed, plain
+from lth_ray.record.report.tables import Row, framed, plain
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 BySeed = dict[int, float]
 Measure = Callable[["Results", Target, Sequence[Row]], BySeed]
 NEAR = 1.12  # our density counts as the paper's within this factor, half a pruning step of 20 %

@@ -4,7 +4,7 @@ Made when a report is; nothing of it is stored with a ticket. What is compared i
 last step, and the early-stop step, that of the least validation loss.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import (
@@ -28,14 +28,13 @@ from lth_ray.record.report.summary import (
     is_there,
     series_of,
 )
-from lth_ray.record.report.tables import REAL, TEXT, WHOLE, encode_table, framed, ticket_columns
+from lth_ray.record.report.tables import REAL, TEXT, WHOLE, Row, encode_table, framed, ticket_columns
 from lth_ray.record.report.wording import kind
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 DENSE = "dense"
 OPEN = Verdict(0, None, "no verdict (still learning)")
 COMPARED = {

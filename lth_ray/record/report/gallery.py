@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Plan
@@ -28,14 +28,12 @@ from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, weights
 from lth_ray.record.report.summary import measures
-from lth_ray.record.report.tables import framed
+from lth_ray.record.report.tables import Row, framed
 from lth_ray.store import StorageError, Store
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lth_ray.record.report.html_page import Content, html_page
 from lth_ray.record.report.listing import Listing, in_latex, in_markdown
 from lth_ray.record.report.paper_table import paper_listings
 from lth_ray.record.report.summary import is_level, summary
-from lth_ray.record.report.tables import branch_columns, write_tables
+from lth_ray.record.report.tables import Row, branch_columns, write_tables
 from lth_ray.record.report.transfers import transfers, transfers_listing
 from lth_ray.record.report.verdicts import comparisons_listing, verdicts_listing
 from lth_ray.record.report.wording import SPREAD, summary_listing
@@ -31,7 +31,6 @@ from lth_ray.store import Store, study_path
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 NOTHING = "Nothing is finished yet."
 LEDGER = {
     "trained_steps": "steps trained in this run",

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import Interval, interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
-from lth_ray.record.report.tables import branch_columns, framed, plain, ticket_columns
+from lth_ray.record.report.tables import Row, branch_columns, framed, plain, ticket_columns
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 SERIES = "series"
 
 

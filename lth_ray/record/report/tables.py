@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]  # of a study's tables: `ticket_columns` or `branch_columns`, and what the study varies
 
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "double", "bool"
 OF_BRANCHES = {"branch": TEXT, "index": WHOLE}

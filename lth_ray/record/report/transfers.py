@@ -7,13 +7,12 @@ from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.summary import COMMON, SERIES, chain, measures, series_of
-from lth_ray.record.report.tables import framed, metric_of_frame, plain
+from lth_ray.record.report.tables import Row, framed, metric_of_frame, plain
 from lth_ray.record.report.wording import percent, points, spread, valued
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 Group = tuple[str, str, str, int, str]  # series, changes of the data, kind of subnetwork, round, start
 FRESH = ("dense", 0, "rewound")
 FOUND = ("changes", "subnetwork", "start", "round", "remaining_weights", "n")
