@@ -7,14 +7,11 @@ than that they run.
 """
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
-from unittest import mock
 
 import click
 from PIL import Image
@@ -117,10 +114,7 @@ def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
     """Return the cost of each study, unshortened and alone: what --plan says of one seed, times their number.
 
     Seeds share nothing. Timed in processor time, whatever else is running.
-
-    Timed in processor time, whatever else is running.
     """
-    clock = SimpleNamespace(monotonic=time.process_time)
     for script in sorted(path.stem for path in STUDIES.glob("*.py")):
         for study in declared(script):
             large, seeds = study.data.name == "imagenet", len(study.seeds)
@@ -130,9 +124,11 @@ def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
             counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)
             told = ["not timed", ""]
             if not large:
-                with mock.patch("lth_ray.running.estimate.time", clock):
-                    cost = estimate(plan, data_root, slots=1)
-                told = [duration(seeds * cost.seconds / 2), f"{float(f'{seeds * cost.state_bytes / 1e9:.2g}'):g}"]
+                cost = estimate(plan, data_root, Launch(), cores=1)
+                told = [
+                    duration(seeds * cost.core_hours * 3600 / 2),
+                    f"{float(f'{seeds * cost.state_bytes / 1e9:.2g}'):g}",
+                ]
             yield (f"`{script}.py`", f"`{study.name}`", *(f"{seeds * count:,}" for count in counts), *told)
 
 

@@ -32,7 +32,7 @@ SCRIPTS = files("studies", "*.py")
 IMAGENET = Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000)  # as planning needs to know it
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet")
 OTHERWISE = {  # whose numbers are not compared with the papers'
-    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "resnet50_rewind", "retraining",
+    "cheap_tickets", "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "resnet50_rewind", "retraining",
     "retraining_imagenet", "warmup_rewind_sweep",
 }  # fmt: skip
 
@@ -205,6 +205,20 @@ def test_each_warm_up_has_a_dense_run_that_its_rewind_points_share(name: str, sh
     pairs = {(lineage.recipe.warmup_steps, lineage.rewind_step) for lineage in plan.lineages}
     assert len(pairs) == 4 * 5
     assert len({lineage.dense.key for lineage in plan.lineages}) == 4 * max(1, len(plan.study.arms))
+
+
+def test_every_way_of_finding_a_ticket_has_its_cost_and_its_density(shared_data: Path) -> None:
+    plan = planned("cheap_tickets", "cheap-tickets", shared_data, seeds=1)
+    lineages = {lineage.variant.arm: lineage for lineage in plan.lineages}
+    assert {lineages[arm].prune.search_precision for arm in lineages} == {None, "bf16", "bfp8"}
+    trunks = {lineage.trunk.key for lineage in lineages.values()}
+    assert len(trunks) == 3 + 3 + 1  # to the end, up to a draw, and of no step
+    assert {arm for arm, lineage in lineages.items() if lineage.dense.num_steps == 0} == {
+        "snip", "grasp", "synflow", "rigl", "set"
+    }  # fmt: skip
+    ladders = {lineage.prune.remaining for arm, lineage in lineages.items() if not arm.startswith(("early", "iter"))}
+    assert ladders == {tuple(0.8**n for n in (3, 7, 10, 14))}
+    assert all(r.segment.recipe.train.precision == "fp32" for one in lineages.values() for r in one.rounds)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

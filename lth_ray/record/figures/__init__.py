@@ -14,6 +14,7 @@
 | movement_figure | Results.branches() | how far kept and pruned weights move |
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
+| costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
 All take a title and a caption, state n, draw the mean over seeds with its 95 % t-interval, keep to colours for every
 kind of sight, and tell lines by markers or line styles too, so that they read in grey. All but the first return None
@@ -21,6 +22,7 @@ where the frame holds nothing of theirs.
 """
 
 from lth_ray.record.figures.collapse import collapse_figure
+from lth_ray.record.figures.costs import costs_figure
 from lth_ray.record.figures.curves import curves_figure
 from lth_ray.record.figures.densities import densities_figure
 from lth_ray.record.figures.heat_map import heat_map_figure
@@ -35,6 +37,7 @@ from lth_ray.record.figures.surviving import surviving_figure
 
 __all__ = [
     "collapse_figure",
+    "costs_figure",
     "curves_figure",
     "densities_figure",
     "heat_map_figure",

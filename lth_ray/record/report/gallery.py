@@ -12,6 +12,7 @@ from lth_ray.config import Metric
 from lth_ray.lottery import Plan
 from lth_ray.record.figures import (
     collapse_figure,
+    costs_figure,
     curves_figure,
     densities_figure,
     heat_map_figure,
@@ -154,6 +155,12 @@ KINDS = (
         f"Test {METRIC} of retraining methods against compression and search cost",
         "retraining",
         lambda found, *words: retraining_figure(found.ticket_frame, *words),
+    ),
+    Kind(
+        "costs",
+        f"Test {METRIC} of ways of finding tickets against all the operations that one takes",
+        "what a ticket costs",
+        lambda found, *words: costs_figure(found.ticket_frame, *words),
     ),
     Kind(
         "heat_map",
