@@ -1,4 +1,4 @@
-"""What a draw of an early-bird ticket does not go together with."""
+"""The limits of drawing an early-bird ticket: what it does not go together with."""
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, EarlyBird, Variant

@@ -372,7 +372,7 @@ class Lineage:
         return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
 
     def _pruning_seed(self, number: int) -> int | None:
-        """The masks of a ladder are drawn alike, whatever other densities it has."""
+        """Return the seed by which the masks of a ladder are drawn alike, whatever other densities it has."""
         prune = self.prune
         by_chance = prune.criterion == "random" or prune.ties == "random" or prune.scoring.data.startswith("random")
         drawn = "ladder" if prune.remaining is not None else number

@@ -38,8 +38,11 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
 
 
 def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: pruning.Mask) -> None:
-    """ConfigError where a criterion by gradients has no examples of the asked kind, or no path by which gradients of a
-    network or a loss of the study's own come to the weights. The network is left as it was."""
+    """Raise ConfigError where a criterion by gradients cannot be tried.
+
+    That is where it has no examples of the asked kind, or no path by which gradients of a network or a loss
+    of the study's own come to the weights.
+    """
     if "batch" not in pruning.needs(prune.criterion):
         return
     pruning.check_sample(recipe.task, recipe.identity, prune.scoring)

@@ -1,4 +1,4 @@
-"""When masks of successive epochs agree (You et al. 2020, section 3.2)."""
+"""The agreement of masks of successive epochs (You et al. 2020, section 3.2)."""
 
 from collections.abc import Mapping, Sequence
 

@@ -34,7 +34,7 @@ class Evidence:
     mode: str = "train"
 
     def masked(self) -> dict[str, torch.Tensor]:
-        """The parameters that the mask covers, pruned ones at zero."""
+        """Return the parameters that the mask covers, pruned ones at zero."""
         return {name: masked(weight, self.mask[name]) for name, weight in self.weights().items()}
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -50,7 +50,7 @@ class Evidence:
 
 
 def masked(weight: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
-    """`weight` with pruned places at zero, whatever they hold."""
+    """Return `weight` with pruned places at zero, whatever they hold."""
     return weight.masked_fill(~keeps.to(weight.device), 0.0)
 
 

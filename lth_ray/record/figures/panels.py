@@ -120,7 +120,7 @@ def name_panel(panel: "Axes", name: str) -> None:
 
 
 def note(panel: "Axes", words: str) -> None:
-    """Writes into a corner of the panel that nothing is drawn in, the upper right one before others."""
+    """Write into a corner of the panel that nothing is drawn in, the upper right one before others."""
     renderer = panel.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     drawn = [(line.get_path(), line.get_transform()) for line in panel.lines]
     drawn += [(path, bars.get_transform()) for bars in panel.collections for path in bars.get_paths()]
