@@ -14,7 +14,8 @@ from lth_ray.lottery import Plan
 from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.record.paper.comparing import against_paper, measured_as
+from lth_ray.record.paper.comparing import against_paper
+from lth_ray.record.paper.quantities import measured_as
 from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 

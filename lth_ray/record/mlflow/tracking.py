@@ -9,7 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
@@ -18,37 +18,19 @@ from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
 from lth_ray.record.mlflow.database import prepared
-from lth_ray.record.mlflow.destination import Destination, check_alive, prepare_environment
+from lth_ray.record.mlflow.destination import Destination, prepare_environment
+from lth_ray.record.mlflow.experiment import Identity, Run, find_experiment, read, runs_of
 from lth_ray.record.mlflow.lineage_run import LineageRun
 from lth_ray.record.mlflow.models import Models
 from lth_ray.record.mlflow.provenance import made_by
 from lth_ray.record.mlflow.runs import Description, Record
-from lth_ray.record.mlflow.saved_views import NOTE, QUESTION, SavedViews, Warn
+from lth_ray.record.mlflow.saved_views import SavedViews, Warn
 from lth_ray.record.mlflow.sending import log_batch, log_dataset, put_files
 from lth_ray.store import StorageAway, StorageError, Store, locked
-
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # of an experiment: no "GenAI"
-
-Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
 
 
 class UnfinishedError(LookupError):
     """An attempt to record a ticket or branch result whose segment has no record in the store."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as MLflow has it.
-
-    whole: everything is there.
-    rounds: its tag lth.rounds.
-    """
-
-    id: str
-    artifacts: str
-    whole: bool
-    status: str
-    rounds: str
 
 
 class Tracking:
@@ -81,7 +63,7 @@ class Tracking:
         self._plan, self._store, self._commit = plan, store, commit
         self._cost, self._made_by = Costs(plan), made_by()
         self._client: Any = MlflowClient(tracking_uri=where.uri)
-        self._experiment = self._find_experiment(where, question)
+        self._experiment = find_experiment(self._client, plan.study.name, where, question, commit)
         self._views = SavedViews(self._client, self._experiment, warn)
         self._models = Models(self._client, self._experiment, store)
         self._runs: dict[Identity, Run] = {}
@@ -143,50 +125,21 @@ class Tracking:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _find_experiment(self, where: Destination, question: str) -> str:
-        name = self._plan.study.name
-        given = {QUESTION: question, NOTE: question.strip(), runs.COMMIT: self._commit, **KIND}
-        tags = {key: value for key, value in given.items() if value}
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            artifacts = (where.artifacts / name).as_uri() if where.artifacts else None
-            try:
-                return str(self._client.create_experiment(name, artifact_location=artifacts, tags=tags))
-            except Exception:
-                found = self._client.get_experiment_by_name(name)
-                if found is None:  # else another driver has just made it
-                    raise
-        check_alive(found, where)
-        tags.pop(NOTE, None)  # which has grown since, by its views
-        for key, value in tags.items():
-            if found.tags.get(key) != value:
-                self._client.set_experiment_tag(found.experiment_id, key, value)
-        return str(found.experiment_id)
-
     def _read_runs(self) -> None:
         """Fill the dict of runs, and end those of lineages that the study has dropped since it was broken
         off.
         """
         asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
-        for run in self._all_runs():
+        for run in runs_of(self._client, self._experiment):
             tags, info = run.data.tags, run.info
             self._names.add(info.run_name)
             if runs.DIGEST not in tags:
                 continue
-            identity, found = _read(run)
+            identity, found = read(run)
             self._runs[identity] = found
             is_lineage, is_ours = tags.get(runs.KIND) == "lineage", tags.get(runs.STORAGE) == self._store.uri
             if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
                 self._client.set_terminated(info.run_id, "KILLED")
-
-    def _all_runs(self) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], max_results=1000, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _known(self, key: str) -> Record | None:
         """Return what a cost is made of, from a segment's record, read once."""
@@ -278,7 +231,7 @@ class Tracking:
 
     def _search(self, identity: Identity) -> Run | None:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
-        found = map(_read, self._client.search_runs([self._experiment], filter_string=tagged))
+        found = map(read, self._client.search_runs([self._experiment], filter_string=tagged))
         return next((run for known, run in found if known == identity), None)
 
     def _free(self, name: str) -> str:
@@ -301,11 +254,3 @@ class Tracking:
 
 def _surely() -> bool:
     return True
-
-
-def _read(run: Any) -> tuple[Identity, Run]:
-    """Return a run as MLflow gives it: what identifies it, and what is known of it."""
-    tags, info = run.data.tags, run.info
-    whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else info.status == "FINISHED"
-    identity = tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")
-    return identity, Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))
