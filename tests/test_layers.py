@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Container, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -19,6 +20,7 @@ LAYERS = [
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}
+MOST_MODULES, MOST_LINES = 24, 300  # of a folder, and of a module: one that outgrows them holds a second idea
 MODULES = sorted(PACKAGE.rglob("*.py"))
 EXTRAS = {"boto3", "botocore", "kubernetes_validate", "moto", "onnx", "onnxruntime", "onnxscript", "playwright"}
 
@@ -51,6 +53,14 @@ def test_imports_go_only_downwards(path: Path) -> None:
         below = rest.partition(".")[0]
         if first == "lth_ray" and own and below in DEPTH and below != own:
             assert DEPTH[below] > DEPTH[own], where
+
+
+def test_folders_and_modules_stay_small() -> None:
+    folders = Counter(path.parent for path in MODULES)
+    crowded = {str(folder.relative_to(PACKAGE)): n for folder, n in folders.items() if n > MOST_MODULES}
+    lines = {path: len(path.read_text().splitlines()) for path in MODULES}
+    long = {str(path.relative_to(PACKAGE)): n for path, n in lines.items() if n > MOST_LINES}
+    assert (crowded, long) == ({}, {})
 
 
 def test_the_layers_are_those_there_are() -> None:

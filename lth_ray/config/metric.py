@@ -42,7 +42,7 @@ class Metric:
         without both.
         """
         value = columns.get(self.column(self.judging([columns])))
-        return float(value) if is_there(value) else None
+        return None if value is None or not is_there(value) else float(value)
 
     def judging(self, rows: Iterable[Mapping[str, Any]]) -> str:
         """Return the split by which networks are judged: validation where all of `rows` have it, else test."""

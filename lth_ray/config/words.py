@@ -17,9 +17,10 @@ def field_words(cls: type) -> dict[str, str]:
 
 def described(cls: type) -> tuple[str, dict[str, str]]:
     """Return a config's docstring as (prose, {field: its words}), which stand after `name:` or `name, name:`."""
-    names = "|".join(field.name for field in fields(cls))  # type: ignore[arg-type]
+    names = "|".join(field.name for field in fields(cls))
     begin = re.compile(rf"(?:^|(?<=[.)] ))((?:{names})(?:, (?:{names}))*): ")
-    prose, found = [], {}
+    prose: list[str] = []
+    found: dict[str, str] = {}
     for line in logical_lines(inspect.cleandoc(cls.__dict__.get("__doc__") or "")):
         starts = list(begin.finditer(line))
         prose.append(line[: starts[0].start()] if starts else line)

@@ -1,8 +1,9 @@
-"""The limits of drawing an early-bird ticket: what it does not go together with."""
+"""The limits of the steps of a lineage: what being rewound, pruned or drawn there does not go together with."""
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, EarlyBird, Variant
 from lth_ray.lottery.derivation import Draw
+from lth_ray.training import Recipe
 
 
 def check_draw(variant: Variant, draw: Draw, rewind_step: int, dense_end: int) -> None:
@@ -33,3 +34,25 @@ def check_draw(variant: Variant, draw: Draw, rewind_step: int, dense_end: int) -
     for what, why in wrong.items():
         if why:
             raise ConfigError(f"Prune.at = EarlyBird(...) and {what}: {why}")
+
+
+def check_steps(variant: Variant, recipe: Recipe, rewind_step: int, pruned_step: int) -> None:
+    """Raise ConfigError where a step lies beyond the end of training, or is rewound to after it was pruned."""
+    prune, rewind = variant.study.prune, variant.rewind
+    end = f"{recipe.train.length} = step {recipe.total_steps}"
+    if rewind_step > recipe.total_steps:
+        raise ConfigError(
+            f"Study.rewind = {rewind.point}: step {rewind_step} lies beyond the end of training, {end}; give an "
+            "earlier rewind point"
+        )
+    if pruned_step > recipe.total_steps:
+        raise ConfigError(
+            f"Prune.at = {prune.at}: step {pruned_step} lies beyond the end of training, {end}; give an earlier step"
+        )
+    goes_on = rewind.method not in ("weights", "scratch") or rewind.pretraining is not None
+    if goes_on and rewind_step > pruned_step:
+        what = "a pretraining ends" if rewind.pretraining else f"method={rewind.method!r} goes on"
+        raise ConfigError(
+            f"Study.rewind = {rewind.point}: step {rewind_step}, where {what}, lies beyond Prune.at = {prune.at} = "
+            f"step {pruned_step}, whose weights are pruned; give an earlier rewind point, or a later step for Prune.at"
+        )

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray import pruning
 from lth_ray.config import (
-    ConfigError,
-    Data,
     EarlyBird,
     Length,
     Prune,
@@ -21,14 +18,14 @@ from lth_ray.config import (
     Variant,
     digest,
     in_few_words,
-    meaning,
     steps,
     subseed,
     told,
 )
 from lth_ray.data import Identity
 from lth_ray.lottery.derivation import Draw, Segment, perturbed
-from lth_ray.lottery.drawing import check_draw
+from lth_ray.lottery.drawing import check_draw, check_steps
+from lth_ray.lottery.mask_rules import draw_of, mask_seed, pruning_rule, regrowth, searched, with_evidence
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -44,9 +41,6 @@ from lth_ray.lottery.sources import (
 )
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
-
-# fields of Prune that say when and in what training masks are found, and not which weights go
-UNRULED = ("one_shot", "at", "dynamic", "search_precision")
 
 
 @dataclass(frozen=True)
@@ -79,26 +73,9 @@ class Lineage:
         return None if bound is None or number == 0 else StopRule(bound, self.recipe.task.metric)
 
     def __post_init__(self) -> None:
-        if self.rewind_step > self.recipe.total_steps:
-            raise ConfigError(
-                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step} lies beyond the end of training, "
-                f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier rewind point"
-            )
-        if self.pruned_step > self.recipe.total_steps:
-            raise ConfigError(
-                f"Prune.at = {self.prune.at}: step {self.pruned_step} lies beyond the end of training, "
-                f"{self.recipe.train.length} = step {self.recipe.total_steps}; give an earlier step"
-            )
+        check_steps(self.variant, self.recipe, self.rewind_step, self.pruned_step)
         if self.draw is not None:
             check_draw(self.variant, self.draw, self.rewind_step, self.pruned_step)
-        goes_on = self.rewind.method not in ("weights", "scratch") or self.rewind.pretraining is not None
-        if goes_on and self.rewind_step > self.pruned_step:
-            what = "a pretraining ends" if self.rewind.pretraining else f"method={self.rewind.method!r} goes on"
-            raise ConfigError(
-                f"Study.rewind = {self.variant.rewind.point}: step {self.rewind_step}, where {what}, lies beyond "
-                f"Prune.at = {self.prune.at} = step {self.pruned_step}, whose weights are pruned; give an earlier "
-                "rewind point, or a later step for Prune.at"
-            )
 
     @property
     def rewind(self) -> Rewind:
@@ -128,11 +105,7 @@ class Lineage:
     @cached_property
     def draw(self) -> Draw | None:
         """The draw of an early-bird ticket, which ends the training of the dense network."""
-        at = self.prune.at
-        if not isinstance(at, EarlyBird):
-            return None
-        seed, density = self._pruning_seed(1), self.prune.density(1) if self.prune.num_rounds else None
-        return Draw(self.rule, at.window, at.distance, self.recipe.steps_per_epoch, seed, density)
+        return draw_of(self.prune, self.variant.seed, self.recipe.steps_per_epoch)
 
     @cached_property
     def id(self) -> str:
@@ -215,14 +188,7 @@ class Lineage:
 
     def _searched(self, segment: Segment) -> Segment:
         """Return a training in the precision that masks are found in."""
-        precision = self.prune.search_precision
-        if not self._searches_apart or precision is None:
-            return segment
-        try:
-            train = replace(segment.recipe.train, precision=precision)
-        except ConfigError as error:
-            raise ConfigError(f"Prune.search_precision = {precision!r}: {error}") from None
-        return replace(segment, recipe=replace(segment.recipe, train=train))
+        return searched(segment, self.prune.search_precision) if self._searches_apart else segment
 
     @cached_property
     def rewound(self) -> Snapshot | Transplanted:
@@ -247,7 +213,9 @@ class Lineage:
         found = [Round(0, self.dense, self.trunk if apart else None)]
         for number in range(1, self.prune.num_rounds + 1):
             made = self._round(number, self._found_by(found))
-            found.append(replace(made, segment=replace(made.segment, regrowth=self._regrowth(number))))
+            seed = subseed(self.variant.seed, "growth", number)
+            change = regrowth(self.prune, self.rewind, self.recipe, seed)
+            found.append(replace(made, segment=replace(made.segment, regrowth=change)))
         return tuple(found)
 
     def _found_by(self, earlier: list[Round]) -> Segment:
@@ -315,23 +283,10 @@ class Lineage:
         at_once = number if self.prune.one_shot else 1
         end = self.pruned_step if before.key == self.trunk.key else before.last
         step = None if before.draw else end
-        mask = Pruned(before.key, before.trajectory, step, self.rule, at_once, self._pruning_seed(number))
+        seed = mask_seed(self.prune, self.variant.seed, number)
+        mask = Pruned(before.key, before.trajectory, step, self.rule, at_once, seed)
         mask = replace(mask, density=self.prune.density(number))
-        at_end = self.prune.at is None  # else a criterion looks at the weights of that step, not at initial ones
-        needs = pruning.uses(self.prune.criterion) if at_end else pruning.needs(self.prune.criterion)
-        if "initial" in needs and self.rewind.method == "scratch":
-            raise ConfigError(
-                f"Prune.criterion = {self.prune.criterion!r}: it compares with initial weights, and method='scratch' "
-                "draws new ones every round; use another criterion or method"
-            )
-        if "initial" in needs:
-            mask = replace(mask, initial=self.origin)
-        if "batch" in needs and not pruning.CRITERIA[self.prune.criterion].of_shapes:
-            train = self.recipe.train
-            other = train.loss is not None or train.step is not None or train.label_smoothing > 0
-            own_loss = other or not isinstance(self.recipe.data, Data)
-            mask = replace(mask, order=self.seeds.order, own_loss=own_loss)
-        return mask
+        return with_evidence(mask, self.prune, self.rewind, self.recipe, self.seeds.order, self.origin)
 
     def whole(self, start: StartSource, mask: MaskSource | None, recipe: Recipe | None = None) -> Segment:
         """Return a training from its first step to its last, by the lineage's recipe or another."""
@@ -342,41 +297,9 @@ class Lineage:
         """Return the training from the rewind point's place in schedule and data to the end."""
         return Segment(self.recipe, start, mask, self.seeds, self.rewind_step, self.recipe.total_steps)
 
-    def _regrowth(self, number: int) -> pruning.Regrowth | None:
-        """Return the change of the mask of round `number` while the round is trained."""
-        dynamic, rewind = self.prune.dynamic, self.rewind
-        if dynamic is None:
-            return None
-        if rewind.method not in ("weights", "learning_rate", "scratch"):
-            raise ConfigError(
-                f"Prune.dynamic with Rewind.method = {rewind.method!r}: a mask changes by the schedule of a training "
-                "from the rewind point to the end; use method='weights', 'learning_rate' or 'scratch'"
-            )
-        if rewind.perturbation is not None and rewind.perturbation.pruned != "zero":
-            raise ConfigError(
-                f"Prune.dynamic with Perturbation.pruned = {rewind.perturbation.pruned!r}: weights grow from zero, and "
-                "these are frozen at other values; leave one of them out"
-            )
-        every, end = dynamic.in_steps(self.recipe.steps_per_epoch, self.recipe.total_steps)
-        seed = subseed(self.variant.seed, "growth", number) if dynamic.method == "set" else None
-        return pruning.Regrowth(dynamic.method, every, dynamic.fraction, end, seed)
-
     @cached_property
     def rule(self) -> dict[str, Any]:
-        """The pruning rule.
-
-        One-shot differs in `Pruned.rounds` alone, so that round 1 is the iterative one's, a ladder in
-        `Pruned.density`, and what is pruned early in `Pruned.step`.
-        """
-        rule = {name: value for name, value in meaning(self.prune).items() if name not in UNRULED and value is not None}
-        return rule | {"criterion": "magnitude"} if self.prune.criterion == "large_final" else rule  # two names of one
-
-    def _pruning_seed(self, number: int) -> int | None:
-        """Return the seed by which the masks of a ladder are drawn alike, whatever other densities it has."""
-        prune = self.prune
-        by_chance = prune.criterion == "random" or prune.ties == "random" or prune.scoring.data.startswith("random")
-        drawn = "ladder" if prune.remaining is not None else number
-        return subseed(self.variant.seed, "prune", drawn) if by_chance else None
+        return pruning_rule(self.prune)
 
     def digest(self, number: int) -> str:
         """Return what identifies (lineage, round) in records, also where lineages share a dense run."""

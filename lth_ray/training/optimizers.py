@@ -1,6 +1,7 @@
 """Optimizers by name, in their fastest form on each device."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 from lth_ray.config import ConfigError, Train, nearest
 from lth_ray.config.train import OPTIMIZERS
 
-KINDS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, bool]]] = {  # and the fastest form of each
+KINDS: dict[str, tuple[type[Any], dict[str, bool]]] = {  # and the fastest form of each
     "sgd": (torch.optim.SGD, {"fused": True}),
     "adam": (torch.optim.Adam, {"fused": True}),
     "adamw": (torch.optim.AdamW, {"fused": True}),
@@ -31,7 +32,8 @@ def build_optimizer(train: Train, parameters: Iterable[Tensor], rate: Tensor | N
         options["capturable"] = rate is not None and rate.is_cuda
     trained = [p for p in parameters if p.requires_grad]
     lr = train.lr if rate is None else rate
-    return kind(trained, lr=lr, weight_decay=train.weight_decay, **options, **fused)
+    built: torch.optim.Optimizer = kind(trained, lr=lr, weight_decay=train.weight_decay, **options, **fused)
+    return built
 
 
 def first_state(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:

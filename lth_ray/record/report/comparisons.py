@@ -16,7 +16,7 @@ from lth_ray.analysis.statistics import (
     superiority,
     within_seeds,
 )
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.lottery.branches import controls
 from lth_ray.record.report.summary import (
     COMMON,
@@ -25,7 +25,6 @@ from lth_ray.record.report.summary import (
     grouped,
     has_trained,
     is_level,
-    is_there,
     series_of,
 )
 from lth_ray.record.report.tables import REAL, TEXT, WHOLE, Row, encode_table, framed, ticket_columns
