@@ -91,7 +91,7 @@ def regrowth(prune: Prune, rewind: Rewind, recipe: Recipe, seed: int) -> pruning
 
 def searched(segment: Segment, precision: str | None) -> Segment:
     """Return a training in the precision that masks are found in; its own for None."""
-    if precision is None:
+    if precision in (None, segment.recipe.train.precision):
         return segment
     try:
         train = replace(segment.recipe.train, precision=precision)

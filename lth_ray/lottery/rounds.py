@@ -99,8 +99,7 @@ class Lineage:
     @property
     def dense_end(self) -> int:
         """The step at which the training of the dense network ends: what is pruned and what is rewound to are there."""
-        needed = max(self.pruned_step, self.rewind_step)
-        return self.recipe.total_steps if self.prune.whole_dense else needed
+        return self.recipe.total_steps if self.prune.whole_dense else max(self.pruned_step, self.rewind_step)
 
     @cached_property
     def draw(self) -> Draw | None:
@@ -179,16 +178,12 @@ class Lineage:
     def trunk(self) -> Segment:
         """The dense training that masks are found in and tickets rewind to: `dense` in the search's precision."""
         dense = self.dense if self.draw is None else replace(self.dense, last=self.pruned_step, draw=self.draw)
-        return self._searched(dense)
+        return searched(dense, self.prune.search_precision)
 
     @cached_property
     def _searches_apart(self) -> bool:
         """True where masks are found in another precision than tickets are trained in."""
         return self.prune.search_precision not in (None, self.recipe.train.precision)
-
-    def _searched(self, segment: Segment) -> Segment:
-        """Return a training in the precision that masks are found in."""
-        return searched(segment, self.prune.search_precision) if self._searches_apart else segment
 
     @cached_property
     def rewound(self) -> Snapshot | Transplanted:
@@ -213,8 +208,7 @@ class Lineage:
         found = [Round(0, self.dense, self.trunk if apart else None)]
         for number in range(1, self.prune.num_rounds + 1):
             made = self._round(number, self._found_by(found))
-            seed = subseed(self.variant.seed, "growth", number)
-            change = regrowth(self.prune, self.rewind, self.recipe, seed)
+            change = regrowth(self.prune, self.rewind, self.recipe, subseed(self.variant.seed, "growth", number))
             found.append(replace(made, segment=replace(made.segment, regrowth=change)))
         return tuple(found)
 
@@ -250,8 +244,8 @@ class Lineage:
         ended = Snapshot(before.trajectory, before.last if mask.step is None else mask.step, self._restores)
         ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
         searches = (goes_on or self._searches_apart) and not self.prune.from_dense and number < self.prune.num_rounds
-        search = self._searched(self.retraining(ended, mask) if goes_on else ticket) if searches else None
-        return Round(number, ticket, search)
+        search = self.retraining(ended, mask) if goes_on else ticket
+        return Round(number, ticket, searched(search, self.prune.search_precision) if searches else None)
 
     def _ticket(self, number: int, before: Segment, mask: Pruned, ended: Snapshot) -> Segment:
         """Return the training of a round's ticket."""
