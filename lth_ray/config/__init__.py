@@ -18,8 +18,7 @@ from lth_ray.config.branches import (
 )
 from lth_ray.config.data import Data, Examples
 from lth_ray.config.declared import declaration, differences, restore
-from lth_ray.config.dynamic import Dynamic
-from lth_ray.config.early_bird import EarlyBird
+from lth_ray.config.dynamic import Dynamic, EarlyBird
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
 from lth_ray.config.keys import (
     RAISED,

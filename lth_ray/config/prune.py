@@ -5,8 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lth_ray.config.base import FLAG, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
-from lth_ray.config.dynamic import Dynamic
-from lth_ray.config.early_bird import EarlyBird
+from lth_ray.config.dynamic import Dynamic, EarlyBird
 from lth_ray.config.precision import precision
 from lth_ray.config.units import Length, a_length
 
