@@ -11,14 +11,14 @@ from rich.table import Table
 from lth_ray.commands.tickets import Place, places
 from lth_ray.config import Metric
 from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
+from lth_ray.lottery.records import Json
 from lth_ray.lottery.tickets.importing import IMPORTED
-from lth_ray.record.report.tables import Row
 from lth_ray.store import Store, mask_path
 from lth_ray.training import averages
 from lth_ray.watching.live_view import number
 
 
-def description(store: Store, key: str, name: str | None = None) -> Row:
+def description(store: Store, key: str, name: str | None = None) -> Json:
     """Return all of it as plain data, as `lth-ray show --json` prints it.
 
     Densities and accuracies lie in [0, 1]; sizes are bytes; `metric` says what the network is judged by.
@@ -55,7 +55,7 @@ def description(store: Store, key: str, name: str | None = None) -> Row:
     }
 
 
-def print_ticket(told: Row, console: Console) -> None:
+def print_ticket(told: Json, console: Console) -> None:
     """Print the same for a person."""
     share = f"{told['remaining_weights']:.1%} of the weights"
     console.print(f"[bold]{told['kind']}[/] {told['key']}: {share}", highlight=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
     return "ticket" if record["mask"] else "dense network"
 
 
-def _layers(ticket: Ticket) -> list[Row]:
+def _layers(ticket: Ticket) -> list[Json]:
     """Return a row a tensor, layer by layer; of one whose weights were not kept, those that the mask covers.
 
     What layers share is there once.
@@ -118,7 +118,7 @@ def _place_of(name: str, order: Mapping[str, int]) -> tuple[int, list[int | str]
     return order.get(layer, len(order)), parts, own != "weight"
 
 
-def _sizes(store: Store, record: Mapping[str, Any]) -> Row:
+def _sizes(store: Store, record: Mapping[str, Any]) -> Json:
     """Return the sizes of its files: the mask, packed, and the states that are kept of its steps."""
     masks, states = store.list("masks"), store.list(f"states/{record['trajectory']}")
     mask = masks.get(mask_path(record["mask"])) if record["mask"] else None
@@ -126,13 +126,13 @@ def _sizes(store: Store, record: Mapping[str, Any]) -> Row:
     return {"mask": mask, "states": kept}
 
 
-def _measured(record: Mapping[str, Any]) -> Row:
+def _measured(record: Mapping[str, Any]) -> Json:
     """Return what was measured, without what is said elsewhere."""
     elsewhere = {"remaining_weights", "sparsity", "key", "content", "backend", "device", "seconds", "train_steps"}
     return {name: value for name, value in measurements(record).items() if name not in elsewhere}
 
 
-def _place(place: Place, store: Store) -> Row:
+def _place(place: Place, store: Store) -> Json:
     """Return where a study has it, with the rounds that led to it."""
     lineage, number = place.lineage, place.round
     parents = [r.segment.key for r in lineage.rounds[: number + (place.branch is not None)]]
@@ -156,16 +156,16 @@ def _place(place: Place, store: Store) -> Row:
     }
 
 
-def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Row:
+def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Json:
     record = store.segment(key)
-    row: Row = {"round": number, "key": key, "remaining_weights": None, metric.column("test"): None}
+    row: Json = {"round": number, "key": key, "remaining_weights": None, metric.column("test"): None}
     if record is not None:
         measured = measurements(record)
         row |= {name: measured[name] for name in ("remaining_weights", metric.column("test"))}
     return row
 
 
-def _layer_table(told: Row) -> Table:
+def _layer_table(told: Json) -> Table:
     table = Table("layer", "shape")
     for name in ("kept", "of", "density"):
         table.add_column(name, justify="right")
@@ -180,7 +180,7 @@ def _layer_table(told: Row) -> Table:
     return table
 
 
-def _facts(told: Row) -> list[tuple[str, str]]:
+def _facts(told: Json) -> list[tuple[str, str]]:
     measured = {name: value for name, value in told["measurements"].items() if value is not None}
     shown = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in measured.items()
@@ -211,7 +211,7 @@ def _facts(told: Row) -> list[tuple[str, str]]:
     ]
 
 
-def _where(place: Row) -> str:
+def _where(place: Json) -> str:
     branch = f", branch {place['branch']}" if place["branch"] else ""
     method = "" if place["method"] == "weights" else f", {place['method']}"
     return (
@@ -253,7 +253,7 @@ def _environment(found: Mapping[str, Any]) -> str:
     )
 
 
-def _ancestors(place: Row, metric: Metric) -> Table:
+def _ancestors(place: Json, metric: Metric) -> Table:
     table = Table("round", title=f"before it, in {place['lineage']}", title_justify="left")
     table.add_column("key", overflow="fold")
     for name in ("remaining", f"test {metric.called}"):  # short, so that keys are whole in 80 columns

@@ -6,7 +6,7 @@ from lth_ray.lottery.execution.execute import execute
 from lth_ray.lottery.execution.measure import measure
 from lth_ray.lottery.execution.prepare import nothing_left
 from lth_ray.lottery.execution.progress import Outcome
-from lth_ray.lottery.execution.reading import once_more, stored_record
+from lth_ray.lottery.execution.reading import once_more, stored_segment, stored_table
 from lth_ray.lottery.execution.together import execute_together
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.store import Store, mask_path
@@ -49,8 +49,8 @@ def stored(piece: Piece, store: Store) -> Outcome | None:
     None.
     """
     if isinstance(piece, Measurement):
-        record = stored_record(store, piece.key, of_table=True)
-        return None if record is None else Outcome(record, 0, 0.0)
-    record = stored_record(store, piece.record_key)
-    lost = record is not None and record["mask"] is not None and not store.exists(mask_path(record["mask"]))
+        table = stored_table(store, piece.key)
+        return None if table is None else Outcome(table.to_json(), 0, 0.0)
+    record = stored_segment(store, piece.record_key)
+    lost = record is not None and record.mask is not None and not store.exists(mask_path(record.mask))
     return None if record is None or lost else nothing_left(piece, store, record)

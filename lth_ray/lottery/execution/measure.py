@@ -20,11 +20,11 @@ from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execution.networks import build, eligible, masked
 from lth_ray.lottery.execution.progress import Outcome
 from lth_ray.lottery.execution.publish import discard
-from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_record
+from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_segment, stored_table
 from lth_ray.lottery.execution.reconstruct import start_state
 from lth_ray.lottery.pieces import Measurement
+from lth_ray.lottery.records import Json, SegmentRecord, TableRecord
 from lth_ray.lottery.sources import StartSource, weights_of
-from lth_ray.lottery.stored import Record
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, Tensors
 from lth_ray.tasks.base import Batch, Loaded
@@ -212,9 +212,9 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
     Raises MissingState where a state is not there any more: a new plan makes that again.
     """
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat()
-    record, host = team.told(lambda: _found(measurement, store))
-    if record is not None:
-        return Outcome(record, 0, 0.0)
+    found = team.told(lambda: _found(measurement, store))
+    if isinstance(found, TableRecord):
+        return Outcome(found.to_json(), 0, 0.0)
     try:
         measured = MEASURES[measurement.table.kind](Bench(measurement.table, store, dataset, device, team))
     except MissingState as error:
@@ -222,50 +222,50 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
             raise
         raise TeamBroken(str(error)) from error  # the others may have found it: all begin again
     team.meet()  # nobody reads states any more: they may go
-    about = {
+    about: Json = {
         "started_at": started_at,
         "seconds": round(time.monotonic() - began, 3),
         "environment": environment(device, team.size),
     }
-    record = team.told(lambda: _published(measurement, store, measured, host, about))
-    return Outcome(record, 0, time.monotonic() - began)
+    record = team.told(lambda: _published(measurement, store, measured, found, about))
+    return Outcome(record.to_json(), 0, time.monotonic() - began)
 
 
-def _found(measurement: Measurement, store: Store) -> tuple[Record | None, Record]:
-    """Return the record where it was measured already, and that of the segment whose mask it has."""
-    record = stored_record(store, measurement.key, of_table=True)
+def _found(measurement: Measurement, store: Store) -> TableRecord | SegmentRecord:
+    """Return the record where it was measured already, else that of the segment whose mask it has."""
+    record = stored_table(store, measurement.key)
     if record is not None:
         discard(measurement, store)
-        return record, {}
-    host = stored_record(store, measurement.table.of[0])
+        return record
+    host = stored_segment(store, measurement.table.of[0])
     if host is None:
         raise MissingState(
             f"{store.uri}: there is no segment {measurement.table.of[0]}; run the study again to make it"
         )
-    return None, host
+    return host
 
 
-def _published(measurement: Measurement, store: Store, measured: Measured, host: Record, about: Record) -> Record:
+def _published(
+    measurement: Measurement, store: Store, measured: Measured, host: SegmentRecord, about: Json
+) -> TableRecord:
     """Return the record that stands, once it is in the store and what it was made from may go."""
     table = measurement.table
     values = {name: _finite(value) for name, value in measured.values.items()}
     content = json.dumps([values, measured.columns])
-    record = {
-        "key": table.key,
-        "kind": table.kind,
-        "meaning": table.meaning,
-        "metric": table.recipe.task.metric.document,
-        "remaining_weights": host["remaining_weights"],
-        "remaining_of_all": host.get("remaining_of_all"),
-        "measurements": values,
-        "columns": measured.columns,
-        "content": hashlib.sha256(content.encode()).hexdigest(),
-        "mask": None,
-        "diverged_at": None,
+    record = TableRecord(
+        key=table.key,
+        kind=table.kind,
+        meaning=table.meaning,
+        metric=table.recipe.task.metric.document,
+        remaining_weights=host.remaining_weights,
+        remaining_of_all=host.remaining_of_all,
+        measurements=values,
+        columns=measured.columns,
+        content=hashlib.sha256(content.encode()).hexdigest(),
         **about,
-    }
-    while not store.publish_table(table.key, record):
-        first = stored_record(store, table.key, of_table=True)
+    )
+    while not store.publish_table(table.key, record.to_json()):
+        first = stored_table(store, table.key)
         if first is not None:
             record = first
             break

@@ -4,11 +4,11 @@ from typing import Any
 
 from lth_ray.lottery.execution.progress import Outcome, Prepared, Progress
 from lth_ray.lottery.execution.publish import discard
-from lth_ray.lottery.execution.reading import MissingState, is_whole, recorded_mask, stored_record, stored_state
+from lth_ray.lottery.execution.reading import MissingState, is_whole, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.reconstruct import mask_of, segment_start
 from lth_ray.lottery.execution.taking_up import taken_up
 from lth_ray.lottery.pieces import Training
-from lth_ray.lottery.stored import Record
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, segment_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder
@@ -32,29 +32,29 @@ def prepare(
     mask = (
         mask_of(training.segment, store, dataset)
         if making.measured
-        else recorded_mask(store, training.record_key, "first_mask")
+        else recorded_mask(store, training.record_key, at_first=True)
     )
     return Prepared(rest, record, mask, _beginning(making, store, mask, began, here))
 
 
-def nothing_left(training: Training, store: Store, record: Record) -> Outcome | None:
+def nothing_left(training: Training, store: Store, record: SegmentRecord) -> Outcome | None:
     """Return the outcome of a training whose segment is finished with all the states that it is to keep; else
     None.
     """
-    if record["diverged_at"] is None and training.missing(store):
+    if record.diverged_at is None and training.missing(store):
         return None
     store.drop_checkpoints(training.key)
     discard(training, store)
-    return Outcome(record if training.measured else None, 0, 0.0)
+    return Outcome(record.to_json() if training.measured else None, 0, 0.0)
 
 
-def _published(training: Training, store: Store, dataset: Loaded) -> Record | None:
+def _published(training: Training, store: Store, dataset: Loaded) -> SegmentRecord | None:
     """Return the record of the training's segment, its mask made again where that was lost or damaged."""
-    record = stored_record(store, training.record_key)
-    if record is None or record["mask"] is None or is_whole(record["mask"], store):
+    record = stored_segment(store, training.record_key)
+    if record is None or record.mask is None or is_whole(record.mask, store):
         return record
     mask = mask_of(training.segment, store, dataset)
-    if mask is not None and store.save_mask(mask) == record["mask"]:
+    if mask is not None and store.save_mask(mask) == record.mask:
         return record
     store.quarantine(segment_path(training.record_key))  # made in another environment: nothing can restore that mask
     return None

@@ -13,9 +13,9 @@ from lth_ray.lottery.execution.changed_masks import changes, final_mask
 from lth_ray.lottery.execution.looking import drawn_by, files
 from lth_ray.lottery.execution.networks import build, network_of
 from lth_ray.lottery.execution.progress import Prepared, Progress
-from lth_ray.lottery.execution.reading import stored_record
+from lth_ray.lottery.execution.reading import stored_segment
 from lth_ray.lottery.pieces import Piece, Training
-from lth_ray.lottery.stored import Record
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.pruning import Mask
@@ -23,7 +23,9 @@ from lth_ray.store import Store, content, mask_path, state_path
 from lth_ray.training import Pause, Recipe, Supermask
 
 
-def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn.Module, last: Pause) -> Record | None:
+def finish(
+    training: Training, prepared: Prepared, store: Store, model: torch.nn.Module, last: Pause
+) -> SegmentRecord | None:
     """Publish what a training came to; return the record that stands."""
     record = prepared.record
     if training.measured:
@@ -35,16 +37,16 @@ def finish(training: Training, prepared: Prepared, store: Store, model: torch.nn
     return record
 
 
-def _publish(training: Training, store: Store, record: Record, contents: Mapping[int, str]) -> Record:
+def _publish(training: Training, store: Store, record: SegmentRecord, contents: Mapping[int, str]) -> SegmentRecord:
     """Publish a record; return the one that stands.
 
     Where another was first, one's own states go unless they are the same.
     """
-    while not store.publish_segment(training.segment.key, record):
-        first = stored_record(store, training.segment.key)
+    while not store.publish_segment(training.segment.key, record.to_json()):
+        first = stored_segment(store, training.segment.key)
         if first is not None:
             for step, own in contents.items():
-                if first["contents"].get(str(step), own) != own:
+                if first.contents.get(str(step), own) != own:
                     store.delete(state_path(training.segment.trajectory, step, own, training.resumable_at(step)))
             return first
     return record
@@ -55,8 +57,8 @@ def discard(piece: Piece, store: Store) -> None:
     it.
     """
     for state in piece.discards:
-        makers = (stored_record(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
-        is_kept = any(maker is not None and state.step in maker["states"] for maker in makers)
+        makers = (stored_segment(store, key) for key in {state.maker, f"{state.trajectory}-{state.step}"})
+        is_kept = any(maker is not None and state.step in maker.states for maker in makers)
         if not is_kept and all(store.exists(reader) for reader in state.readers):
             store.delete_state(state.trajectory, state.step)
 
@@ -70,7 +72,7 @@ def _collapse(training: Training, model: torch.nn.Module, mask: Mask | None) -> 
 
 def _record(
     training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
-) -> Record:
+) -> SegmentRecord:
     """Return the record of a finished segment: existence is completion."""
     segment = training.segment
     changed, drawn = changes(segment, last.run, mask, store, _uses(segment.recipe)), drawn_by(segment, progress)
@@ -78,41 +80,41 @@ def _record(
     mask = final_mask(last.run, mask)
     mask_content = store.save_mask(mask) if mask is not None else None
     end = content(model.state_dict())
-    return {
-        "key": segment.key,
-        "trajectory": segment.trajectory,
-        "meaning": segment.meaning,
-        "functions": {field: [one.name, one.source] for field, one in segment.recipe.functions},
-        "metric": segment.recipe.task.metric.document,
-        "first": segment.first,
-        "last": segment.last if drawn is None else last.step,
-        "backend": f"{last.run.backend}-{segment.recipe.train.precision}",
-        "mask": mask_content,
-        "remaining_weights": pruning.density(mask) if mask is not None else 1.0,
-        "remaining_of_all": pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
-        "forward_flops": forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
-        "layer_densities": pruning.layer_densities(mask) if mask is not None else {},
-        "collapse": _collapse(training, network_of(model), mask),
-        "tied": tied(model),
-        "content": hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
-        "files": list(dict.fromkeys([*_masks(mask_content, changed.get("first_mask")), *files(progress.looks)])),
-        "states": sorted(
+    return SegmentRecord(
+        key=segment.key,
+        trajectory=segment.trajectory,
+        meaning=segment.meaning,
+        functions={field: [one.name, one.source] for field, one in segment.recipe.functions},
+        metric=segment.recipe.task.metric.document,
+        first=segment.first,
+        last=segment.last if drawn is None else last.step,
+        backend=f"{last.run.backend}-{segment.recipe.train.precision}",
+        mask=mask_content,
+        remaining_weights=pruning.density(mask) if mask is not None else 1.0,
+        remaining_of_all=pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
+        forward_flops=forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
+        layer_densities=pruning.layer_densities(mask) if mask is not None else {},
+        collapse=_collapse(training, network_of(model), mask),
+        tied=tied(model),
+        content=hashlib.sha256(f"{mask_content}/{end}".encode()).hexdigest(),
+        files=list(dict.fromkeys([*_masks(mask_content, changed.get("first_mask")), *files(progress.looks)])),
+        states=sorted(
             step for step in (training.states - training.passing) | drawn_at if last.finite or step < last.step
         ),
-        "contents": {str(step): digest for step, digest in sorted(progress.contents.items())},
-        "journal": last.journal,
-        "measurements": {"learned_density": model.density()} if isinstance(model, Supermask) else {},
-        "diverged_at": None if last.finite else last.step,
-        "train_steps": last.step - segment.first,
-        "started_at": progress.started_at,
-        "seconds": round(progress.spent_s, 3),
-        "environment": progress.environments[-1],
-        "earlier_environments": progress.environments[:-1],
-        "usage": progress.usage,
-        **({"looks": progress.looks} if training.draws else {}),
-        **({} if drawn is None else {"drawn": {name: drawn[name] for name in ("step", "agreed")}}),
+        contents={str(step): digest for step, digest in sorted(progress.contents.items())},
+        journal=last.journal,
+        measurements={"learned_density": model.density()} if isinstance(model, Supermask) else {},
+        diverged_at=None if last.finite else last.step,
+        train_steps=last.step - segment.first,
+        started_at=progress.started_at,
+        seconds=round(progress.spent_s, 3),
+        environment=progress.environments[-1],
+        earlier_environments=progress.environments[:-1],
+        usage=progress.usage,
+        looks=progress.looks if training.draws else None,
+        drawn=None if drawn is None else {name: drawn[name] for name in ("step", "agreed")},
         **changed,
-    }
+    )
 
 
 def _masks(*contents: str | None) -> list[str]:

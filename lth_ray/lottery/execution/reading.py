@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from lth_ray.lottery.records import Json, Kind, SegmentRecord, TableRecord, read_record
 from lth_ray.pruning import Mask
 from lth_ray.store import DamagedFile, MissingFile, State, Store
 
@@ -40,27 +41,34 @@ def stored_state(store: Store, trajectory: str, step: int, optimizer: bool = Fal
     raise MissingState(f"{store.uri}: the state of {trajectory} at step {step} {why}; run the study again to make it")
 
 
-def stored_record(store: Store, key: str, of_table: bool = False) -> dict[str, Any] | None:
-    """Return the record of a finished segment or table, None where there is none.
+def stored_segment(store: Store, key: str) -> SegmentRecord | None:
+    """Return the record of a finished segment, None where there is none. A damaged one is moved aside."""
+    return _record(SegmentRecord, store, lambda: store.segment(key))
 
-    A damaged one is moved aside.
-    """
+
+def stored_table(store: Store, key: str) -> TableRecord | None:
+    """Return the record of a measured table, as `stored_segment` does that of a segment."""
+    return _record(TableRecord, store, lambda: store.table(key))
+
+
+def _record(kind: type[Kind], store: Store, read: Callable[[], Json | None]) -> Kind | None:
     try:
-        return store.table(key) if of_table else store.segment(key)
+        stored = read()
     except DamagedFile as error:
         set_aside(store, error)
         return None
+    return None if stored is None else read_record(kind, stored)
 
 
-def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
+def recorded_mask(store: Store, key: str, at_first: bool = False) -> Mask | None:
     """Return the mask of a finished segment, None for a dense one. Raise MissingState where it is not whole.
 
-    which: "first_mask" for the one that a mask which changes on the way began with.
+    at_first: the one that a mask which changes on the way began with.
     """
-    record = stored_record(store, key)
+    record = stored_segment(store, key)
     if record is None:
         raise MissingState(f"{store.uri}: there is no segment {key}; run the study again to make it")
-    held = record.get(which) or record["mask"]
+    held = (record.first_mask if at_first else None) or record.mask
     if held is None:
         return None
     try:
@@ -74,10 +82,10 @@ def recorded_mask(store: Store, key: str, which: str = "mask") -> Mask | None:
 
 def drawn_step(store: Store, key: str) -> int:
     """Return the step at which a segment has drawn its mask; raise MissingState where it has not."""
-    record = stored_record(store, key)
-    if record is None or not record.get("drawn"):
+    record = stored_segment(store, key)
+    if record is None or not record.drawn:
         raise MissingState(f"{store.uri}: segment {key} has drawn no mask; run the study again")
-    return int(record["drawn"]["step"])
+    return int(record.drawn["step"])
 
 
 def is_whole(mask: str, store: Store) -> bool:

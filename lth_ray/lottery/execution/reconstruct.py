@@ -10,7 +10,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Scoring, meaning, subseed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
-from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_record, stored_state
+from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -127,10 +127,10 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     """
     model, rule = build(recipe), source.rule
     before = recorded_mask(store, source.of) or eligible(model, rule)
-    record = stored_record(store, source.of)
+    record = stored_segment(store, source.of)
     step = drawn_step(store, source.of) if source.step is None else source.step
-    if record is not None and record["diverged_at"] is not None and record["diverged_at"] <= step:
-        raise MissingState(f"segment {source.of} diverged by step {record['diverged_at']}: there is nothing to prune")
+    if record is not None and record.diverged_at is not None and record.diverged_at <= step:
+        raise MissingState(f"segment {source.of} diverged by step {record.diverged_at}: there is nothing to prune")
     model.load_state_dict(stored_state(store, source.trajectory, step).model)
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)

@@ -96,7 +96,8 @@ def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome |
     except Exception as error:
         return error
     steps, seconds = last.step - progress.start.step, time.monotonic() - began
-    return Outcome(record if member.measured else None, steps, seconds, progress.training_s)
+    told = record.to_json() if record is not None and member.measured else None
+    return Outcome(told, steps, seconds, progress.training_s)
 
 
 def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Clock) -> list[Pause]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, digest
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.tickets.prune_naming import ORIG, Tensors, finite, from_prune_naming, is_dense
 from lth_ray.models import checked, read_weights, under_own_names
 from lth_ray.store import Store, content, mask_path
@@ -46,7 +47,7 @@ def import_ticket(
     weights = store.save_state(trajectory, 0, state)
     if mask_content and not store.exists(mask_path(mask_content)):  # a study may have it in its parameters' order
         store.save_mask(mask)
-    store.publish_segment(key, _record(key, trajectory, mask, weights, mask_content, where) | {"tied": ties})
+    store.publish_segment(key, _record(key, trajectory, mask, weights, mask_content, where, ties).to_json())
     return key
 
 
@@ -83,30 +84,31 @@ def _dense(given: Mapping[str, torch.Tensor], where: str) -> tuple[Tensors, Tens
 
 
 def _record(
-    key: str, trajectory: str, mask: Tensors, weights: str, mask_content: str | None, where: str
-) -> dict[str, Any]:
+    key: str, trajectory: str, mask: Tensors, weights: str, mask_content: str | None, where: str, ties: dict[str, str]
+) -> SegmentRecord:
     """Return the record of a segment of no step, which nothing of this storage led to."""
-    return {
-        "key": key,
-        "trajectory": trajectory,
-        "meaning": {"imported": os.path.basename(where), "start": {}},
-        "first": 0,
-        "last": 0,
-        "backend": None,
-        "mask": mask_content,
-        "remaining_weights": pruning.density(mask) if mask else 1.0,
-        "forward_flops": None,
-        "layer_densities": pruning.layer_densities(mask),
-        "content": hashlib.sha256(f"{mask_content}/{weights}".encode()).hexdigest(),
-        "files": [mask_path(mask_content)] if mask_content else [],
-        "states": [0],
-        "contents": {"0": weights},
-        "journal": {},
-        "measurements": {},
-        "diverged_at": None,
-        "train_steps": 0,
-        "started_at": datetime.now(UTC).isoformat(),
-        "seconds": 0.0,
-        "environment": environment("cpu"),
-        "earlier_environments": [],
-    }
+    return SegmentRecord(
+        key=key,
+        trajectory=trajectory,
+        meaning={"imported": os.path.basename(where), "start": {}},
+        first=0,
+        last=0,
+        backend=None,
+        mask=mask_content,
+        remaining_weights=pruning.density(mask) if mask else 1.0,
+        forward_flops=None,
+        layer_densities=pruning.layer_densities(mask),
+        tied=ties,
+        content=hashlib.sha256(f"{mask_content}/{weights}".encode()).hexdigest(),
+        files=[mask_path(mask_content)] if mask_content else [],
+        states=[0],
+        contents={"0": weights},
+        journal={},
+        measurements={},
+        diverged_at=None,
+        train_steps=0,
+        started_at=datetime.now(UTC).isoformat(),
+        seconds=0.0,
+        environment=environment("cpu"),
+        earlier_environments=[],
+    )
