@@ -56,7 +56,7 @@ class Costs:
 
         retrain_epochs: of its own training.
         search_epochs, search_flops: of all that led to it and itself, but not the dense network's first training
-            (and pretraining), which every method has in common; 0 for that network.
+            (and pretraining), which every method has in common, if in other numbers; 0 for that network.
         ticket_flops: of these and the dense training as far as they use it: all that this one ticket takes.
         inference_flops: of one image.
         train_bits, search_bits: of the numbers of its own training, and of the one its mask was found in.
@@ -65,7 +65,7 @@ class Costs:
         floating-point operations are those that a sparse implementation would need, whatever their bits.
         """
         own = own.with_drawn(self._drawn(record_of))
-        common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense) if segment}
+        common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense, lineage.trunk) if segment}
         spent = self.spent(own, record_of)
         search = [one for one in spent if one.segment.trajectory not in common]
         mask, record = self._found(own), record_of(own.key)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import looks
+from lth_ray.record.figures.line_styles import beside, looks
 from lth_ray.record.figures.lines import counted, draw, line_of, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, evenly, joined, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
@@ -61,12 +61,13 @@ def costs_figure(tickets: "pandas.DataFrame", title: str = "", caption: str = ""
     figure, panels = page.begin(sharey=True)
     reached = mean_and_ends([(row["seed"], metric.scale * row[test]) for row in dense])
     chosen = dict(zip(names, looks(len(names)), strict=True))
+    aside = dict(zip(names, beside(len(names)), strict=True))  # ways that differ in bits alone cost the same
     for panel, tickets_of in zip(panels, shown, strict=True):
         level(panel, reached[0], DENSE, reached[1:])
         for way, own in tickets_of.items():
             n = counted([(len(own), len({row["seed"] for row in own}))])
             values = [(row["seed"], metric.scale * row[test]) for row in own]
-            draw(panel, line_of(f"{names[way]} ({n})", {_cost(own, whole): values}), chosen[way])
+            draw(panel, line_of(f"{names[way]} ({n})", {_cost(own, whole): values}), chosen[way], aside=aside[way])
         _cost_axis(panel, [cost for costs in spent for cost in costs])
         grid(panel)
         name_panel(panel, f"{short(percent([row for own in tickets_of.values() for row in own]))} % of weights")
