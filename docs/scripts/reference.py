@@ -43,7 +43,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         config,
         (
             "Branch", "RandomReinit", "RandomMask", "ShuffledMask", "Barrier", "Stability", "Perturb", "Pretrain",
-            "Transfer", "Supermask", "Weights", "MaskOverlap",
+            "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),

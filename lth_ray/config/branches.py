@@ -109,8 +109,8 @@ class ShuffledMask(Branch):
 class Rescored(Branch):
     """The ticket's start under the mask that its rule finds by other scores, at the ticket's own density.
 
-    What a sanity check of a criterion asks (Su et al. 2020; Frankle et al. 2021): whether inverted scores, or those of
-    spoilt examples, find masks that are as good.
+    It is a sanity check of a criterion (Su et al. 2020; Frankle et al. 2021), which asks whether inverted
+    scores, or those of spoilt examples, find masks that are as good.
 
     changes: fields of Scoring, such as {"invert": True} or {"data": "random_labels"}.
     copies: draws of what is exchanged.
