@@ -19,8 +19,8 @@ from lth_ray.record.paper.quantities import measured_as
 from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
-WAITING = (  # for what their studies need: other tasks, structured pruning, pruning before training
-    "early-bird", "language-*", "rethinking-*", "retraining-gnmt", "synflow-*",
+WAITING = (  # for what their studies need: other tasks, structured pruning, early stops
+    "early-bird", "language-*", "rethinking-*", "retraining-gnmt",
 )  # fmt: skip
 MEASURED = {"line": {"lmc_error_barrier": 0.0, "share_travelled": 0.3}, "distance": {"l2_distance": 1.0}}
 Row = dict[str, Any]
@@ -38,13 +38,21 @@ def measured_by() -> dict[str, list[tuple[Path, int]]]:
 
 def densities(lineage: Lineage) -> list[tuple[float, float]]:
     """Of each round: kept / eligible, and kept / all weights, counted."""
-    name = repr((lineage.recipe.model, lineage.recipe.identity.input_shape, lineage.rule, lineage.prune.rounds))
+    name = repr(
+        (
+            lineage.recipe.model,
+            lineage.recipe.identity.input_shape,
+            lineage.rule,
+            lineage.prune.num_rounds,
+            lineage.prune.remaining,
+        )
+    )
     if name not in _COUNTED:
         model = build(lineage.recipe)
         mask = eligible(model, lineage.rule)
         may, every = (sum(weight.numel() for weight in some.values()) for some in (mask, models.counted(model)))
-        fraction, scope = lineage.prune.fraction, lineage.prune.scope
-        told = [pruning.one_shot_counts(mask, fraction, scope, n) for n in range(lineage.prune.rounds + 1)]
+        numbers, rule = range(1, lineage.prune.num_rounds + 1), lineage.prune
+        told = [0, *(pruning.counts_of(lineage.rule, mask, n, rule.density(n)) for n in numbers)]
         pruned = [count if isinstance(count, int) else sum(count.values()) for count in told]
         _COUNTED[name] = [(1 - count / may, 1 - count / every) for count in pruned]
     return _COUNTED[name]
