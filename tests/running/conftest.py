@@ -181,8 +181,8 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for job in results.plan.jobs:
             ran.append(job.id)
             for piece in job.pieces:
-                dataset = data.load(piece.recipe.data, launch.data_root)
-                outcome = carry_out(piece, results.store, dataset, "cpu")
+                loaded = piece.recipe.task.load(launch.data_root)
+                outcome = carry_out(piece, results.store, loaded, "cpu")
                 watch.on_piece(job, {**summary(job, piece, outcome)})
 
     monkeypatch.setattr("lth_ray.running.driver._tune", train)
