@@ -16,9 +16,9 @@ from lth_ray.config import ConfigError, OwnFunction, short_name
 from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
+from lth_ray.lottery.records import Record
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
-from lth_ray.lottery.stored import Record
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe

@@ -2,21 +2,20 @@
 section 2).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from lth_ray.config import bits
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.plan import Plan
+from lth_ray.lottery.records import Record
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import TRAINING
 
-Record = Mapping[str, Any]
 Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
 MADE_OF = ("forward_flops", "regrowth_flops")  # columns of a record
 

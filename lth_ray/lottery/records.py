@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 Json = dict[str, Any]
+Record = Mapping[str, Any]  # as it is written, of a segment or a table
 Columns = dict[str, list[Any]]
 Kind = TypeVar("Kind", "SegmentRecord", "TableRecord")
 

@@ -5,8 +5,9 @@ from typing import Any
 from lth_ray.config import Length, WeightsFile
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
-from lth_ray.lottery.measurements import Record, measurements
+from lth_ray.lottery.measurements import measurements
 from lth_ray.lottery.plan import Plan
+from lth_ray.lottery.records import Record
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stored import whole_records
 from lth_ray.store import Store
@@ -44,7 +45,7 @@ def _draw(lineage: Lineage, record: Record | None) -> dict[str, Any]:
     return {} if drawn is None else {"drawn_step": drawn["step"], "drawn_agreed": drawn["agreed"]}
 
 
-def _searches(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+def _searches(plan: Plan, store: Store) -> dict[str, Record]:
     """Return the records of every lineage's trainings."""
     segments = [s for lineage in plan.lineages for r in lineage.rounds for s in (r.segment, r.search)]
     segments += [lineage.pretraining for lineage in plan.lineages]

@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from lth_ray.lottery.pieces import Piece
+from lth_ray.lottery.records import Record
 from lth_ray.store import DamagedFile, MissingFile, Store, mask_path
 from lth_ray.store.layout import MASKS, OPTIMIZER, STATES, state_of
 
-Record = dict[str, Any]
 READERS = 16  # records read at once: in a bucket the wait for one is some 20 ms
 
 

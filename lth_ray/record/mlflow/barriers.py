@@ -2,13 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from lth_ray.lottery import BranchResult, Plan
+from lth_ray.lottery.records import Record
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
-Record = Mapping[str, Any]
 BRANCH, MEASURED = "barrier", ("lmc_error_barrier", "lmc_train_error_barrier")
 INSTABILITY = "instability"
 

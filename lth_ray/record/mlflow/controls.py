@@ -2,15 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from lth_ray.config import Metric as Judged
 from lth_ray.lottery import BranchResult, Plan, measurements
 from lth_ray.lottery.branches import controls
+from lth_ray.lottery.records import Record
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
-Record = Mapping[str, Any]
 ODD = re.compile(r"[^\w.-]+")
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import load_ticket
+from lth_ray.lottery.records import Record
 from lth_ray.lottery.tickets.exporting import kind_of_weights, weights_of_ticket
-from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description, Record
+from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description
 from lth_ray.record.mlflow.sending import local_folder
 from lth_ray.store import StorageError, Store
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from lth_ray.config import WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
+from lth_ray.lottery.records import Record
 
-Record = Mapping[str, Any]
 Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
 

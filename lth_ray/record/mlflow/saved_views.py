@@ -8,10 +8,11 @@ from typing import Any
 
 from lth_ray.config import ACCURACY
 from lth_ray.lottery import Lineage, measurements
+from lth_ray.lottery.records import Record
 from lth_ray.record.mlflow.barriers import INSTABILITY, MEASURED
 from lth_ray.record.mlflow.cards import TAG, VERSIONS, decode, encode, fragment
 from lth_ray.record.mlflow.controls import is_of_control
-from lth_ray.record.mlflow.runs import Metric, Record, params
+from lth_ray.record.mlflow.runs import Metric, params
 from lth_ray.record.mlflow.views import PREFIX, Seen, View, views_of
 
 NOTE, QUESTION, COMMIT = "mlflow.note.content", "lth.question", "mlflow.source.git.commit"  # tags of an experiment

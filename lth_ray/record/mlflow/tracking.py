@@ -14,6 +14,7 @@ from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
 from lth_ray.lottery.cost import MADE_OF
+from lth_ray.lottery.records import Record
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
@@ -23,7 +24,7 @@ from lth_ray.record.mlflow.experiment import Identity, Run, find_experiment, rea
 from lth_ray.record.mlflow.lineage_run import LineageRun
 from lth_ray.record.mlflow.models import Models
 from lth_ray.record.mlflow.provenance import made_by
-from lth_ray.record.mlflow.runs import Description, Record
+from lth_ray.record.mlflow.runs import Description
 from lth_ray.record.mlflow.saved_views import SavedViews, Warn
 from lth_ray.record.mlflow.sending import log_batch, log_dataset, put_files
 from lth_ray.store import StorageAway, StorageError, Store, locked

@@ -1,10 +1,10 @@
 """The environments in which results were made, as recorded with each, and what the results have cost there."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lth_ray.lottery.records import Record
 from lth_ray.store import Store
 
 VERSIONS = ("lth_ray", "torch")  # those that a caption names
@@ -61,7 +61,6 @@ def versions(places: Sequence[Environment]) -> str:
     return ", ".join(f"{name} {' or '.join(known)}" for name, known in found.items())
 
 
-Record = Mapping[str, Any]
 SECONDS, HOURS = "training and evaluation, core-seconds", "training and evaluation, core-hours"
 LONG_S = 10 * 3600.0  # from here on in hours
 
