@@ -95,6 +95,7 @@ COLUMNS = {
     "train_bits": "of the numbers that it was trained in: 32, or fewer by Train(precision=)",
     "search_bits": "of the numbers that its mask was found in; missing without a mask",
     "drawn_step": "where its mask was drawn, by `EarlyBird`; missing for others",
+    "drawn_at": "the share of training that this step is",
     "drawn_agreed": "whether masks agreed there, and it was not the latest step that was left",
     "branch": "its name behind those of the results it hangs on, such as `random_mask-0/barrier`",
     "index": "of a copy, or of a pair of copies",

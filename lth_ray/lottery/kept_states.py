@@ -60,7 +60,7 @@ def _training(
     if segment.draw is not None:  # it may end at any look from the earliest on, and keeps the state there by itself
         sure = {step for step in wanted if segment.first <= step <= segment.draw.earliest or step == drawn}
         states = frozenset({segment.first} | sure if segment.starts_anew else sure)
-        return Training(segment, states, resumable=True, restored=frozenset(restored & states))
+        return Training(segment, states, resumable=True, restored=frozenset(restored & states), drawn=drawn)
     read = {step for step in wanted if segment.first <= step <= segment.last}
     if not segment.num_steps and not is_trunk:  # an evaluation: what it looked at can be made again at once
         return Training(segment, frozenset(read))

@@ -63,6 +63,7 @@ class Training:
     resumable: keep the optimizer's state with them, so that training can go on from there.
     restored: the steps at which it is kept because others start with it.
     siblings: the dense trainings of one trajectory that draw masks, which take each other up.
+    drawn: the step at which its own draw has ended it, once that is known.
     of: the key of the finished segment whose states are made (a later rewind point, or what was not kept):
         training sets out from the nearest stored state, measures nothing and publishes no record. None trains
         a new segment.
@@ -76,6 +77,7 @@ class Training:
     restored: frozenset[int] = frozenset()
     discards: tuple[Discard, ...] = ()
     siblings: tuple[Segment, ...] = ()
+    drawn: int | None = None
     of: str | None = field(default=None, kw_only=True)
     begins: int | None = field(default=None, kw_only=True)
 
@@ -121,7 +123,8 @@ class Training:
     @property
     def num_steps(self) -> int:
         """The optimizer steps to take, were there no checkpoint to go on from."""
-        return self.segment.last - (self.segment.first if self.begins is None else self.begins)
+        last = self.segment.last if self.drawn is None or not self.measured else self.drawn
+        return last - (self.segment.first if self.begins is None else self.begins)
 
     @property
     def reads(self) -> tuple[StateAt, ...]:

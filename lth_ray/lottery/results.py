@@ -42,7 +42,10 @@ def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
 def _draw(lineage: Lineage, record: Record | None) -> dict[str, Any]:
     """Return where a lineage's mask was drawn, and whether masks agreed; {} where it is none that is drawn."""
     drawn = record["drawn"] if lineage.draw is not None and record is not None and record.get("drawn") else None
-    return {} if drawn is None else {"drawn_step": drawn["step"], "drawn_agreed": drawn["agreed"]}
+    if drawn is None:
+        return {}
+    share = drawn["step"] / lineage.recipe.total_steps
+    return {"drawn_step": drawn["step"], "drawn_at": share, "drawn_agreed": drawn["agreed"]}
 
 
 def _searches(plan: Plan, store: Store) -> dict[str, Record]:

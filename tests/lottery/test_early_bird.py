@@ -173,6 +173,8 @@ def test_a_run_killed_at_any_step_goes_on_from_its_checkpoint(lab: Any, at: int)
     assert search_of(ran)["journal"] == search_of(whole)["journal"]
     again = lab.run(study)
     assert not again.plan.jobs
+    drawn = search_of(whole)["last"]
+    assert again.plan.unique_steps == whole.steps + drawn  # which two have in common
     assert again.steps == 0
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lth_ray.config import EarlyBird
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.ledger import PARTS, enter, opened, told
 from lth_ray.store import Store
@@ -39,6 +40,21 @@ def test_every_step_is_somebodys(tmp_path: Path) -> None:
     assert adds_up(counts)
     enter(counts, plan, done(plan, f"{first.key}@state", 40))  # a state that was lost is made again
     assert counts["restored_steps"] == 40
+    assert adds_up(counts)
+
+
+def test_steps_that_a_draw_spares_are_nobodys(tmp_path: Path) -> None:
+    """Of 300 planned until the draw 95 are taken, and what another training had taken up to step 57 is not trained."""
+    at = EarlyBird(window=2)
+    study = replace(declared(), rewind=declared().rewind[:1], branches=[], seeds=[0])
+    plan = make_plan(replace(study, prune=replace(study.prune, rounds=1, at=at)), None)
+    search, ticket = (piece for job in plan.jobs for piece in job.pieces)
+    counts = opened(plan)
+    enter(counts, plan, done(plan, search.key, 38) | {"whole_steps": 95, "taken_up": 57})
+    assert (counts["reused_steps"], counts["spared_steps"]) == (57, search.num_steps - 95)
+    assert adds_up(counts)
+    enter(counts, plan, done(plan, ticket.key, 205) | {"whole_steps": 205, "taken_up": 0})
+    assert counts["undone_steps"] == 0
     assert adds_up(counts)
 
 

@@ -33,11 +33,11 @@ KNOWN = {  # as planning needs to know what may not be at hand
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
 }
-PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet")
+PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet")
 NOT_OF_BOTH_ENDS = ("bn_scale", "grasp", "grasp_abs", "synflow")  # criteria that Zhou et al. do not have
 OTHERWISE = {  # whose numbers are not compared with the papers'
-    "cheap_tickets", "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "pai_sanity", "pruning_at_init",
-    "resnet50_rewind", "retraining",
+    "cheap_tickets", "early_bird", "early_bird_imagenet", "early_phase", "imagenet_oneshot",
+    "linear_mode_connectivity", "pai_sanity", "pruning_at_init", "resnet50_rewind", "retraining",
     "retraining_imagenet", "warmup_rewind_sweep",
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
 WAITING = (  # for what their studies need: other tasks, structured pruning, early stops
-    "early-bird", "language-*", "rethinking-*", "retraining-gnmt",
+    "language-*", "rethinking-*", "retraining-gnmt",
 )  # fmt: skip
 MEASURED = {"line": {"lmc_error_barrier": 0.0, "share_travelled": 0.3}, "distance": {"l2_distance": 1.0}}
 Row = dict[str, Any]
@@ -75,7 +75,8 @@ def rows(plan: Plan, accuracy: float) -> tuple[list[Row], list[Row]]:
         }  # fmt: skip
 
     tickets = [
-        ticket_row(lineage, r.number, record(lineage, r.number, {}, True)) for lineage in plan.lineages
+        ticket_row(lineage, r.number, record(lineage, r.number, {}, True)) | ({"drawn_at": 0.1} if lineage.draw else {})
+        for lineage in plan.lineages
         for r in lineage.rounds
     ]  # fmt: skip
     branches = []

@@ -13,6 +13,7 @@
 | surviving_figure | `record.weights` | the distribution of the initial weights that survive |
 | movement_figure | Results.branches() | how far kept and pruned weights move |
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
+| mask_distances_figure | `record.report.looks` | how far the masks of a training's epochs are from each other |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
 | costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
@@ -27,6 +28,7 @@ from lth_ray.record.figures.curves import curves_figure
 from lth_ray.record.figures.densities import densities_figure
 from lth_ray.record.figures.heat_map import heat_map_figure
 from lth_ray.record.figures.instability import instability_figure
+from lth_ray.record.figures.mask_distances import mask_distances_figure
 from lth_ray.record.figures.metric import metric_figure
 from lth_ray.record.figures.movement import movement_figure
 from lth_ray.record.figures.overlap import overlap_figure
@@ -42,6 +44,7 @@ __all__ = [
     "densities_figure",
     "heat_map_figure",
     "instability_figure",
+    "mask_distances_figure",
     "metric_figure",
     "movement_figure",
     "overlap_figure",

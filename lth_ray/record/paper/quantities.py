@@ -176,6 +176,7 @@ def measured_as(metric: Metric) -> dict[str, Measure]:
         "share_travelled": _share_travelled,
         "rewinding_suffices_from": partial(_rewinding_suffices, metric=metric),
         "order_distance": _order_distance,
+        "drawn_at": _measured("drawn_at", 100),
     }
 
 

@@ -28,6 +28,7 @@ def said(metric: Metric) -> dict[str, str]:
         "rewinding_suffices_from": "tickets match dense from rewind step",
         "share_travelled": "distance of stable copies, of that travelled",
         "order_distance": "L2 distance to data order",
+        "drawn_at": "mask drawn at",
     }
 
 

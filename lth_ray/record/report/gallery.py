@@ -17,6 +17,7 @@ from lth_ray.record.figures import (
     densities_figure,
     heat_map_figure,
     instability_figure,
+    mask_distances_figure,
     metric_figure,
     movement_figure,
     overlap_figure,
@@ -28,6 +29,7 @@ from lth_ray.record.figures import (
 from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, weights
+from lth_ray.record.report.looks import mask_distances
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import Row, framed
 from lth_ray.store import StorageError, Store
@@ -209,6 +211,12 @@ KINDS = (
         "Density of the sparsest layer against compression",
         "layer collapse",
         lambda found, *words: collapse_figure(found.ticket_frame, *words),
+    ),
+    Kind(
+        "mask_distances",
+        "Distances between the masks of all epochs of a dense training",
+        "masks of the dense training's epochs",
+        lambda found, *words: mask_distances_figure(mask_distances(found.plan, found.store), *words),
     ),
     Kind(
         "overlap",

@@ -58,6 +58,7 @@ def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
         "train_bits": WHOLE,
         "search_bits": WHOLE,
         "drawn_step": WHOLE,
+        "drawn_at": REAL,
         "drawn_agreed": FLAG,
     }
 

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lth_ray.config import ACCURACY
 from lth_ray.record.paper.comparing import against_paper
+from lth_ray.record.paper.quantities import measured_as
 from lth_ray.record.paper.targets import Target, group_of, groups, targets, targets_of
-from lth_ray.record.paper.words import paper_listing, paper_tables
+from lth_ray.record.paper.words import paper_listing, paper_tables, said
 from lth_ray.record.report.listing import in_markdown
 
 RECIPES = Path(__file__).resolve().parents[3] / "shared" / "docs" / "RECIPES.md"
@@ -254,3 +256,7 @@ def test_ours_and_theirs_in_words() -> None:
     console.print(paper_tables(frame))
     assert "against Frankle & Carbin 2019 [P]" in console.export_text()
     assert paper_listing(against_paper([], [], wanted)) is None
+
+
+def test_every_quantity_that_is_measured_has_its_words() -> None:
+    assert said(ACCURACY).keys() == measured_as(ACCURACY).keys()
