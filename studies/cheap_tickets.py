@@ -15,6 +15,7 @@ from typing import Any
 from lth_ray import Data, Dynamic, EarlyBird, Model, Prune, Study, Train, epochs, main, steps
 
 LADDER = [0.8**rounds for rounds in (3, 7, 10, 14)]  # densities of those rounds of the iterative search
+BIRD = EarlyBird(window=5, distance=0.1, latest=epochs(80))
 OTHERWISE = [
     "Batches are of 128 images and weights are pruned; You et al. take 256 images and prune channels.",
     "Low precision is that of the search alone, whose weights are not averaged.",
@@ -23,25 +24,26 @@ OTHERWISE = [
 ]
 
 
+def compared(criterion: str = "magnitude", **fields: Any) -> Prune:
+    """Return a rule of a ladder of densities; the dense network is trained to its end to compare with, once for all."""
+    return Prune(criterion, exclude=["output.weight"], whole_dense=True, **fields)
+
+
 def without_training(ladder: Sequence[float], criterion: str, **fields: Any) -> dict[str, Any]:
     """Return an arm whose masks are found at initialisation, one for each density."""
-    rule = Prune(criterion, remaining=ladder, at=steps(0), exclude=["output.weight"], **fields)
-    return {"prune": rule, "rewind": [steps(0)]}
+    return {"prune": compared(criterion, remaining=ladder, at=steps(0), **fields), "rewind": [steps(0)]}
 
 
 def ways(
-    ladder: Sequence[float], every: int = 100, iterations: int = 100, window: int = 5
+    ladder: Sequence[float], every: int = 100, iterations: int = 100, bird: EarlyBird = BIRD
 ) -> dict[str, dict[str, Any]]:
     """Return the arms; early-bird tickets are of the first two densities of the ladder.
 
     every: steps between two changes of a dynamic mask.
     iterations: of synaptic flow.
-    window: masks that must agree for an early bird.
     """
-    at_once = Prune(remaining=ladder, exclude=["output.weight"])
-    early = [
-        Prune(remaining=[density], at=EarlyBird(window=window), exclude=["output.weight"]) for density in ladder[:2]
-    ]
+    at_once = compared(remaining=ladder)
+    early, earlier = (compared(remaining=[density], at=bird) for density in ladder[:2])
     changing = {
         method: without_training(
             ladder, "random", scope="layer", densities="erk", dynamic=Dynamic(method, every=steps(every))
@@ -54,9 +56,9 @@ def ways(
         "iterative_bfp8": {"prune.search_precision": "bfp8"},
         "one_shot": {"prune": at_once},
         "one_shot_bfp8": {"prune": replace(at_once, search_precision="bfp8")},
-        "early_bird_denser": {"prune": early[0]},
-        "early_bird": {"prune": early[1]},
-        "early_bird_bfp8": {"prune": replace(early[1], search_precision="bfp8")},
+        "early_bird_denser": {"prune": early},
+        "early_bird": {"prune": earlier},
+        "early_bird_bfp8": {"prune": replace(earlier, search_precision="bfp8")},
         "snip": without_training(ladder, "snip"),
         "grasp": without_training(ladder, "grasp"),
         "synflow": without_training(ladder, "synflow", iterations=iterations),
@@ -95,7 +97,7 @@ study = Study(
         "prune.rounds": 2,
         "rewind": [steps(20)],
         "seeds": [0],
-        "arms": ways([0.5, 0.25], every=20, iterations=10, window=2),
+        "arms": ways([0.5, 0.25], every=20, iterations=10, bird=EarlyBird(window=2, latest=epochs(1))),
     },
     otherwise=OTHERWISE,
 )

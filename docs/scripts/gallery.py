@@ -48,6 +48,7 @@ PICTURES = {
     "stability": ("stability-lenet", "stability", True),
     "retraining": ("retraining-resnet20", "retraining", True),
     "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
+    "cheap_tickets": ("cheap-tickets", "costs", True),
     "warm_start": ("warm-start", "accuracy", True),
 }
 
