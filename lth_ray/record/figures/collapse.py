@@ -30,6 +30,8 @@ def collapse_figure(tickets: "pandas.DataFrame", title: str = "", caption: str =
 
     tickets: as of Results.tickets().
     """
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     found = [row for row in rows_of(tickets) if row["round"] > 0 and is_there(row.get("lowest_layer_density"))]
     rows = [{**row, "compression": 1 / row["remaining_weights"]} for row in found if row["remaining_weights"]]
     if not any(row["empty_layers"] for row in rows):
@@ -55,6 +57,8 @@ def collapse_figure(tickets: "pandas.DataFrame", title: str = "", caption: str =
     most = max(row["max_compression"] for row in rows)
     if most <= 3 * ends[1]:
         panel.axvline(most, color=GREY, linewidth=0.9, linestyle="--", label=MOST)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_formatter(NullFormatter())
     compression_axis(panel, compressions)
     panel.set_ylabel("remaining in the sparsest layer (%)")
     grid(panel)

@@ -56,3 +56,5 @@ def test_the_figure_has_a_line_an_arm_and_crosses_where_layers_are_empty():
     crosses = [list(line.get_xdata()) for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata())]
     assert [sorted(at) for at in crosses] == [pytest.approx([100, 1000])]
     assert "maximal compression" not in lines
+    figure.draw_without_rendering()
+    assert {"10", "1", "0.1"} <= {label.get_text() for label in panel.get_yticklabels()}
