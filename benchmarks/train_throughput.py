@@ -186,11 +186,11 @@ def trained_by_ray(size: int, training: Training, folder: Path) -> Iterator[None
     """Train in a Ray of its own, as a study does it; it ends with the block."""
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  the plain processes' own: by default workers give way
     with connected(Launch(str(folder / "store"), cpus=size, workers=size), folder):
-        board = Notices.remote()  # type: ignore[attr-defined]
+        notices = Notices.remote()  # type: ignore[attr-defined]
         called = training.recipe.data.called
         settings = Stamped(
             Store.open(str(folder / "store")), {called: absolute(called, str(DATA))}, Workers(size, size, size),
-            EVERY_S, scratch=str(folder / "train"), board=board, folder=str(folder / "ray"),
+            EVERY_S, scratch=str(folder / "train"), notices=notices, folder=str(folder / "ray"),
         )  # fmt: skip
         thread = threading.Thread(target=until_told, args=(training, settings))
         thread.start()

@@ -90,21 +90,21 @@ def non_inferiority(differences: Sequence[Sequence[float]], margin: float = MARG
     return _verdicts(differences, -margin, "matching")
 
 
-def superiority(differences: Sequence[Sequence[float]], shown: str = "better") -> list[Verdict]:
+def superiority(differences: Sequence[Sequence[float]], verdict: str = "better") -> list[Verdict]:
     """Judge for each comparison of one family whether its mean difference is above 0, which is called
-    `shown`.
+    `verdict`.
 
     Corrected, and without a verdict, as `non_inferiority` is.
     """
-    return _verdicts(differences, 0.0, shown)
+    return _verdicts(differences, 0.0, verdict)
 
 
-def _verdicts(differences: Sequence[Sequence[float]], bound: float, shown: str) -> list[Verdict]:
+def _verdicts(differences: Sequence[Sequence[float]], bound: float, verdict: str) -> list[Verdict]:
     """Return one-sided paired t tests above `bound`, by Holm's correction for those of three seeds or more."""
     raw = [p_above(one, bound) for one in differences]
     corrected = iter(holm([p for p in raw if p is not None]))
     adjusted = [None if p is None else next(corrected) for p in raw]
-    return [Verdict(len(one), p, _text(p, len(one), shown)) for one, p in zip(differences, adjusted, strict=True)]
+    return [Verdict(len(one), p, _text(p, len(one), verdict)) for one, p in zip(differences, adjusted, strict=True)]
 
 
 def p_above(differences: Sequence[float], bound: float) -> float | None:
@@ -142,7 +142,7 @@ def _moments(values: Sequence[float]) -> tuple[float, float]:
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def _text(p: float | None, n: int, shown: str) -> str:
+def _text(p: float | None, n: int, verdict: str) -> str:
     if p is None:
         return f"no verdict (n = {n})"
-    return shown if p < LEVEL else "not shown"
+    return verdict if p < LEVEL else "not shown"

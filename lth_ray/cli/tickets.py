@@ -25,11 +25,11 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
     from lth_ray.store import Store
 
     store = Store.open(storage, writable=False)
-    told = description(store, find_ticket(store, ticket, name), name)
+    page = description(store, find_ticket(store, ticket, name), name)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(page, indent=2))
     else:
-        print_ticket(told, Console())
+        print_ticket(page, Console())
 
 
 @click.command()

@@ -14,7 +14,7 @@ from lth_ray.config import Launch, Metric, Study
 from lth_ray.lottery import Plan
 from lth_ray.lottery.tickets.importing import IMPORTED
 from lth_ray.running import history
-from lth_ray.running.ledger import told as ledger_words
+from lth_ray.running.ledger import in_words as ledger_words
 from lth_ray.running.planning import listed
 from lth_ray.running.results import Results
 from lth_ray.store import DamagedFile, Reached, StorageError, Store, collect, plan_gc
@@ -107,18 +107,18 @@ def print_mlflow(
     report: one whose verdicts are to be registered.
     """
     rows = None if report is None else report.comparisons.to_dict("records")
-    shown = record.shown(plan, store, tracking_uri, rows)
-    if shown.warning:
-        console.print(shown.warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    if shown.registered:
-        said = f"MLflow's model registry has {shown.registered} tickets of matching verdicts: {shown.registry}"
+    opening = record.entrance(plan, store, tracking_uri, rows)
+    if opening.warning:
+        console.print(opening.warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if opening.registered:
+        said = f"MLflow's model registry has {opening.registered} tickets of matching verdicts: {opening.registry}"
         console.print(said, highlight=False, markup=False, soft_wrap=True)
-    opens = f"{_venv()}{shown.command}" if shown.command else shown.where
+    opens = f"{_venv()}{opening.command}" if opening.command else opening.where
     console.print(f"MLflow: [bold]{escape(opens)}[/]", highlight=False, soft_wrap=True)
-    if shown.links:  # MLflow's own list of experiments opens them as "GenAI", until a browser has been told otherwise
-        told = 'and then one of these, which open its "Model training" side, where the runs and the registry are:'
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
-    for name, link in shown.links.items():
+    if opening.links:  # MLflow's own list of experiments opens them as "GenAI", until a browser has been told otherwise
+        words = 'and then one of these, which open its "Model training" side, where the runs and the registry are:'
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    for name, link in opening.links.items():
         console.print(f"  {escape(name)}: {escape(link)}", highlight=False, soft_wrap=True)
 
 

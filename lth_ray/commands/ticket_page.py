@@ -55,21 +55,21 @@ def description(store: Store, key: str, name: str | None = None) -> Json:
     }
 
 
-def print_ticket(told: Json, console: Console) -> None:
+def print_ticket(page: Json, console: Console) -> None:
     """Print the same for a person."""
-    share = f"{told['remaining_weights']:.1%} of the weights"
-    console.print(f"[bold]{told['kind']}[/] {told['key']}: {share}", highlight=False, soft_wrap=True)
-    console.print(f"content {told['content']}", highlight=False, soft_wrap=True)  # whole, to be copied
-    console.print(_layer_table(told))
+    share = f"{page['remaining_weights']:.1%} of the weights"
+    console.print(f"[bold]{page['kind']}[/] {page['key']}: {share}", highlight=False, soft_wrap=True)
+    console.print(f"content {page['content']}", highlight=False, soft_wrap=True)  # whole, to be copied
+    console.print(_layer_table(page))
     facts = Table(show_header=False)
     facts.add_column()
     facts.add_column(overflow="fold")
-    for name, text in _facts(told):
+    for name, text in _facts(page):
         facts.add_row(name, escape(text))
     console.print(facts)
-    for place in told["studies"][:1]:
+    for place in page["studies"][:1]:
         if place["ancestors"]:
-            console.print(_ancestors(place, Metric.read(told["metric"])))
+            console.print(_ancestors(place, Metric.read(page["metric"])))
 
 
 def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
@@ -165,48 +165,48 @@ def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Json:
     return row
 
 
-def _layer_table(told: Json) -> Table:
+def _layer_table(page: Json) -> Table:
     table = Table("layer", "shape")
     for name in ("kept", "of", "density"):
         table.add_column(name, justify="right")
-    for layer in told["layers"]:
+    for layer in page["layers"]:
         density = f"{layer['density']:.2%}" if layer["prunable"] else "not pruned"
         shape = " x ".join(map(str, layer["shape"])) or "1"
         table.add_row(escape(layer["name"]), shape, f"{layer['kept']:,}", f"{layer['eligible']:,}", density)
-    if told["eligible"]:
-        density = f"{told['remaining_weights']:.2%}"
+    if page["eligible"]:
+        density = f"{page['remaining_weights']:.2%}"
         table.add_section()
-        table.add_row("of what may be pruned", "", f"{told['kept']:,}", f"{told['eligible']:,}", density)
+        table.add_row("of what may be pruned", "", f"{page['kept']:,}", f"{page['eligible']:,}", density)
     return table
 
 
-def _facts(told: Json) -> list[tuple[str, str]]:
-    measured = {name: value for name, value in told["measurements"].items() if value is not None}
+def _facts(page: Json) -> list[tuple[str, str]]:
+    measured = {name: value for name, value in page["measurements"].items() if value is not None}
     shown = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in measured.items()
     )
-    sizes = {"mask": told["bytes"]["mask"], **{f"step {step}": n for step, n in told["bytes"]["states"].items()}}
-    trained = told["trained"]
+    sizes = {"mask": page["bytes"]["mask"], **{f"step {step}": n for step, n in page["bytes"]["states"].items()}}
+    trained = page["trained"]
     return [
         ("measured", shown or "nothing"),
         ("kept in the storage", ", ".join(f"{name} {n:,} bytes" for name, n in sizes.items() if n) or "nothing"),
-        *(("in", _where(place)) for place in told["studies"]),
+        *(("in", _where(place)) for place in page["studies"]),
         (
             "trained",
             f"step {trained['from_step']} to {trained['to_step']} in {trained['seconds']:.1f} s, "
             f"{trained['backend'] or 'elsewhere'}, from {trained['started_at']}",
         ),
-        ("starts from", _start(told["meaning"])),
+        ("starts from", _start(page["meaning"])),
         *(
             ("seeds", ", ".join(f"{name} {seed}" for name, seed in place["seeds"].items()))
-            for place in told["studies"][:1]
+            for place in page["studies"][:1]
         ),
-        *(("recipe", _recipe(told["meaning"]["recipe"])) for _ in range("recipe" in told["meaning"])),
-        ("environment", _environment(told["environment"])),
-        *(("before that", _environment(earlier)) for earlier in told["earlier_environments"]),
+        *(("recipe", _recipe(page["meaning"]["recipe"])) for _ in range("recipe" in page["meaning"])),
+        ("environment", _environment(page["environment"])),
+        *(("before that", _environment(earlier)) for earlier in page["earlier_environments"]),
         *(
             ("declared", f"{place['declared_at']}, lth_ray {place['lth_ray']}, commit {place['commit'] or 'unknown'}")
-            for place in told["studies"][:1]
+            for place in page["studies"][:1]
         ),
     ]
 

@@ -47,7 +47,7 @@ def within(whose: Callable[[], str]) -> Iterator[None]:
         raise
 
 
-def told_of(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     """Return an error in one line: what it says, the user's line, and whose call that was."""
     places = "; ".join([line_of(error), *(f"called by {note}" for note in getattr(error, "__notes__", ()))])
     return f"{type(error).__name__}: {error}" + (f" ({places})" if places else "")

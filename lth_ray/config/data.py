@@ -84,8 +84,8 @@ def _source(value: Any) -> Callable[..., Any]:
             return value  # type: ignore[no-any-return]
         raise ValueError(f"give {WHAT}")
     kind = type(value[0] if isinstance(value, tuple) else value)
-    told = "a data set counts by its content"
-    return OwnFunction(f"{kind.__module__}:{kind.__qualname__}", None, told, Given(uuid.uuid4().hex, value))
+    source = "a data set counts by its content"
+    return OwnFunction(f"{kind.__module__}:{kind.__qualname__}", None, source, Given(uuid.uuid4().hex, value))
 
 
 @dataclass(frozen=True)

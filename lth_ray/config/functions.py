@@ -38,7 +38,7 @@ class OwnFunction:
         """The function itself, so that inspect.signature tells what it takes."""
         return self.call
 
-    def told(self, config: str, has_version: bool, version: Any) -> str:
+    def meaning(self, config: str, has_version: bool, version: Any) -> str:
         """Return what stands for it in a key; raise ConfigError where nothing tells it from others.
 
         config: the field it is in.

@@ -109,7 +109,7 @@ def _meaning(value: Any, path: str, has_version: bool, version: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if is_function(value):
-        return own(value).told(path or "a function", has_version, version)
+        return own(value).meaning(path or "a function", has_version, version)
     raise ConfigError(f"{value!r} cannot be part of a key: use numbers, strings, lists, dicts, configs and functions")
 
 

@@ -85,7 +85,7 @@ class Metric:
         """
         return value - other if self.better == "higher" else other - value
 
-    def shown(self, value: float | None) -> str:
+    def printed(self, value: float | None) -> str:
         """Return the value as it is printed, with its unit; "-" for none."""
         return "-" if value is None else f"{self.bare(value)}{self.unit and ' ' + self.unit}"
 

@@ -65,7 +65,7 @@ class _Reading:
     """One walk: functions and classes are told once, and what contains itself ends there."""
 
     def __init__(self) -> None:
-        self.told: dict[int, int] = {}
+        self.seen: dict[int, int] = {}
         self.within: list[int] = []
         self.held: list[Any] = []  # so that no address is used twice
 
@@ -79,9 +79,9 @@ class _Reading:
         if name is not None:
             return ["named", name]
         if isinstance(value, (type, types.FunctionType)):
-            if id(value) in self.told:
-                return ["told", self.told[id(value)]]
-            self.told[id(value)] = len(self.told)
+            if id(value) in self.seen:
+                return ["told", self.seen[id(value)]]
+            self.seen[id(value)] = len(self.seen)
             return self._class(value) if isinstance(value, type) else self._function(value)
         if id(value) in self.within:
             return ["within", self.within.index(id(value))]

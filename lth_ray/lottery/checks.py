@@ -120,14 +120,14 @@ def tell_other_sources(lineages: Iterable[Lineage], records: Mapping[str, Record
     """Warn where a result was made under a function's present `version` by another source, and counts all the
     same.
     """
-    told = set()
+    warned = set()
     for lineage in lineages:
         for segment in (r.segment for r in lineage.rounds if r.segment.key in records):
             made_by = dict(records[segment.key].get("functions") or {})
             for field, function, version in _versioned(segment.recipe):
                 source = (made_by.get(field) or [None, None])[1]
-                if None not in (source, function.source) and source != function.source and function.name not in told:
-                    told.add(function.name)
+                if None not in (source, function.source) and source != function.source and function.name not in warned:
+                    warned.add(function.name)
                     warnings.warn(
                         f"{field} = {short_name(function)} has changed since {lineage.id} was trained, and its version "
                         f"= {version!r} has not: what is stored is taken; give another version to train anew",

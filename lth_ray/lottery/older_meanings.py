@@ -55,10 +55,10 @@ class Older:
 
     def __str__(self) -> str:
         counts = {"ticket": self.tickets, "branch result": self.branches}
-        told = " and ".join(f"{n:,} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n)
-        told += " is there" if self.tickets + self.branches == 1 else " are there"
-        told += ", of this study under an older meaning" if self.own else ", of other studies under another meaning"
-        return f"{told} (lth_ray {self.made_by}), not taken and trained anew: {'; '.join(self.why)}. {self.remedy}"
+        there = " and ".join(f"{n:,} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n)
+        there += " is there" if self.tickets + self.branches == 1 else " are there"
+        there += ", of this study under an older meaning" if self.own else ", of other studies under another meaning"
+        return f"{there} (lth_ray {self.made_by}), not taken and trained anew: {'; '.join(self.why)}. {self.remedy}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune
-from lth_ray.config.blame import named, told_of
+from lth_ray.config.blame import in_one_line, named
 from lth_ray.tasks import Images
 from lth_ray.tasks.own import own_function
 from lth_ray.training import Recipe
@@ -64,7 +64,7 @@ def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: prunin
         if of_shapes:  # whose inputs are known: ones
             raise ConfigError(
                 f"Prune.criterion = {prune.criterion!r}: the network fails on an input of ones in float64: "
-                f"{told_of(error)}; mend it, or give another criterion"
+                f"{in_one_line(error)}; mend it, or give another criterion"
             ) from error
 
 
@@ -76,7 +76,7 @@ def _check_logits(network: nn.Module, recipe: Recipe, mode: str) -> None:
             found = network(images)
     except Exception as error:
         raise ConfigError(
-            f"{what}: its forward pass fails on images of shape {tuple(images.shape)} in {mode}: {told_of(error)}"
+            f"{what}: its forward pass fails on images of shape {tuple(images.shape)} in {mode}: {in_one_line(error)}"
         ) from error
     needed = f"a tensor of logits, [images, {identity.num_classes} classes]"
     if not isinstance(found, Tensor):
@@ -106,7 +106,7 @@ def _check_loss(network: nn.Module, recipe: Recipe) -> None:
     except ConfigError:
         raise
     except (TypeError, NameError, AttributeError) as error:
-        raise ConfigError(f"{own_function(recipe.train)}: it fails on made-up images: {told_of(error)}") from error
+        raise ConfigError(f"{own_function(recipe.train)}: it fails on made-up images: {in_one_line(error)}") from error
     except Exception:
         return  # of these images or this process, perhaps: the training itself will tell
 

@@ -135,9 +135,9 @@ def _from_function(function: Factory, offered: dict[str, Any], options: dict[str
     given = {key: value for key, value in offered.items() if takes_all or key in parameters} | options
     missing = [name for name, one in parameters.items() if name not in given and _is_needed(one)]
     if missing:
-        told = ", ".join(f"{name!r}: ..." for name in missing)
+        keys = ", ".join(f"{name!r}: ..." for name in missing)
         raise ConfigError(
-            f"{label} needs {' and '.join(map(repr, missing))}, which nobody gives: give Model(options={{{told}}}), or "
+            f"{label} needs {' and '.join(map(repr, missing))}, which nobody gives: give Model(options={{{keys}}}), or "
             "a default; num_classes and input_shape are given by the data"
         )
     model = function(**given)

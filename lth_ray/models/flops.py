@@ -1,4 +1,8 @@
-"""Floating-point operations of a network: what a search costs, and what a sparse network would."""
+"""Floating-point operations of a network: what a search costs, and what a sparse network would.
+
+torch.utils.flop_counter comes to the same numbers for convolutions, linear and recurrent layers, but to 0 for a
+TransformerEncoderLayer that takes its fast path, and counts operators, not the uses of each weight that a mask keeps.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -26,7 +26,7 @@ class Following(TorchDispatchMode):
         self._names = {id(one): name for name, one in tensors.items()}
         self._known: dict[int, tuple[Tensor, Marked]] = {}  # with the tensor, so that no other gets its id
         self._layers: list[str] = []
-        self._hooks = [hook for path, module in model.named_modules() for hook in self._told_by(path, module)]
+        self._hooks = [hook for path, module in model.named_modules() for hook in self._hooks_of(path, module)]
 
     def close(self) -> None:
         """Leave the network as it was."""
@@ -68,7 +68,7 @@ class Following(TorchDispatchMode):
             self._keep(out, found)
         return results
 
-    def _told_by(self, path: str, module: nn.Module) -> list[Any]:
+    def _hooks_of(self, path: str, module: nn.Module) -> list[Any]:
         """Return hooks that say which layer is being called."""
         label = f"the {type(module).__name__} {path!r}" if path else type(module).__name__
 

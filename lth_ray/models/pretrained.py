@@ -47,7 +47,9 @@ def fitting_weights(
     missing = [name for name in wanted if name not in given and not name.endswith(COUNTED)]
     unknown = [name for name in given if name not in own and name not in left]
     if missing or unknown:
-        faults = [f"lacks {_told(missing)}"] * bool(missing) + [f"holds the unknown {_told(unknown)}"] * bool(unknown)
+        faults = [f"lacks {_listed(missing)}"] * bool(missing) + [f"holds the unknown {_listed(unknown)}"] * bool(
+            unknown
+        )
         raise ConfigError(f"{where} {' and '.join(faults)}: {_remedy(missing, unknown)}")
     found = {name: given[name] for name in wanted if name in given}
     wrong = [name for name, value in found.items() if value.shape != own[name].shape]
@@ -84,7 +86,7 @@ def _check_ties(given: Mapping[str, Tensor], ties: Mapping[str, str], where: str
             )
 
 
-def _told(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{'tensors' if len(names) > 1 else 'tensor'} {', '.join(map(repr, names[:SHOWN]))}{more}"
 

@@ -4,7 +4,7 @@ Importing it imports neither MLflow nor matplotlib nor pandas. The figures are i
 """
 
 from lth_ray.record.mlflow.destination import Destination, destination
-from lth_ray.record.mlflow.links import Shown, shown
+from lth_ray.record.mlflow.links import Entrance, entrance
 from lth_ray.record.mlflow.shipper import RecordError, Shipper, replay
 from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.targets import groups, targets_of
@@ -21,11 +21,11 @@ from lth_ray.record.report.wording import early_stop, labels, render, summary_li
 
 __all__ = [
     "Destination",
+    "Entrance",
     "Listing",
     "RecordError",
     "Report",
     "Shipper",
-    "Shown",
     "against_paper",
     "comparisons",
     "comparisons_table",
@@ -34,6 +34,7 @@ __all__ = [
     "density_heading",
     "destination",
     "early_stop",
+    "entrance",
     "groups",
     "in_latex",
     "in_markdown",
@@ -46,7 +47,6 @@ __all__ = [
     "replay",
     "report",
     "rounds_shown",
-    "shown",
     "summary",
     "summary_listing",
     "targets_of",

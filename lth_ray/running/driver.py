@@ -21,7 +21,7 @@ from lth_ray.running.results import Results
 from lth_ray.running.watch import Halted, Watch
 from lth_ray.store import StorageError, Store, live
 from lth_ray.watching.progress import Board
-from lth_ray.watching.showing import shown, told
+from lth_ray.watching.showing import published, shown
 
 CLOSING_S, CLOSING_IN_A_HURRY_S = 60.0, 10.0  # what MLflow's last writes may take
 
@@ -53,7 +53,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
     def say(text: str) -> None:
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
-    for one in history.told_older(store, plan) if plan.jobs else ():
+    for one in history.older_tickets(store, plan) if plan.jobs else ():
         say(str(one))
     with (
         Scratch() as scratch,
@@ -73,7 +73,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
         try:
             if plan.jobs:
                 board = Board(plan, this)
-                with told(board, store):
+                with published(board, store):
                     _tune(results, launch, Watch(results, board, shipper, console), scratch, signals)
         except (SystemExit, KeyboardInterrupt):
             closing_s = CLOSING_IN_A_HURRY_S

@@ -212,7 +212,7 @@ def recorded_plan(store: Store, name: str) -> Plan:
     return make_plan(study, None, store, identities)
 
 
-def told_older(store: Store, plan: Plan) -> list[Older]:
+def older_tickets(store: Store, plan: Plan) -> list[Older]:
     """Return what is there of a study under an older meaning, and will not be taken."""
     entries, recorded = entries_of(store, plan.study.name), []
     for entry in reversed(entries[-LOOKED_AT:]):

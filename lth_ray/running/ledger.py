@@ -51,7 +51,7 @@ def enter(counts: dict[str, Any], plan: Plan, result: Mapping[str, Any]) -> None
     counts["undone_steps"] -= trained + earlier + taken_up + spared
 
 
-def told(counts: Mapping[str, Any]) -> str:
+def in_words(counts: Mapping[str, Any]) -> str:
     """Return where the study's steps are from, but for those trained here, in words."""
     words = {
         "reused_steps": "were in the store",

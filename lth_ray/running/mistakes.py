@@ -11,7 +11,7 @@ def tell_plainly() -> None:
     """
     before = sys.excepthook
 
-    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         from lth_ray.config import ConfigError
         from lth_ray.store.errors import StorageError
 
@@ -21,4 +21,4 @@ def tell_plainly() -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2)  # which the interpreter heeds in a hook
 
-    sys.excepthook = told
+    sys.excepthook = tell

@@ -1,4 +1,4 @@
-"""A run's board: it asks every training for a checkpoint, hears how far each is, and hands on what workers
+"""A run's notices: an actor that asks every training for a checkpoint, hears how far each is, and hands on what workers
 have done.
 
 Notice is given when the driver is told to end, and when a node is about to be preempted.
@@ -21,7 +21,7 @@ SILENT_S = 15.0  # a training that has not asked for so long was killed; one tha
 
 @ray.remote(num_cpus=0)
 class Notices:
-    """The board; it lives as long as its driver."""
+    """The actor; it lives as long as its driver."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -94,8 +94,8 @@ class Notices:
         return [reader for reader, at in self.asked.items() if now - at < SILENT_S]
 
 
-def a_board() -> Any:
-    """Return a board on this very node, that it is not lost with another: Ray puts what takes no resources
+def made_here() -> Any:
+    """Return notices on this very node, that it is not lost with another: Ray puts what takes no resources
     anywhere.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -103,21 +103,21 @@ def a_board() -> Any:
 
 
 class Reader:
-    """A training's view of the board: `count` is read at every step and so is kept up by a thread.
+    """A training's view of the notices: `count` is read at every step and so is kept up by a thread.
 
-    step: gives the step that training is at, which the board is told with each question; None before it has
+    step: gives the step that training is at, which they are told with each question; None before it has
         begun.
     """
 
-    def __init__(self, board: Any, name: str, beside: tuple[str, ...] = ()) -> None:
-        self.board, self.name, self.beside, self.count = board, name, beside, 0
+    def __init__(self, notices: Any, name: str, beside: tuple[str, ...] = ()) -> None:
+        self.notices, self.name, self.beside, self.count = notices, name, beside, 0
         self.step: Callable[[], int | None] = lambda: None
         self._done = threading.Event()
 
     def answer(self) -> None:
-        """Tell the board that a checkpoint is in storage."""
+        """Tell the notices that a checkpoint is in storage."""
         if self.count:
-            self.board.answer.remote(self.name, self.count)
+            self.notices.answer.remote(self.name, self.count)
 
     @contextmanager
     def reading(self) -> Iterator["Reader"]:
@@ -127,25 +127,25 @@ class Reader:
             yield self
         finally:
             self._done.set()
-            self.board.leave.remote(self.name)
+            self.notices.leave.remote(self.name)
 
     def _read(self) -> None:
         while not self._done.is_set():
-            with suppress(Exception):  # without a board there is nobody to be told anything: training goes on
-                self.count = ray.get(self.board.read.remote(self.name, self.step(), self.beside), timeout=10 * POLL_S)
+            with suppress(Exception):  # without them there is nobody to be told anything: training goes on
+                self.count = ray.get(self.notices.read.remote(self.name, self.step(), self.beside), timeout=10 * POLL_S)
             self._done.wait(POLL_S)
 
 
-def last_checkpoints(board: Any, sleep: Callable[[float], None] = time.sleep) -> None:
+def last_checkpoints(notices: Any, sleep: Callable[[float], None] = time.sleep) -> None:
     """Give notice and wait until every training has a checkpoint, WAIT_S at most."""
     deadline = time.monotonic() + WAIT_S
 
-    def left() -> float:  # on a busy machine the board itself may take seconds to answer
+    def left() -> float:  # on a busy machine the actor itself may take seconds to answer
         return max(0.1, deadline - time.monotonic())
 
     try:
-        ray.get(board.give.remote(), timeout=left())
-        while time.monotonic() < deadline and ray.get(board.awaited.remote(), timeout=left()):
+        ray.get(notices.give.remote(), timeout=left())
+        while time.monotonic() < deadline and ray.get(notices.awaited.remote(), timeout=left()):
             sleep(0.1)
     except Exception:  # the cluster is gone: what was written before is what there is
         return

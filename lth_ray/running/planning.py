@@ -86,7 +86,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         if text:
             table.add_row(name, text)
     console.print(table)
-    for one in history.told_older(store, plan) if store is not None and plan.jobs else ():
+    for one in history.older_tickets(store, plan) if store is not None and plan.jobs else ():
         console.print(str(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -23,7 +23,7 @@ class Settings:
 
     places: {data set of the study: (its name, data root) with absolute paths}: where the driver has found it.
     scratch: a folder of the driver's machine for what Ray writes and nobody reads.
-    board: of Notices, or None.
+    notices: of Notices, or None.
     stop_rules: {key of a ticket's training: the rule by which its lineage ends there}.
     study: its name.
     """
@@ -34,7 +34,7 @@ class Settings:
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int | None = None
     scratch: str = ""
-    board: Any = None
+    notices: Any = None
     stop_rules: Mapping[str, StopRule] = field(default_factory=dict)
     study: str = ""
 
@@ -70,14 +70,14 @@ class Settings:
     def clock(self, reader: str | None, *beside: str) -> Iterator[Clock]:
         """Give the clock that tells a training when to take checkpoints.
 
-        reader: its name on the board; None reads no notices.
+        reader: its name there; None reads no notices.
         beside: what is trained together with it.
         """
         every = self.checkpoint_every_s, self.checkpoint_every_steps
-        if self.board is None or reader is None:
+        if self.notices is None or reader is None:
             yield Clock(*every)
             return
-        with Reader(self.board, reader, beside).reading() as read:
+        with Reader(self.notices, reader, beside).reading() as read:
             clock = Clock(*every, notices=lambda: read.count, written=read.answer)
             read.step = lambda: clock.step
             yield clock

@@ -9,7 +9,7 @@ from ray import tune
 
 from lth_ray import probes
 from lth_ray.config import ConfigError
-from lth_ray.config.blame import told_of
+from lth_ray.config.blame import in_one_line
 from lth_ray.lottery import Job, Outcome, Piece, carry_out_all, in_lockstep, measurements
 from lth_ray.running.settings import Settings
 from lth_ray.store import StorageError
@@ -99,4 +99,4 @@ def described(error: Exception) -> str:
     """
     if isinstance(error, (ConfigError, StorageError, Failed)):
         return str(error)
-    return told_of(error)
+    return in_one_line(error)

@@ -21,7 +21,7 @@ from lth_ray.running.machine.guard import Guard
 from lth_ray.running.machine.home import check_home, private_token
 from lth_ray.running.machine.rooms import Wait, asked_by
 from lth_ray.running.machine.signals import Signals, kept
-from lth_ray.running.notices import Draining, a_board, last_checkpoints
+from lth_ray.running.notices import Draining, last_checkpoints, made_here
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
@@ -33,7 +33,7 @@ from lth_ray.watching.showing import following
 
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
-HEARD_S = 10.0  # that the board may take to answer
+HEARD_S = 10.0  # that the notices may take to answer
 LOOPBACK = "127.0.0.1"  # of a Ray of one's own: nobody else has anything to do with it
 OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
@@ -54,7 +54,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
         stack.enter_context(connected(launch, scratch))
         if launch.concurrent is None:
             workers.check_cluster(ray.cluster_resources())
-        board = a_board()
+        notices = made_here()
         settings = Settings(
             store,
             places,
@@ -62,7 +62,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             launch.checkpoint_every_s,
             launch.checkpoint_every_steps,
             str(scratch / "train"),
-            board,
+            notices,
             _stop_rules(plan),
             plan.study.name,
         )
@@ -83,18 +83,18 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=str(scratch / "tune"),
-                callbacks=[Listener(watch, scheduler, launch, board)],
+                callbacks=[Listener(watch, scheduler, launch, notices)],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
                 verbose=0,
             ),
         )
-        guard.start(lambda: _needs(watch, scheduler, workers, board))
-        with following(watch.board, lambda: ray.get(board.at_work.remote(), timeout=HEARD_S)):
+        guard.start(lambda: _needs(watch, scheduler, workers, notices))
+        with following(watch.board, lambda: ray.get(notices.at_work.remote(), timeout=HEARD_S)):
             try:
                 tuner.fit()
             except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
                 if signals.halted is None or not signals.halted.lost:
-                    last_checkpoints(board)
+                    last_checkpoints(notices)
                 if signals.halted is not None:
                     raise signals.halted from None
                 raise
@@ -110,9 +110,9 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
                 watch.on_end(job, Ending(reason, failed=not is_asked))
 
 
-def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, board: Any) -> dict[str, Wait]:
+def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, notices: Any) -> dict[str, Wait]:
     """Return {job: the room that it has asked for and has not, and since when}."""
-    producers, needs = watch.board.producers, ray.get(board.needs.remote(), timeout=HEARD_S)
+    producers, needs = watch.board.producers, ray.get(notices.needs.remote(), timeout=HEARD_S)
     found = {producers[key].id: Wait(*need) for key, need in needs.items()}
     if not workers.number:
         what = asked_by(1, workers.resources)
@@ -222,11 +222,11 @@ def _stop_rules(plan: Plan) -> dict[str, StopRule]:
 class Listener(tune.Callback):
     """A callback that passes Tune's results on to the driver's watch."""
 
-    def __init__(self, watch: Watch, scheduler: LineageScheduler, launch: Launch, board: Any) -> None:
+    def __init__(self, watch: Watch, scheduler: LineageScheduler, launch: Launch, notices: Any) -> None:
         self.watch, self.scheduler = watch, scheduler
         self.jobs = {job.id: job for job in watch.results.plan.jobs}
         self.max_hours, self.held, self.on_gpus = launch.max_gpu_hours, _held(launch), launch.gpus_per_worker > 0
-        self.board, self.draining, self.looked, self.endings = board, Draining(), 0.0, 0
+        self.notices, self.draining, self.looked, self.endings = notices, Draining(), 0.0, 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Tune pickles its callbacks into a snapshot, which is never restored from; the store
@@ -251,4 +251,4 @@ class Listener(tune.Callback):
             self.looked = time.monotonic()
             with suppress(Exception):  # the head may be away for a moment, and nothing hangs on this
                 if self.draining.news():
-                    self.board.give.remote()
+                    self.notices.give.remote()

@@ -41,7 +41,7 @@ LATER_S = 3.0  # between two attempts: until Ray has noticed what is gone
 
 
 def share(config: dict[str, Any]) -> None:
-    """Do a worker's share: the pieces in turn. The first worker posts what came of each on the run's board."""
+    """Do a worker's share: the pieces in turn. The first worker posts what came of each on the run's notices."""
     settings: Settings = config["settings"]
     keep_memory()
     torch.set_num_threads(settings.workers.threads)
@@ -49,17 +49,17 @@ def share(config: dict[str, Any]) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     for piece in config["pieces"]:
-        if team.told(lambda key=piece.key: ray.get(settings.board.failure.remote(key))) is not None:  # type: ignore[misc]
+        if team.by_leader(lambda key=piece.key: ray.get(settings.notices.failure.remote(key))) is not None:  # type: ignore[misc]
             return
         try:
             outcome = _do(piece, settings, str(device), team)
         except TeamBroken:
             raise
         except Exception as error:  # Ray Train starts workers again whatever they raised: they are told to leave it
-            ray.get(settings.board.fail.remote(piece.key, described(error)))
+            ray.get(settings.notices.fail.remote(piece.key, described(error)))
             raise
         if team.leads:
-            ray.get(settings.board.post.remote(piece.key, outcome))
+            ray.get(settings.notices.post.remote(piece.key, outcome))
         if settings.ends_after(piece.key, outcome.record):
             return
 
@@ -86,7 +86,7 @@ def fit(pieces: Sequence[Piece], settings: Settings, gpu_type: str | None) -> It
             left.pop(0)
             continue
         size = settings.workers.choose(left[0], ray.cluster_resources())
-        settings.board.need.remote(left[0].key, asked_by(size, settings.workers.resources))
+        settings.notices.need.remote(left[0].key, asked_by(size, settings.workers.resources))
         alike = list(takewhile(lambda piece: settings.workers.sizes(piece) == settings.workers.sizes(left[0]), left))
         try:
             for outcome in done_by(trainer(alike, settings, size, gpu_type), alike, settings):
@@ -115,15 +115,15 @@ def done_by(trainer: TorchTrainer, pieces: Sequence[Piece], settings: Settings) 
     """Yield what the trainer's workers have done of `pieces`, as it comes; raise what `trainer.fit` raises,
     and Failed.
     """
-    board = settings.board
+    notices = settings.notices
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(trainer.fit)
         for piece in pieces:
             outcome = None
             while outcome is None:
                 ended = wait([fitting], POLL_S).done
-                outcome = ray.get(board.take.remote(piece.key))
-                why = ray.get(board.failure.remote(piece.key))
+                outcome = ray.get(notices.take.remote(piece.key))
+                why = ray.get(notices.failure.remote(piece.key))
                 if why is not None:
                     raise Failed(why)
                 if outcome is None and ended:

@@ -31,11 +31,11 @@ OWN = re.compile(rf"{_KEPT}|{DAMAGED}/(?:{_KEPT}|{STUDIES}/.+\.json)|\.tmp/(?:[a
 
 
 def segment_path(key: str) -> str:
-    return f"{SEGMENTS}/{part(key)}.json"
+    return f"{SEGMENTS}/{component(key)}.json"
 
 
 def table_path(key: str) -> str:
-    return f"{TABLES}/{part(key)}.json"
+    return f"{TABLES}/{component(key)}.json"
 
 
 def state_path(trajectory: str, step: int, content: str, with_optimizer: bool = False) -> str:
@@ -49,11 +49,11 @@ def state_of(path: str) -> tuple[str, int] | None:
 
 
 def states_folder(trajectory: str) -> str:
-    return f"{STATES}/{part(trajectory)}"
+    return f"{STATES}/{component(trajectory)}"
 
 
 def mask_path(content: str) -> str:
-    return f"{MASKS}/{part(content)}{TENSORS}"
+    return f"{MASKS}/{component(content)}{TENSORS}"
 
 
 def checkpoint_path(key: str, step: int) -> str:
@@ -61,11 +61,11 @@ def checkpoint_path(key: str, step: int) -> str:
 
 
 def checkpoints_folder(key: str) -> str:
-    return f"{CHECKPOINTS}/{part(key)}"
+    return f"{CHECKPOINTS}/{component(key)}"
 
 
 def study_path(study: str, name: str) -> str:
-    return f"{STUDIES}/{part(study)}/{name}"
+    return f"{STUDIES}/{component(study)}/{name}"
 
 
 def is_own(path: str) -> bool:
@@ -75,7 +75,7 @@ def is_own(path: str) -> bool:
     return OWN.fullmatch(path) is not None
 
 
-def part(name: str) -> str:
+def component(name: str) -> str:
     """Return one component of a path, the same on every file system. Raise StorageError for anything else."""
     if not NAME.fullmatch(name) or name.startswith("."):
         raise StorageError(f"{name!r} cannot name a file in the store: use letters, digits and . _ + = @ , - only")

@@ -164,7 +164,7 @@ def _read(store: Store, path: str) -> LiveRun | None:
 
 
 def _name(run_id: str) -> str:
-    return f"{LIVE}/{layout.part(run_id)}.json"
+    return f"{LIVE}/{layout.component(run_id)}.json"
 
 
 def _kernel() -> str:

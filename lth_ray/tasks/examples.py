@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lth_ray.config import ConfigError, Examples, OwnFunction, short_name
-from lth_ray.config.blame import told_of
+from lth_ray.config.blame import in_one_line
 from lth_ray.config.data import WHAT, Given, is_dataset
 from lth_ray.config.functions import own
 from lth_ray.data import Identity
@@ -21,7 +21,7 @@ from lth_ray.tasks.base import Batch
 from lth_ray.tasks.images import IMAGES_A_CLASS
 from lth_ray.tasks.items import Items, stacked
 from lth_ray.tasks.objectives import CrossEntropy, LeastSquares, Objective
-from lth_ray.tasks.resident import InMemory, Part, Resident, ResidentBatches, held_out
+from lth_ray.tasks.resident import Held, InMemory, Resident, ResidentBatches, held_out
 
 MOST_BYTES = 16 * 2**20  # of a data set that travels with each job
 
@@ -73,13 +73,13 @@ class Own(Resident[Examples]):
         """
         return 0.0 if self.config.score == "r2" else self.objective.chance(identity.num_classes)
 
-    def _read(self, data_root: str | Path | None) -> tuple[Part, Part | None]:
+    def _read(self, data_root: str | Path | None) -> tuple[Held, Held | None]:
         config = self.config
         source, root = own(config.source), None if data_root is None else str(data_root)
         known = source.call if source.source is None else (source.name, source.source)
         return _read(_Asked(known, config.score, config.test, root, tuple(config.mean), tuple(config.std), source))
 
-    def _digest(self, train: Part, test: Part | None) -> str:
+    def _digest(self, train: Held, test: Held | None) -> str:
         """Return the digest of the stated version, or of all inputs and targets; both with what is to train
         and what to test on.
         """
@@ -93,7 +93,7 @@ class Own(Resident[Examples]):
                 found.update(np.ascontiguousarray(tensor.numpy()).data)
         return found.hexdigest()
 
-    def _outputs(self, train: Part, test: Part | None) -> int:
+    def _outputs(self, train: Held, test: Held | None) -> int:
         """Return the number of classes that there are, or of numbers that a target has."""
         if self.config.score != "accuracy":
             return train.targets[0].numel()
@@ -122,7 +122,7 @@ class _Asked:
 
 
 @lru_cache(maxsize=2)
-def _read(asked: _Asked) -> tuple[Part, Part | None]:
+def _read(asked: _Asked) -> tuple[Held, Held | None]:
     """Return the examples: all, from which those to test on are drawn, and None; or those to train and to
     test on.
     """
@@ -152,7 +152,7 @@ def _data_sets(asked: _Asked, what: str) -> tuple[Any, ...]:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"{what} failed: {told_of(error)}") from error
+        raise ConfigError(f"{what} failed: {in_one_line(error)}") from error
     if not is_dataset(found):
         raise ConfigError(f"{what} returned a {type(found).__name__}; let it return {WHAT.rpartition(',')[0]}")
     pair = isinstance(found, tuple)
@@ -163,7 +163,7 @@ def _data_sets(asked: _Asked, what: str) -> tuple[Any, ...]:
     return found if pair else (found,)
 
 
-def _part(asked: _Asked, items: Items) -> Part:
+def _part(asked: _Asked, items: Items) -> Held:
     inputs, targets = stacked(items, classes=asked.score == "accuracy")
     given = len(asked.mean), (asked.mean, asked.std) != ((0.0,), (1.0,))
     channels = inputs.shape[1] if inputs.dim() == 4 else 1
@@ -177,7 +177,7 @@ def _part(asked: _Asked, items: Items) -> Part:
             f"Examples.mean has {given[0]} numbers, and inputs of shape {tuple(inputs.shape[1:])} have {channels} "
             f"channel{'s' * (channels > 1)}; give one for each, or one for all"
         )
-    return Part(inputs, targets, (asked.mean, asked.std) if inputs.dtype == torch.uint8 else None)
+    return Held(inputs, targets, (asked.mean, asked.std) if inputs.dtype == torch.uint8 else None)
 
 
 def _check_room(items: list[Items], what: str) -> None:
@@ -191,7 +191,7 @@ def _check_room(items: list[Items], what: str) -> None:
         )
 
 
-def _bytes(part: Part) -> int:
+def _bytes(part: Held) -> int:
     return part.inputs.nbytes + part.targets.nbytes
 
 

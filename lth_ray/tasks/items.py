@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lth_ray.config import ConfigError
-from lth_ray.config.blame import told_of
+from lth_ray.config.blame import in_one_line
 from lth_ray.config.data import MOST_CLASSES
 
 
@@ -34,7 +34,7 @@ class Items:
         try:
             item = self._dataset[i]
         except Exception as error:
-            raise ConfigError(f"{self.what}: item {i} cannot be read: {told_of(error)}") from error
+            raise ConfigError(f"{self.what}: item {i} cannot be read: {in_one_line(error)}") from error
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             size = f" of {len(item)}" if isinstance(item, (tuple, list, dict)) else ""
             raise ConfigError(f"{self.what}: item {i} is a {type(item).__name__}{size}; return (input, target)")

@@ -21,7 +21,7 @@ ROWS_AT_A_TIME, NUMBERS_AT_A_TIME = 10_000, 2**24  # of an evaluation
 
 
 @dataclass(frozen=True)
-class Part:
+class Held:
     """Inputs [n, ...] and targets [n, ...] of some examples.
 
     pixels: (means, deviations) by which uint8 inputs become numbers; None leaves inputs as they are.
@@ -34,16 +34,16 @@ class Part:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def first(self, n: int) -> "Part":
+    def first(self, n: int) -> "Held":
         """Return the first n examples, or all where there are fewer."""
         return replace(self, inputs=self.inputs[:n], targets=self.targets[:n])
 
-    def take(self, rows: np.ndarray) -> "Part":
+    def take(self, rows: np.ndarray) -> "Held":
         """Return the examples at these positions, in this order."""
         chosen = torch.from_numpy(rows)
         return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
 
-    def to(self, device: str | torch.device) -> "Part":
+    def to(self, device: str | torch.device) -> "Held":
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
     def normaliser(self) -> Callable[[Tensor], Tensor]:
@@ -60,9 +60,9 @@ class InMemory:
     digest: as in Identity.
     """
 
-    train: Part
-    validation: Part | None
-    test: Part
+    train: Held
+    validation: Held | None
+    test: Held
     digest: str
 
 
@@ -77,11 +77,11 @@ class Resident(Task[Config_]):
     def stream(self, loaded: InMemory, order_seed: int, augmentation_seed: int, part: range | None = None) -> Stream:
         return ResidentBatches(loaded.train, self.config.batch_size, order_seed, part)
 
-    def splits(self, loaded: InMemory) -> Mapping[str, Part]:
+    def splits(self, loaded: InMemory) -> Mapping[str, Held]:
         found = {"validation": loaded.validation, "test": loaded.test}
         return {name: part for name, part in found.items() if part is not None}
 
-    def examples(self, loaded: InMemory, split: Part, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+    def examples(self, loaded: InMemory, split: Held, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         own, normalised = shared_out(len(split), share), split.normaliser()
         size = min(ROWS_AT_A_TIME, max(1, NUMBERS_AT_A_TIME // max(1, math.prod(split.inputs.shape[1:]))))
         for start in range(own.start, own.stop, size):
@@ -111,7 +111,7 @@ class ResidentBatches(CarriesNothing):
     part: the positions of each global batch that are taken; None for all.
     """
 
-    def __init__(self, part_of: Part, batch_size: int, order_seed: int, part: range | None = None) -> None:
+    def __init__(self, part_of: Held, batch_size: int, order_seed: int, part: range | None = None) -> None:
         self.steps_per_epoch = steps_per_epoch(len(part_of), batch_size)
         self._of, self._size, self._seed = part_of, batch_size, order_seed
         self._part, self._normalised = checked_part(part, batch_size), part_of.normaliser()

@@ -11,7 +11,7 @@ import torch
 from lth_ray.config import ConfigError, Table, nearest
 from lth_ray.data import Identity
 from lth_ray.tasks.objectives import LeastSquares
-from lth_ray.tasks.resident import InMemory, Part, Resident, held_out
+from lth_ray.tasks.resident import Held, InMemory, Resident, held_out
 
 NAMES = ("diabetes", "csv:PATH", "parquet:PATH")
 
@@ -46,9 +46,9 @@ class Rows(Resident[Table]):
             )
         standard = torch.from_numpy((columns - mean) / np.where(deviation == 0, 1.0, deviation)).float()
 
-        def part(rows: np.ndarray) -> Part:
+        def part(rows: np.ndarray) -> Held:
             chosen = standard[torch.from_numpy(rows)]
-            return Part(chosen[:, :-1].contiguous(), chosen[:, -1].contiguous()).to(device)
+            return Held(chosen[:, :-1].contiguous(), chosen[:, -1].contiguous()).to(device)
 
         digest = _digest(features, targets)
         return InMemory(part(train), part(validation) if len(validation) else None, part(test), digest)

@@ -22,14 +22,14 @@ from lth_ray.training.segment import (
 from lth_ray.training.supermask import Supermask, supermask_state
 from lth_ray.training.team import ALONE, Team, TeamBroken
 from lth_ray.training.together.joint import train_together
-from lth_ray.training.together.lockstep import Part, train_segments_together
+from lth_ray.training.together.lockstep import Lane, train_segments_together
 from lth_ray.training.together.replicates import replicate
 
 __all__ = [
     "ALONE",
     "Clock",
     "Journal",
-    "Part",
+    "Lane",
     "Pause",
     "Recipe",
     "Run",

@@ -2,7 +2,8 @@
 
 Exponential (Polyak & Juditsky 1992 in the form that is usual now): after each step average <- decay x average +
 (1 - decay) x weight. Or the mean over the ends of epochs (epoch_averages), with the batch norms' statistics of its own.
-As a part of the state it is kept, rewound and interpolated with the weights.
+As a part of the state it is kept, rewound and interpolated with the weights. torch.optim.swa_utils has the same update
+of the exponential one, bit for bit, but its AveragedModel is a copy beside the network, which no state of that holds.
 """
 
 from collections.abc import Iterator, Mapping

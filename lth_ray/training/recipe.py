@@ -207,19 +207,21 @@ class Recipe:
         kind = {} if type(self.data) is Data else {"task": type(self.data).__name__}
         data = {**_without(meaning(self.data), "name"), "identity": self.identity.digest, **kind}
         # what the choice of a backend comes to is part of a segment's own meaning
-        train = {name: self._in_steps(name, told) for name, told in meaning(self.train).items() if name != "backend"}
+        train = {
+            name: self._in_steps(name, stated) for name, stated in meaning(self.train).items() if name != "backend"
+        }
         if self.warmup_steps:
             train |= revised("warmup")
         return {"model": meaning(self.model), "data": data, "train": train}
 
-    def _in_steps(self, name: str, told: Any) -> Any:
+    def _in_steps(self, name: str, stated: Any) -> Any:
         """Return a field of Train for a key: what it means, but lengths in steps."""
         value = getattr(self.train, name)
         if isinstance(value, Length):
             return self.steps(value)
         if isinstance(value, tuple):
             return [self.steps(one) if isinstance(one, Length) else one for one in value]
-        return told
+        return stated
 
 
 def _without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:

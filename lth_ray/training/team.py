@@ -77,7 +77,7 @@ class Team:
             with _exchange():
                 dist.barrier()
 
-    def told(self, work: Callable[[], T]) -> T:
+    def by_leader(self, work: Callable[[], T]) -> T:
         """Return what `work` returns in the leading process, which alone calls it; what it raises there is
         raised in all.
         """

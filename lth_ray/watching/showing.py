@@ -48,12 +48,12 @@ def shown(board: Board, console: Console) -> Iterator[None]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def lines(done: threading.Event) -> None:
-        first, told = board.snapshot(), set[str]()
+        first, said = board.snapshot(), set[str]()
         say(began(first))
         while not done.wait(pause_s(time.time() - first.began)):
             snapshot = board.snapshot()
-            for ended in (ended for ended in snapshot.ended if ended.reason not in told):
-                told.add(ended.reason)
+            for ended in (ended for ended in snapshot.ended if ended.reason not in said):
+                said.add(ended.reason)
                 say(f"ended: {ended}")
             say(where(snapshot))
 
@@ -62,7 +62,7 @@ def shown(board: Board, console: Console) -> Iterator[None]:
 
 
 @contextmanager
-def told(board: Board, store: Store) -> Iterator[None]:
+def published(board: Board, store: Store) -> Iterator[None]:
     """Keep a snapshot in the storage for as long as the block runs, and leave the last one there.
 
     A storage that fails is one warning, never a failure of the run.

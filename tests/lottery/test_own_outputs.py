@@ -13,7 +13,7 @@ from torch import nn
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Model, set_fields, steps
-from lth_ray.config.blame import told_of
+from lth_ray.config.blame import in_one_line
 from lth_ray.data import Batch
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.lottery.execution.networks import build
@@ -106,7 +106,7 @@ def test_an_error_within_it_shows_the_users_line_and_whose_call_it_was(lab: Any)
 
     with pytest.raises(ValueError, match="Expected input batch_size") as caught:
         lab.run(lab.study({"train.loss": late}))
-    told = told_of(caught.value)
+    told = in_one_line(caught.value)
     assert re.search(r"\(test_own_outputs.py, line \d+, in late: F.cross_entropy\(model\(batch\[0\]\), batch", told)
     assert re.search(r"called by Train.loss = .*late \(test_own_outputs.py, line \d+\)\)$", told)
 

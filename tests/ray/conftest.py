@@ -88,7 +88,7 @@ def losses(plan: Plan, store: Store) -> dict[str, list[float]]:
 
 
 def train(study: Study, store: Store, team: Team) -> None:
-    plan = team.told(lambda: make_plan(study, None, store))
+    plan = team.by_leader(lambda: make_plan(study, None, store))
     for piece in (piece for job in plan.jobs for piece in job.pieces):
         carry_out(piece, store, data.load(piece.recipe.data), "cpu", None, team)
 

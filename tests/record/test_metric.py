@@ -173,8 +173,8 @@ def test_what_was_learnt_is_asked_of_chance_and_direction() -> None:
 
 
 def test_accuracies_are_shown_as_shares_and_others_in_their_own_values() -> None:
-    assert (ACCURACY.shown(0.97852), ACCURACY.difference(0.00123, sign=True)) == ("97.85 %", "+0.12 pp")
-    assert (R2.shown(0.4567), R2.difference(-0.0123, sign=True), R2.title) == ("0.457", "-0.012", "R²")
+    assert (ACCURACY.printed(0.97852), ACCURACY.difference(0.00123, sign=True)) == ("97.85 %", "+0.12 pp")
+    assert (R2.printed(0.4567), R2.difference(-0.0123, sign=True), R2.title) == ("0.457", "-0.012", "R²")
     assert (RMSE.worst([0.7, 0.9]), R2.worst([0.4, None]), RMSE.worse_side) == (0.9, None, "over")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lth_ray.config import EarlyBird
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.running.ledger import PARTS, enter, opened, told
+from lth_ray.running.ledger import PARTS, enter, in_words, opened
 from lth_ray.store import Store
 from tests.running.conftest import declared, train_here
 
@@ -67,4 +67,4 @@ def test_steps_that_a_draw_spares_are_nobodys(tmp_path: Path) -> None:
     ],
 )
 def test_its_words(given: dict[str, int], words: str) -> None:
-    assert told({**dict.fromkeys(PARTS, 0), **given}) == words
+    assert in_words({**dict.fromkeys(PARTS, 0), **given}) == words

@@ -36,7 +36,7 @@ def until(condition: Any) -> None:
 
 
 def test_a_training_is_asked_once_and_answers_when_its_checkpoint_is_written(handle: Handle) -> None:
-    with Settings(store=None, places={}, board=handle).clock("segment") as clock:  # type: ignore[arg-type]
+    with Settings(store=None, places={}, notices=handle).clock("segment") as clock:  # type: ignore[arg-type]
         clock.begin(0)
         until(lambda: handle.board.asked)
         assert not clock.due(1)
@@ -51,7 +51,7 @@ def test_a_training_is_asked_once_and_answers_when_its_checkpoint_is_written(han
 
 
 def test_the_board_hears_where_a_training_is(handle: Handle) -> None:
-    with Settings(store=None, places={}, board=handle).clock("segment") as clock:  # type: ignore[arg-type]
+    with Settings(store=None, places={}, notices=handle).clock("segment") as clock:  # type: ignore[arg-type]
         until(lambda: handle.board.at_work() == {"segment": None})  # it has not begun
         clock.begin(500)
         until(lambda: handle.board.at_work() == {"segment": 500})
@@ -63,7 +63,7 @@ def test_the_board_hears_where_a_training_is(handle: Handle) -> None:
 
 
 def test_what_is_trained_together_is_heard_of_and_answers_once(handle: Handle) -> None:
-    with Settings(store=None, places={}, board=handle).clock("one", "two", "three") as clock:  # type: ignore[arg-type]
+    with Settings(store=None, places={}, notices=handle).clock("one", "two", "three") as clock:  # type: ignore[arg-type]
         clock.begin(7)
         until(lambda: handle.board.at_work() == {"one": 7, "two": 7, "three": 7})
         handle.board.give()

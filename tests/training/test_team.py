@@ -153,9 +153,9 @@ def test_what_the_leader_does_is_told_to_all_and_so_is_its_error() -> None:
         def fails() -> None:
             raise ConfigError("the storage is gone")
 
-        answer = team.told(lambda: 40 + team.rank)
+        answer = team.by_leader(lambda: 40 + team.rank)
         try:
-            team.told(fails)
+            team.by_leader(fails)
         except ConfigError as error:
             return answer, str(error)
         return answer, ""

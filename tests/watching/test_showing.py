@@ -21,7 +21,7 @@ from lth_ray.running.tuning import Listener
 from lth_ray.store import StorageError, Store
 from lth_ray.watching import showing
 from lth_ray.watching.progress import Board
-from lth_ray.watching.showing import PROGRESS, following, shown, told
+from lth_ray.watching.showing import PROGRESS, following, published, shown
 from lth_ray.watching.snapshot import from_record
 from tests.running.conftest import declared
 from tests.watching.test_progress import RUN, jobs, result
@@ -94,7 +94,7 @@ def test_the_storage_holds_the_newest_picture_and_then_the_last(
         snapshot = from_record(store.study("small", PROGRESS))
         return (-1, False) if snapshot is None else (snapshot.trainings[0], snapshot.over)
 
-    with told(board, store):
+    with published(board, store):
         until(lambda: heard() == (0, False))
         board.on_piece(dense, result(plan, dense.pieces[0].key))
         until(lambda: heard() == (1, False))
@@ -103,7 +103,7 @@ def test_the_storage_holds_the_newest_picture_and_then_the_last(
 
 def test_a_run_that_is_stopped_leaves_its_last_picture_too(plan: Plan, tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
-    with pytest.raises(KeyboardInterrupt), told(Board(plan, RUN), store):
+    with pytest.raises(KeyboardInterrupt), published(Board(plan, RUN), store):
         raise KeyboardInterrupt
     snapshot = from_record(store.study(plan.study.name, showing.PROGRESS) or {})
     assert snapshot is not None
@@ -119,7 +119,7 @@ def test_a_storage_that_fails_is_one_warning(plan: Plan, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Store, "put_study", full)
     monkeypatch.setattr(showing, "AGAIN_S", 0.01)
-    with warnings.catch_warnings(record=True) as caught, told(Board(plan, RUN), store):
+    with warnings.catch_warnings(record=True) as caught, published(Board(plan, RUN), store):
         warnings.simplefilter("always")
         until(lambda: len(calls) > 3)
     assert [str(one.message) for one in caught] == ["`lth-ray status` cannot be kept up to date: the disk is full"]
@@ -130,7 +130,7 @@ def test_a_storage_that_hangs_keeps_nobody(plan: Plan, tmp_path: Path, monkeypat
     monkeypatch.setattr(Store, "put_study", lambda *_: free.wait(20))
     monkeypatch.setattr(showing, "JOIN_S", 0.05)
     began = time.monotonic()
-    with told(Board(plan, RUN), store):
+    with published(Board(plan, RUN), store):
         pass
     assert time.monotonic() - began < 5
     free.set()

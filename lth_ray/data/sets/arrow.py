@@ -120,7 +120,7 @@ def _column(folder: Path, kind: str, preferred: Sequence[str]) -> str:
     name.
     """
     features = _features(folder)
-    of_kind = [name for name, told in features.items() if isinstance(told, dict) and told.get("_type") == kind]
+    of_kind = [name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == kind]
     named = [name for name in preferred if name in (of_kind or features)]
     if named or len(of_kind) == 1:
         return (named or of_kind)[0]
@@ -132,8 +132,8 @@ def _column(folder: Path, kind: str, preferred: Sequence[str]) -> str:
 
 
 def _classes(folder: Path) -> list[str]:
-    told = _features(folder)[_column(folder, "ClassLabel", LABEL_COLUMNS)]
-    names = told.get("names") if isinstance(told, dict) else None
+    feature = _features(folder)[_column(folder, "ClassLabel", LABEL_COLUMNS)]
+    names = feature.get("names") if isinstance(feature, dict) else None
     return names if isinstance(names, list) else []
 
 

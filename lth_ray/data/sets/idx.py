@@ -1,4 +1,7 @@
-"""MNIST and Fashion-MNIST from their raw idx files (LeCun's format: yann.lecun.com/exdb/mnist)."""
+"""MNIST and Fashion-MNIST from their raw idx files (LeCun's format: yann.lecun.com/exdb/mnist).
+
+torchvision.datasets.mnist reads the same bits, but no gzipped file, and meets a damaged one with a bare AssertionError.
+"""
 
 import gzip
 import hashlib

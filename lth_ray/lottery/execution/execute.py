@@ -34,7 +34,7 @@ def execute(
     """
     began = time.monotonic()
     training = _with_drawn(training, store, team)
-    prepared = team.told(lambda: prepare(training, store, dataset, began, environment(device, team.size)))
+    prepared = team.by_leader(lambda: prepare(training, store, dataset, began, environment(device, team.size)))
     if isinstance(prepared, Outcome):
         return prepared
     making = prepared.of(training)
@@ -42,7 +42,7 @@ def execute(
     with Usage(device) as usage:
         last = _train(making, prepared, store, model.to(device), dataset, clock or Clock(), team)
     prepared.progress.usage = usage.columns
-    record = team.told(lambda: finish(making, prepared, store, model, last))
+    record = team.by_leader(lambda: finish(making, prepared, store, model, last))
     steps = last.step - prepared.progress.start.step
     progress, record = prepared.progress, record if training.measured else None
     taken = (progress.taken_up or training.segment.first) - training.segment.first
@@ -54,7 +54,7 @@ def _with_drawn(training: Training, store: Store, team: Team) -> Training:
     of = training.segment.first_of
     if of is None:
         return training
-    step = team.told(lambda: drawn_step(store, of))
+    step = team.by_leader(lambda: drawn_step(store, of))
     return replace(training, segment=training.segment.with_drawn({of: step}))
 
 
@@ -74,7 +74,7 @@ def _train(
         model.load_state_dict(progress.start.model)
         watch.look(model, segment.first)
     looked_at = frozenset(step for one in training.draws for step in range(one.every, segment.last + 1, one.every))
-    ends = team.told(lambda: drawn_by(segment, progress) is not None)  # as a sibling has found
+    ends = team.by_leader(lambda: drawn_by(segment, progress) is not None)  # as a sibling has found
     applied = None if segment.learned else prepared.mask  # a learned mask lies within it, as the network itself sees to
     with Checkpoints(store, clock.written) as checkpoints:
         pauses = train_segment(
@@ -96,7 +96,7 @@ def _train(
         )
         for last in progress.timed(pauses):
             if last.finite and last.step in looked_at:
-                ends = team.told(lambda run=last.run: look(training, watch, run, progress))  # type: ignore[misc]
+                ends = team.by_leader(lambda run=last.run: look(training, watch, run, progress))  # type: ignore[misc]
             if team.leads and last.finite:
                 keep(training, store, last, progress)
                 if last.due and last.step < segment.last and not ends:

@@ -212,7 +212,7 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
     Raises MissingState where a state is not there any more: a new plan makes that again.
     """
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat()
-    found = team.told(lambda: _found(measurement, store))
+    found = team.by_leader(lambda: _found(measurement, store))
     if isinstance(found, TableRecord):
         return Outcome(found.to_json(), 0, 0.0)
     try:
@@ -227,7 +227,7 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
         "seconds": round(time.monotonic() - began, 3),
         "environment": environment(device, team.size),
     }
-    record = team.told(lambda: _published(measurement, store, measured, found, about))
+    record = team.by_leader(lambda: _published(measurement, store, measured, found, about))
     return Outcome(record.to_json(), 0, time.monotonic() - began)
 
 

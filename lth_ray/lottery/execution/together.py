@@ -22,7 +22,7 @@ from lth_ray.lottery.execution.reading import once_more
 from lth_ray.lottery.pieces import Training
 from lth_ray.store import Store
 from lth_ray.tasks.base import Loaded
-from lth_ray.training import Clock, Part, Pause, Usage, environment, train_segments_together
+from lth_ray.training import Clock, Lane, Pause, Usage, environment, train_segments_together
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Member:
     model: torch.nn.Module
 
     @property
-    def part(self) -> Part:
-        return Part(
+    def lane(self) -> Lane:
+        return Lane(
             self.making.key, self.model, self.prepared.mask, self.making.segment.seeds, self.prepared.progress.start
         )
 
@@ -109,7 +109,7 @@ def _train(members: Sequence[Member], store: Store, dataset: Loaded, clock: Cloc
     with Checkpoints(store, clock.written) as checkpoints:
         began = time.monotonic()
         for pauses in train_segments_together(
-            [member.part for member in members],
+            [member.lane for member in members],
             segment.recipe,
             dataset,
             segment.last,

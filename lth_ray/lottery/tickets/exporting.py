@@ -52,10 +52,10 @@ def save_state_dict(ticket: Ticket, to: str | os.PathLike[str], state: str, abou
 
 def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
     """Write a safetensors file that fits a network pruned by torch.nn.utils.prune in the mask's parameters."""
-    key, told = ticket.provenance["key"], ticket.provenance["meaning"]
+    key, made_from = ticket.provenance["key"], ticket.provenance["meaning"]
     if not ticket.mask:
         raise ConfigError(f"ticket {key} is a dense network and has no mask: export it with --format state_dict")
-    if told.get("frozen"):
+    if made_from.get("frozen"):
         raise ConfigError(
             f"ticket {key}: its pruned weights are frozen at other values than zero, and torch.nn.utils.prune would "
             "multiply them by zero; export it with --format state_dict"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import Metric, is_there
 from lth_ray.record.figures.instability import PARAMETERS, STABLE
 from lth_ray.record.figures.lines import SPREAD, mean_and_ends
-from lth_ray.record.figures.measured import by_variant, few, joined, part_later, percent, rows_of
+from lth_ray.record.figures.measured import by_variant, few, joined, percent, rows_of, spawned_later
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import compact, name_panel, short
 from lth_ray.record.report.summary import chain, measures
@@ -149,7 +149,7 @@ def _barriers(rows: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
     barriers vary.
     """
     barriers = [row for row in rows if measures(row, "barrier") and is_there(row.get("lmc_error_barrier"))]
-    parameters = (*PARAMETERS, "spawn_step") if part_later(barriers) else PARAMETERS
+    parameters = (*PARAMETERS, "spawn_step") if spawned_later(barriers) else PARAMETERS
     found, shades = [], (0.0, STABLE) if metric.is_share else (0.0,)
     for kind in ("dense", "ticket"):
         own = [row for row in barriers if chain(row) == kind]

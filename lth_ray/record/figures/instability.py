@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import Metric, is_there
 from lth_ray.record.figures.line_styles import GREY, Look, looks, ramp
 from lth_ray.record.figures.lines import Line, counted, draw, gather
-from lth_ray.record.figures.measured import by_round, by_subnetwork, by_variant, joined, part_later, results_of, rows_of
+from lth_ray.record.figures.measured import (
+    by_round,
+    by_subnetwork,
+    by_variant,
+    joined,
+    results_of,
+    rows_of,
+    spawned_later,
+)
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
 from lth_ray.record.report.summary import subnetwork
@@ -106,7 +114,7 @@ def _shades(groups: Mapping[Key, Sequence[Row]], names: Mapping[Key, str]) -> di
 def barriers_by(rows: Sequence[Row], by_density: bool = True) -> dict[Key, list[Row]]:
     """Return barriers by kind of subnetwork, variant and density; the dense network has no density to tell."""
     found: dict[Key, list[Row]] = {}
-    for variant, of_variant in by_variant(rows, PARAMETERS, over_points=not part_later(rows)).items():
+    for variant, of_variant in by_variant(rows, PARAMETERS, over_points=not spawned_later(rows)).items():
         for kind, of_kind in by_subnetwork(of_variant).items():
             for density, of_round in by_round(of_kind).items() if by_density else [("", of_kind)]:
                 found[kind, variant, "" if kind == "dense" else density] = of_round

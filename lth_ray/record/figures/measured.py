@@ -68,7 +68,7 @@ def by_host(rows: Sequence[Row]) -> dict[str, list[Row]]:
     }
 
 
-def part_later(rows: Iterable[Row]) -> bool:
+def spawned_later(rows: Iterable[Row]) -> bool:
     """Return whether copies part elsewhere than at the rewind point, so that both steps tell results apart."""
     return any(row["spawn_step"] != row["rewind_step"] for row in rows)
 

@@ -84,8 +84,8 @@ def _within(reach: tuple[float, float], target: Target, ours: Rows) -> list[floa
 
 
 def _of_prunable(share: float, ours: Rows) -> float:
-    told = [row for row in ours if is_there(row.get("remaining_of_all")) and row["remaining_weights"] < 1]
-    prunable = (1 - told[-1]["remaining_of_all"]) / (1 - told[-1]["remaining_weights"]) if told else 1.0
+    counted = [row for row in ours if is_there(row.get("remaining_of_all")) and row["remaining_weights"] < 1]
+    prunable = (1 - counted[-1]["remaining_of_all"]) / (1 - counted[-1]["remaining_weights"]) if counted else 1.0
     return 1 - (1 - share) / prunable
 
 

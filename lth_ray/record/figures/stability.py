@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.line_styles import DASHES, Look, looks
 from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, part_later, results_of, rows_of
+from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, results_of, rows_of, spawned_later
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, from_zero, grid, name_panel, weights_axis
 from lth_ray.record.report.tables import Row
@@ -32,7 +32,7 @@ def stability_figure(branches: "pandas.DataFrame", title: str = "", caption: str
     rows = results_of(rows_of(branches), "stability", "l2_distance")
     if not rows:
         return None
-    variants = by_variant(rows, ("spawn_step",) if part_later(rows) else ())
+    variants = by_variant(rows, ("spawn_step",) if spawned_later(rows) else ())
     is_split = len(COMPARED) * len(by_subnetwork(rows)) * len(variants) > MOST_LINES and len(variants) > 1
     if is_split:
         variants, caption = few(variants, MOST_VARIANTS, caption)

@@ -19,7 +19,7 @@ UI = "http://127.0.0.1:5000"  # where `mlflow ui` listens unless it is told othe
 
 
 @dataclass(frozen=True)
-class Shown:
+class Entrance:
     """The facts about a record that a person is told.
 
     command: that opens the record, "" where a server shows it anyway.
@@ -37,7 +37,9 @@ class Shown:
     warning: str = ""
 
 
-def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons: Iterable[Row] | None = None) -> Shown:
+def entrance(
+    plan: Plan, store: Store, tracking_uri: str | None = None, comparisons: Iterable[Row] | None = None
+) -> Entrance:
     """Return where the record of a study is to be seen.
 
     With comparisons (rows of `comparisons`), registers the matching once every lineage is finished.
@@ -49,7 +51,7 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
     try:
         client, experiment = _experiment(plan.study.name, where)
         if experiment is None:
-            return Shown(where.uri, command, {})
+            return Entrance(where.uri, command, {})
         links = links_of(experiment.tags, experiment.experiment_id, address)
         count = 0
         tickets = [] if comparisons is None else ticket_rows(plan, store)
@@ -57,11 +59,15 @@ def shown(plan: Plan, store: Store, tracking_uri: str | None = None, comparisons
             matching = matching_tickets(plan, tickets, comparisons)
             count = register(client, experiment.experiment_id, plan, store, matching)
     except ConfigError as error:
-        return Shown(where.uri, command, {}, warning=str(error))
+        return Entrance(where.uri, command, {}, warning=str(error))
     except Exception as error:  # nothing that was trained or reported may hang on it
         said = f"MLflow at {where.uri} was not asked ({type(error).__name__}: {first_line(error)})"
-        return Shown(where.uri, command, {}, warning=f"{said}; `lth-ray replay {plan.study.name}` brings it up to date")
-    return Shown(where.uri, command, links, count, f"{address}/#/models/{plan.study.name}?{WORKFLOW}" if count else "")
+        return Entrance(
+            where.uri, command, {}, warning=f"{said}; `lth-ray replay {plan.study.name}` brings it up to date"
+        )
+    return Entrance(
+        where.uri, command, links, count, f"{address}/#/models/{plan.study.name}?{WORKFLOW}" if count else ""
+    )
 
 
 def opens(where: Destination) -> tuple[str, str]:

@@ -156,7 +156,7 @@ def _identity(tags: Mapping[str, str]) -> tuple[str, str]:
 def _words(row: Row, verdict: Row, metric: Metric) -> str:
     return (
         f"Round {row['round']} of {row['lineage']}: {percent(row['remaining_weights'])} of the weights, "
-        f"{metric.shown(row[metric.column('test')])} test {metric.called}. Over n = {verdict['n']} seeds less than "
+        f"{metric.printed(row[metric.column('test')])} test {metric.called}. Over n = {verdict['n']} seeds less than "
         f"{points(verdict['margin'], metric=metric)} worse than the dense network (difference "
         f"{points(verdict['difference'], sign=True, metric=metric)}, one-sided paired t test, p = "
         f"{verdict['matching_p']:.2g} by Holm's correction over the study)."

@@ -43,7 +43,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Part:
+class Selection:
     """The tickets of some views, and what they are judged by.
 
     where: the params that pick them.
@@ -78,8 +78,14 @@ def views_of(tickets: Sequence[Seen], metric: Metric = ACCURACY) -> list[View]:
     is_much = len(_groups(tickets, telling(tickets))) > MOST_LINES or len({one.lineage for one in tickets}) > MOST_RUNS
     found: list[View | None] = []
     for arm, own in _by("arm", tickets).items() if is_much else [("", tickets)]:
-        part = Part({"arm": arm} if arm else {}, own, metric)
-        found += [_judged(part), _warmup(part), _early_stop(part), *_barriers(part), _barriers_by_round(part)]
+        selection = Selection({"arm": arm} if arm else {}, own, metric)
+        found += [
+            _judged(selection),
+            _warmup(selection),
+            _early_stop(selection),
+            *_barriers(selection),
+            _barriers_by_round(selection),
+        ]
     return [view for view in found if view is not None]
 
 
@@ -101,33 +107,33 @@ def telling(tickets: Iterable[Seen], without: Iterable[str] = (), first: Sequenc
 # The views --------------------------------------------------------------------------------------------------------
 
 
-def _judged(part: Part) -> View | None:
-    return _of_lineages(part.metric.name, part, part.judged)
+def _judged(selection: Selection) -> View | None:
+    return _of_lineages(selection.metric.name, selection, selection.judged)
 
 
-def _warmup(part: Part) -> View | None:
+def _warmup(selection: Selection) -> View | None:
     """Return the view of a warm-up; None without a sweep."""
-    if len(_by("warmup_steps", part.tickets)) < 2:
+    if len(_by("warmup_steps", selection.tickets)) < 2:
         return None
     cards = [
-        *part.judged,
-        *_against_weights("LMC error barrier", "lmc_error_barrier", part.tickets)[:1],
-        *_against_weights("early-stop step", "early_stop_step", part.tickets)[:1],
+        *selection.judged,
+        *_against_weights("LMC error barrier", "lmc_error_barrier", selection.tickets)[:1],
+        *_against_weights("early-stop step", "early_stop_step", selection.tickets)[:1],
     ]
-    return _of_lineages("warm-up", part, cards, telling(part.tickets, first=("warmup_steps",)))
+    return _of_lineages("warm-up", selection, cards, telling(selection.tickets, first=("warmup_steps",)))
 
 
-def _early_stop(part: Part) -> View | None:
-    cards = _against_weights("early-stop step", "early_stop_step", part.tickets)
-    return _of_lineages("early-stop", part, cards)
+def _early_stop(selection: Selection) -> View | None:
+    cards = _against_weights("early-stop step", "early_stop_step", selection.tickets)
+    return _of_lineages("early-stop", selection, cards)
 
 
-def _barriers(part: Part) -> list[View]:
+def _barriers(selection: Selection) -> list[View]:
     """Return views of barriers against k, a line for each density.
 
     There is a view for each density where there are more tickets than MLflow loads at once.
     """
-    measured = [one for one in part.tickets if one.barriers]
+    measured = [one for one in selection.tickets if one.barriers]
     steps = sorted({step for one in measured for step in one.barriers})
     if len(steps) < 2:
         return []
@@ -138,15 +144,15 @@ def _barriers(part: Part) -> list[View]:
     at_k = all(set(one.barriers) <= {int(one.params.get("rewind_step", 0))} for one in measured)
     keys = telling(measured, without=("rewind_step",) if at_k else ())
     if len(measured) <= MOST_RUNS:
-        return [_view("barrier-k", part, cards, (*keys, "round"), of_tickets=True)]
+        return [_view("barrier-k", selection, cards, (*keys, "round"), of_tickets=True)]
     rounds = sorted(_by("round", measured), key=int)
-    parts = [Part({**part.where, "round": number}, measured, part.metric) for number in rounds]
+    parts = [Selection({**selection.where, "round": number}, measured, selection.metric) for number in rounds]
     return [_view("barrier-k", own, cards, keys or ("round",), of_tickets=True) for own in parts]
 
 
-def _barriers_by_round(part: Part) -> View | None:
-    cards = _against_weights("LMC error barrier", "lmc_error_barrier", part.tickets)
-    return _of_lineages("barrier-round", part, cards)
+def _barriers_by_round(selection: Selection) -> View | None:
+    cards = _against_weights("LMC error barrier", "lmc_error_barrier", selection.tickets)
+    return _of_lineages("barrier-round", selection, cards)
 
 
 def _against_weights(what: str, metric: str, tickets: Sequence[Seen], most: float = math.inf) -> list[Card]:
@@ -179,7 +185,9 @@ def _begun(words: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str] | None = None) -> View | None:
+def _of_lineages(
+    key: str, selection: Selection, cards: Sequence[Card], keys: Sequence[str] | None = None
+) -> View | None:
     """Return a view of lineages; None without cards.
 
     keys: by default what tells lineages apart; seeds alone are one line, called by its model, and a run
@@ -187,25 +195,25 @@ def _of_lineages(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str
     """
     if not cards:
         return None
-    has_seeds = len(_by("seed", part.tickets)) > 1
-    chosen = telling(part.tickets) if keys is None else keys
-    return _view(key, part, cards, chosen or (("model",) if has_seeds else ()))
+    has_seeds = len(_by("seed", selection.tickets)) > 1
+    chosen = telling(selection.tickets) if keys is None else keys
+    return _view(key, selection, cards, chosen or (("model",) if has_seeds else ()))
 
 
-def _view(key: str, part: Part, cards: Sequence[Card], keys: Sequence[str], of_tickets: bool = False) -> View:
+def _view(key: str, selection: Selection, cards: Sequence[Card], keys: Sequence[str], of_tickets: bool = False) -> View:
     """Return a view.
 
     keys: a line for each of their values; MLflow's page names them above the charts.
     """
     metric = str(cards[0]["metricKey"])
     terms = [f"tags.`lth.kind` = '{'ticket' if of_tickets else 'lineage'}'"]
-    terms += [f"params.{name} = '{value}'" for name, value in part.where.items()]
+    terms += [f"params.{name} = '{value}'" for name, value in selection.where.items()]
     terms += [f"metrics.{metric} >= 0"] if of_tickets else []
     columns = [*(f"params.`{name}`" for name in (*keys, "seed")), f"metrics.`{WEIGHTS}`", f"metrics.`{metric}`"]
     state = view_state(cards, " and ".join(terms), keys, list(dict.fromkeys(columns)))
-    told = [value if name == "arm" else f"{name} {value}" for name, value in part.where.items()]
-    title = TITLES.get(key) or f"{_begun(part.metric.called)} against remaining weights"
-    return View("-".join([PREFIX + key, *part.where.values()]), ", ".join([title, *told]), state)
+    told = [value if name == "arm" else f"{name} {value}" for name, value in selection.where.items()]
+    title = TITLES.get(key) or f"{_begun(selection.metric.called)} against remaining weights"
+    return View("-".join([PREFIX + key, *selection.where.values()]), ", ".join([title, *told]), state)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -55,12 +55,12 @@ def _beside_dense(best: str, about: Sequence[Line], matching: int, kinds: int, m
     who = "Tickets" if kinds == 1 else f"Of {kinds} kinds of tickets {matching} match their dense network; {best}"
     does = "match their dense network" if kinds == 1 else "does so with the fewest weights"
     at = _shown(own, verdict_of, MATCHING)
-    told = f"{who} {does}, less than {margin} worse, with {at} % of the weights (n = {n} seeds)"
+    claim_ = f"{who} {does}, less than {margin} worse, with {at} % of the weights (n = {n} seeds)"
     timed = [line for line in own if speed_of(line)]
     faster = _shown(timed, speed_of, FASTER)
     if faster:
-        return f"{told}, and learn faster than it with {faster} %."
-    return f"{told}; that they learn faster than it is not shown." if timed else f"{told}."
+        return f"{claim_}, and learn faster than it with {faster} %."
+    return f"{claim_}; that they learn faster than it is not shown." if timed else f"{claim_}."
 
 
 def _beside_controls(about: Sequence[Line], beating: str) -> str:

@@ -75,9 +75,9 @@ def _pivot(summary: "pandas.DataFrame", title: str, note: str, cell: Callable[[M
 
 
 def _n(rows: list[dict[str, Any]]) -> str:
-    told = list(dict.fromkeys(counted(row["seeds"], row["runs"]) for row in rows))
+    counts = list(dict.fromkeys(counted(row["seeds"], row["runs"]) for row in rows))
     seeds = [row["seeds"] for row in rows]
-    return told[0] if len(told) == 1 else "-".join(dict.fromkeys((str(min(seeds)), str(max(seeds)))))
+    return counts[0] if len(counts) == 1 else "-".join(dict.fromkeys((str(min(seeds)), str(max(seeds)))))
 
 
 def _judged(line: Mapping[str, Any], metric: Metric) -> str:

@@ -80,7 +80,7 @@ def percent(share: float | None) -> str:
 
 def valued(value: float | None, metric: Metric) -> str:
     """Return a value of the metric with its unit, "" where there is none."""
-    return "" if _missing(value) else metric.shown(value)
+    return "" if _missing(value) else metric.printed(value)
 
 
 def spread(half_width: float | None, metric: Metric) -> str:
@@ -176,11 +176,11 @@ def _tellings(line: Mapping[str, Any], told: list[str]) -> list[str]:
         elif name in ("arm", "method"):
             found.append(str(value).replace("_", " "))
         else:
-            found.append(_told(name.split(".")[-1].replace("_", " "), value))
+            found.append(_as_words(name.split(".")[-1].replace("_", " "), value))
     return found
 
 
-def _told(name: str, value: Any) -> str:
+def _as_words(name: str, value: Any) -> str:
     """Return "noise 0.5", "trained", "not trained"."""
     if isinstance(value, bool):
         return name if value else f"not {name}"

@@ -165,9 +165,9 @@ class Examination:
             return None
 
     def _nodes(self, nodes: list[probing.Node], handles: dict[str, Any], mine: Facts, store: Store | None) -> None:
-        told = probing.answers({n: handle.facts.remote() for n, handle in handles.items()}, self._left(FACTS_S))
-        self._add(*checks.answering(told))
-        facts = {node: Facts(**answer) for node, answer in told.items() if not isinstance(answer, Failure)}
+        answers = probing.answers({n: handle.facts.remote() for n, handle in handles.items()}, self._left(FACTS_S))
+        self._add(*checks.answering(answers))
+        facts = {node: Facts(**answer) for node, answer in answers.items() if not isinstance(answer, Failure)}
         nodes = [node for node in nodes if node.name in facts]
         handles = {node.name: handles[node.name] for node in nodes}
         if not nodes:
@@ -209,12 +209,12 @@ class Examination:
         store.put(f"{folder}/driver", nonce.encode())
         try:
             asked = {n: handle.storage.remote(store.uri, folder, nonce, names[n]) for n, handle in handles.items()}
-            told = probing.answers(asked, self._left(STORAGE_S))
+            answers = probing.answers(asked, self._left(STORAGE_S))
             seen = {node for node, name in names.items() if store.exists(f"{folder}/{name}")}
         finally:
             for name in ("driver", *names.values()):
                 store.delete(f"{folder}/{name}")
-        return shared.storage(store.uri, told, seen)
+        return shared.storage(store.uri, answers, seen)
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

@@ -113,11 +113,11 @@ def skews(handles: Mapping[str, Any], timeout_s: float) -> dict[str, float]:
         trips = []
         for _ in range(ROUND_TRIPS):
             began, start = time.time(), time.monotonic()
-            told = answers({node: handle.clock.remote()}, timeout_s)[node]
+            clock = answers({node: handle.clock.remote()}, timeout_s)[node]
             trip_s = time.monotonic() - start
-            if isinstance(told, Failure):
+            if isinstance(clock, Failure):
                 break
-            trips.append((trip_s, told - began - trip_s / 2))
+            trips.append((trip_s, clock - began - trip_s / 2))
         if trips:
             trip_s, ahead = min(trips)
             found[node] = 0.0 if abs(ahead) < trip_s / 2 else ahead
@@ -160,10 +160,10 @@ def _pairwise(nodes: Sequence[Node], handles: Mapping[str, Any]) -> PairErrors:
         if not isinstance(server, Failure):
             groups[a].append((f"{a}-{b}", server, 0))
             groups[b].append((f"{a}-{b}", server, 1))
-    told = answers({name: handles[name].pairs.remote(groups[name], PAIRS_S) for name in names}, PAIRS_S + 2 * GRACE_S)
+    sides = answers({name: handles[name].pairs.remote(groups[name], PAIRS_S) for name in names}, PAIRS_S + 2 * GRACE_S)
 
     def side(node: str, pair: str) -> str:
-        answer = told[node]
+        answer = sides[node]
         return answer.why if isinstance(answer, Failure) else str(answer.get(pair, "no server for it could be started"))
 
     return {(a, b): _plainest(side(a, f"{a}-{b}"), side(b, f"{a}-{b}")) for a, b in pairs}

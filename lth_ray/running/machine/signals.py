@@ -81,12 +81,12 @@ class Signals:
                 numbers = heard.recv(64) if select.select([heard], [], [], left)[0] else None
                 if numbers == b"":  # the block has ended
                     return
-                told = [number for number in numbers or () if number in NUMBERS]
-                if told and not first:
-                    first, deadline = told.pop(0), time.monotonic() + SHUTDOWN_S
+                caught = [number for number in numbers or () if number in NUMBERS]
+                if caught and not first:
+                    first, deadline = caught.pop(0), time.monotonic() + SHUTDOWN_S
                     self.say(self.stopping)
-                if told or (first and numbers is None):
-                    self.end_at_once(128 + (told or [first])[0], AT_ONCE)
+                if caught or (first and numbers is None):
+                    self.end_at_once(128 + (caught or [first])[0], AT_ONCE)
 
     def end_at_once(self, code: int, why: str) -> None:
         """End the process and what it has started, whatever its threads are in."""

@@ -16,7 +16,7 @@ from lth_ray.data import Batches, Normalisation, Split
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
-from lth_ray.training.compiled.packed import Packed, pack
+from lth_ray.training.compiled.survivors import Survivors, survivors_of
 from lth_ray.training.kernels import library
 from lth_ray.training.loop import Run, evaluate_eagerly
 from lth_ray.training.optimizers import first_state
@@ -39,7 +39,7 @@ class Fused(Stepper):
     run: Run
     kernels: library.Kernels
     layers: "ctypes.Array[library.Layer]"
-    packed: list[Packed | None]
+    packed: list[Survivors | None]
     states: dict[Tensor, dict[str, Tensor]]
     used: list[Tensor]
 
@@ -127,21 +127,21 @@ def fuse(run: Run) -> Fused | None:
     kept = {id(parameter): mask for parameter, mask in run.kept}
     linears = _linears(run.model)
     layers = (library.Layer * len(linears))()
-    packed, used = list[Packed | None](), [torch.empty(0), torch.empty(0)]
+    packed, used = list[Survivors | None](), [torch.empty(0), torch.empty(0)]
     optimizer = run.optimizer
     parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
     states = {p: dict(optimizer.state.get(p) or first_state(optimizer, p)) for p in parameters}
     for number, linear in enumerate(linears):
         mask = kept.get(id(linear.weight))
         moments, bias = _moments(states[linear.weight]), _moments(states[linear.bias])
-        part = pack(linear.weight, moments, mask) if mask is not None else None
+        part = survivors_of(linear.weight, moments, mask) if mask is not None else None
         layers[number] = _layer(linear, moments, bias, mask, part)
         packed.append(part)
     return Fused(run, found, layers, packed, states, used)
 
 
 def _layer(
-    linear: nn.Linear, moments: list[Tensor], bias: list[Tensor], mask: Tensor | None, packed: Packed | None
+    linear: nn.Linear, moments: list[Tensor], bias: list[Tensor], mask: Tensor | None, packed: Survivors | None
 ) -> library.Layer:
     at = [tensor.data_ptr() for tensor in (linear.weight, *moments)]
     shape = [linear.in_features, linear.out_features, 0, 0]

@@ -17,7 +17,7 @@ from lth_ray.training.together.replicates import replicate
 
 
 @dataclass(frozen=True)
-class Part:
+class Lane:
     """The own part of a segment.
 
     key: under which its steps are counted; the rest as in `train_segment`.
@@ -31,7 +31,7 @@ class Part:
 
 
 def train_segments_together(
-    segments: Sequence[Part],
+    segments: Sequence[Lane],
     recipe: Recipe,
     dataset: Loaded,
     last: int,
@@ -82,7 +82,7 @@ def train_segments_together(
                 break
 
 
-def _filled_up(segments: Sequence[Part], count: int) -> list[Part]:
+def _filled_up(segments: Sequence[Lane], count: int) -> list[Lane]:
     """Return `count` segments: the given ones and copies of the first, which have no key and go nowhere."""
     first, free = segments[0], range(count - len(segments))
     return [*segments, *(replace(first, key="", model=copy.deepcopy(first.model)) for _ in free)]

@@ -9,7 +9,7 @@ import torch
 
 from lth_ray.config import steps
 from lth_ray.data import Split
-from lth_ray.training import Clock, Part, Pause, Seeds, Start, train_segment, train_segments_together
+from lth_ray.training import Clock, Lane, Pause, Seeds, Start, train_segment, train_segments_together
 from tests.training.setups import Setting, clone, everything, half_mask, restart
 
 Make = Callable[..., Setting]
@@ -33,7 +33,7 @@ def pauses_of(
     made: Setting, starts: dict[str, Start], last: int, keys: tuple[str, ...] = KEYS, **options: Any
 ) -> Iterator[dict[str, Pause]]:
     masks = masks_of(made)
-    segments = [Part(key, made.model(), masks[key], SEEDS[key], starts[key]) for key in keys]
+    segments = [Lane(key, made.model(), masks[key], SEEDS[key], starts[key]) for key in keys]
     return train_segments_together(segments, made.recipe, made.dataset, last, **options)
 
 

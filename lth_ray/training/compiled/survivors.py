@@ -13,7 +13,7 @@ ENTRIES_A_ROW = 32  # a block whose rows have fewer does not pay for walking it
 
 
 @dataclass(frozen=True)
-class Packed:
+class Survivors:
     """A sparse layer as layers.h describes it.
 
     whole: the weight and its moments, [outputs, inputs].
@@ -37,7 +37,7 @@ class Packed:
             whole.detach().view(-1).index_copy_(0, self.places, values)
 
 
-def pack(weight: Tensor, moments: Sequence[Tensor], mask: Tensor) -> Packed | None:
+def survivors_of(weight: Tensor, moments: Sequence[Tensor], mask: Tensor) -> Survivors | None:
     """Return the survivors of a weight, [outputs, inputs]; None where packing does not pay.
 
     That is where too many are left for it to be faster, and where none are: an empty tensor has no address
@@ -57,7 +57,7 @@ def pack(weight: Tensor, moments: Sequence[Tensor], mask: Tensor) -> Packed | No
     counts = torch.bincount(columns // block * outputs + rows, minlength=blocks * outputs)
     places = rows * inputs + columns
     whole = [weight, *moments]
-    return Packed(
+    return Survivors(
         whole,
         [tensor.detach().reshape(-1)[places] for tensor in whole],
         places,
