@@ -64,12 +64,11 @@ def mask_distances_figure(found: Sequence[Distances], title: str = "", caption: 
     )
     figure, panels = page.begin()
     highest = max(value for one in shown for row in one.means for value in row if value == value)
-    for panel, one in zip(panels, shown, strict=False):
-        image = _draw(panel, one, highest)
+    images = [_draw(panel, one, highest) for panel, one in zip(panels, shown, strict=False)]
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     inset = panels[len(shown) - 1].inset_axes((1.03, 0.0, 0.04, 1.0))
-    figure.colorbar(image, cax=inset)
+    figure.colorbar(images[-1], cax=inset)
     return page.finish(figure, title, ([], []))
 
 
