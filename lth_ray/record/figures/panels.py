@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lth_ray.record.figures.line_styles import GREY, LIGHT
 
 if TYPE_CHECKING:
@@ -130,7 +132,8 @@ def note(panel: "Axes", words: str) -> None:
         text.set(x=x, y=y, ha="right" if x > 0.5 else "left", va="top" if y > 0.5 else "bottom")
         box = text.get_window_extent(renderer).padded(MARKER)
         if not any(
-            path.intersects_bbox(box, filled=False) or any(map(box.contains, *path.vertices.T)) for path in paths
+            path.intersects_bbox(box, filled=False) or any(map(box.contains, *np.asarray(path.vertices).T))
+            for path in paths
         ):
             return
 
