@@ -50,7 +50,7 @@ def sanity(name: str, model: str, smoke_model: str, smart: str, **changes: Any) 
         "erk": {**LAYERWISE, "prune.densities": "erk"},
         "smart_ratio": {**LAYERWISE, "prune.densities": smart},
     }
-    given = {
+    given: dict[str, Any] = {
         "arms": {**CRITERIA, **random},
         "rewind": [steps(0)],
         "prune": Prune(at=steps(0), remaining=DENSITIES, whole_dense=True, scoring=Scoring("train", per_class=10)),
