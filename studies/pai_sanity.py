@@ -45,7 +45,7 @@ def sanity(name: str, model: str, smoke_model: str, smart: str, **changes: Any) 
     smart: the rule of its smart ratio.
     changes: of the study's fields.
     """
-    random = {
+    random: dict[str, Any] = {
         "random": {"prune.criterion": "random"},
         "erk": {**LAYERWISE, "prune.densities": "erk"},
         "smart_ratio": {**LAYERWISE, "prune.densities": smart},
