@@ -116,7 +116,7 @@ def timed(hook: Callable[[], T]) -> tuple[float, T]:
 
 def result(piece: Any) -> dict[str, Any]:
     """Return a round's result, as a trial reports it."""
-    return {"key": piece.key, "diverged_at": None, "accuracy": 0.9}
+    return {"key": piece.key, "diverged_at": None, "judged": 0.9}
 
 
 def chains(trials: int) -> Iterator[Job]:

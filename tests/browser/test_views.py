@@ -18,7 +18,7 @@ import pytest
 
 from lth_ray import Barrier, Data, Model, Prune, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
-from lth_ray.record import comparisons, replay, shown
+from lth_ray.record import comparisons, entrance, replay
 from lth_ray.store import Store
 from tests.mlflow_server import Server, free_port
 from tests.running.conftest import train_here
@@ -93,7 +93,7 @@ def server(plan: Plan, store: Store, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def links(server: Server, plan: Plan, store: Store) -> dict[str, str]:
     """{view: address}, as they are printed."""
-    found = shown(plan, store, server.uri)
+    found = entrance(plan, store, server.uri)
     assert found.warning == ""
     return dict(found.links)
 
@@ -222,7 +222,7 @@ def test_the_registry_shows_what_matches(server: Server, page: Any, plan: Plan, 
     """With the verdict of one round given, which two seeds do not come to."""
     rows = comparisons(ticket_rows(plan, store), []).to_dict("records")
     given = [row | {"matching": "matching", "matching_p": 0.01} for row in rows if row["round"] == 1][:1]
-    found = shown(plan, store, server.uri, given)
+    found = entrance(plan, store, server.uri, given)
     assert (found.warning, found.registered) == ("", len(SEEDS))
     page.goto(f"{server.uri}/#/models/browsed")
     page.get_by_text("matching-", exact=False).first.wait_for()

@@ -12,6 +12,7 @@ from lth_ray.config import (
     ConfigError,
     Data,
     Dynamic,
+    EarlyBird,
     Examples,
     Launch,
     Length,
@@ -64,6 +65,10 @@ def prune(**given: Any) -> Prune:
 
 def ladder(**given: Any) -> Prune:
     return Prune(**{"remaining": [0.5, 0.1], "scope": "layer", **given})
+
+
+def early_bird(**given: Any) -> EarlyBird:
+    return EarlyBird(**given)
 
 
 def dynamic(**given: Any) -> Dynamic:
@@ -166,6 +171,11 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "step", 3, "give a function"),
     (train, "version", 1, "give a string"),
     (train, "scale_l1", -1e-4, "give a number in [0, inf]"),
+    (train, "average_from", 10, "say the unit"),
+    (early_bird, "window", 1, "give a whole number of at least 2"),
+    (early_bird, "distance", 1.5, "give a number in [0, 1]"),
+    (early_bird, "latest", steps(0), "give a length"),
+    (early_bird, "then", "go on", "valid: continue, rewind"),
     (dynamic, "method", "rig", "did you mean rigl"),
     (dynamic, "every", steps(0), "give a length"),
     (dynamic, "fraction", 1, "give a number in (0, 1)"),
@@ -302,7 +312,7 @@ LAUNCH_NUMBERS = (
 
 
 def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
-    tried = {(make.__name__.lower(), field) for make, field, *_ in BAD_VALUES}
+    tried = {(make.__name__.lower().replace("_", ""), field) for make, field, *_ in BAD_VALUES}
     alike = {
         ("launch", name) for name in ("tracking_uri", "data_root", "address", "checkpoint_every_s", "sweep", "smoke")
     }

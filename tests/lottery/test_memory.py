@@ -16,6 +16,7 @@ from lth_ray import analysis, data
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.execution.measure import Bench, line
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.sources import Snapshot
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -42,8 +43,11 @@ if sys.argv[1] == "write":
     for seed, end in enumerate((*ends, Snapshot("c" * 32, 0))):
         torch.manual_seed(seed)
         store.save_state(end.trajectory, end.step, wide(10, (1, 8, 8)).state_dict())
-    record = {"mask": None, "diverged_at": None, "files": [], "states": []}
-    store.publish_segment("a-1", record)
+    record = SegmentRecord(
+        key="a-1", trajectory="a" * 32, meaning={}, first=0, last=1, backend=None, mask=None, remaining_weights=1.0,
+        content="", diverged_at=None, started_at="", seconds=0.0, environment={},
+    )  # fmt: skip
+    store.publish_segment("a-1", record.to_json())
 else:
     options = {"points": 3, "batch_norm": "stored", "align": False}
     table = Table("line", recipe, ("a-1", "b-1"), ends, Snapshot("c" * 32, 0), options)

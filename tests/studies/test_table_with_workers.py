@@ -31,7 +31,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where one works: a script, and a table in which y is a sum with a little noise."""
+    """A folder to work in: a script, and a table in which y is a sum with a little noise."""
     draw = np.random.default_rng(0)
     features = draw.normal(size=(600, 5))
     table = pd.DataFrame(features, columns=list("abcde"))

@@ -13,7 +13,7 @@ from lth_ray import models
 from lth_ray.config import ConfigError, Train, steps
 from lth_ray.training import Clock
 from lth_ray.training.block_float import BlockFloat, Stream, rounded, rounded_layers, uniform
-from lth_ray.training.loop import train
+from lth_ray.training.loop import Eager, train
 from lth_ray.training.optimizers import build_optimizer
 from lth_ray.training.segment import begin
 from tests.training.setups import SEEDS, Setting, bits, everything, restart
@@ -155,7 +155,7 @@ def test_a_step_is_the_authors_order(setting: Make) -> None:
     twins = {name: torch.nn.Parameter(p.detach().clone()) for name, p in run.model.named_parameters()}
     plain = build_optimizer(made.recipe.train, twins.values())
     plain.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
-    run.gradients.compute(run.batches.batch(run.step, run.model), run.losses)
+    run.gradients.compute(run.batches.batch(run.step, run.model), Eager(run)._group_loss)
     stream = Stream(SEEDS.dropout, (2,))
     for name, parameter in run.model.named_parameters():
         assert parameter.grad is not None
@@ -232,7 +232,7 @@ def test_workers_do_not_matter_beyond_the_groups_they_share(setting: Make) -> No
     run = begin("key", made.recipe, made.model(), made.dataset, None, SEEDS, made.begin())
     inputs, labels = run.batches.batch(0, run.model)[:2]
     group = inputs[:10], labels[:10]
-    first, second, again = (run.losses(group, number)[0].detach() for number in (0, 1, 0))
+    first, second, again = (Eager(run)._group_loss(group, number)[0].detach() for number in (0, 1, 0))
     assert float(first) == float(again) != float(second)
 
 

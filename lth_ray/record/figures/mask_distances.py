@@ -1,4 +1,4 @@
-"""How far the masks of all epochs of a dense training are from each other (after You et al. 2020, figure 3)."""
+"""Distances between the masks of all epochs of a dense training (after You et al. 2020, figure 3)."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
-from lth_ray.record import comparisons, replay, shown
+from lth_ray.record import comparisons, entrance, replay
 from lth_ray.record.mlflow.models import Models, model_name, ticket_files
 from lth_ray.record.mlflow.registry import alias_of, is_finished
 from lth_ray.store import Store
@@ -141,9 +141,9 @@ def compared(plan: Plan, store: Store, **changes: str) -> list[dict[str, Any]]:
 
 def test_matching_tickets_are_in_the_registry_by_their_aliases(verdicts: tuple[Plan, Store], database: Any) -> None:
     plan, store = verdicts
-    assert shown(plan, store, None, compared(plan, store)).registered == 0  # nothing is in MLflow yet
+    assert entrance(plan, store, None, compared(plan, store)).registered == 0  # nothing is in MLflow yet
     replay(plan, store)
-    assert shown(plan, store, None, compared(plan, store)).registered == 6
+    assert entrance(plan, store, None, compared(plan, store)).registered == 6
     model = database.client.get_registered_model("tickets")
     assert set(model.aliases) == {
         f"matching-k0-r{number}{seed}" for number in (1, 2) for seed in ("", "-seed0", "-seed1", "-seed2")
@@ -153,7 +153,7 @@ def test_matching_tickets_are_in_the_registry_by_their_aliases(verdicts: tuple[P
     assert (version.tags["lth.seed"], logged.name) == ("0", "k0-seed0-round2")
     assert "64.00 % of the weights" in version.description
     assert "n = 3 seeds less than 0.20 pp worse" in version.description
-    shown(plan, store, None, compared(plan, store))
+    entrance(plan, store, None, compared(plan, store))
     assert len(database.client.search_model_versions("name = 'tickets'")) == 6
 
 
@@ -167,7 +167,7 @@ def test_nothing_is_registered_before_every_lineage_is_finished(
     replay(grown, store)
     rows = compared(grown, store)
     assert [row["matching"] for row in rows][:2] == ["matching", "matching"]
-    assert shown(grown, store, None, rows).registered == 0
+    assert entrance(grown, store, None, rows).registered == 0
     assert not database.client.search_model_versions("name = 'tickets'")
 
 
@@ -195,8 +195,8 @@ def test_a_verdict_that_no_longer_holds_takes_its_alias_back(verdicts: tuple[Pla
     plan, store = verdicts
     replay(plan, store)
     rows = compared(plan, store)
-    shown(plan, store, None, rows)
-    shown(plan, store, None, [row | {"matching": "not shown"} if row["round"] == 1 else row for row in rows])
+    entrance(plan, store, None, rows)
+    entrance(plan, store, None, [row | {"matching": "not shown"} if row["round"] == 1 else row for row in rows])
     assert len(database.client.search_model_versions("name = 'tickets'")) == 3
     aliases = database.client.get_registered_model("tickets").aliases
     assert sorted(aliases) == ["matching-k0-r2", *(f"matching-k0-r2-seed{seed}" for seed in range(3))]
@@ -208,14 +208,14 @@ def test_a_storage_that_was_moved_keeps_its_versions(
     plan, store = verdicts
     replay(plan, store)
     rows = compared(plan, store)
-    assert shown(plan, store, f"sqlite:///{database.path}", rows).registered == 6
+    assert entrance(plan, store, f"sqlite:///{database.path}", rows).registered == 6
     before = {version.version for version in database.client.search_model_versions("name = 'tickets'")}
     shutil.copytree(tmp_path / "storage", tmp_path / "elsewhere")
     copy = Store.open(str(tmp_path / "elsewhere"))
     for verdicts_ in (rows, []):  # nor does the copy delete what is not its own
-        shown(plan, copy, f"sqlite:///{database.path}", verdicts_)
+        entrance(plan, copy, f"sqlite:///{database.path}", verdicts_)
         after = database.client.search_model_versions("name = 'tickets'")
         assert {version.version for version in after} == before
     assert len(database.client.get_registered_model("tickets").aliases) == 8
-    shown(plan, store, f"sqlite:///{database.path}", [])
+    entrance(plan, store, f"sqlite:///{database.path}", [])
     assert not database.client.search_model_versions("name = 'tickets'")

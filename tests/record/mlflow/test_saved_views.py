@@ -8,7 +8,7 @@ import pytest
 
 from lth_ray.config import Study, steps
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record import replay, shown
+from lth_ray.record import entrance, replay
 from lth_ray.record.mlflow import cards
 from lth_ray.record.mlflow.saved_views import SavedViews, check_version, note_of, our_tags
 from lth_ray.store import Store
@@ -105,10 +105,10 @@ def test_a_replayed_study_has_links_to_its_views(
     make_study: Callable[..., Study], recorded_store: Store, fill: Fill, database: Any
 ) -> None:
     plan = make_plan(make_study(rewind=[steps(0), steps(60)]))
-    assert shown(plan, recorded_store).links == {}
+    assert entrance(plan, recorded_store).links == {}
     fill(recorded_store, plan)
     replay(plan, recorded_store)
-    found = shown(plan, recorded_store)
+    found = entrance(plan, recorded_store)
     assert (found.command, found.warning) == (f"mlflow ui --backend-store-uri sqlite:///{database.path}", "")
     assert list(found.links) == [FIRST, "Early-stop step against remaining weights"]
     assert found.links[FIRST] == (
@@ -119,12 +119,12 @@ def test_a_replayed_study_has_links_to_its_views(
 
 
 def test_a_store_without_a_record_gets_none_by_being_shown(plan: Plan, store: Store, tmp_path: Any) -> None:
-    found = shown(plan, store)
+    found = entrance(plan, store)
     assert (found.links, found.warning) == ({}, "")
     assert not (tmp_path / "storage" / "mlflow.db").exists()
 
 
 def test_a_server_that_is_down_is_a_warning(plan: Plan, store: Store) -> None:
-    found = shown(plan, store, "http://127.0.0.1:9")
+    found = entrance(plan, store, "http://127.0.0.1:9")
     assert (found.links, found.command, found.where) == ({}, "", "http://127.0.0.1:9")
     assert "`lth-ray replay tickets` brings it up to date" in found.warning

@@ -15,7 +15,7 @@ import pytest
 
 from lth_ray.config import REVISIONS, Prune, Study
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record import RecordError, Shipper, replay, shown
+from lth_ray.record import RecordError, Shipper, entrance, replay
 from lth_ray.record.mlflow import runs
 from lth_ray.store import Store
 
@@ -212,7 +212,7 @@ def test_an_experiment_that_was_deleted_is_named_with_its_remedy(
     Shipper(plan, recorded_store, warn=warned.append).close(60)
     assert re.match(why, warned[0])
     assert warned[0].endswith("; the study goes on, and it is tried again")
-    assert re.match(why, shown(plan, recorded_store).warning)
+    assert re.match(why, entrance(plan, recorded_store).warning)
     client.restore_experiment(experiment.experiment_id)
     assert replay(plan, recorded_store)["failed"] == 0
 
@@ -235,7 +235,7 @@ def test_views_and_models_wait_for_a_server_as_runs_do(
     replay(plan, recorded_store)
     (experiment,) = [one for one in database.client.search_experiments() if one.name == "tickets"]
     assert len(database.client.search_logged_models([experiment.experiment_id])) == 8
-    assert list(shown(plan, recorded_store).links) == [
+    assert list(entrance(plan, recorded_store).links) == [
         "Accuracy against remaining weights", "Early-stop step against remaining weights",
     ]  # fmt: skip
 

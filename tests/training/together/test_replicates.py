@@ -249,7 +249,7 @@ def test_a_measurement_may_set_the_loss_back(way: Way) -> None:
 def test_a_rehearsal_counts_for_nothing() -> None:
     runs, others = some(optimizer="adam", lr=1e-2), some(optimizer="adam", lr=1e-2)
     replicates = stack(others)
-    replicates.advance(1)
+    train_together(replicates, 1)
     rehearse(replicates.take_step, replicates.changed())
     train_together(replicates, 20)
     train_together(stack(runs), 20)
