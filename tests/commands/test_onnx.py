@@ -1,0 +1,87 @@
+"""`lth-ray export --format onnx`: what another program computes by the file."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lth_ray
+from lth_ray import data, load_ticket
+from lth_ray.commands.tickets import export_ticket
+from lth_ray.config import ConfigError
+from lth_ray.lottery import Plan
+from tests.commands.conftest import Own, images, network
+from tests.conftest import Call
+from tests.running.conftest import declared
+
+
+def run_onnx(file: Path, inputs: torch.Tensor) -> torch.Tensor:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    [taken], [given] = session.get_inputs(), session.get_outputs()
+    assert (taken.name, taken.shape, given.name) == ("images", ["batch", 1, 8, 8], "logits")
+    return torch.from_numpy(session.run(["logits"], {"images": inputs.numpy()})[0])
+
+
+def test_onnx_computes_the_same_on_real_digits(call: Call, storage: str, plan: Plan, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    key, file = plan.lineages[0].rounds[2].segment.key, tmp_path / "ticket.onnx"
+    code, _ = call(None, "export", "k0/seed0/r2", "--to", file, "--format", "onnx", "--storage", storage)
+    assert code == 0
+    ours = network(load_ticket(key, storage).trained_state)(images())
+    for number in (400, 1, 7):  # the batch axis is dynamic
+        assert torch.allclose(run_onnx(file, images()[:number]), ours[:number], rtol=0, atol=1e-5)
+    about = {prop.key: prop.value for prop in onnx.load(file).metadata_props}
+    assert (about["ticket"], about["state"]) == (key, "trained")
+    told, dataset = json.loads(about["normalisation"]), data.load(declared().data)
+    raw = dataset.test.images.numpy().astype(np.float32)  # by what the file says, from the pixels themselves
+    normalised = (raw / told["white"] - np.float32(told["mean"])) / np.float32(told["std"])
+    assert np.allclose(normalised, images().numpy(), atol=1e-5)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_onnx_of_ones_own_network_takes_the_network(call: Call, own_storage: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    file = tmp_path / "own.onnx"
+    flags = ("--to", file, "--format", "onnx", "--storage", own_storage)
+    code, printed = call(None, "export", "k0/seed0/r0", *flags)
+    assert code == 2
+    assert "the function Own, which lives in the study's script" in printed
+    assert not file.exists()
+    made = Own(10, (1, 8, 8))
+    key = lth_ray.export_ticket("k0/seed0/r0", file, format="onnx", storage=own_storage, model=made)
+    weights = load_ticket(key, own_storage).trained_state
+    assert weights is not None
+    assert torch.equal(made.output.weight, weights["averages.output/weight"])  # which were measured
+    assert torch.allclose(run_onnx(file, images()), made.eval()(images()), rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match="does not fit this network"):
+        export_ticket(key, file, format="onnx", storage=own_storage, model=network())
+
+
+def test_onnx_of_a_network_that_fixes_the_number_of_images(own_storage: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+
+    class Fixed(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[: len(x)]
+
+    with pytest.raises(ConfigError, match="the forward pass of Fixed fixes the number of images"):
+        export_ticket("k0/seed0/r0", tmp_path / "x", format="onnx", storage=own_storage, model=Fixed(10, (1, 8, 8)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_missing_package_names_the_extra(
+    call: Call, storage: str, tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for needed in ("onnx", "onnxruntime", "onnxscript"):  # none need be there for this
+        monkeypatch.setitem(sys.modules, needed, sys)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, printed = call(
+        None, "export", "k0/seed0/r1", "--to", tmp_path / "x", "--format", "onnx", "--storage", storage
+    )
+    assert code == 2
+    assert f"needs the package {package}: pip install 'lth_ray[onnx]'" in printed
