@@ -157,6 +157,8 @@ class Eager(Stepper):
             self.carrying.clear()
         set_rate(run, run.step)
         self.apply()
+        if run.epochs:
+            run.epochs.follow()
         run.loss_sum += loss
         return 1
 
@@ -212,8 +214,6 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
         hold_pruned(run)
     if run.averages and train.ema_decay is not None:
         follow(run.averages, 1 - train.ema_decay)
-    if run.epochs:
-        run.epochs.follow()
     optimizer.zero_grad()
 
 

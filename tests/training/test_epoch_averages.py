@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lth_ray.config import ConfigError, Train, epochs, steps
+from lth_ray.pruning import Regrowth
 from lth_ray.training import Clock, averages
 from lth_ray.training.batch_norm import reestimate
 from lth_ray.training.segment import begin
@@ -119,3 +120,13 @@ def test_a_mean_may_be_what_is_pruned() -> None:
     assert Train(epochs(4), lr=0.1, average_from=epochs(2), ema_for="evaluation_and_pruning").is_averaged
     with pytest.raises(ConfigError, match="there is no average"):
         Train(epochs(4), lr=0.1, ema_for="evaluation_and_pruning")
+
+
+@pytest.mark.parametrize("rule", [Regrowth("rigl", every=3, fraction=0.4, end=10), None], ids=["rigl", "static"])
+def test_an_epoch_that_ends_with_an_update_of_the_mask_is_averaged_too(averaged: Make, rule: Regrowth | None) -> None:
+    """Of the updates at steps 0, 3, 6 and 9, that at step 3 ends the first epoch."""
+    made = averaged(average_from=steps(0))
+    last = made.trained(made.begin(), 3 * EPOCH, regrowth=rule)
+    collected = averages.collected(last.run.model)
+    assert collected is not None
+    assert int(collected) == 3
