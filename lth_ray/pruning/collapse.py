@@ -12,6 +12,8 @@ from lth_ray.models.flops import like
 from lth_ray.pruning.flow import NORMALISATIONS, linear_normalisations, outputs_of
 from lth_ray.pruning.masks import layer_densities
 
+LEVEL = 0.75  # of outputs: activations that are flat from 1 on, as Hardtanh, still have a gradient there
+
 
 def collapse(model: nn.Module, mask: Mapping[str, Tensor], example: tuple[Any, ...]) -> dict[str, Any]:
     """Return what a mask has done to layers, as plain data.
@@ -21,14 +23,16 @@ def collapse(model: nn.Module, mask: Mapping[str, Tensor], example: tuple[Any, .
     lowest_layer_density: that of the sparsest layer.
     max_compression: how many weights there are for each layer; a higher compression must empty one.
 
+    Biases and scales that the mask covers are no layers, but where it covers nothing else.
     example: what the model is called with for one example.
     """
-    densities = layer_densities(mask)
+    layers = {name: keeps for name, keeps in mask.items() if keeps.dim() > 1} or mask
+    densities = layer_densities(layers)
     return {
         "empty_layers": sum(density == 0 for density in densities.values()),
         "cut": not is_connected(model, mask, example),
         "lowest_layer_density": min(densities.values()),
-        "max_compression": sum(keeps.numel() for keeps in mask.values()) / len(mask),
+        "max_compression": sum(keeps.numel() for keeps in layers.values()) / len(layers),
     }
 
 
@@ -36,15 +40,15 @@ def is_connected(model: nn.Module, mask: Mapping[str, Tensor], example: tuple[An
     """Return whether a path of kept weights leads from the inputs to the outputs; the model is left as it was.
 
     The network is called with ones for kept and zeros for pruned weights, ones for others and no biases. What comes
-    out of a layer is made 1 wherever it is not 0, so that no number of paths is too large or too small. Outputs then
-    have a gradient with respect to the inputs exactly where there is a path; inputs that are words have none, and what
-    counts are outputs that are not 0.
+    out of a layer is made LEVEL wherever it is not 0, so that no number of paths is too large or too small.
+    Outputs then have a gradient with respect to the inputs exactly where there is a path; inputs that are words have
+    none, and what counts are outputs that are not 0.
     """
     first = next(model.parameters())
     tensors = {name: _flat(name, value, mask) for name, value in _own_tensors(model)}
     given = [like(first, one) for one in example]
     inputs = [torch.ones_like(one, requires_grad=True) if _is_real(one) else one for one in given]
-    with torch.enable_grad(), _ones_between(model, mask), linear_normalisations(model):
+    with torch.enable_grad(), _levelled(model, mask), linear_normalisations(model):
         called = tuple(one * 1.0 if _is_real(one) else one for one in inputs)  # no leaf, which nothing may write to
         total = outputs_of(functional(model)(tensors, called))
         leaves = [one for one in inputs if _is_real(one)]
@@ -63,7 +67,7 @@ def _own_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _flat(name: str, value: Tensor, mask: Mapping[str, Tensor]) -> Tensor:
     """Return what stands for a parameter or a buffer."""
-    if name.rpartition(".")[2].startswith("bias"):
+    if "bias" in name.rpartition(".")[2]:  # and `in_proj_bias` of attention
         return torch.zeros_like(value)
     if name in mask:
         return mask[name].to(value.device, value.dtype)
@@ -75,10 +79,10 @@ def _is_real(value: Any) -> bool:
 
 
 @contextmanager
-def _ones_between(model: nn.Module, mask: Mapping[str, Tensor]) -> Iterator[None]:
-    """Make the outputs of layers whose weights the mask covers 1 wherever they are not 0."""
+def _levelled(model: nn.Module, mask: Mapping[str, Tensor]) -> Iterator[None]:
+    """Make the outputs of layers whose weights the mask covers LEVEL wherever they are not 0."""
     hooks = [
-        module.register_forward_hook(_one)
+        module.register_forward_hook(_at_level)
         for path, module in model.named_modules()
         if not isinstance(module, NORMALISATIONS)
         and any((f"{path}.{name}" if path else name) in mask for name, _ in module.named_parameters(recurse=False))
@@ -90,8 +94,8 @@ def _ones_between(model: nn.Module, mask: Mapping[str, Tensor]) -> Iterator[None
             hook.remove()
 
 
-def _one(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+def _at_level(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     if not _is_real(outputs):
         return outputs
     size = outputs.detach()
-    return outputs / torch.where(size == 0, torch.ones_like(size), size)
+    return LEVEL * outputs / torch.where(size == 0, torch.ones_like(size), size)

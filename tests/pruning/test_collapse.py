@@ -54,6 +54,41 @@ def test_one_path_is_enough_and_biases_are_none(activation):
     }  # fmt: skip
 
 
+def test_biases_and_scales_of_emptied_channels_are_no_layers():
+    model = Small()
+    full = pruning.dense_mask(model, [name for name, _ in model.named_parameters()])
+    mask = full | {
+        name: torch.zeros_like(full[name]) for name in ("two.weight", "two.bias", "norm.weight", "norm.bias")
+    }
+    found = collapse(model, mask, IMAGE)
+    assert (found["empty_layers"], found["cut"], found["max_compression"]) == (1, True, (108 + 144 + 20) / 3)
+    scales = pruning.dense_mask(model, ["norm.weight"])
+    assert collapse(model, scales, IMAGE)["max_compression"] == 4
+
+
+@pytest.mark.parametrize("activation", [nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.ReLU6])
+def test_activations_that_are_flat_from_1_on_cut_nothing(activation):
+    model = Small(activation)
+    assert is_connected(model, thin(model), IMAGE)
+
+
+def test_attention_without_inputs_is_cut_whatever_its_biases():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.attention, self.out = nn.Embedding(7, 8), nn.MultiheadAttention(8, 2), nn.Linear(8, 2)
+
+        def forward(self, words):
+            x = self.words(words)
+            return self.out(self.attention(x, x, x)[0])
+
+    model, words = Attending(), (torch.zeros(1, 3, dtype=torch.int64),)
+    mask = pruning.dense_mask(model)
+    assert is_connected(model, mask, words)
+    mask["attention.in_proj_weight"][:] = False
+    assert not is_connected(model, mask, words)
+
+
 def test_a_way_around_an_empty_layer():
     model = Small(goes_around=True)
     mask = thin(model)
