@@ -182,11 +182,20 @@ def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin) ->
         if not isinstance(ticket.mask, Pruned) or ticket.mask.step is None:
             raise ConfigError(
                 f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
-                "by, and a random mask has none; hang it on tickets"
+                f"by, and {_why_of_no_weights(ticket.mask)}"
             )
         final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
     source = Perturbed(weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0)
     return replace(ticket, start=source, frozen=rule.pruned != "zero")
+
+
+def _why_of_no_weights(mask: MaskSource | None) -> str:
+    """Return why no plan can name the weights that a mask was found by, and the remedy."""
+    if isinstance(mask, Pruned):
+        return "an early-bird draw's are known when it has taken place; give other weights, as 'rewound'"
+    if isinstance(mask, Copied):
+        return "one that has changed in training (Prune.dynamic) has none; give other weights, as 'rewound'"
+    return "a random mask has none; hang it on tickets"
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,14 @@ def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: prunin
     loss = recipe.task.step(recipe.train) if own is not None else None
     try:
         with torch.random.fork_rng(devices=[]):
-            pruning.score(prune.criterion, network, mask, batch=(torch.cat([example, example]), labels), loss=loss)
+            pruning.score(
+                prune.criterion,
+                network,
+                mask,
+                batch=(torch.cat([example, example]), labels),
+                loss=loss,
+                mode=prune.scoring.mode,
+            )
     except ConfigError:
         raise
     except Exception as error:

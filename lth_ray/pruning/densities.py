@@ -70,13 +70,13 @@ def _smart_ratio(shapes: Shapes, density: float) -> dict[str, float]:
     code.
     """
     left = range(len(shapes), 0, -1)
-    return _smart(shapes, density, [n * n + n for n in left])
+    return _smart("smart_ratio", shapes, density, [n * n + n for n in left])
 
 
 def _smart_ratio_vgg(shapes: Shapes, density: float) -> dict[str, float]:
     """Spread as smart_ratio does, a convolution's divided by l^2: the authors' code for VGG."""
     left = range(len(shapes), 0, -1)
-    return _smart(shapes, density, [(n * n + n) / at**2 for at, n in enumerate(left, start=1)])
+    return _smart("smart_ratio_vgg", shapes, density, [(n * n + n) / at**2 for at, n in enumerate(left, start=1)])
 
 
 RULES: dict[str, Callable[[Shapes, float], dict[str, float]]] = {
@@ -104,7 +104,7 @@ def _in_proportion(relative: Mapping[str, float], sizes: Mapping[str, int], dens
         dense |= over
 
 
-def _smart(shapes: Shapes, density: float, relative: Sequence[float]) -> dict[str, float]:
+def _smart(rule: str, shapes: Shapes, density: float, relative: Sequence[float]) -> dict[str, float]:
     sizes = _sizes(shapes)
     linear = {name: LINEAR_KEEPS for name, shape in shapes.items() if len(shape) < 3}
     weights = {name: one for name, one in zip(shapes, relative, strict=True) if name not in linear}
@@ -114,7 +114,7 @@ def _smart(shapes: Shapes, density: float, relative: Sequence[float]) -> dict[st
     if not 0 < goal <= room:
         least, most = in_linear / total, (in_linear + room) / total
         raise ConfigError(
-            f"Prune.densities = 'smart_ratio': with {LINEAR_KEEPS} of linear layers kept it reaches densities between "
+            f"Prune.densities = {rule!r}: with {LINEAR_KEEPS} of linear layers kept it reaches densities between "
             f"{least:.3g} and {most:.3g}, and not {density:.3g}; give one of these, or another rule"
         )
     scale = goal / sum(weights[name] * sizes[name] for name in weights)

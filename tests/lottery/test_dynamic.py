@@ -146,6 +146,7 @@ REFUSED = {
         "Perturbation.pruned = 'init'",
     ),
     "replicates": ({"train.replicates": 2}, {}, r"a mask that changes \(Prune.dynamic\) cannot be trained"),
+    "perturbed": ({}, {"branches": [Perturb("grown")]}, r"one that has changed in training \(Prune.dynamic\) has none"),
     "every": ({"prune.dynamic": Dynamic("rigl", every=steps(1))}, {}, None),
 }
 

@@ -11,6 +11,7 @@ from lth_ray.config import (
     ConfigError,
     EarlyBird,
     Model,
+    Perturb,
     Prune,
     RandomReinit,
     Rewind,
@@ -210,6 +211,7 @@ REFUSED = {
     "rewind": ({}, {"rewind": [steps(50)]}, r"Study.rewind = steps\(50\): step 50 may lie beyond the draw"),
     "latest": ({"train.length": epochs(1)}, {}, "step 19 lies before the earliest draw, step 38"),
     "norm": ({"prune.criterion": "bn_scale"}, {}, "'bn_scale': the network has no batch norm"),
+    "perturbed": ({}, {"branches": [Perturb("grown")]}, "an early-bird draw's are known when it has taken place"),
     "replicates": ({"train.replicates": 2}, {}, "a training that a draw ends"),
 }
 

@@ -84,6 +84,12 @@ def test_counts_are_exact_together_and_within_one_weight_each(rule, density):
     assert all(abs(counts[name] - exact[name] * SIZES[name]) < 1 for name in CONV)
 
 
+@pytest.mark.parametrize("rule", ["smart_ratio", "smart_ratio_vgg"])
+def test_a_smart_ratio_out_of_reach_names_its_own_rule(rule):
+    with pytest.raises(ConfigError, match=rf"Prune.densities = '{rule}': with 0.3 of linear layers"):
+        layer_densities_of(rule, {"conv": (4, 3, 3, 3), "linear": (100, 100)}, 0.1)
+
+
 def test_less_than_one_weight_in_a_layer_is_refused():
     with pytest.raises(ConfigError, match=r"'uniform' at density 0.0025 would leave 0.27 of the 108 weights of 'one'"):
         kept_counts("uniform", CONV, 0.0025)

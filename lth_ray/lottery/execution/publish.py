@@ -47,7 +47,8 @@ def _publish(training: Training, store: Store, record: SegmentRecord, contents: 
         if first is not None:
             for step, own in contents.items():
                 if first.contents.get(str(step), own) != own:
-                    store.delete(state_path(training.segment.trajectory, step, own, training.resumable_at(step)))
+                    for with_optimizer in (False, True):  # as a draw's state has one, whatever else is asked for
+                        store.delete(state_path(training.segment.trajectory, step, own, with_optimizer))
             return first
     return record
 
