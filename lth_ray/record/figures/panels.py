@@ -100,7 +100,7 @@ def steps_axis(panel: "Axes", steps: Iterable[float]) -> None:
 def compact(steps: float) -> str:
     """Return 0, 500, 2k, 12.5k, 1M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
-        if steps >= size:
+        if steps >= 0.9995 * size:  # which three digits round to 1 of this unit
             return f"{steps / size:.3g}{unit}"
     return f"{steps:g}"
 

@@ -58,6 +58,9 @@ def train_segments_together(
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(ALONE, runs[0].device)
     clock.begin(at)
+    if at >= last > first:  # nothing is left of them
+        ended = zip(replicates.runs, journals, replicates.finite(), strict=True)
+        yield {run.key: Pause(at, run, journal, due=False, finite=good) for run, journal, good in ended if run.key}
     for stop in stops(evaluations | pauses | {last}, at, first, last):
         while True:
             due = train_together(replicates, stop, clock)

@@ -24,7 +24,8 @@ from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training.backends import REPLICATED
-from lth_ray.training.compiled.captured import AT_A_TIME, captured, rate_on
+from lth_ray.training.clock import AT_A_TIME
+from lth_ray.training.compiled.captured import captured, rate_on
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import precision_context
@@ -80,7 +81,8 @@ class Replicates(JointStepper):
             return
         torch._foreach_copy_([own for own, _ in self.pairs], [part for _, part in self.pairs])
         for run in self.runs:
-            set_rate(run, run.step - 1)
+            if run.key:  # a stand-in has the optimizer of the run that left
+                set_rate(run, run.step - 1)
 
     def leave(self, run: Run) -> None:
         state = (value for values in run.optimizer.state.values() for value in values.values())

@@ -24,7 +24,10 @@ def test_what_a_measurement_is_of(branch: str, number: int, kind: str) -> None:
     assert subnetwork({"branch": branch, "round": number}) == kind
 
 
-@pytest.mark.parametrize(("steps", "text"), [(0, "0"), (500, "500"), (2000, "2k"), (12_500, "12.5k"), (1e6, "1M")])
+STEPS = {0: "0", 500: "500", 999: "999", 2000: "2k", 12_500: "12.5k", 999_499: "999k", 999_500: "1M", 1e6: "1M"}
+
+
+@pytest.mark.parametrize(("steps", "text"), STEPS.items())
 def test_steps_are_short(steps: float, text: str) -> None:
     assert compact(steps) == text
 

@@ -176,13 +176,14 @@ def test_the_others_change_nothing(way: Way) -> None:
 
 @both
 def test_one_that_has_left_stays_as_it_is(way: Way) -> None:
-    runs, whole = some(3), some(3)
+    runs, whole = (some(3, milestones=[steps(7)]) for _ in range(2))
     together = way(runs)
     train_together(together, 5)
     ended = runs[1]
     together.leave(ended)
-    left = state(ended)
+    left, rate = state(ended), ended.optimizer.param_groups[0]["lr"]
     train_together(together, 9)
+    assert ended.optimizer.param_groups[0]["lr"] == rate
     train_together(way(whole), 9)
     assert state(ended) == left
     assert [run.key for run in together.runs] == ["run 0", "", "run 2"]
