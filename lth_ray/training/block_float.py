@@ -56,7 +56,7 @@ def _unit(largest: Tensor, bits: int) -> Tensor:
     return torch.where(largest.isfinite(), unit, torch.nan)
 
 
-def uniform(seed: int, n: int, device: torch.device) -> Tensor:
+def rounding_draws(seed: int, n: int, device: torch.device) -> Tensor:
     """Draw n numbers of 24 bits in [0, 1), float32 [n].
 
     On a CPU number i depends on (seed, i) alone; on a GPU its own counter-based generator
@@ -81,7 +81,7 @@ class Stream:
     calls: Counter[str] = field(default_factory=Counter)
 
     def rounded(self, values: Tensor, bits: int, name: str) -> Tensor:
-        drawn = uniform(subseed(self.seed, "rounding", *self.place, name), values.numel(), values.device)
+        drawn = rounding_draws(subseed(self.seed, "rounding", *self.place, name), values.numel(), values.device)
         return rounded(values, bits, drawn.view(values.shape))
 
     def called(self, name: str) -> str:

@@ -52,7 +52,7 @@ def regrow(run: Run) -> None:
     run.optimizer.zero_grad()
 
 
-def taken_up(stored: Mapping[str, Any] | None, mask: Mask) -> Mask:
+def held_mask(stored: Mapping[str, Any] | None, mask: Mask) -> Mask:
     """Return the mask that a checkpoint holds beside the optimizer's state, in the order of `mask`."""
     held = (stored or {})[MASK]
     return {name: held[name] for name in mask}

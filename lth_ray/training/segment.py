@@ -21,7 +21,7 @@ from lth_ray.training.compiled.fused import fuse
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
-from lth_ray.training.regrowing import Regrowing, taken_up
+from lth_ray.training.regrowing import Regrowing, held_mask
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
@@ -111,7 +111,7 @@ def train_segment(
     """
     first = start.step if first is None else first
     if regrowth is not None and mask is not None:
-        mask = taken_up(start.optimizer, mask) if start.step > first else dict(mask)
+        mask = held_mask(start.optimizer, mask) if start.step > first else dict(mask)
     run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team, regrowth)
     run.stepper = Regrowing(run) if regrowth else fuse(run) or capture(run) or run.stepper
     journal: Journal = {name: list(values) for name, values in start.journal.items()}

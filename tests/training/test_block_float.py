@@ -12,7 +12,7 @@ import torch
 from lth_ray import models
 from lth_ray.config import ConfigError, Train, steps
 from lth_ray.training import Clock
-from lth_ray.training.block_float import BlockFloat, Stream, rounded, rounded_layers, uniform
+from lth_ray.training.block_float import BlockFloat, Stream, rounded, rounded_layers, rounding_draws
 from lth_ray.training.loop import Eager, train
 from lth_ray.training.optimizers import build_optimizer
 from lth_ray.training.segment import begin
@@ -52,7 +52,7 @@ def some(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(40, 3, 3, 3), (64, 20), (50,)], ids=["convolution", "linear", "bias"])
 def test_it_is_its_formula_to_the_bit(word: int, shape: tuple[int, ...]) -> None:
     values = some(*shape)
-    drawn = uniform(5, values.numel(), CPU).view(shape)
+    drawn = rounding_draws(5, values.numel(), CPU).view(shape)
     for draws in (None, drawn):
         slices = zip(values.view(len(values), -1).tolist(), drawn.view(len(values), -1).tolist(), strict=True)
         expected = [by_hand(block, word, None if draws is None else own) for block, own in slices]
@@ -64,7 +64,7 @@ def test_it_is_its_formula_to_the_bit(word: int, shape: tuple[int, ...]) -> None
 
 def test_zeros_stay_zeros_and_what_diverges_is_seen() -> None:
     values = torch.tensor([[0.0, 0.0], [1.0, 0.0], [math.inf, 1.0], [math.nan, 1.0], [1e-45, 0.0]])
-    for draws in (None, uniform(1, 10, CPU).view(5, 2)):
+    for draws in (None, rounding_draws(1, 10, CPU).view(5, 2)):
         found = rounded(values, 8, draws)
         assert bits(found[:2]) == bits(torch.tensor([[0.0, 0.0], [1.0, 0.0]]))
         assert found[2:4].isnan().all()
@@ -72,9 +72,9 @@ def test_zeros_stay_zeros_and_what_diverges_is_seen() -> None:
 
 
 def test_draws_are_those_of_their_place_alone() -> None:
-    drawn = uniform(7, 100_001, CPU)
-    assert torch.equal(uniform(7, 10, CPU), drawn[:10])
-    assert not torch.equal(uniform(8, 10, CPU), drawn[:10])
+    drawn = rounding_draws(7, 100_001, CPU)
+    assert torch.equal(rounding_draws(7, 10, CPU), drawn[:10])
+    assert not torch.equal(rounding_draws(8, 10, CPU), drawn[:10])
     assert 0 <= drawn.min() < 1e-4
     assert 1 - 1e-4 < drawn.max() < 1
     assert float(drawn.double().mean()) == pytest.approx(0.5, abs=4 * math.sqrt(1 / 12 / len(drawn)))
@@ -86,7 +86,7 @@ def test_rounding_is_unbiased(value: float) -> None:
     n = 1_000_000
     block = torch.full((1, n + 1), value)
     block[0, -1] = 64.0
-    found = rounded(block, 8, uniform(11, n + 1, CPU).view(1, -1))[0, :-1].double()
+    found = rounded(block, 8, rounding_draws(11, n + 1, CPU).view(1, -1))[0, :-1].double()
     value = float(block[0, 0])
     assert set(found.unique().tolist()) == {float(math.floor(value)), float(math.ceil(value))}
     share = value - math.floor(value)
@@ -228,7 +228,7 @@ def test_a_measurement_draws_nothing(setting: Make) -> None:
 
 def test_workers_do_not_matter_beyond_the_groups_they_share(setting: Make) -> None:
     """The draws of a group are those of its number in the batch, whoever takes it through the network."""
-    made = setting(precision="bfp8", batch_norm_group=10, masked=False)
+    made = setting(precision="bfp8", batch_norm_group=10, masked=False, options={"dropout": 0.0})  # which draws, too
     run = begin("key", made.recipe, made.model(), made.dataset, None, SEEDS, made.begin())
     inputs, labels = run.batches.batch(0, run.model)[:2]
     group = inputs[:10], labels[:10]
