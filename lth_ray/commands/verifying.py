@@ -12,9 +12,10 @@ from lth_ray.running import history
 from lth_ray.store import MissingFile, Store
 from lth_ray.store.layout import CHECKPOINTS, MASKS, SEGMENTS, STATES, STUDIES, TABLES, is_own, mask_path, state_of
 from lth_ray.store.whole import damage
+from lth_ray.watching.showing import PROGRESS
 
 READERS = 4  # files read at once: a state may be large
-RECORDS = ("cancelled.json", "progress.json")  # of a study's own, beside its history
+RECORDS = (history.CANCELLED, PROGRESS)  # of a study's own, beside its history
 
 
 @dataclass(frozen=True)

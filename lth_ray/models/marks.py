@@ -219,11 +219,6 @@ def convolved(book: Book, given: Marked, weight: Marked, groups: int, transposed
     return Marked((batch, groups, size), outputs.marks).viewed(batch, groups * size)
 
 
-def _wide(mark: Tensor, shape: Sequence[int], axes: set[int]) -> Tensor:
-    """Return a mark in full along some axes."""
-    return mark.expand([size if axis in axes else 1 for axis, size in enumerate(shape)])
-
-
 def _without_places(book: Book, given: Marked) -> Marked:
     """Return the first two axes, with what lies behind them."""
     behind = placed(book, given, range(2, len(given.shape)))

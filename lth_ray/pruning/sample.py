@@ -19,13 +19,14 @@ def sample(
 
     seed: of what `scoring.data` exchanges. Errors: ConfigError where there are too few examples of a class.
     """
-    if scoring.per_class is None:
+    check_sample(task, identity, scoring)
+    classes = None if scoring.per_class is None else task.classes(identity)
+    if scoring.per_class is None or classes is None:
         found = [task.evidence(loaded, order, number) for number in range(scoring.batches)]
     else:
-        per_class = scoring.per_class
-        found = _balanced(task, identity, loaded, order, per_class, scoring.batches)
+        found = _balanced(_epoch(task, identity, loaded, order), classes, scoring.per_class, scoring.batches)
     if scoring.data == "half":
-        found = [_half(batch, None if scoring.per_class is None else task.classes(identity)) for batch in found]
+        found = [_half(batch, classes) for batch in found]
     if scoring.data == "random_labels":
         found = [(batch[0], _exchanged(batch[1], seed, f"labels/{i}"), *batch[2:]) for i, batch in enumerate(found)]
     if scoring.data == "random_pixels":
@@ -42,15 +43,11 @@ def check_sample(task: Task[Any], identity: Identity, scoring: Scoring) -> None:
         )
 
 
-def _balanced(
-    task: Task[Any], identity: Identity, loaded: Loaded, order: int, per_class: int, batches: int
-) -> list[Batch]:  # fmt: skip
+def _balanced(epoch: Iterator[Batch], classes: int, per_class: int, batches: int) -> list[Batch]:
     """Take the first `per_class` of each class, the next of each in the second batch, and so on, as they come."""
-    check_sample(task, identity, Scoring(per_class=per_class))
-    classes = task.classes(identity) or 0
     seen = torch.zeros(classes, dtype=torch.int64)
     parts: list[list[Batch]] = [[] for _ in range(batches)]
-    for batch in _epoch(task, identity, loaded, order):
+    for batch in epoch:
         labels = batch[1].cpu()
         ranks = _ranks(labels, seen)
         for number, part in enumerate(parts):

@@ -10,6 +10,7 @@ import torch
 from lth_ray.training.team import ALONE, Team
 
 SOON_S = 0.1  # a clock that is due more often is asked at every step
+AT_A_TIME = 64  # steps that a compiled or captured stepper takes between two looks at the clock
 LOOK_EVERY_S = 1.0  # how often the processes of a team agree on whether a checkpoint is due
 
 

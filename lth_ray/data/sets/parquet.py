@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lth_ray.config.data import MOST_CLASSES
 from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset, Unlabelled, readable
 from lth_ray.data.images import Encoded, EncodedSplit, image_source
@@ -19,7 +20,6 @@ IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 TEST_SPLITS = ("test", "validation", "valid", "val")
 ROWS = 256  # read at a time, to bound the memory that encoded images take
-MOST_CLASSES = 2**20  # a larger label is none, and the network would have as many outputs
 NUMBERED = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]+)?\.parquet")  # what follows the split's name on the Hub
 
 

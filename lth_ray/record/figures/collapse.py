@@ -1,8 +1,7 @@
 """Layer collapse: the sparsest layer against the whole network."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import GREY, looks
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 MOST_VARIANTS = 12
 EMPTY, MOST, ALIKE = "a layer is empty", "maximal compression", "all layers alike"
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.line_styles import beside, looks
@@ -11,14 +11,13 @@ from lth_ray.record.figures.measured import by_variant, evenly, joined, percent,
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, grid, level, name_panel, short
 from lth_ray.record.figures.series import DENSE
-from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 COST = "ticket_flops"
 MOST = 3  # densities
 NEAR = 1.08  # densities within this factor are one

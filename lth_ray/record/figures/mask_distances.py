@@ -1,7 +1,7 @@
 """Distances between the masks of all epochs of a dense training (after You et al. 2020, figure 3)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PANELS = 9
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

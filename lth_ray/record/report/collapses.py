@@ -7,12 +7,11 @@ from lth_ray.analysis.statistics import Interval, interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.summary import COMMON, SERIES, series_of
-from lth_ray.record.report.tables import framed
+from lth_ray.record.report.tables import Row, framed
 
 if TYPE_CHECKING:
     import pandas
 
-Row = Mapping[str, Any]
 FOUND = ("n", "critical_compression", "critical_min", "critical_max", "max_compression", "collapsed_from", "cut_from")
 
 

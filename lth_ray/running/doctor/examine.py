@@ -24,7 +24,7 @@ from lth_ray.running.machine import home
 from lth_ray.store import StorageError, Store
 
 LIMIT_S = 50.0  # for all waits together
-FACTS_S, STORAGE_S, DATA_S, JOIN_S, CLOCK_S = 25.0, 15.0, 20.0, 20.0, 2.0
+FACTS_S, STORAGE_S, DATA_S, CLOCK_S = 25.0, 15.0, 20.0, 2.0
 DRIVER = "driver"
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from lth_ray.config import Data, block_bits
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import UPDATES, backend_of
+from lth_ray.training.clock import AT_A_TIME
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, evaluate_eagerly, network_loss, set_rate, update
 from lth_ray.training.optimizers import begin_state, build_optimizer
@@ -26,7 +27,6 @@ from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
 
 LAUNCH_BOUND = re.compile(r"(lenet|conv|cifar_resnet|cifar_vgg)\d*(_\d+)*")  # lth_ray.models.families
-AT_A_TIME = 64  # steps between two looks at the clock
 REHEARSALS = 3  # of a step before it is captured, so that libraries have set themselves up (torch's notes on graphs)
 
 

@@ -16,6 +16,7 @@ from lth_ray.data import Batches, Normalisation, Split
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
+from lth_ray.training.clock import AT_A_TIME
 from lth_ray.training.compiled.survivors import Survivors, survivors_of
 from lth_ray.training.kernels import library
 from lth_ray.training.loop import Run, evaluate_eagerly
@@ -24,7 +25,6 @@ from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
 
 KINDS = {"sgd": 0, "adam": 1, "adamw": 2}
-AT_A_TIME = 64  # steps between two looks at the clock
 
 
 @dataclass
