@@ -16,7 +16,6 @@ from lth_ray.config.branches import (
     Transfer,
     Weights,
 )
-from lth_ray.config.data import Data, Examples
 from lth_ray.config.declared import declaration, differences, restore
 from lth_ray.config.dynamic import Dynamic, EarlyBird
 from lth_ray.config.functions import OwnFunction, called, functions_of, settled, short_name
@@ -34,14 +33,16 @@ from lth_ray.config.keys import (
     told,
 )
 from lth_ray.config.launch import Launch, check_no_password
-from lth_ray.config.metric import ACCURACY, Metric, is_there
 from lth_ray.config.model import Model, WeightsFile, weights_file
 from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
-from lth_ray.config.task import Table, TaskConfig
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.images import Data, Examples
+from lth_ray.config.tasks.metric import ACCURACY, Metric, is_there
+from lth_ray.config.tasks.table import Table
 from lth_ray.config.train import Train
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants

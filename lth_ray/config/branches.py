@@ -18,12 +18,12 @@ from lth_ray.config.base import (
     option,
     whole,
 )
-from lth_ray.config.data import Data
 from lth_ray.config.keys import meaning
 from lth_ray.config.prune import Scoring
 from lth_ray.config.rewind import PRETRAINING, Perturbation, Pretraining
 from lth_ray.config.supermask import SupermaskRule
-from lth_ray.config.task import TaskConfig
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.images import Data
 from lth_ray.config.units import Length, a_length
 
 

@@ -3,8 +3,8 @@
 from dataclasses import KW_ONLY, dataclass, replace
 
 from lth_ray.config.base import Config, ConfigError, a, maybe, number, one_of, option, whole
-from lth_ray.config.data import Data
-from lth_ray.config.task import TaskConfig
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.images import Data
 from lth_ray.config.units import Length, a_length
 
 WEIGHTS = (

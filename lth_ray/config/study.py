@@ -7,12 +7,12 @@ from typing import Any
 
 from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.branches import Branch
-from lth_ray.config.data import is_dataset
 from lth_ray.config.declared import declaration
 from lth_ray.config.model import Model
 from lth_ray.config.prune import Prune
 from lth_ray.config.rewind import Rewind
-from lth_ray.config.task import TaskConfig
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.images import is_dataset
 from lth_ray.config.train import Train
 from lth_ray.config.units import Length
 

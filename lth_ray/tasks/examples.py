@@ -14,8 +14,8 @@ import torch
 
 from lth_ray.config import ConfigError, Examples, OwnFunction, short_name
 from lth_ray.config.blame import in_one_line
-from lth_ray.config.data import WHAT, Given, is_dataset
 from lth_ray.config.functions import own
+from lth_ray.config.tasks.images import WHAT, Given, is_dataset
 from lth_ray.data import Identity
 from lth_ray.tasks.base import Batch
 from lth_ray.tasks.images import IMAGES_A_CLASS

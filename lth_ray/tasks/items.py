@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError
 from lth_ray.config.blame import in_one_line
-from lth_ray.config.data import MOST_CLASSES
+from lth_ray.config.tasks.images import MOST_CLASSES
 
 
 class Items:

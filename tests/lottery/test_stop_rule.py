@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lth_ray.config import ACCURACY, Metric
-from lth_ray.config.metric import RMSE
+from lth_ray.config.tasks.metric import RMSE
 from lth_ray.lottery.stop_rule import StopRule, ending, ending_of
 
 NAN = float("nan")

@@ -10,7 +10,7 @@ import pytest
 from lth_ray.commands.reporting import compared, least_learnt
 from lth_ray.commands.status import in_store
 from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Study, Table, Train, set_fields, steps
-from lth_ray.config.metric import ACCURACY, R2, RMSE, Metric
+from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.variants import variants
 from lth_ray.lottery import Plan, carry_out, make_plan
 from lth_ray.record import comparisons, comparisons_table, summary

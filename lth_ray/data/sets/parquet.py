@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lth_ray.config.data import MOST_CLASSES
+from lth_ray.config.tasks.images import MOST_CLASSES
 from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset, Unlabelled, readable
 from lth_ray.data.images import Encoded, EncodedSplit, image_source

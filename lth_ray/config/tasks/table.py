@@ -1,45 +1,14 @@
-"""Tasks, declared: the base of every kind of `Study(data=...)`, and rows of numbers as the small one.
+"""Rows of numbers, declared: the small task of regression."""
 
-Images are `lth_ray.config.Data`. What is done with a declaration is in lth_ray.tasks, one file for each.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from lth_ray.config.base import Config, ConfigError, a, maybe, one_of, option, whole
-from lth_ray.config.metric import R2, RMSE, Metric
+from lth_ray.config.base import ConfigError, a, maybe, one_of, option, whole
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.metric import R2, RMSE, Metric
 
 METRICS = {"r2": R2, "rmse": RMSE}
-
-
-@dataclass(frozen=True)
-class TaskConfig(Config, ABC):
-    """A declaration of what a network learns and from what: examples, how they are batched, and their metric.
-
-    batch_size: examples in a global batch, whatever the number of workers.
-    validation: examples taken out of those to train on (by the constant `split_seed`); 0 for none.
-    """
-
-    _: KW_ONLY
-    batch_size: int = option(check=whole(1))
-    validation: int = option(check=whole(0))
-
-    @property
-    @abstractmethod
-    def metric(self) -> Metric:
-        """The metric that its networks are judged by."""
-
-    @property
-    def called(self) -> str:
-        """Its name where results are listed."""
-        return str(getattr(self, "name", type(self).__name__.lower()))
-
-    def found_at(self, name: str) -> "TaskConfig":
-        """Return the same by another name: its PATH made absolute. One that a function gives has none."""
-        given: dict[str, Any] = {"name": name}
-        return replace(self, **given) if isinstance(getattr(self, "name", None), str) else self
 
 
 def _rows(value: Any) -> Any:

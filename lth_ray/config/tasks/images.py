@@ -7,8 +7,8 @@ from typing import Any
 
 from lth_ray.config.base import TEXT, ConfigError, many, maybe, number, one_of, option, text, whole
 from lth_ray.config.functions import OwnFunction, short_name
-from lth_ray.config.metric import ACCURACY, R2, RMSE, Metric
-from lth_ray.config.task import TaskConfig
+from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
 
 
 @dataclass(frozen=True)

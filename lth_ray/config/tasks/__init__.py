@@ -1,0 +1,1 @@
+"""Tasks, declared: one file a kind, and the metrics that networks are judged by."""
