@@ -22,7 +22,10 @@ DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}
 MOST_MODULES, MOST_LINES = 24, 300  # of a folder, and of a module: one that outgrows them holds a second idea
 MODULES = sorted(PACKAGE.rglob("*.py"))
-EXTRAS = {"boto3", "botocore", "kubernetes_validate", "moto", "onnx", "onnxruntime", "onnxscript", "playwright"}
+EXTRAS = {
+    "ale_py", "boto3", "botocore", "cv2", "faster_coco_eval", "gymnasium", "kubernetes_validate", "moto", "onnx",
+    "onnxruntime", "onnxscript", "playwright", "sacrebleu", "tokenizers", "transformers",
+}  # fmt: skip
 
 
 def layer(path: Path) -> str:

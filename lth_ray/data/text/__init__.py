@@ -1,0 +1,1 @@
+"""Text: its lines, vocabularies made from them, and streams of tokens."""
