@@ -89,8 +89,10 @@ COLUMNS = {
     "content": "sha256 over the tensors' bytes",
     "retrain_epochs": "of this ticket's own training",
     "search_epochs": "of all trainings that its mask and weights come from, dense one excepted",
-    "search_flops": "of the same trainings, in floating-point operations",
+    "search_flops": "of the same trainings and of the scores that masks were found by, in floating-point operations",
     "ticket_flops": "of these and the dense training as far as they use it: all that this one ticket takes",
+    "scoring_flops": "what of these went into scores: a gradient (SNIP, synaptic flow) is three forward passes of the "
+    "examples, a Hessian times it (GraSP) nine more; 0 where scores look at weights alone",
     "inference_flops": "of one image through the pruned network",
     "train_bits": "of the numbers that it was trained in: 32, or fewer by Train(precision=)",
     "search_bits": "of the numbers that its mask was found in; missing without a mask",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from lth_ray import pruning
 from lth_ray.config import bits
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
@@ -17,7 +18,7 @@ from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import TRAINING
 
 Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
-MADE_OF = ("forward_flops", "regrowth_flops")  # columns of a record
+MADE_OF = ("forward_flops", "regrowth_flops", "scoring_flops")  # columns of a record
 
 
 @dataclass(frozen=True)
@@ -57,23 +58,27 @@ class Costs:
         search_epochs, search_flops: of all that led to it and itself, but not the dense network's first training
             (and pretraining), which every method has in common, if in other numbers; 0 for that network.
         ticket_flops: of these and the dense training as far as they use it: all that this one ticket takes.
+        scoring_flops: what of `search_flops` went into the scores that masks were found by.
         inference_flops: of one image.
         train_bits, search_bits: of the numbers of its own training, and of the one its mask was found in.
 
-        A training step counts as three forward passes of its batch, of which only kept weights count; the
-        floating-point operations are those that a sparse implementation would need, whatever their bits.
+        A training step counts as three forward passes of its batch, and scores by examples as their criterion says
+        (pruning.Criterion.passes), of which only kept weights count; the floating-point operations are those that a
+        sparse implementation would need, whatever their bits.
         """
         own = own.with_drawn(self._drawn(record_of))
         common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense, lineage.trunk) if segment}
         spent = self.spent(own, record_of)
         search = [one for one in spent if one.segment.trajectory not in common]
-        mask, record = self._found(own), record_of(own.key)
+        mask, record = self._mask(own), record_of(own.key)
         found_in = self._by_key.get(mask.of) if mask is not None else None
+        scored = self._scoring(spent, record_of)
         return {
             "retrain_epochs": sum(one.epochs for one in search if one.segment.trajectory == own.trajectory),
             "search_epochs": sum(one.epochs for one in search),
-            "search_flops": self._flops(search, record_of),
-            "ticket_flops": self._flops(spent, record_of),
+            "search_flops": _sum(self._flops(search, record_of), scored),
+            "ticket_flops": _sum(self._flops(spent, record_of), scored),
+            "scoring_flops": scored,
             "inference_flops": None if record is None else record.get("forward_flops"),
             "train_bits": bits(own.recipe.train.precision),
             "search_bits": None if found_in is None else bits(found_in.recipe.train.precision),
@@ -107,18 +112,38 @@ class Costs:
 
         What found the ticket that a study starts from is not counted.
         """
-        mask = self._found(segment)
+        mask = self._mask(segment)
         needed = [(trajectory, step) for trajectory, step, _ in segment.start.needs]
         needed += [(mask.trajectory, mask.at)] if mask is not None and mask.at is not None else []
         made = [Spent(self._by_trajectory[at][0], step) for at, step in needed if at in self._by_trajectory]
         return [one for one in made if one.num_steps > 0]
 
-    def _found(self, segment: Segment) -> Pruned | None:
+    def _mask(self, segment: Segment) -> Pruned | None:
         """Return the pruning that its mask, or the one this is made from, was found by."""
-        mask = segment.mask
-        while mask is not None and not isinstance(mask, Pruned):
-            mask = self._by_key[mask.of].mask if mask.of in self._by_key else None
-        return mask
+        first = self._pruned(segment)
+        return first.mask if first is not None and isinstance(first.mask, Pruned) else None
+
+    def _pruned(self, segment: Segment) -> Segment | None:
+        """Return the training that its mask, or the one this is made from, was found for."""
+        found: Segment | None = segment
+        while found is not None and not isinstance(found.mask, Pruned):
+            found = self._by_key.get(found.mask.of) if found.mask is not None else None
+        return found
+
+    def _scoring(self, spent: list["Spent"], record_of: Lookup) -> float | None:
+        """Return the operations of the scores that their masks were found by, each mask's once; None where one of them
+        is not known: it has no record yet, or one of a version that did not count them.
+        """
+        first = [found for one in spent if (found := self._pruned(one.segment)) is not None]
+        each = {found.mask.meaning["mask"]: found for found in first if found.mask is not None}
+        total = 0.0
+        for found in each.values():
+            record = self._record(found, record_of)
+            known = record.get("scoring_flops") if record is not None else None
+            if known is None and _is_scored(found):
+                return None
+            total += known or 0.0
+        return total
 
     def _flops(self, spent: list["Spent"], record_of: Lookup) -> float | None:
         """Return their sum; None where one is not known: its training has no record yet."""
@@ -151,3 +176,12 @@ class Spent:
     @property
     def epochs(self) -> float:
         return self.num_steps / self.segment.recipe.steps_per_epoch
+
+
+def _is_scored(segment: Segment) -> bool:
+    """Return whether its mask was found by scores that take any operations of the network."""
+    return isinstance(segment.mask, Pruned) and pruning.CRITERIA[segment.mask.rule["criterion"]].passes > 0
+
+
+def _sum(trained: float | None, scored: float | None) -> float | None:
+    return None if trained is None or scored is None else trained + scored

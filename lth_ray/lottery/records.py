@@ -24,6 +24,7 @@ class SegmentRecord:
     mask: the content of its mask, None for a dense network.
     remaining_weights, remaining_of_all: shares of the weights that may be pruned, and of all.
     forward_flops: of one image.
+    scoring_flops: of the scores that its mask was found by; None of a mask that was not found for it.
     collapse: what the mask has done to layers, pruning.collapse.
     tied: {another name: its name in the mask} of what layers share.
     content: of its mask and its last state.
@@ -48,6 +49,7 @@ class SegmentRecord:
     remaining_weights: float
     remaining_of_all: float | None = None
     forward_flops: float | None = None
+    scoring_flops: float | None = None
     layer_densities: dict[str, float] = field(default_factory=dict)
     collapse: Json | None = None
     tied: dict[str, str] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class SegmentRecord:
 
 
 LEFT_OUT = {
-    *("functions", "metric", "remaining_of_all", "collapse", "usage", "looks", "drawn"),
+    *("functions", "metric", "remaining_of_all", "collapse", "usage", "looks", "drawn", "scoring_flops"),
     *("first_mask", "mask_history", "mask_changed", "regrowth_flops"),
 }
 

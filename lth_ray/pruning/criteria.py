@@ -27,6 +27,8 @@ from lth_ray.pruning.weight_scores import (
 )
 
 _INITIAL, _BATCH = frozenset({"initial"}), frozenset({"batch"})
+_GRADIENT = 3  # forward, and twice that backward
+_HESSIAN = _GRADIENT + 3 * _GRADIENT  # the gradient g, then one that is derived again, for H g
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Criterion:
     scores: higher is kept.
     needs: arguments of `score` that it cannot do without.
     may_use: others that change it.
+    passes: the forward passes of an example that its scores take; a derivative takes twice what it is derived from.
     of_shapes: of the batch it looks at the shapes of its inputs alone: an example of zeros will do.
     excluded: the score of weights whose sign the *_same_sign and *_diff_sign variants turn down. 0 is what
         the authors' code gives them (among magnitude increases it ranks above the weights that shrank); where
@@ -47,6 +50,7 @@ class Criterion:
     may_use: frozenset[str] = frozenset()
     excluded: float = 0.0
     of_shapes: bool = False
+    passes: int = 0
 
 
 _ZHOU = {
@@ -70,11 +74,11 @@ CRITERIA: dict[str, Criterion] = {
     "random": Criterion(random),
     **_ZHOU,
     **_SIGNED,
-    "snip": Criterion(snip, _BATCH, may_use=_INITIAL),
-    "grad": Criterion(grad, _BATCH, may_use=_INITIAL),
-    "grasp": Criterion(grasp, _BATCH, may_use=_INITIAL),
-    "grasp_abs": Criterion(grasp_abs, _BATCH, may_use=_INITIAL),
-    "synflow": Criterion(synflow, _BATCH, of_shapes=True),
+    "snip": Criterion(snip, _BATCH, may_use=_INITIAL, passes=_GRADIENT),
+    "grad": Criterion(grad, _BATCH, may_use=_INITIAL, passes=_GRADIENT),
+    "grasp": Criterion(grasp, _BATCH, may_use=_INITIAL, passes=_HESSIAN),
+    "grasp_abs": Criterion(grasp_abs, _BATCH, may_use=_INITIAL, passes=_HESSIAN),
+    "synflow": Criterion(synflow, _BATCH, of_shapes=True, passes=_GRADIENT),
 }
 
 

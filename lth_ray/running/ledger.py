@@ -12,6 +12,7 @@ def opened(plan: Plan) -> dict[str, Any]:
     """Return the counts at the start.
 
     The PARTS add up to unique_steps and restored_steps, which only make a state of a finished training again.
+    scoring_flops: of the scores by which this run has found the masks of what it trained.
     """
     new = sum(piece.num_steps for job in plan.jobs for piece in job.pieces if piece.measured)
     return {
@@ -24,6 +25,7 @@ def opened(plan: Plan) -> dict[str, Any]:
         "spared_steps": 0,
         "undone_steps": new,
         "restored_steps": 0,
+        "scoring_flops": 0,
     }
 
 
@@ -34,6 +36,7 @@ def enter(counts: dict[str, Any], plan: Plan, result: Mapping[str, Any]) -> None
     """
     trained = result["trained_steps"]
     counts["trained_steps"] += trained
+    counts["scoring_flops"] += int(result.get("scoring_flops") or 0) if trained else 0
     piece = plan.pieces.get(result["key"])
     if not isinstance(piece, Training):
         counts["restored_steps"] += trained

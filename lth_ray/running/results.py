@@ -60,6 +60,7 @@ class Results:
 
         unique_steps are the sum of trained_steps (counted in the loop; restored_steps of them only made a
         lost state again, and are none of the study's), resumed_steps (in checkpoints), others_steps (trained
-        by another run meanwhile), reused_steps (in the store before) and undone_steps.
+        by another run meanwhile), reused_steps (in the store before) and undone_steps. scoring_flops are those of
+        the scores by which this run has found masks (SNIP, GraSP, synaptic flow).
         """
         return dict(self.counts)

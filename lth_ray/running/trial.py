@@ -74,6 +74,7 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         "training_s": outcome.training_s,
         "taken_up": outcome.taken_up,
         "whole_steps": None,
+        "scoring_flops": None,
         "diverged_at": None,
         "judged": None,
         "test": None,
@@ -85,6 +86,7 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         found |= {name: measured[name] for name in ("diverged_at", "remaining_weights", "cut")}
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
         found["whole_steps"] = outcome.record.get("train_steps")
+        found["scoring_flops"] = outcome.record.get("scoring_flops")
         found["error_barrier"] = measured.get("lmc_error_barrier")
     return found
 

@@ -2,11 +2,15 @@
 kept.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lth_ray.config import RandomMask, RandomReinit, Rewind, Stability, Transfer, steps
+from lth_ray.config import RandomMask, RandomReinit, Rescored, Rewind, Scoring, Stability, Transfer, steps
+from lth_ray.lottery.cost import Costs
+from lth_ray.lottery.execution.reading import stored_segment
+from tests.lottery.ladders import early
 
 # 1,197 digits in batches of 60: 19 steps an epoch. Training takes 38 steps, 2 epochs; retraining from step 19 takes 1.
 EPOCH = 19
@@ -92,3 +96,37 @@ def test_a_dense_training_counts_up_to_where_it_is_used_whoever_trains_it_furthe
     assert found["iterative", 1] == (1, 2 * dense + RETRAINED[1])
     assert found["iterative", 2] == (2, 2 * dense + RETRAINED[1] + RETRAINED[2])
     assert {(row["train_bits"], row["search_bits"]) for row in ran.tickets} == {(32, None), (32, 32)}
+
+
+SCORED = [
+    # (criterion, fields of the rule, forward passes of an example, examples, weights left at each scoring)
+    ("snip", {"scoring": Scoring(per_class=4)}, 3, 40, [1580]),
+    ("snip", {"scoring": Scoring(per_class=4, batches=2, data="half")}, 3, 40, [1580]),
+    ("grasp", {"scoring": Scoring(per_class=4), "iterations": 2}, 12, 40, [1580, 790]),
+    ("synflow", {"iterations": 2}, 3, 1, [1580, 790]),
+    ("magnitude", {}, 0, 0, []),
+]
+
+
+@pytest.mark.parametrize(("criterion", "fields", "passes", "examples", "left"), SCORED)
+def test_scores_by_examples_are_part_of_the_search(
+    lab: Any, criterion: str, fields: dict[str, Any], passes: int, examples: int, left: list[int]
+) -> None:
+    branches = [RandomReinit(), Rescored({"invert": True})]
+    ran = lab.run(replace(early(lab, criterion=criterion, remaining=[0.25], **fields), branches=branches))
+    scored = passes * examples * sum(2 * kept for kept in left)
+    trained = 3 * 60 * 40 * 2 * round(0.25 * 1580)
+    for row in (ran.tickets[1], *ran.branches):
+        assert (row["scoring_flops"], row["search_flops"]) == (scored, scored + trained)
+        assert row["ticket_flops"] == row["search_flops"]  # no dense training
+    assert ran.tickets[0]["scoring_flops"] == 0
+
+
+def test_what_an_earlier_version_did_not_count_is_not_known(lab: Any) -> None:
+    ran = lab.run(early(lab, criterion="snip", remaining=[0.25]))
+    lineage = ran.plan.lineages[0]
+    record = dict(stored_segment(ran.store, lineage.rounds[1].segment.key).to_json())
+    assert Costs(ran.plan).of_ticket(lineage, 1, {record["key"]: record}.get)["scoring_flops"] == 3 * 100 * 2 * 1580
+    del record["scoring_flops"]
+    found = Costs(ran.plan).of_ticket(lineage, 1, {record["key"]: record}.get)
+    assert [found[name] for name in ("scoring_flops", "search_flops", "ticket_flops")] == [None, None, None]

@@ -12,15 +12,15 @@ from lth_ray.store import Store
 
 SEGMENT = [
     "key", "trajectory", "meaning", "functions", "metric", "first", "last", "backend", "mask", "remaining_weights",
-    "remaining_of_all", "forward_flops", "layer_densities", "collapse", "tied", "content", "files", "states",
-    "contents", "journal", "measurements", "diverged_at", "train_steps", "started_at", "seconds", "environment",
-    "earlier_environments", "usage",
+    "remaining_of_all", "forward_flops", "scoring_flops", "layer_densities", "collapse", "tied", "content", "files",
+    "states", "contents", "journal", "measurements", "diverged_at", "train_steps", "started_at", "seconds",
+    "environment", "earlier_environments", "usage",
 ]  # fmt: skip
 TABLE = [
     "key", "kind", "meaning", "metric", "remaining_weights", "remaining_of_all", "measurements", "columns", "content",
     "mask", "diverged_at", "started_at", "seconds", "environment",
 ]  # fmt: skip
-NOT_IMPORTED = {"functions", "metric", "remaining_of_all", "collapse", "usage"}
+NOT_IMPORTED = {"scoring_flops", "functions", "metric", "remaining_of_all", "collapse", "usage"}
 OLD: dict[str, Any] = {
     "key": "k-40", "trajectory": "k", "meaning": {}, "first": 0, "last": 40, "backend": "eager-fp32", "mask": None,
     "remaining_weights": 1.0, "content": "c", "diverged_at": None, "started_at": "2026-01-02T03:04:05+00:00",

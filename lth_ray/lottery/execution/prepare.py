@@ -5,7 +5,7 @@ from typing import Any
 from lth_ray.lottery.execution.progress import Outcome, Prepared, Progress
 from lth_ray.lottery.execution.publish import discard
 from lth_ray.lottery.execution.reading import MissingState, is_whole, recorded_mask, stored_segment, stored_state
-from lth_ray.lottery.execution.reconstruct import mask_of, segment_start
+from lth_ray.lottery.execution.reconstruct import Found, mask_of, segment_start
 from lth_ray.lottery.execution.taking_up import taken_up
 from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.records import SegmentRecord
@@ -29,12 +29,12 @@ def prepare(
         if training.measured:  # another run was first, and did not keep all that this one's study needs
             rest = training.missing(store)
     making = training if rest is None else training.for_states(rest)
-    mask = (
-        mask_of(training.segment, store, dataset)
-        if making.measured
-        else recorded_mask(store, training.record_key, at_first=True)
-    )
-    return Prepared(rest, record, mask, _beginning(making, store, mask, began, here))
+    if making.measured:
+        found = mask_of(training.segment, store, dataset)
+    else:
+        found = Found(recorded_mask(store, training.record_key, at_first=True))
+    beginning = _beginning(making, store, found.mask, began, here)
+    return Prepared(rest, record, found.mask, beginning, found.scoring_flops)
 
 
 def nothing_left(training: Training, store: Store, record: SegmentRecord) -> Outcome | None:
@@ -53,7 +53,7 @@ def _published(training: Training, store: Store, dataset: Loaded) -> SegmentReco
     record = stored_segment(store, training.record_key)
     if record is None or record.mask is None or is_whole(record.mask, store):
         return record
-    mask = mask_of(training.segment, store, dataset)
+    mask = mask_of(training.segment, store, dataset).mask
     if mask is not None and store.save_mask(mask) == record.mask:
         return record
     store.quarantine(segment_path(training.record_key))  # made in another environment: nothing can restore that mask

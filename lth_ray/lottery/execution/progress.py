@@ -56,12 +56,14 @@ class Prepared:
     It is plain data, as it is sent to a whole team: a study's own functions cannot be.
 
     rest: the states that an earlier run, whose `record` stands, has left out; None for all of it.
+    scoring_flops: of the scores that its mask was found by; None where that was not found here.
     """
 
     rest: list[int] | None
     record: SegmentRecord | None
     mask: Mask | None
     progress: Progress
+    scoring_flops: float | None = None
 
     def of(self, training: Training) -> Training:
         """Return what is left of `training`."""

@@ -1,26 +1,25 @@
 """Publication of what a training came to: its record, once all it names is stored; what nobody needs then goes."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from lth_ray import probes, pruning
-from lth_ray.config import meaning
 from lth_ray.lottery.execution.changed_masks import changes, final_mask
 from lth_ray.lottery.execution.looking import drawn_by, files
-from lth_ray.lottery.execution.networks import build, network_of
-from lth_ray.lottery.execution.progress import Prepared, Progress
+from lth_ray.lottery.execution.networks import network_of
+from lth_ray.lottery.execution.progress import Prepared
 from lth_ray.lottery.execution.reading import stored_segment
+from lth_ray.lottery.execution.scoring import uses
 from lth_ray.lottery.pieces import Piece, Training
 from lth_ray.lottery.records import SegmentRecord
 from lth_ray.models import tied
-from lth_ray.models.flops import forward_flops, uses_of_weights
+from lth_ray.models.flops import forward_flops
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, content, mask_path, state_path
-from lth_ray.training import Pause, Recipe, Supermask
+from lth_ray.training import Pause, Supermask
 
 
 def finish(
@@ -29,7 +28,7 @@ def finish(
     """Publish what a training came to; return the record that stands."""
     record = prepared.record
     if training.measured:
-        own = _record(training, store, model, prepared.mask, last, prepared.progress)
+        own = _record(training, store, model, prepared, last)
         record = _publish(training, store, own, prepared.progress.contents)
     probes.point("published")
     store.drop_checkpoints(training.key)
@@ -71,12 +70,11 @@ def _collapse(training: Training, model: torch.nn.Module, mask: Mask | None) -> 
     return pruning.collapse(model, mask, training.recipe.task.example(training.recipe.identity))
 
 
-def _record(
-    training: Training, store: Store, model: torch.nn.Module, mask: Mask | None, last: Pause, progress: Progress
-) -> SegmentRecord:
+def _record(training: Training, store: Store, model: torch.nn.Module, prepared: Prepared, last: Pause) -> SegmentRecord:
     """Return the record of a finished segment: existence is completion."""
-    segment = training.segment
-    changed, drawn = changes(segment, last.run, mask, store, _uses(segment.recipe)), drawn_by(segment, progress)
+    segment, mask, progress = training.segment, prepared.mask, prepared.progress
+    used, drawn = uses(segment.recipe), drawn_by(segment, progress)
+    changed = changes(segment, last.run, mask, store, used)
     drawn_at = {seen["drawn"]["step"] for seen in progress.looks.values() if seen["drawn"]}
     mask = final_mask(last.run, mask)
     mask_content = store.save_mask(mask) if mask is not None else None
@@ -93,7 +91,8 @@ def _record(
         mask=mask_content,
         remaining_weights=pruning.density(mask) if mask is not None else 1.0,
         remaining_of_all=pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
-        forward_flops=forward_flops(model, _uses(segment.recipe), mask) if segment.learned is None else None,
+        forward_flops=forward_flops(model, used, mask) if segment.learned is None else None,
+        scoring_flops=prepared.scoring_flops,
         layer_densities=pruning.layer_densities(mask) if mask is not None else {},
         collapse=_collapse(training, network_of(model), mask),
         tied=tied(model),
@@ -120,14 +119,3 @@ def _record(
 
 def _masks(*contents: str | None) -> list[str]:
     return [mask_path(one) for one in contents if one]
-
-
-def _uses(recipe: Recipe) -> dict[str, int]:
-    """Count the uses of weights once a process for each network."""
-    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
-    if name not in _USES:
-        _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
-    return _USES[name]
-
-
-_USES: dict[str, dict[str, int]] = {}

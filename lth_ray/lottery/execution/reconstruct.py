@@ -1,16 +1,17 @@
 """Reconstruction of what a derivation describes, its starting weights and its mask, from what is stored."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import Scoring, meaning, subseed
+from lth_ray.config import meaning, subseed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
+from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -98,19 +99,30 @@ def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | Non
     return models.retied(made, models.tied(build(recipe)))
 
 
-def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Mask | None:
-    """Return the mask of a segment, made from what it is derived from; None for a dense one."""
+@dataclass(frozen=True)
+class Found:
+    """A mask that was found.
+
+    scoring_flops: of the scores it is pruned by, 0 where these look at no examples; None where nothing is pruned.
+    """
+
+    mask: Mask | None
+    scoring_flops: float | None = None
+
+
+def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
+    """Return the mask of a segment, made from what it is derived from; that of a dense one is None."""
     source = segment.mask
     if source is None:
-        return None
+        return Found(None)
     if isinstance(source, Pruned):
         return pruned_mask(source, segment.recipe, store, dataset)
     base = recorded_mask(store, source.of)
     if base is None and isinstance(source, Copied):
-        return None
+        return Found(None)
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
-    return fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base)
+    return Found(fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base))
 
 
 def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
@@ -120,7 +132,7 @@ def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
-def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Mask:
+def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Found:
     """Prune the weights of the source's trajectory at its step by exactly the rule's count.
 
     Raises MissingState where segment `source.of`, its mask or that state is not in the store, and where it diverged.
@@ -135,21 +147,16 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
     initial = start_state(source.initial, recipe, store).model if source.initial else None
-    seed, scoring = source.seed or 0, Scoring(**rule.get("scoring", {}))
-    batches = None
-    if source.order is not None:
-        batches = pruning.sample(recipe.task, recipe.identity, dataset, scoring, source.order, seed)
+    batches = examples(source, recipe, dataset)
+    if source.order is not None and batches:
         model.to(batches[0][0].device)
-    elif pruning.CRITERIA[rule["criterion"]].of_shapes:
-        batches = [recipe.task.example(recipe.identity)]
-    loss = recipe.task.step(recipe.train) if source.own_loss else None
-    scores = partial(
-        pruning.score, rule["criterion"], model, initial=initial, batch=batches, seed=seed, loss=loss, mode=scoring.mode
-    )
+    scores = Scorer(source, recipe, model, initial, batches)
     channels = channels_of(model, rule, recipe)
     before = before if channels is None else pruning.of_channels(before, channels)
-    pruned = prune_by(rule, scores, before, source.rounds, seed, source.density)
-    return pruned if channels is None else pruning.with_members(pruned, channels, dict(model.named_parameters()))
+    pruned = prune_by(rule, scores, before, source.rounds, source.seed or 0, source.density)
+    if channels is not None:
+        pruned = pruning.with_members(pruned, channels, dict(model.named_parameters()))
+    return Found(pruned, scores.flops)
 
 
 def channels_of(model: torch.nn.Module, rule: Mapping[str, Any], recipe: Recipe) -> tuple[models.Scale, ...] | None:

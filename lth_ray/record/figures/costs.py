@@ -25,8 +25,8 @@ MANY = 0.7  # a density is shown that so large a share of the ways have
 DIFFERENT = 1.1  # ways are compared where one costs this many times another
 FULL = 32  # bits
 CAPTION = (
-    "Operations: those of all training that one ticket takes, its own included, counted over the weights that are "
-    "kept and whatever the bits of their numbers, over those of training the dense network; scores are not in it."
+    "Operations: those of all training and scoring that one ticket takes, its own training included, counted over the "
+    "weights that are kept and whatever the bits of their numbers, over those of training the dense network."
 )
 
 

@@ -40,6 +40,7 @@ LEDGER = {
     "resumed_steps": "of them in checkpoints",
     "others_steps": "of them trained by other runs meanwhile",
     "naive_steps": "steps without sharing",
+    "scoring_flops": "operations of scores that masks were found by in this run",
 }
 
 

@@ -54,6 +54,7 @@ def ticket_columns(metric: Metric = ACCURACY) -> dict[str, str]:
         "search_epochs": REAL,
         "search_flops": REAL,
         "ticket_flops": REAL,
+        "scoring_flops": REAL,
         "inference_flops": REAL,
         "train_bits": WHOLE,
         "search_bits": WHOLE,

@@ -1,0 +1,78 @@
+"""The scoring of a network's weights by a pruning rule, and the operations that it takes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lth_ray import pruning
+from lth_ray.config import Scoring, meaning
+from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.sources import Pruned
+from lth_ray.models.flops import forward_flops, uses_of_weights
+from lth_ray.pruning import Mask
+from lth_ray.pruning.evidence import Batch
+from lth_ray.tasks.base import Loaded
+from lth_ray.training import Recipe
+
+
+@dataclass
+class Scorer:
+    """The scores of a network's weights by what a mask is derived from.
+
+    model: holds the weights that are scored; initial: those at initialisation, for a criterion that looks at them.
+    batches: the examples; None for a criterion that looks at none.
+    flops: of all scores taken so far: each takes the criterion's number of forward passes of its examples, over the
+        weights that are left then.
+    """
+
+    source: Pruned
+    recipe: Recipe
+    model: torch.nn.Module
+    initial: Mapping[str, torch.Tensor] | None
+    batches: list[Batch] | None
+    flops: float = 0.0
+
+    def __call__(self, mask: Mask) -> Mask:
+        """Return the scores of the weights under a mask."""
+        rule, passes = self.source.rule, pruning.CRITERIA[self.source.rule["criterion"]].passes
+        if passes and self.batches:
+            examples = sum(len(batch[0]) for batch in self.batches)
+            self.flops += passes * examples * forward_flops(self.model, uses(self.recipe), mask)
+        return pruning.score(
+            rule["criterion"],
+            self.model,
+            mask,
+            initial=self.initial,
+            batch=self.batches,
+            seed=self.source.seed or 0,
+            loss=self.recipe.task.step(self.recipe.train) if self.source.own_loss else None,
+            mode=scoring_of(rule).mode,
+        )
+
+
+def scoring_of(rule: Mapping[str, Any]) -> Scoring:
+    """Return what the scores of a pruning rule are taken from."""
+    return Scoring(**rule.get("scoring", {}))
+
+
+def examples(source: Pruned, recipe: Recipe, dataset: Loaded) -> list[Batch] | None:
+    """Return the examples that a mask's criterion looks at; None where it looks at none."""
+    if source.order is not None:
+        scoring = scoring_of(source.rule)
+        return pruning.sample(recipe.task, recipe.identity, dataset, scoring, source.order, source.seed or 0)
+    of_shapes = pruning.CRITERIA[source.rule["criterion"]].of_shapes
+    return [recipe.task.example(recipe.identity)] if of_shapes else None
+
+
+def uses(recipe: Recipe) -> dict[str, int]:
+    """Count the uses of weights once a process for each network."""
+    name = json.dumps([meaning(recipe.model), recipe.identity.input_shape, type(recipe.task).__name__])
+    if name not in _USES:
+        _USES[name] = uses_of_weights(build(recipe), recipe.task.example(recipe.identity))
+    return _USES[name]
+
+
+_USES: dict[str, dict[str, int]] = {}
