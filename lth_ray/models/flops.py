@@ -22,7 +22,7 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
     example: what the model is called with for one example.
 
     Of conv and linear weights: the number of places that a kernel is applied to, 1 for a linear layer on a vector, the
-    number of tokens for the projections of attention to itself.
+    number of tokens for the projections of attention to itself and for recurrent weights.
     The rest (normalisations, activations) is left out, as is usual where sparse networks are compared.
     """
     found: dict[str, int] = {}
@@ -67,9 +67,9 @@ def like(weight: torch.Tensor, given: Any) -> Any:
 
 def _places(module: nn.Module, output: Any) -> int:
     """Return the number of places of a layer's output: pixels, or tokens."""
-    if isinstance(module, nn.MultiheadAttention):
-        return int(output[0].numel()) // int(module.embed_dim)
-    return int(output.numel()) // int(output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1])
+    of_tokens = isinstance(module, (nn.Linear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase))
+    first = output[0] if isinstance(output, tuple) else output
+    return int(first.numel()) // int(first.shape[-1] if of_tokens else first.shape[1])
 
 
 def forward_flops(model: nn.Module, uses: Mapping[str, int], mask: Mapping[str, torch.Tensor] | None = None) -> int:

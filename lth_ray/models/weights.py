@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
@@ -15,10 +16,15 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     registration.
 
     The fused or separate input projections of nn.MultiheadAttention are linear weights too. A weight that two
-    layers share is named once. Biases, embeddings and the parameters of normalisations are not prunable.
+    layers share is named once. Biases, embeddings, recurrent weights and the parameters of normalisations are not
+    prunable, unless a module of the network says so: `also_prunable`, globs over the names of its own parameters.
     """
     found: set[int] = set()
     for module in model.modules():
+        globs = getattr(module, "also_prunable", ())
+        if globs:
+            own = module.named_parameters()
+            found.update(id(one) for name, one in own if any(fnmatchcase(name, glob) for glob in globs))
         if isinstance(module, (_ConvNd, nn.Linear)):
             found.add(id(module.weight))
         elif isinstance(module, nn.MultiheadAttention):

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ class Task(ABC, Generic[Config_]):
     are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric.
     """
 
-    carries: ClassVar[bool] = False  # whether its steps leave something for the next
+    carries: bool = False  # whether its steps leave something for the next
 
     def __init__(self, config: Config_) -> None:
         self.config = config
@@ -117,6 +117,12 @@ class Task(ABC, Generic[Config_]):
 
         Where steps carry something on, it returns that as a third value: {name: [examples, ...]}, for `carry_on`.
         """
+
+    def caller(self, model: Callable[..., Any]) -> Callable[[Batch], Any]:
+        """Return what gives the network's outputs for batches of a split, in evaluation mode and in their order: of a
+        network that carries a state from one to the next it keeps that.
+        """
+        return lambda batch: model(batch[0])
 
     @abstractmethod
     def sums(self, outputs: Any, batch: Batch) -> Tensor:

@@ -53,11 +53,11 @@ def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], t
     the task's.
     """
     total: torch.Tensor | None = None
+    call = task.caller(model)
     for batch in batches:
         inputs = laid_out(batch[0], train)
         with precision_context(train.precision, inputs.device):
-            outputs = model(inputs)
-            sums = task.sums(outputs, batch)
+            sums = task.sums(call((inputs, *batch[1:])), batch)
             if train.loss is not None:
                 sums[0] = checked(train, train.loss(model, (inputs, *batch[1:])))[0].double() * sums[-1]
         total = sums if total is None else total + sums

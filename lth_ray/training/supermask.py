@@ -43,9 +43,9 @@ class Supermask(nn.Module):
             self.removed.register_buffer(_key(name), ~allowed, persistent=False)
         self._sizes = {name: int(allowed.count_nonzero()) for name, allowed in mask.items()}
 
-    def forward(self, inputs: Tensor) -> Any:
+    def forward(self, *inputs: Tensor) -> Any:
         masked = {name: self._masked_weight(name) for name in self.names}
-        return self._call(masked, (inputs,))
+        return self._call(masked, inputs)
 
     def density(self) -> float:
         """Return the share of all covered weights that takes part; for "bernoulli" its expectation."""

@@ -81,3 +81,28 @@ def test_counting_leaves_the_network_as_it_was(training):
     assert model.training is training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+class Reader(nn.Module):
+    """Looks tokens up, reads them one after another, and gives what the same table says."""
+
+    also_prunable = ("table.weight", "reader.weight_*")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(11, 6)
+        self.reader = nn.LSTM(6, 6, batch_first=True)
+        self.output = nn.Linear(6, 11)
+        self.output.weight = self.table.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.output(self.reader(self.table(tokens))[0])
+        return logits
+
+
+def test_a_module_names_what_else_is_prunable_and_recurrent_weights_are_used_once_a_token() -> None:
+    model = Reader()
+    assert list(models.prunable(model)) == ["table.weight", "reader.weight_ih_l0", "reader.weight_hh_l0"]
+    uses = uses_of_weights(model, (torch.zeros(1, 5, dtype=torch.int64),))
+    assert uses == dict.fromkeys(models.prunable(model), 5)
+    assert forward_flops(model, uses) == 2 * 5 * (11 * 6 + 2 * 24 * 6)
