@@ -9,6 +9,7 @@ from lth_ray.config import is_there
 from lth_ray.record.figures.panels import short
 from lth_ray.record.report.summary import chain, measures, series_of
 from lth_ray.record.report.tables import Row, plain
+from lth_ray.record.report.wording import as_words
 
 if TYPE_CHECKING:
     import pandas
@@ -45,7 +46,7 @@ def by_variant(
         name = joined(
             stem_of(row, over_field) if len(stems) > 1 else "",
             f"k = {row['rewind_step']:,}" if len(points) > 1 else "",
-            *(f"{name.replace('_', ' ')} {plain(row.get(name))}" for name in told),
+            *(as_words(name.replace("_", " "), row.get(name)) for name in told),
         )
         found.setdefault(name, []).append(row)
     return found

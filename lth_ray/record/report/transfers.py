@@ -7,8 +7,8 @@ from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.summary import COMMON, SERIES, chain, measures, series_of
-from lth_ray.record.report.tables import Row, framed, metric_of_frame, plain
-from lth_ray.record.report.wording import percent, points, spread, valued
+from lth_ray.record.report.tables import Row, framed, metric_of_frame
+from lth_ray.record.report.wording import as_words, percent, points, spread, valued
 
 if TYPE_CHECKING:
     import pandas
@@ -31,7 +31,7 @@ def transfers(branches: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.Dat
     groups: dict[Group, list[Row]] = {}
     for row in branches:
         if measures(row, "transfer") and is_there(row.get(test)):
-            name = series_of(row), plain(row["changes"]), _subnetwork(row), row["round"], row["start"]
+            name = series_of(row), as_words("", row["changes"]), _subnetwork(row), row["round"], row["start"]
             groups.setdefault(name, []).append(row)
     lines = [_line(groups, name, metric) for name in groups]
     return framed(lines, metric, [SERIES, *COMMON, *FOUND, test, *GAPS])

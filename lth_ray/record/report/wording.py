@@ -176,15 +176,20 @@ def _tellings(line: Mapping[str, Any], told: list[str]) -> list[str]:
         elif name in ("arm", "method"):
             found.append(str(value).replace("_", " "))
         else:
-            found.append(_as_words(name.split(".")[-1].replace("_", " "), value))
+            found.append(as_words(name.split(".")[-1].replace("_", " "), value))
     return found
 
 
-def _as_words(name: str, value: Any) -> str:
-    """Return "noise 0.5", "trained", "not trained"."""
+def as_words(name: str, value: Any) -> str:
+    """Return "noise 0.5", "trained", "not trained"; of a branch's changes of fields "invert, data random labels"."""
+    if isinstance(value, Mapping):
+        each = ", ".join(as_words(field, one).replace("_", " ") for field, one in value.items())
+        return each if name in ("changes", "") else f"{name} {each}"
     if isinstance(value, bool):
         return name if value else f"not {name}"
-    return f"{name} {f'{value:g}' if isinstance(value, float) else length_said(plain(value))}"
+    if isinstance(value, float):
+        return f"{name} {value:g}"
+    return f"{name} {'none' if value is None else length_said(plain(value))}"
 
 
 def length_said(text: str) -> str:

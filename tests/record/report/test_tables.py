@@ -8,6 +8,7 @@ from scipy import stats
 
 from lth_ray.config import ACCURACY, Study, steps
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
+from lth_ray.record.figures.measured import by_variant
 from lth_ray.record.report.listing import in_markdown
 from lth_ray.record.report.summary import summary
 from lth_ray.record.report.tables import ticket_columns, write_tables
@@ -161,6 +162,16 @@ def test_a_mapping_is_told_only_where_nothing_else_implies_it() -> None:
     branches = [row(0, 1, 0.9, "supermask", values=values, train=train) for values, train in given]
     assert labels(summary([], branches[:2])) == ["supermask, values init", "supermask, values signed_constant"]
     assert all("lr" in label for label in labels(summary([], branches)))
+
+
+def test_changes_of_fields_are_told_in_words() -> None:
+    changed = [{"invert": True}, {"data": "random_labels"}, {"per_class": 5, "mode": "eval"}]
+    branches = [row(0, 1, 0.9, "rescored", changes=changes) for changes in changed]
+    found = labels(summary([], branches))
+    assert found == ["rescored, invert", "rescored, data random labels", "rescored, per class 5, mode eval"]
+    barriers = [row(0, 1, None, "barrier", changes=changes, align=i > 0) for i, changes in enumerate(changed)]
+    named = list(by_variant(barriers, ("changes", "align")))
+    assert named == ["invert, not align", "data random labels, align", "per class 5, mode eval, align"]
 
 
 def test_a_supermask_s_method_is_its_own_and_what_was_not_trained_stops_nowhere() -> None:

@@ -61,3 +61,10 @@ def test_series_and_data_are_told_where_they_differ_and_compared_apart() -> None
     frame = transfers([*ROWS, *other])
     assert frame[frame["series"] == "k500"]["gap"].isna().all()  # nothing fresh was trained there
     assert "| ticket, k500 | rewound | 1 | 50.00 % | 62.00 % |  |  |  | 2 |" in written(frame)
+
+
+def test_changes_of_the_data_are_told_in_words() -> None:
+    others = [{**one, "changes": {"name": "fashion_mnist", "validation": 0}} for one in ROWS]
+    text = written(transfers([*ROWS, *others]))
+    assert "| dense, train images none | trained |" in text
+    assert "| dense, name fashion mnist, validation 0 | trained |" in text
