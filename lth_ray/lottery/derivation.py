@@ -140,8 +140,9 @@ class Segment:
         return self if self.regrowth is None else replace(self, regrowth=None, mask=Copied(self.key))
 
     @property
-    def end(self) -> Snapshot:
-        return Snapshot(self.trajectory, self.last)
+    def end(self) -> Snapshot | Drawn:
+        """The weights it ends with."""
+        return Snapshot(self.trajectory, self.last) if self.draw is None else Drawn(self.key, self.trajectory)
 
     @property
     def starts_anew(self) -> bool:
@@ -211,7 +212,7 @@ class Table:
     kind: str
     recipe: Recipe
     of: tuple[str, ...]
-    states: tuple[Snapshot, ...] = ()
+    states: tuple[StartSource, ...] = ()
     start: StartSource | None = None
     options: Mapping[str, Any] | None = None
 
@@ -232,7 +233,8 @@ class Table:
 
     def with_drawn(self, drawn: Mapping[str, int]) -> "Table":
         """Return it with the steps of draws as far as they are known."""
-        return replace(self, start=with_drawn(self.start, drawn)) if self.start else self
+        states = tuple(with_drawn(state, drawn) for state in self.states)
+        return replace(self, states=states, start=with_drawn(self.start, drawn) if self.start else None)
 
     @property
     def needs(self) -> tuple[StateAt, ...]:

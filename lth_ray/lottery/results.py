@@ -33,7 +33,11 @@ def branch_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     asked = {key for result in plan.branches for key in (result.key, *(s.key for _, s in result.trainings))}
     records, costs = _searches(plan, store) | whole_records(store, plan.keys & asked), Costs(plan)
     return [
-        {**branch_row(result, records[result.key]), **costs.of_branch(result, records.get)}
+        {
+            **branch_row(result, records[result.key]),
+            **_parted(result, records.get(result.lineage.trunk.key)),
+            **costs.of_branch(result, records.get),
+        }
         for result in plan.branches
         if result.key in records
     ]
@@ -46,6 +50,12 @@ def _draw(lineage: Lineage, record: Record | None) -> dict[str, Any]:
         return {}
     share = drawn["step"] / lineage.recipe.total_steps
     return {"drawn_step": drawn["step"], "drawn_at": share, "drawn_agreed": drawn["agreed"]}
+
+
+def _parted(result: BranchResult, record: Record | None) -> dict[str, Any]:
+    """Return the step at which copies of a ticket parted, where that is its draw, which no plan knows."""
+    is_told = result.table is None or result.table.kind not in ("line", "distance") or "spawn_step" in result.parameters
+    return {} if is_told else {"spawn_step": _draw(result.lineage, record).get("drawn_step")}
 
 
 def _searches(plan: Plan, store: Store) -> dict[str, Record]:

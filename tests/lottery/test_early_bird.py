@@ -15,7 +15,10 @@ from lth_ray.config import (
     Prune,
     RandomReinit,
     Rewind,
+    Stability,
     Study,
+    Transfer,
+    Weights,
     epochs,
     steps,
 )
@@ -204,6 +207,43 @@ def test_a_lost_state_is_made_again(lab: Any) -> None:
     assert more.steps == record["drawn"]["step"] + 2 * (8 * EPOCH - record["drawn"]["step"])
 
 
+def test_copies_part_at_the_draw_or_later_and_say_where(lab: Any) -> None:
+    bird = EarlyBird(window=3, distance=0.0, latest=steps(60))
+    branches = [Barrier(points=3, rounds=[1]), Barrier(points=3, rounds=[1], spawn=steps(100))]
+    ran = lab.run(study_of(lab, at=bird, branches=branches))
+    assert not ran.failures
+    assert [row["spawn_step"] for row in ran.branches] == [60, 100]
+    copies = [[ran.store.segment(s.key) for _, s in b.trainings] for b in ran.plan.branches if b.table]
+    assert [{record["first"] for record in pair} for pair in copies] == [{60}, {100}]
+
+
+def test_what_measures_the_search_finds_it_where_it_ended(lab: Any) -> None:
+    """Also where the dense network goes on, or ends at a step that is given."""
+    branches = [Weights(), Stability(rounds=[1]), Transfer({"train_images": 600}, start="trained")]
+    ran = lab.run(study_of(lab, branches=branches))
+    assert not ran.failures
+    drawn = ran.tickets[0]["drawn_step"]
+    whole = lab.run(study_of(lab, {"prune.whole_dense": True}, branches=branches), "whole")
+    given = {"prune": Prune("magnitude", fraction=0.4, rounds=1, at=steps(drawn), whole_dense=True)}
+    stated = lab.run(study_of(lab, given, branches=branches), "stated")
+    moved = [
+        [one.branches[0][name] for name in ("moved_kept", "moved_pruned", "moved_from_zero")]
+        for one in (ran, whole, stated)
+    ]
+    assert moved[0] == moved[1] == moved[2]
+    ours, theirs = ([row for row in one.branches if row["branch"] == "stability"] for one in (ran, whole))
+    assert [row["spawn_step"] for row in (*ours, *theirs)] == [drawn] * 4
+    assert ours[0]["l2_distance"] != theirs[0]["l2_distance"]  # from where the dense network ended: the draw, or T
+    assert ours[1]["l2_distance"] == theirs[1]["l2_distance"]
+
+
+def test_weights_of_before_the_draw_are_trained_from_their_own_step(lab: Any) -> None:
+    ran = lab.run(study_of(lab, branches=[Perturb("rewound", at=steps(EPOCH))]))
+    assert [row["train_steps"] for row in ran.branches] == [7 * EPOCH]
+    late = study_of(lab, {"prune.whole_dense": True}, branches=[Perturb("rewound", at=steps(7 * EPOCH))])
+    assert [row["train_steps"] for row in lab.run(late, "late").branches] == [EPOCH]
+
+
 REFUSED = {
     "rounds": ({"prune.rounds": 2}, {}, "Prune.rounds = 2: a draw gives one ticket"),
     "criterion": ({"prune.criterion": "snip"}, {}, "Prune.criterion = 'snip': it looks at more"),
@@ -212,6 +252,10 @@ REFUSED = {
     "latest": ({"train.length": epochs(1)}, {}, "step 19 lies before the earliest draw, step 38"),
     "norm": ({"prune.criterion": "bn_scale"}, {}, "'bn_scale': the network has no batch norm"),
     "perturbed": ({}, {"branches": [Perturb("grown")]}, "an early-bird draw's are known when it has taken place"),
+    "spawned": ({}, {"branches": [Barrier(rounds=[1], spawn=steps(50))]}, "step 50 may lie before the draw"),
+    "copies": ({}, {"branches": [Barrier()]}, r"round 0 ends where its mask is drawn .* give Barrier\(rounds=\[1\]\)"),
+    "distances": ({}, {"branches": [Stability()]}, r"round 0 ends where .* give Stability\(rounds=\[1\]\)"),
+    "late weights": ({}, {"branches": [Perturb("rewound", at=steps(50))]}, "step 50 may lie beyond the draw"),
     "replicates": ({"train.replicates": 2}, {}, "a training that a draw ends"),
 }
 

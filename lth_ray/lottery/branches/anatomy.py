@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lth_ray.config import ConfigError, MaskOverlap, Weights
 from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.derivation import Table
-from lth_ray.lottery.sources import Pruned
+from lth_ray.lottery.sources import Pruned, Snapshot
 
 
 def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
@@ -18,7 +18,8 @@ def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
         raise ConfigError("Weights: method='scratch' draws new initial weights every round; hang it on other methods")
     before = host.lineage.found_by(host.number)
     keys, initial = (ticket.key, before.key), host.lineage.dense.start
-    yield Asked((), Table("weights", ticket.recipe, keys, (before.end,), initial, {"bins": branch.bins}))
+    pruned = before.end if found_by.step is None else Snapshot(found_by.trajectory, found_by.step)
+    yield Asked((), Table("weights", ticket.recipe, keys, (pruned,), initial, {"bins": branch.bins}))
 
 
 def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]:

@@ -40,14 +40,14 @@ def barrier(host: Host, branch: Barrier, seed: Seed) -> Iterable[Asked]:
             None if has_own else trained[0].start,
             options,
         )
-        yield Asked(_trainings(pair), table, {"spawn_step": trained[0].first, "pair": _pair(family, pair)})
+        yield Asked(_trainings(pair), table, {**_parted(family), "pair": _pair(family, pair)})
 
 
 def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
     """Ask for distances to pruning, then to data order (Frankle et al. 2019, section 4)."""
     family, dense, ticket = spawn(host, "Stability", branch.spawn, branch.children), host.lineage.dense, host.segment
     recipe = ticket.recipe
-    told = {"spawn_step": family[0].segment.first}
+    told = _parted(family)
     if ticket.mask is not None:
         table = Table("distance", recipe, (ticket.key, dense.key), (ticket.end, dense.end), ticket.start)
         yield Asked((), table, {**told, "compared": "pruning", "pair": "dense"})
@@ -56,6 +56,12 @@ def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
         keys, ends = tuple(child.key for child in trained), tuple(child.end for child in trained)
         table = Table("distance", recipe, keys, ends, trained[0].start, _measured(host))
         yield Asked(_trainings(pair), table, {**told, "compared": "order", "pair": _pair(family, pair)})
+
+
+def _parted(family: list[Child]) -> dict[str, int]:
+    """Return the column of the step at which copies part; {} where a draw will tell it, and the rows do then."""
+    first = family[0].segment
+    return {} if first.first_of else {"spawn_step": first.first}
 
 
 def _measured(host: Host) -> dict[str, Any]:
@@ -91,13 +97,27 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
     start: StartSource = ticket.start if step == ticket.first else Snapshot(ticket.trajectory, step)
     if ticket.key == lineage.dense.key and step == lineage.rewind_step > 0:
         start = lineage.rewound  # with the optimizer's state where tickets are restored with it
+    _check_drawn(host, who, point, step)
     # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
-    return [
-        Child(
-            f"copies{step}/{i}", replace(ticket.settled, start=start, mask=host.mask, seeds=_noise(host, i), first=step)
+    at_draw = ticket.first_of if point is None else None
+    copy = replace(ticket.settled, start=start, mask=host.mask, first=step, first_of=at_draw)
+    return [Child(f"copies{step}/{i}", replace(copy, seeds=_noise(host, i))) for i in range(count)]
+
+
+def _check_drawn(host: Host, who: str, point: Length | None, step: int) -> None:
+    """Raise ConfigError for copies that would part before an early-bird draw, or end with one of their own."""
+    ticket, latest = host.segment, host.lineage.pruned_step
+    if ticket.draw is not None:
+        raise ConfigError(
+            f"{who}: round {host.number} ends where its mask is drawn (Prune.at = EarlyBird(...)), and copies of it "
+            f"would end elsewhere; give {who}(rounds=[1]), or Prune.whole_dense = True"
         )
-        for i in range(count)
-    ]
+    if point is not None and ticket.first_of is not None and step <= latest:
+        raise ConfigError(
+            f"{who}.spawn = {point}: step {step} may lie before the draw (Prune.at = EarlyBird(...)) at which round "
+            f"{host.number} begins, by step {latest}; leave it out, so that copies part at the draw, or give a later "
+            "one and an EarlyBird.latest before it"
+        )
 
 
 def _independent(host: Host, count: int) -> list[Child]:

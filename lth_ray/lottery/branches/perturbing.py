@@ -30,7 +30,16 @@ def _from_dense(host: Host, point: Length) -> Segment:
         where = f"beyond the end of training, step {dense.last}; give an earlier one"
         where = where if step > dense.last else f"before the dense training, which begins at {dense.first}"
         raise ConfigError(f"Perturb.at = {point}: step {step} lies {where}")
-    return replace(host.segment.settled, start=Snapshot(dense.trajectory, step), first=step)
+    if (
+        dense.draw is not None
+        and step > dense.draw.earliest
+        and lineage.dense.end != Snapshot(dense.trajectory, lineage.recipe.total_steps)
+    ):
+        raise ConfigError(
+            f"Perturb.at = {point}: step {step} may lie beyond the draw (Prune.at = EarlyBird(...)) that ends "
+            f"training, which may be at step {dense.draw.earliest}; give an earlier one, or Prune.whole_dense = True"
+        )
+    return replace(host.segment.settled, start=Snapshot(dense.trajectory, step), first=step, first_of=None)
 
 
 def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:

@@ -18,11 +18,11 @@ class Barriers:
     def __init__(self, plan: Plan) -> None:
         self._pairs: dict[tuple[str, int, str], list[BranchResult]] = defaultdict(list)
         self._labels: dict[tuple[str, int], set[str]] = defaultdict(set)
-        self._spawned: dict[tuple[str, int, int], str] = {}
+        self._spawned: dict[tuple[str, int, int | None], str] = {}
         for result in plan.branches:
             if result.path == BRANCH:
                 if result.parameters.get("initialisations", "shared") == "shared":
-                    place = result.lineage.id, result.round, result.parameters["spawn_step"]
+                    place = result.lineage.id, result.round, result.parameters.get("spawn_step")
                     self._spawned.setdefault(place, result.label)
                 self._pairs[result.lineage.id, result.round, result.label].append(result)
                 self._labels[result.lineage.id, result.round].add(result.label)
@@ -55,8 +55,8 @@ class Barriers:
         That is an optimizer step as a ticket's others. Of several barriers from one step the study's first
         gives it.
         """
-        step = result.parameters.get("spawn_step", 0)
-        if self._spawned.get((result.lineage.id, result.round, step)) != result.label:
+        step = result.parameters.get("spawn_step")
+        if step is None or self._spawned.get((result.lineage.id, result.round, step)) != result.label:
             return []
         means = self.metrics(result, step, record_of)[:1]
         return [(INSTABILITY, value, step, moment) for _, value, step, moment in means]
