@@ -43,6 +43,7 @@ from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.images import Data, Examples
 from lth_ray.config.tasks.metric import ACCURACY, Metric, is_there
 from lth_ray.config.tasks.table import Table
+from lth_ray.config.tasks.text import Text
 from lth_ray.config.train import Train
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
@@ -84,6 +85,7 @@ __all__ = [
     "SupermaskRule",
     "Table",
     "TaskConfig",
+    "Text",
     "Train",
     "Transfer",
     "Variant",

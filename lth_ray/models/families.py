@@ -12,6 +12,8 @@ from lth_ray.models.cifar_preresnet import CifarPreResNet
 from lth_ray.models.cifar_resnet import CifarResNet
 from lth_ray.models.cifar_vgg import CifarVGG
 from lth_ray.models.conv import Conv
+from lth_ray.models.language.lstm import LSTMLanguageModel
+from lth_ray.models.language.transformer import TransformerLanguageModel
 from lth_ray.models.lenet import Lenet
 
 MOST_NUMBERS, DIGITS, SHOWN = 1_000, 6, 60  # of a name
@@ -24,14 +26,14 @@ class Family:
     names: what to show a reader.
     regex: the names in full.
     parse: from the regex's groups to the fields of `network` that the name states.
-    init: the initialisation of the family's paper.
+    init: the initialisation of the family's paper; None where its networks draw their own.
     """
 
     names: tuple[str, ...]
     regex: str
     parse: Callable[..., dict[str, Any]]
     network: Callable[..., nn.Module]
-    init: str
+    init: str | None
 
     def match(self, name: str) -> dict[str, Any] | None:
         """Return the fields that `name` states, None when it is of another family.
@@ -63,6 +65,10 @@ def _depth(depth: str, width: str | None) -> dict[str, Any]:
     return {"depth": int(depth)} | ({"width": int(width)} if width else {})
 
 
+def _layers(layers: str, width: str, heads: str | None = None) -> dict[str, Any]:
+    return {"layers": int(layers), "width": int(width)} | ({"heads": int(heads)} if heads else {})
+
+
 def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(f"{stem}{depth}[_WIDTH]" for depth in depths)
 
@@ -78,4 +84,12 @@ FAMILIES = (
     Family(_RESNETS, f"cifar_resnet{_SIZES}", _depth, CifarResNet, "kaiming"),
     Family(_PRERESNETS, f"cifar_preresnet{_SIZES}", _depth, CifarPreResNet, "kaiming"),
     Family(_VGGS, f"cifar_vgg{_SIZES}", _depth, CifarVGG, "kaiming"),
+    Family(("lstm_lm_LAYERS_WIDTH",), rf"lstm_lm_({_NUMBER})_({_NUMBER})", _layers, LSTMLanguageModel, None),
+    Family(
+        ("transformer_lm_LAYERS_WIDTH[_HEADS]",),
+        rf"transformer_lm_({_NUMBER})_{_SIZES}",
+        _layers,
+        TransformerLanguageModel,
+        None,
+    ),
 )

@@ -6,16 +6,18 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Examples, Table, TaskConfig
+from lth_ray.config import ConfigError, Data, Examples, Table, TaskConfig, Text
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
 from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
 from lth_ray.tasks.table import Rows
+from lth_ray.tasks.text import LanguageModelling
 
 TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Data: Images,
     Table: Rows,
     Examples: Own,
+    Text: LanguageModelling,
 }
 
 
@@ -29,4 +31,4 @@ def task_of(config: TaskConfig) -> Task[Any]:
     )
 
 
-__all__ = ["TASKS", "Evaluation", "Images", "Own", "Rows", "Step", "Stream", "Task", "task_of"]
+__all__ = ["TASKS", "Evaluation", "Images", "LanguageModelling", "Own", "Rows", "Step", "Stream", "Task", "task_of"]

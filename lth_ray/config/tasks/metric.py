@@ -18,6 +18,7 @@ class Metric:
         state one.
     words: what it is called in a sentence and on an axis; its name by default.
     comparative: what a network is than another that it beats.
+    logarithmic: whether its error, and so a barrier, is its logarithm.
     is_share: whether it is a share of the examples, so that none smaller than one of them can be told.
     """
 
@@ -32,6 +33,7 @@ class Metric:
     words: str = ""
     comparative: str = ""
     is_share: bool = False
+    logarithmic: bool = False
 
     def column(self, split: str) -> str:
         """Return the column of its values on a split: "test" or "validation"."""
@@ -58,6 +60,8 @@ class Metric:
         """Return `value` as an error, of which less is better: its distance from the best value where there
         is one.
         """
+        if self.logarithmic:
+            return math.log(value)
         if self.better == "lower":
             return value
         return self.highest - value if math.isfinite(self.highest) else -value
@@ -163,3 +167,4 @@ ACCURACY = Metric(
 )
 R2 = Metric("r2", "higher", highest=1.0, margin=0.01, words="R²")
 RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.01, words="root mean square error")
+PERPLEXITY = Metric("perplexity", "lower", lowest=1.0, decimals=2, logarithmic=True)

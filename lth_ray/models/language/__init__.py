@@ -1,0 +1,1 @@
+"""Language models: networks that read tokens and foretell the next one."""
