@@ -239,8 +239,9 @@ def _recipe(recipe: Mapping[str, Any]) -> str:
     drawn = data.get("augment")  # of images alone
     augmentation = "" if drawn is None else f", {'no' if drawn == 'none' else drawn} augmentation"
     options = "".join(f", {name}={value}" for name, value in model["options"].items())
+    size = data["envs" if "envs" in data else "batch_size"]
     return (
-        f"{model['name']}{options}; batches of {data['batch_size']}, {data['validation']} held out{augmentation}; "
+        f"{model['name']}{options}; batches of {size}, {data['validation']} held out{augmentation}; "
         f"{train['optimizer']}, lr {train['lr']:g}, {train['schedule']}, {train['length']} steps"
     )
 

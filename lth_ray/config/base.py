@@ -39,7 +39,7 @@ class _Meta(ABCMeta):
     """
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        declared = {f.name: f for f in fields(cls)} if is_dataclass(cls) else {}
+        declared = {f.name: f for f in fields(cls) if f.init} if is_dataclass(cls) else {}
         for name in kwargs.keys() - declared.keys():
             raise ConfigError(f"{cls.__name__} has no field {name!r}: {nearest(name, declared)}")
         positional = [f.name for f in declared.values() if not f.kw_only]
@@ -75,6 +75,11 @@ class Config(metaclass=_Meta):
                 said = repr(value)
                 said = said if len(said) <= WORD else f"{said[:WORD]}... ({len(said):,} characters)"
                 raise ConfigError(f"{type(self).__name__}.{f.name} = {said}: {error}") from None
+
+
+def derived() -> Any:
+    """Declare a config field that nobody gives: `__post_init__` sets it by others, which the key has."""
+    return field(init=False, default=None, metadata={"means": False})
 
 
 def option(
@@ -193,8 +198,8 @@ def mapping(check: Check = lambda value: value, remedy: str = "give a dict from 
 
 
 def field_table(cls: type) -> dict[str, "Field[Any]"]:
-    """Return a config class's fields by name."""
-    return {f.name: f for f in fields(cls)}
+    """Return the fields of a config class that are given, by name."""
+    return {f.name: f for f in fields(cls) if f.init}
 
 
 def text(remedy: str = "give a string") -> Check:

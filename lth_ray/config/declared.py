@@ -13,7 +13,7 @@ KIND, FUNCTION = "kind", "function"
 def declaration(value: Any) -> Any:
     """Return every field of a config as plain JSON data, also those that no key holds."""
     if isinstance(value, Config):
-        inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value)}
+        inner: dict[str, Any] = {f.name: declaration(getattr(value, f.name)) for f in fields(value) if f.init}
         return {KIND: type(value).__name__, **inner}
     if isinstance(value, Mapping):
         return {str(key): declaration(item) for key, item in value.items()}

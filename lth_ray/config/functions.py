@@ -96,7 +96,7 @@ def called(value: Any) -> Any:
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, Config):
-        new = {f.name: _each(getattr(value, f.name), change) for f in fields(value)}
+        new = {f.name: _each(getattr(value, f.name), change) for f in fields(value) if f.init}
         changed = {name: item for name, item in new.items() if item is not getattr(value, name)}
         return replace(value, **changed) if changed else value
     if isinstance(value, Mapping):

@@ -126,7 +126,7 @@ def told(config: Config) -> tuple[str, ...]:
     That is its first field, and the others as name=value where they are not at their defaults.
     """
     found = []
-    for f in fields(config):
+    for f in (f for f in fields(config) if f.init):
         value = getattr(config, f.name)
         if f.metadata.get("means", True) and not f.kw_only:
             found.append(_brief(meaning(value)))

@@ -32,7 +32,7 @@ def _task(value: Any) -> TaskConfig:
         return value
     if callable(value) or is_dataset(value):
         raise ValueError("examples of one's own need to be told how they are used: give Examples(..., batch_size=...)")
-    raise ValueError("give a Data, or another task such as Table, Text or Examples")
+    raise ValueError("give a Data, or another task such as Table, Text, Examples or Environment")
 
 
 def _key(value: Any) -> str:

@@ -26,7 +26,12 @@ class Length(Config):
             object.__setattr__(self, "value", int(self.value))
 
     def to_steps(self, steps_per_epoch: int) -> int:
-        """Return its steps, given floor(n_train / batch) steps an epoch; fractions of an epoch become int()."""
+        """Return its steps, given floor(n_train / batch) steps an epoch; fractions of an epoch become int().
+
+        steps_per_epoch: 0 where nothing is an epoch. Raise ConfigError for a length in epochs then.
+        """
+        if self.unit == "epochs" and not steps_per_epoch:
+            raise ConfigError(f"{self}: what is learned here has no epochs; say it in optimizer steps, steps(...)")
         return int(self.value if self.unit == "steps" else self.value * steps_per_epoch)
 
     @property

@@ -77,6 +77,7 @@ class Identity:
 
     digest: of the stored files' bytes. What is made of them (held-out images, image size, target) is in
         config.Data.
+    n_train: 0 where examples are made as they are needed, and nothing is an epoch.
     input_shape: of one example.
     num_classes: what the network is to give for it; 1 number for a regression.
     input_dtype: of what the network is called with, "float32" or "int64".

@@ -16,6 +16,7 @@ from lth_ray.lottery.records import Record
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import TRAINING
+from lth_ray.training import Recipe
 
 Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
 MADE_OF = ("forward_flops", "regrowth_flops", "scoring_flops")  # columns of a record
@@ -70,12 +71,13 @@ class Costs:
         common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense, lineage.trunk) if segment}
         spent = self.spent(own, record_of)
         search = [one for one in spent if one.segment.trajectory not in common]
+        retrained = [one for one in search if one.segment.trajectory == own.trajectory]
         mask, record = self._mask(own), record_of(own.key)
         found_in = self._by_key.get(mask.of) if mask is not None else None
         scored = self._scoring(spent, record_of)
         return {
-            "retrain_epochs": sum(one.epochs for one in search if one.segment.trajectory == own.trajectory),
-            "search_epochs": sum(one.epochs for one in search),
+            "retrain_epochs": _epochs(retrained, own.recipe),
+            "search_epochs": _epochs(search, own.recipe),
             "search_flops": _sum(self._flops(search, record_of), scored),
             "ticket_flops": _sum(self._flops(spent, record_of), scored),
             "scoring_flops": scored,
@@ -185,3 +187,8 @@ def _is_scored(segment: Segment) -> bool:
 
 def _sum(trained: float | None, scored: float | None) -> float | None:
     return None if trained is None or scored is None else trained + scored
+
+
+def _epochs(spent: list[Spent], recipe: Recipe) -> float | None:
+    """Return the epochs of some training; None where nothing is an epoch."""
+    return sum(one.epochs for one in spent) if recipe.has_epochs else None

@@ -42,6 +42,10 @@ def draw_of(prune: Prune, seed: int, steps_per_epoch: int) -> Draw | None:
     at = prune.at
     if not isinstance(at, EarlyBird):
         return None
+    if not steps_per_epoch:
+        raise ConfigError(
+            "Prune.at = EarlyBird(...): it looks once an epoch, and what is learned here has none; give steps(...)"
+        )
     density = prune.density(1) if prune.num_rounds else None
     return Draw(pruning_rule(prune), at.window, at.distance, steps_per_epoch, mask_seed(prune, seed, 1), density)
 

@@ -78,7 +78,7 @@ def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
         "method": variant.rewind.method,
         "seed": variant.seed,
         "rewind_step": lineage.rewind_step,
-        "steps_per_epoch": lineage.recipe.steps_per_epoch,
+        "steps_per_epoch": lineage.recipe.steps_per_epoch or None,
         "round": number,
         **measurements(record),
     }

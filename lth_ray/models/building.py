@@ -85,6 +85,7 @@ def _construct(
     for family in FAMILIES:
         stated = family.match(name)
         if stated is not None:
+            family.check_shape(name, input_shape)
             _check_options(name, family.network, options, stated)
             with torch.device("meta"):
                 _check_room(name, family.network(num_classes=num_classes, **shape, **stated, **options))

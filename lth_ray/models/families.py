@@ -15,6 +15,7 @@ from lth_ray.models.conv import Conv
 from lth_ray.models.language.lstm import LSTMLanguageModel
 from lth_ray.models.language.transformer import TransformerLanguageModel
 from lth_ray.models.lenet import Lenet
+from lth_ray.models.policies import AtariPolicy, MlpPolicy
 
 MOST_NUMBERS, DIGITS, SHOWN = 1_000, 6, 60  # of a name
 
@@ -27,6 +28,7 @@ class Family:
     regex: the names in full.
     parse: from the regex's groups to the fields of `network` that the name states.
     init: the initialisation of the family's paper; None where its networks draw their own.
+    sees: what its inputs are: "images" [C, H, W], "words", or "anything".
     """
 
     names: tuple[str, ...]
@@ -34,6 +36,7 @@ class Family:
     parse: Callable[..., dict[str, Any]]
     network: Callable[..., nn.Module]
     init: str | None
+    sees: str = "images"
 
     def match(self, name: str) -> dict[str, Any] | None:
         """Return the fields that `name` states, None when it is of another family.
@@ -52,6 +55,14 @@ class Family:
             )
         return self.parse(*found.groups())
 
+    def check_shape(self, name: str, input_shape: tuple[int, ...] | None) -> None:
+        """Raise ConfigError for inputs that are no images, where a network sees these alone."""
+        if input_shape is not None and len(input_shape) != 3 and self.sees == "images":
+            raise ConfigError(
+                f"Model.name = {name!r}: it sees images [C, H, W], and inputs here are of shape {tuple(input_shape)}; "
+                "use another network, such as lenet_300_100 or policy_128_128_128"
+            )
+
 
 def _widths(widths: str) -> dict[str, Any]:
     return {"widths": [int(width) for width in widths.strip("_").split("_")]}
@@ -69,6 +80,10 @@ def _layers(layers: str, width: str, heads: str | None = None) -> dict[str, Any]
     return {"layers": int(layers), "width": int(width)} | ({"heads": int(heads)} if heads else {})
 
 
+def _width(width: str | None) -> dict[str, Any]:
+    return {"width": int(width)} if width else {}
+
+
 def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(f"{stem}{depth}[_WIDTH]" for depth in depths)
 
@@ -79,17 +94,22 @@ _RESNETS = _sized("cifar_resnet", (20, 32, 44, 56, 110))
 _PRERESNETS = _sized("cifar_preresnet", (29, 56, 101, 164))
 _VGGS = _sized("cifar_vgg", (11, 13, 16, 19))
 FAMILIES = (
-    Family(("lenet_300_100", "lenet_A_B[_C...]"), rf"lenet((?:_{_NUMBER})+)", _widths, Lenet, "glorot"),
+    Family(("lenet_300_100", "lenet_A_B[_C...]"), rf"lenet((?:_{_NUMBER})+)", _widths, Lenet, "glorot", "anything"),
     Family(("conv2", "conv4", "conv6", "convN_WIDTH"), rf"conv([246])(?:_({_NUMBER}))?", _convolutions, Conv, "glorot"),
     Family(_RESNETS, f"cifar_resnet{_SIZES}", _depth, CifarResNet, "kaiming"),
     Family(_PRERESNETS, f"cifar_preresnet{_SIZES}", _depth, CifarPreResNet, "kaiming"),
     Family(_VGGS, f"cifar_vgg{_SIZES}", _depth, CifarVGG, "kaiming"),
-    Family(("lstm_lm_LAYERS_WIDTH",), rf"lstm_lm_({_NUMBER})_({_NUMBER})", _layers, LSTMLanguageModel, None),
+    Family(("lstm_lm_LAYERS_WIDTH",), rf"lstm_lm_({_NUMBER})_({_NUMBER})", _layers, LSTMLanguageModel, None, "words"),
     Family(
         ("transformer_lm_LAYERS_WIDTH[_HEADS]",),
         rf"transformer_lm_({_NUMBER})_{_SIZES}",
         _layers,
         TransformerLanguageModel,
         None,
+        "words",
     ),
+    Family(
+        ("policy_128_128_128", "policy_A[_B...]"), rf"policy((?:_{_NUMBER})+)", _widths, MlpPolicy, "glorot", "anything"
+    ),
+    Family(("atari_policy[_WIDTH]",), rf"atari_policy(?:_({_NUMBER}))?", _width, AtariPolicy, "glorot"),
 )

@@ -6,8 +6,9 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Examples, Table, TaskConfig, Text
+from lth_ray.config import ConfigError, Data, Environment, Examples, Table, TaskConfig, Text
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
+from lth_ray.tasks.control import Control
 from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
 from lth_ray.tasks.table import Rows
@@ -18,6 +19,7 @@ TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Table: Rows,
     Examples: Own,
     Text: LanguageModelling,
+    Environment: Control,
 }
 
 

@@ -1,8 +1,8 @@
 """The base of tasks: what the training loop, evaluation and planning ask of one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,18 +21,27 @@ Config_ = TypeVar("Config_", bound=TaskConfig)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The mean loss and metric over n units (images, rows, tokens)."""
+    """The mean loss and metric over n units (images, rows, tokens).
+
+    more: other numbers that curves show beside them, by name.
+    """
 
     loss: float
     value: float
     n: int
+    more: Mapping[str, float] = field(default_factory=dict)
 
 
 class Stream(Protocol):
-    """A source of the batches of a training."""
+    """A source of the batches of a training.
+
+    carried: what the last step has left for the next, see `carry_on`.
+    """
 
     steps_per_epoch: int
-    carried: Mapping[str, Tensor]
+
+    @property
+    def carried(self) -> Mapping[str, Tensor]: ...
 
     def batch(self, step: int, model: torch.nn.Module | None = None) -> Batch:
         """Return this process's part of the global batch of the step-th step (from 0).
@@ -44,7 +53,7 @@ class Stream(Protocol):
         """Take up what the last step left for the next, and keep it as `carried`.
 
         It is tensors [examples of this process's part, ...] in the order of the batch; empty for tasks that
-        carry nothing.
+        carry nothing. What is of another length for each example is filled up with zeros, beside its length.
         """
 
     def close(self) -> None:
@@ -120,7 +129,8 @@ class Task(ABC, Generic[Config_]):
 
     def caller(self, model: Callable[..., Any]) -> Callable[[Batch], Any]:
         """Return what gives the network's outputs for batches of a split, in evaluation mode and in their order: of a
-        network that carries a state from one to the next it keeps that.
+        network that carries a state from one to the next it keeps that; one that a batch takes many passes of (a game)
+        it asks as often.
         """
         return lambda batch: model(batch[0])
 
@@ -149,6 +159,18 @@ class Task(ABC, Generic[Config_]):
     def chance(self, identity: Identity) -> float | None:
         """Return the metric of a network that has learnt nothing; None where that is not known."""
         return None
+
+    def told(self, carried: Mapping[str, Tensor]) -> Mapping[str, float]:
+        """Return what the state that the whole batch carries tells of training so far, for its curves."""
+        return {}
+
+    def between(self, loaded: Loaded, ends: Iterable[torch.nn.Module]) -> Loaded:
+        """Return the examples on which the networks between two trained ones are measured: those that there are,
+        unless what a network is trained on comes from its own doing.
+
+        ends: one after the other, each of use until the next.
+        """
+        return loaded
 
     def step(self, train: Train) -> Step:
         """Return what a training step computes: the study's own loss or step, else the task's loss."""

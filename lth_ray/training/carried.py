@@ -24,8 +24,18 @@ def joined(groups: Sequence[Tensors]) -> Tensors:
 
 
 def gathered(part: Mapping[str, torch.Tensor], team: Team) -> Tensors:
-    """Return what the whole batch carries on, from each worker's part. A collective."""
-    return {name: team.gather(tensor) for name, tensor in sorted(part.items())}
+    """Return what the whole batch carries on, from each worker's part, all as wide as the widest. A collective."""
+    return {name: team.gather(_filled_up(part[name], team)) for name in sorted(part)}
+
+
+def _filled_up(tensor: torch.Tensor, team: Team) -> torch.Tensor:
+    """Return it with zeros behind, where another worker's has a longer second axis."""
+    if tensor.dim() < 2 or team.size == 1:
+        return tensor
+    (width,) = team.largest([tensor.shape[1]], tensor.device)
+    filled = tensor.new_zeros(tensor.shape[0], width, *tensor.shape[2:])
+    filled[:, : tensor.shape[1]] = tensor
+    return filled
 
 
 def without_carried(stored: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:

@@ -55,16 +55,17 @@ def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], t
     total: torch.Tensor | None = None
     call = task.caller(model)
     for batch in batches:
-        inputs = laid_out(batch[0], train)
-        with precision_context(train.precision, inputs.device):
-            sums = task.sums(call((inputs, *batch[1:])), batch)
+        laid = (laid_out(batch[0], train), *batch[1:])
+        with precision_context(train.precision, laid[0].device):
+            sums = task.sums(call(laid), batch)
             if train.loss is not None:
-                sums[0] = checked(train, train.loss(model, (inputs, *batch[1:])))[0].double() * sums[-1]
+                sums[0] = checked(train, train.loss(model, laid))[0].double() * sums[-1]
         total = sums if total is None else total + sums
     assert total is not None, "there is nothing to measure"
     return total
 
 
 def laid_out(inputs: torch.Tensor, train: Train) -> torch.Tensor:
-    """Return inputs in the memory layout that a recipe asks for."""
-    return inputs.contiguous(memory_format=torch.channels_last) if train.channels_last else inputs
+    """Return inputs in the memory layout that a recipe asks for, which images have."""
+    is_laid = train.channels_last and inputs.dim() == 4
+    return inputs.contiguous(memory_format=torch.channels_last) if is_laid else inputs

@@ -14,6 +14,7 @@ from lth_ray.config import (
     OwnFunction,
     TaskConfig,
     Train,
+    field_table,
     functions_of,
     meaning,
     revised,
@@ -35,10 +36,9 @@ class Recipe:
     identity: Identity
 
     def __post_init__(self) -> None:
-        if self.steps_per_epoch == 0:
+        if self.has_epochs and self.steps_per_epoch == 0:
             raise ConfigError(
-                f"Data.batch_size = {self.data.batch_size}: larger than the {self.identity.n_train} training images; "
-                "give a smaller one"
+                f"{self._batch}: larger than the {self.identity.n_train} training images; give a smaller one"
             )
         if self.total_steps == 0:
             raise ConfigError(
@@ -49,8 +49,7 @@ class Recipe:
         self._check_average()
         if self.data.batch_size % self.group:
             raise ConfigError(
-                f"Train.batch_norm_group = {self.group}: it does not divide Data.batch_size = {self.data.batch_size}; "
-                "give a divisor"
+                f"Train.batch_norm_group = {self.group}: it does not divide {self._batch}; give a divisor"
             )
         for name in ("warmup", "milestones"):
             value = getattr(self.train, name)
@@ -106,8 +105,21 @@ class Recipe:
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """The steps of an epoch, floor(n_train / batch size): the rest of an epoch is dropped."""
+        """The steps of an epoch, floor(n_train / batch size): the rest of an epoch is dropped; 0 where nothing is
+        one.
+        """
         return self.identity.n_train // self.data.batch_size
+
+    @property
+    def _batch(self) -> str:
+        """The field that says how large a batch is, and its value."""
+        field = "batch_size" if "batch_size" in field_table(type(self.data)) else "envs"
+        return f"{type(self.data).__name__}.{field} = {self.data.batch_size}"
+
+    @property
+    def has_epochs(self) -> bool:
+        """False where examples are made as they are needed, so that nothing is an epoch."""
+        return self.identity.n_train > 0
 
     @cached_property
     def total_steps(self) -> int:
@@ -150,7 +162,7 @@ class Recipe:
         size, groups = self.data.batch_size, self.data.batch_size // self.group
         remedy = f"give a divisor of {groups}, or smaller groups by Train(batch_norm_group=...), which is a new recipe"
         if self.train.sync_batch_norm:
-            raise ConfigError(f"--workers {workers}: it does not divide Data.batch_size = {size}; give a divisor")
+            raise ConfigError(f"--workers {workers}: it does not divide {self._batch}; give a divisor")
         raise ConfigError(
             f"--workers {workers}: a batch of {size} images is {groups} group{'s' * (groups > 1)} of {self.group} "
             f"(Train.batch_norm_group = {self.train.batch_norm_group}), and workers share whole groups; {remedy}"

@@ -224,13 +224,15 @@ def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> 
     recipe = run.recipe
     row: dict[str, Any] = {
         "step": run.step,
-        "epoch": run.step / recipe.steps_per_epoch,
+        "epoch": run.step / recipe.steps_per_epoch if recipe.has_epochs else None,
         "lr": recipe.lr(max(0, run.step - 1)),
         "train_loss": float(run.loss_sum) / run.loss_steps if run.loss_steps else None,
     }
     for name, measured in measurements.items():
         row |= {f"{name}_loss": measured.loss, recipe.task.metric.column(name): measured.value}
-    row = {f"train_{name}": _mean(float(value), run) for name, value in run.metrics.items()} | row
+        row |= {f"{name}_{more}": value for more, value in measured.more.items()}
+    means = {name: _mean(float(value), run) for name, value in run.metrics.items()} | recipe.task.told(run.carried)
+    row = {f"train_{name}": value for name, value in means.items()} | row
     n = len(journal.get("step", ()))
     for name in {**dict.fromkeys(columns(recipe.task.metric)), **row}:
         journal.setdefault(name, [None] * n).append(_finite_or_none(row.get(name)))

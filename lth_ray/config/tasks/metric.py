@@ -168,3 +168,4 @@ ACCURACY = Metric(
 R2 = Metric("r2", "higher", highest=1.0, margin=0.01, words="R²")
 RMSE = Metric("rmse", "lower", lowest=0.0, margin=0.01, words="root mean square error")
 PERPLEXITY = Metric("perplexity", "lower", lowest=1.0, decimals=2, logarithmic=True)
+RETURN = Metric("return", "higher", decimals=1, words="mean return", comparative="of higher return")

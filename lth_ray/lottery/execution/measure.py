@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,7 @@ def line(bench: Bench) -> Measured:
             with averaged(model):
                 reestimate(model, bench.batches(bench.dataset.train))
 
+    bench = replace(bench, dataset=_between(bench, model, first, second))
     path = analysis.walk(model, first, second, bench.errors, points=options["points"], recalibrate=recalibrate)
     barriers = {
         "lmc_error_barrier": "test_error",
@@ -125,7 +126,19 @@ def line(bench: Bench) -> Measured:
     }
     values |= {name: analysis.barrier(path, column) for name, column in barriers.items()}
     values["ends_test_error"] = float(path["test_error"].iloc[[0, -1]].mean())
-    return Measured(values, {str(name): [float(value) for value in path[name]] for name in path})
+    return Measured(values, {str(name): [_finite(value) for value in path[name]] for name in path})
+
+
+def _between(bench: Bench, model: torch.nn.Module, *ends: Tensors) -> Loaded:
+    """Return the examples of a line between two states; model: what they are put into, in turn."""
+
+    def networks() -> Iterator[torch.nn.Module]:
+        for state in ends:
+            model.load_state_dict(state)
+            with averaged(model):
+                yield model
+
+    return bench.table.recipe.task.between(bench.dataset, networks())
 
 
 def distance(bench: Bench) -> Measured:

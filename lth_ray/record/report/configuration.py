@@ -27,7 +27,7 @@ def configured(study: Study) -> list[Setting]:
 
 
 def _fields(config: Any, prefix: str = "") -> Iterator[Setting]:
-    for field in fields(config):
+    for field in (field for field in fields(config) if field.init):
         value = getattr(config, field.name)
         if isinstance(value, Config) and not isinstance(value, Length):
             yield from _fields(value, f"{prefix}{field.name}.")

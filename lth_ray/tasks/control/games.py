@@ -1,0 +1,132 @@
+"""Games side by side in this process, each of which is known by its seed and the actions since."""
+
+import math
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_ray.config import ConfigError, Environment
+from lth_ray.config.blame import in_one_line
+from lth_ray.tasks.control.simulators import Simulator, make, named, shape_of, stored_as
+
+
+@dataclass(frozen=True)
+class Moves:
+    """One step of several games.
+
+    rewards: float64 [n], the environment's own.
+    ended: bool [n], games that ended by themselves.
+    cut: bool [n], games that were cut off by a limit.
+    hurt: bool [n], games in which a life was lost.
+    """
+
+    rewards: np.ndarray
+    ended: np.ndarray
+    cut: np.ndarray
+    hurt: np.ndarray
+
+    @property
+    def over(self) -> np.ndarray:
+        """Where a game is over, bool [n]."""
+        return self.ended | self.cut
+
+
+class Games:
+    """A number of games of an environment. Before it is played each is begun with a seed.
+
+    observations: what each shows now, [n, ...].
+    seeds, actions: of each game, the latter since it began.
+    totals: float64 [n], the rewards of each game so far.
+    """
+
+    def __init__(self, config: Environment, number: int, made: Sequence[Simulator] = ()) -> None:
+        self.config = config
+        self.simulators = [*made[:number], *(make(config) for _ in range(number - len(made)))]
+        first = self.simulators[0]
+        self.observations = np.zeros((number, *shape_of(first)), stored_as(first))
+        self.lowest = int(first.action_space.start)
+        self.seeds = [0] * number
+        self.actions: list[list[int]] = [[] for _ in range(number)]
+        self.totals = np.zeros(number)
+        self.lives = [0] * number
+
+    def __len__(self) -> int:
+        return len(self.simulators)
+
+    def begin(self, place: int, seed: int) -> None:
+        """Begin a new game at a place."""
+        self.seeds[place], self.actions[place], self.totals[place] = seed, [], 0.0
+        try:
+            observation, info = self.simulators[place].reset(seed=seed)
+        except Exception as error:
+            raise self._failed(place, error) from error
+        self.observations[place] = observation
+        self.lives[place] = int(info.get("lives", 0))
+
+    def step(self, actions: Sequence[int], places: Iterable[int] | None = None) -> Moves:
+        """Take one action of each game, or of those at `places` alone. A game that is over has to be begun anew.
+
+        Errors: ConfigError for an environment that raises, or whose reward is no finite number.
+        """
+        number = len(self.simulators)
+        rewards, (ended, cut, hurt) = np.zeros(number), np.zeros((3, number), bool)
+        for place in range(number) if places is None else places:
+            action = actions[place]
+            self.actions[place].append(action)
+            try:
+                found = self.simulators[place].step(action + self.lowest)
+                observation, reward, ended[place], cut[place], info = found
+                rewards[place] = reward
+                self.observations[place] = observation
+            except Exception as error:
+                raise self._failed(place, error) from error
+            if not math.isfinite(rewards[place]):
+                raise ConfigError(
+                    f"{self._whose(place)} gives the reward {reward}; mend the environment: rewards are finite numbers"
+                )
+            if self.lives[place] or info:
+                lives = int(info.get("lives", 0))
+                hurt[place], self.lives[place] = lives < self.lives[place], lives
+        self.totals += rewards
+        return Moves(rewards, ended, cut & ~ended, hurt)
+
+    def replay(self, place: int, seed: int, actions: Sequence[int], mark: int) -> None:
+        """Play a game again up to where it was.
+
+        mark: what `mark` gave of its observation there. Raise ConfigError where it comes to another.
+        """
+        self.begin(place, seed)
+        for action in actions:
+            over = self.step([action] * len(self), [place]).over[place]
+            if over and len(self.actions[place]) < len(actions):
+                break
+        if self.mark(place) != mark or len(self.actions[place]) != len(actions):
+            raise ConfigError(
+                f"{named(self.config)}: a game, played again by its seed ({seed}) and its {len(actions)} actions, "
+                "comes to another observation than before: the environment is not deterministic, or not the one that "
+                "it was. "
+                "Draw all that is left to chance in it from the seed that reset(seed=...) is given, in each game anew; "
+                "what was trained up to the last checkpoint is kept"
+            )
+
+    def mark(self, place: int) -> int:
+        """Return a checksum of what a game shows."""
+        return zlib.crc32(np.ascontiguousarray(self.observations[place]).data)
+
+    def _whose(self, place: int) -> str:
+        return f"{named(self.config)}: step {len(self.actions[place])} of the game with seed {self.seeds[place]}"
+
+    def _failed(self, place: int, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"{self._whose(place)} fails: {in_one_line(error)}; mend the environment, and run the study again: it goes "
+            "on from its last checkpoint"
+        )
+
+
+def as_numbers(observations: np.ndarray) -> np.ndarray:
+    """Return observations as the float32 numbers that a network is given: those of bytes in [0, 1]."""
+    if observations.dtype == np.uint8:
+        return np.multiply(observations, np.float32(1 / 255), dtype=np.float32)
+    return observations

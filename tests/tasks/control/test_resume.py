@@ -1,0 +1,138 @@
+"""Games go on where they were: after a kill, from a rewind point, and whatever else is done beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
+
+from lth_ray import probes
+from lth_ray.config import Barrier, Environment, Model, Prune, RandomMask, Rewind, Study, Train, set_fields, steps
+from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery.execution.networks import build
+from lth_ray.store import Store
+from lth_ray.tasks import task_of
+from lth_ray.training import Clock, Recipe, Seeds, Start, Team, train_segment
+from tests.training.teams import together
+
+STUDY = Study(
+    "games",
+    model=Model("policy_16"),
+    data=Environment("CartPole-v1", envs=4, horizon=5, longest=30, games=3, validation=2),
+    train=Train(steps(24), optimizer="rmsprop", lr=1e-2, evaluate_every=steps(8)),
+    prune=Prune(fraction=0.5, rounds=1, include=["*.weight", "*.bias"]),
+    rewind=[Rewind(steps(7), optimizer="restored")],
+    seeds=[0],
+    margin=5.0,
+)
+ACROBOT = {"data.name": "Acrobot-v1", "data.longest": 60}
+LANDER = {"data.name": "LunarLander-v3", "data.longest": 60}
+
+
+class Interruption(Exception):
+    """Stands for a kill."""
+
+
+def rows_of(study: Study, store: Store, every_steps: int | None = None) -> tuple[Any, Any]:
+    plan = make_plan(study, None, store)
+    for job in plan.jobs:
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
+    return ticket_rows(plan, store), branch_rows(plan, store)
+
+
+def contents(study: Study, store: Store, every_steps: int | None = None) -> list[str]:
+    return [row["content"] for rows in rows_of(study, store, every_steps) for row in rows]
+
+
+def recipe(**changes: Any) -> Recipe:
+    study = set_fields(STUDY, changes)
+    return Recipe(study.model, study.data, study.train, task_of(study.data).identify())
+
+
+def trained(given: Recipe, last: int, start: Start | None = None, team: Team | None = None, **asked: Any) -> Any:
+    model = build(given, seed=1)
+    start = start or Start(0, {name: value.clone() for name, value in model.state_dict().items()})
+    arguments = given, model, given.task.load(), None, Seeds(1, 2, 3), start, last
+    return list(train_segment("key", *arguments, team=team or Team(), **asked))[-1]
+
+
+@pytest.mark.parametrize("changes", [{}, ACROBOT, LANDER], ids=["CartPole", "Acrobot", "LunarLander"])
+def test_a_killed_training_goes_on(changes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 -> T = 0 -> k -> T, bit for bit, with the games of each step."""
+    study, store, taken = set_fields(STUDY, changes), Store.open(str(tmp_path / "killed")), 0
+    whole = contents(study, Store.open(str(tmp_path / "whole")))
+    written = probes.step
+
+    def step(key: str, number: int, counts: bool = True) -> None:
+        nonlocal taken
+        written(key, number, counts)
+        taken += 1
+        if taken in (13, 31):
+            raise Interruption
+
+    monkeypatch.setattr(probes, "step", step)
+    for _ in range(2):
+        with pytest.raises(Interruption):
+            contents(study, store, every_steps=5)
+    assert contents(study, store, every_steps=5) == whole
+    assert taken > 24 + 17  # steps behind the last checkpoint were taken twice
+
+
+def test_the_games_that_are_under_way_matter() -> None:
+    """So that the test before this one could fail; and curves go on, too."""
+    given = recipe()
+    half = trained(given, 12).run
+    state = {name: value.clone() for name, value in half.model.state_dict().items()}
+    beside = {**half.optimizer.state_dict(), "carried": half.carried}
+    whole = trained(given, 24)
+    resumed = trained(given, 24, Start(12, state, beside))
+    forgetful = trained(given, 24, Start(12, state, half.optimizer.state_dict()))
+    weights = whole.run.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in resumed.run.model.state_dict().items())
+    assert not all(torch.equal(weights[name], value) for name, value in forgetful.run.model.state_dict().items())
+    for told in ("train_return", "train_games", "test_return"):
+        assert resumed.journal[told][-1] == whole.journal[told][-1]
+
+
+def test_evaluations_change_nothing_in_training() -> None:
+    often = trained(recipe(**{"train.evaluate_every": steps(1), "data.games": 7, "data.evaluation": "sampled"}), 24)
+    never = trained(recipe(), 24, measured=False)
+    weights = never.run.model.state_dict()
+    assert len(often.journal["test_return"]) == 24
+    assert all(torch.equal(weights[name], value) for name, value in often.run.model.state_dict().items())
+
+
+def test_the_number_of_processes_changes_no_game() -> None:
+    given = recipe(**{"train.batch_norm_group": 2})
+
+    def work(team: Team) -> Any:
+        last = trained(given, 20, team=team)
+        return last.run.carried, last.run.model.state_dict(), last.journal
+
+    (alone, weights, journal), *_ = together(1, work)
+    for carried, own, told in together(2, work):
+        assert carried["length"].tolist() == alone["length"].tolist()
+        for name in ("seed", "actions", "mark", "returns", "ends"):
+            assert torch.equal(carried[name], alone[name]), name
+        assert all(torch.allclose(own[name], weights[name], atol=1e-6) for name in weights)
+        assert told["train_return"] == journal["train_return"]
+        assert told["test_return"] == journal["test_return"]
+
+
+def test_lineages_with_controls_and_barriers(tmp_path: Path) -> None:
+    branches = [RandomMask(rounds=[1]), Barrier(children=2, points=3, rounds=[1])]
+    study = replace(STUDY, branches=branches, rewind=[steps(0), steps(6)])
+    tickets, found = rows_of(study, Store.open(str(tmp_path)))
+    assert [row["round"] for row in tickets] == [0, 1] * 2
+    assert all(1 <= row["test_return"] <= 30 and row["steps_per_epoch"] is None for row in tickets)
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=0.01)
+    lines = [row for row in found if row["branch"] == "barrier"]
+    assert len(lines) == 2
+    for row in lines:
+        assert row["lmc_error_barrier"] >= 0  # of returns
+        assert row["lmc_train_loss_barrier"] >= 0  # of the loss on states that the two ends came to
+        assert row["lmc_train_error_barrier"] is None
