@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, Data, nearest, short_name
+from lth_ray.config import ConfigError, Data, Folder, nearest, short_name
 from lth_ray.data import load
 from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
@@ -190,7 +190,7 @@ def _network(
     if not where:
         raise ConfigError(f"ticket {key}: no study here says what network it is; use export_ticket(..., model=)")
     recipe = where[0].recipe
-    if not isinstance(recipe.model.name, str):
+    if not isinstance(recipe.model.name, (str, Folder)):
         raise ConfigError(
             f"ticket {key} is of the function {short_name(recipe.model.name)}, which lives in the study's script: "
             "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"

@@ -33,7 +33,7 @@ from lth_ray.config.keys import (
     told,
 )
 from lth_ray.config.launch import Launch, check_no_password
-from lth_ray.config.model import Model, WeightsFile, weights_file
+from lth_ray.config.model import Folder, Model, WeightsFile, weights_file
 from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
@@ -43,6 +43,7 @@ from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.environment import Environment
 from lth_ray.config.tasks.images import Data, Examples
 from lth_ray.config.tasks.metric import ACCURACY, Metric, is_there
+from lth_ray.config.tasks.sentences import Sentences
 from lth_ray.config.tasks.table import Table
 from lth_ray.config.tasks.text import Text
 from lth_ray.config.train import Train
@@ -63,6 +64,7 @@ __all__ = [
     "EarlyBird",
     "Environment",
     "Examples",
+    "Folder",
     "Launch",
     "Length",
     "MaskOverlap",
@@ -79,6 +81,7 @@ __all__ = [
     "Rescored",
     "Rewind",
     "Scoring",
+    "Sentences",
     "ShuffledMask",
     "Stability",
     "Study",

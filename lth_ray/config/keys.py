@@ -14,7 +14,7 @@ from typing import Any
 
 from lth_ray.config.base import Config, ConfigError
 from lth_ray.config.functions import is_function, own, short_name
-from lth_ray.config.model import WeightsFile
+from lth_ray.config.model import Folder, WeightsFile
 from lth_ray.config.units import Length
 
 # Raised when the same meaning would give another result, so that what is stored is not mistaken for it.
@@ -141,7 +141,7 @@ def in_few_words(value: Any) -> str:
     """
     if is_function(value):
         return short_name(value)
-    if isinstance(value, Config) and not isinstance(value, (Length, WeightsFile)):
+    if isinstance(value, Config) and not isinstance(value, (Folder, Length, WeightsFile)):
         given = "-".join(in_few_words(getattr(value, f.name)) for f in fields(value) if not f.kw_only)
         return "-".join([given, *told(value)[1:]]) if given else type(value).__name__
     return str(value)

@@ -8,9 +8,11 @@ from typing import Any
 from lth_ray.config.base import TEXT, Config, ConfigError, many, mapping, maybe, number, one_of, option, text
 
 PATH = text("give the path of a safetensors, .pt or .pth file")
+HUGGING_FACE = "hf:"
 GIVEN = {  # what no option of a network may be called
     "num_classes": "the data set gives it",
     "input_shape": "the data set gives it",
+    "vocabulary": "the data set gives it",
     "name": "that is Model.name",
     "init": "that is Model.init",
     "seed": "weights are drawn from the study's seeds",
@@ -41,8 +43,29 @@ def weights_file(value: Any) -> WeightsFile:
     return WeightsFile(PATH(os.fspath(value) if isinstance(value, os.PathLike) else value))
 
 
+@dataclass(frozen=True)
+class Folder(Config):
+    """A network in a Hugging Face folder. Nothing is read when it is declared.
+
+    path: where it lies, which is no part of a key.
+    architecture: a digest of its config.json, which is; None until a plan has read it.
+    weights: a digest of its tensors, by which the file of a Model counts; None until then.
+    """
+
+    path: str = option(check=text("give hf:PATH, the path of a Hugging Face folder"), means=False)
+    _: KW_ONLY
+    architecture: str | None = option(None, check=maybe(TEXT))
+    weights: str | None = option(None, check=maybe(TEXT), means=False)
+
+    def __str__(self) -> str:
+        return f"{HUGGING_FACE}{os.path.basename(os.path.normpath(self.path))}"
+
+
 def _named_or_callable(value: Any) -> Any:
-    return value if callable(value) else text("give a name or a function")(value)
+    if callable(value) or isinstance(value, Folder):
+        return value
+    name = text("give a name or a function")(value)
+    return Folder(name.removeprefix(HUGGING_FACE)) if name.startswith(HUGGING_FACE) else name
 
 
 def _initialisation(value: Any) -> str | float:
@@ -55,8 +78,13 @@ def _initialisation(value: Any) -> str | float:
 class Model(Config):
     """The network.
 
-    name: one of lth_ray.models.names(), or a function that returns an nn.Module
-        (called with those of num_classes, input_shape and `options` that it accepts).
+    name: one of lth_ray.models.names(); a function that returns an nn.Module (called with those of num_classes,
+        input_shape, vocabulary and `options` that it accepts); or "hf:PATH", a folder of Hugging Face's form
+        (config.json, *.safetensors), of which `weights` are those in it: encoders such as BERT for `Sentences`. A
+        relative PATH is one inside --data-root, or the working directory; nothing is fetched. What the folder lacks,
+        such as the layer that tells classes apart, is drawn by the lineage's seed as Hugging Face does. `options`
+        are fields of its config.json, such as hidden_dropout_prob. What is in config.json counts in keys, and the
+        place does not. Needs the extra `text`.
     init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
     options: keyword arguments of the network, such as dropout=0.5.
     version: of one's own function, part of the key in its source's place: change it when the function changes what it
@@ -72,7 +100,7 @@ class Model(Config):
         seed, such as ["fc.*"] for an output layer of another size. What the file holds under these names is left.
     """
 
-    name: str | Callable[..., Any] = option(check=_named_or_callable)
+    name: str | Callable[..., Any] | Folder = option(check=_named_or_callable)
     _: KW_ONLY
     init: str | float = option("default", check=_initialisation)
     options: Mapping[str, Any] = option({}, check=mapping())
@@ -82,17 +110,19 @@ class Model(Config):
 
     @property
     def file(self) -> WeightsFile | None:
-        """The file of its pretrained weights; None where they are newly drawn."""
+        """The file, or folder, of its pretrained weights; None where they are newly drawn."""
+        if self.weights is None and isinstance(self.name, Folder):
+            return WeightsFile(self.name.path, content=self.name.weights)
         return None if self.weights is None else weights_file(self.weights)
 
     @property
     def drawn(self) -> "Model":
         """The same network with all of its weights newly drawn."""
-        return replace(self, weights=None, redraw=()) if self.weights is not None else self
+        return replace(self, weights=None, redraw=()) if self.file is not None else self
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.redraw and self.weights is None:
+        if self.redraw and self.weights is None and not isinstance(self.name, Folder):
             raise ConfigError(f"Model.redraw = {list(self.redraw)}: without Model.weights all are drawn; leave it out")
         for name in (name for name in GIVEN if name in self.options):
             raise ConfigError(

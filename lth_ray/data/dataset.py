@@ -80,7 +80,8 @@ class Identity:
     n_train: 0 where examples are made as they are needed, and nothing is an epoch.
     input_shape: of one example.
     num_classes: what the network is to give for it; 1 number for a regression.
-    input_dtype: of what the network is called with, "float32" or "int64".
+    input_dtype: of what the network is called with, "float32", "int64" or "int32".
+    vocabulary: of inputs that are tokens how many of them there are.
     """
 
     digest: str
@@ -90,6 +91,7 @@ class Identity:
     input_shape: tuple[int, ...]
     num_classes: int
     input_dtype: str = "float32"
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True)

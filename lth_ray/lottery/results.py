@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lth_ray.config import Length, WeightsFile
+from lth_ray.config import Folder, Length, WeightsFile
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.measurements import measurements
@@ -72,7 +72,7 @@ def ticket_row(lineage: Lineage, number: int, record: Record) -> dict[str, Any]:
         "lineage": lineage.id,
         "arm": variant.arm,
         **{
-            path: str(value) if isinstance(value, (Length, WeightsFile)) else value
+            path: str(value) if isinstance(value, (Folder, Length, WeightsFile)) else value
             for path, value in variant.varied.items()
         },
         "method": variant.rewind.method,

@@ -3,6 +3,7 @@
 from lth_ray.models.building import build, names
 from lth_ray.models.files import checked, read_weights
 from lth_ray.models.graph import Coupling, coupled
+from lth_ray.models.huggingface.weights import in_own_names
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.scales import Scale, scale_parameters, scales
@@ -20,6 +21,7 @@ __all__ = [
     "coupled",
     "fitting_weights",
     "functional",
+    "in_own_names",
     "initialise",
     "load_weights",
     "names",

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lth_ray.config import ConfigError, nearest, short_name
+from lth_ray.config import ConfigError, Folder, nearest, short_name
 from lth_ray.models.families import FAMILIES
+from lth_ray.models.huggingface.networks import build_from_folder
 from lth_ray.models.initial import initialise
 from lth_ray.models.zoo import build_classifier, classifiers
 
@@ -27,18 +28,20 @@ def names() -> list[str]:
 
 
 def build(
-    name: str | Factory,
+    name: str | Factory | Folder,
     num_classes: int = 10,
     input_shape: Shape | None = None,
     init: str | float = "default",
     seed: int | None = None,
+    vocabulary: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Return a network on the CPU.
 
-    name: one of `names()`, or a function that returns an nn.Module. It is given those of num_classes and
-        input_shape that it accepts, and every option.
-    input_shape: (C, H, W) of the images. None: (1, 28, 28) for lenets, (3, 32, 32) for our other networks.
+    name: one of `names()`, a function that returns an nn.Module, or a Hugging Face folder. A function is given those of
+        num_classes, input_shape and vocabulary that it accepts, and every option.
+    input_shape: (C, H, W) of the images, or the shape of one example of other tasks. None: (1, 28, 28) for lenets,
+        (3, 32, 32) for our other networks.
     init: "default" (the family's paper: Gaussian Glorot for lenet and conv, Kaiming normal for the CIFAR nets,
         their own for torchvision and functions), "glorot", "kaiming" or a standard deviation: see `initialise`.
     seed: equal seeds give equal weights, and torch's global generator is left as it was. None: draws from it.
@@ -46,7 +49,9 @@ def build(
     Errors: ConfigError for an unknown name, option, initialisation or an image shape the network cannot take.
     """
     with _drawing_from(seed):
-        model, default_init = _construct(name, num_classes, input_shape, options)
+        offered = {"num_classes": num_classes, "input_shape": input_shape}
+        offered |= {} if vocabulary is None else {"vocabulary": vocabulary}
+        model, default_init = _construct(name, offered, options)
         chosen = default_init if init == "default" else init
         if chosen is not None:
             # Anew from the seed, so that the weights do not depend on what the constructor happened to draw.
@@ -76,11 +81,14 @@ def _drawing_from(seed: int | None) -> Iterator[None]:
 
 
 def _construct(
-    name: str | Factory, num_classes: int, input_shape: Shape | None, options: dict[str, Any]
+    name: str | Factory | Folder, offered: dict[str, Any], options: dict[str, Any]
 ) -> tuple[nn.Module, str | None]:
     """Return the network and the initialisation of its family (None: it has initialised itself)."""
+    if isinstance(name, Folder):
+        return build_from_folder(name, offered, options), None
     if callable(name):
-        return _from_function(name, {"num_classes": num_classes, "input_shape": input_shape}, options), None
+        return _from_function(name, offered, options), None
+    num_classes, input_shape = offered["num_classes"], offered["input_shape"]
     shape = {} if input_shape is None else {"input_shape": tuple(input_shape)}
     for family in FAMILIES:
         stated = family.match(name)
@@ -139,7 +147,7 @@ def _from_function(function: Factory, offered: dict[str, Any], options: dict[str
         keys = ", ".join(f"{name!r}: ..." for name in missing)
         raise ConfigError(
             f"{label} needs {' and '.join(map(repr, missing))}, which nobody gives: give Model(options={{{keys}}}), or "
-            "a default; num_classes and input_shape are given by the data"
+            "a default; num_classes, input_shape and vocabulary are given by the data"
         )
     model = function(**given)
     if not isinstance(model, nn.Module):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lth_ray.config import ConfigError
+from lth_ray.models.huggingface.folder import read_tensors
 from lth_ray.store.codec import DTYPES
 
 HOLDERS = ("state_dict", "model")  # where checkpoints have their state dict
@@ -22,13 +23,15 @@ SAVE = "safetensors.torch.save_file(model.state_dict(), path)"
 
 def read_weights(path: str | Path, what: str = "pretrained weights") -> dict[str, Tensor]:
     """Return the state dict in a file: safetensors, or one of torch.save, where it may lie under "state_dict"
-    or "model".
+    or "model"; or that of a Hugging Face folder, whose safetensors files are read alone.
 
     Of the latter nothing but tensors and plain containers is unpickled (`torch.load(weights_only=True)`): a file that
     holds code is refused. Raises ConfigError, naming the file as `what`, where it cannot be read or holds tensors that
     no network here has (see `checked`).
     """
     where = f"{what} {os.fspath(path)}"
+    if os.path.isdir(path):
+        return checked(read_tensors(Path(path), where), where)
     try:
         with open(path, "rb") as file:
             head = file.read(16)

@@ -14,7 +14,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, Study, TaskConfig, WeightsFile, declaration, differences, nearest, restore
+from lth_ray.config import (
+    ConfigError,
+    Folder,
+    Study,
+    TaskConfig,
+    WeightsFile,
+    declaration,
+    differences,
+    nearest,
+    restore,
+)
 from lth_ray.config.declared import FUNCTION, KIND
 from lth_ray.data import Identity
 from lth_ray.lottery import Older, Plan, make_plan, older
@@ -96,12 +106,12 @@ def _as_recorded(declared: Any, recorded: Any) -> Any:
 
 
 def _file_named(field: str, document: Any) -> str | None:
-    """Return the name of a file of weights, as a study declares it or as it was recorded."""
-    if field.rpartition(".")[2] != "weights":
-        return None
-    if isinstance(document, dict) and document.get(KIND) == WeightsFile.__name__:
+    """Return the name of a file of weights or a Hugging Face folder, as a study declares it or as it was recorded."""
+    if isinstance(document, dict) and document.get(KIND) in (WeightsFile.__name__, Folder.__name__):
         document = document["path"]
-    return os.path.basename(document) if isinstance(document, str) else None
+    elif field.rpartition(".")[2] not in ("weights", "tokenizer"):
+        return None
+    return os.path.basename(os.path.normpath(document.removeprefix("hf:"))) if isinstance(document, str) else None
 
 
 def _is_function(document: Any) -> bool:

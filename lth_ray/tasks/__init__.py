@@ -6,11 +6,12 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Environment, Examples, Table, TaskConfig, Text
+from lth_ray.config import ConfigError, Data, Environment, Examples, Sentences, Table, TaskConfig, Text
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
 from lth_ray.tasks.control import Control
 from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
+from lth_ray.tasks.sentences import LabelledSentences
 from lth_ray.tasks.table import Rows
 from lth_ray.tasks.text import LanguageModelling
 
@@ -20,6 +21,7 @@ TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Examples: Own,
     Text: LanguageModelling,
     Environment: Control,
+    Sentences: LabelledSentences,
 }
 
 
@@ -33,4 +35,16 @@ def task_of(config: TaskConfig) -> Task[Any]:
     )
 
 
-__all__ = ["TASKS", "Evaluation", "Images", "LanguageModelling", "Own", "Rows", "Step", "Stream", "Task", "task_of"]
+__all__ = [
+    "TASKS",
+    "Evaluation",
+    "Images",
+    "LabelledSentences",
+    "LanguageModelling",
+    "Own",
+    "Rows",
+    "Step",
+    "Stream",
+    "Task",
+    "task_of",
+]

@@ -23,6 +23,7 @@ from lth_ray.config import (
     RandomReinit,
     Rewind,
     Scoring,
+    Sentences,
     ShuffledMask,
     Study,
     Subseeds,
@@ -45,6 +46,11 @@ def model(**given: Any) -> Model:
 
 def table(**given: Any) -> Table:
     return Table(**{"name": "diabetes", "batch_size": 32, "validation": 60, "test": 60, **given})
+
+
+def sentences(**given: Any) -> Sentences:
+    given = {"name": "polarity", "batch_size": 32, "validation": 60, "test": 60, "length": 64, **given}
+    return Sentences(**{"tokenizer": "bert", **given})
 
 
 def examples(**given: Any) -> Examples:
@@ -110,6 +116,17 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (table, "test", 1, "at least 2"),
     (table, "score", "r3", "did you mean r2"),
     (table, "split_seed", -1, "at least 0"),
+    (sentences, "name", 3, "give a data set's name"),
+    (sentences, "tokenizer", None, "give the path of a Hugging Face folder"),
+    (sentences, "length", 2, "at least 3"),
+    (sentences, "columns", ["a", "b", "c"], "give one column, or two"),
+    (sentences, "target", 3, "give a column's name"),
+    (sentences, "batch_size", 0, "at least 1"),
+    (sentences, "validation", -1, "at least 0"),
+    (sentences, "test", 0, "at least 1"),
+    (sentences, "tested_on", 3, "give the name of a part"),
+    (sentences, "score", "r3", "did you mean r2"),
+    (sentences, "split_seed", -1, "at least 0"),
     (examples, "source", "mnist", "give a torch Dataset that has a length"),
     (examples, "batch_size", 0, "at least 1"),
     (examples, "validation", -1, "at least 0"),
@@ -320,6 +337,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("subseeds", name) for name in ("order", "augmentation", "dropout")}
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     alike |= {("weightsfile", "path"), ("weightsfile", "content")}  # which Model.weights becomes
+    alike |= {("folder", name) for name in ("path", "architecture", "weights")}  # which Model.name becomes
     alike |= {("pretraining", "task"), ("pretraining", "blur"), ("rewind", "pretraining")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
     declared = {(cls.__name__.lower(), f.name) for cls in ours if cls not in (Length, TaskConfig) for f in fields(cls)}

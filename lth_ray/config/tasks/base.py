@@ -4,6 +4,7 @@ What is done with a declaration is in lth_ray.tasks, one file for each.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -32,6 +33,13 @@ class TaskConfig(Config, ABC):
     def called(self) -> str:
         """Its name where results are listed."""
         return str(getattr(self, "name", type(self).__name__.lower()))
+
+    def located(self, find: Callable[[str, str], str]) -> "TaskConfig":
+        """Return the same with absolute paths to the folders that it takes beside its examples.
+
+        find: gives one for (path, field).
+        """
+        return self
 
     def found_at(self, name: str) -> "TaskConfig":
         """Return the same by another name: its PATH made absolute. One that a function gives has none."""

@@ -28,6 +28,7 @@ def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.
         input_shape=data.input_shape,
         init=model.init,
         seed=seed,
+        vocabulary=data.vocabulary,
         **called(model.options),
     )
 

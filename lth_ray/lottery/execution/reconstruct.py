@@ -1,5 +1,6 @@
 """Reconstruction of what a derivation describes, its starting weights and its mask, from what is stored."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,11 @@ def pretrained_weights(source: Pretrained, recipe: Recipe) -> dict[str, torch.Te
     if content(given) != source.file.content:
         raise MissingState(f"pretrained weights {path} are others than when the study was planned; run the study again")
     network = build_without_averages(recipe, seed=0)
-    return models.fitting_weights(network, given, f"pretrained weights {path}", source.redraw)
+    where = f"pretrained weights {path}"
+    if os.path.isdir(path):
+        named = models.in_own_names(network, given, where, source.redraw)
+        return models.fitting_weights(network, named.tensors, where, (*source.redraw, *named.lacking))
+    return models.fitting_weights(network, given, where, source.redraw)
 
 
 def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from lth_ray.config import WeightsFile, digest, meaning, short_name
+from lth_ray.config import Folder, WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
 from lth_ray.lottery.records import Record
 
@@ -145,12 +145,12 @@ def params(lineage: Lineage) -> dict[str, str]:
 def name_of(lineage: Lineage) -> str:
     """Return the model's name; of one's own function, the function's."""
     model = lineage.variant.study.model.name
-    return model if isinstance(model, str) else short_name(model)
+    return str(model) if isinstance(model, (str, Folder)) else short_name(model)
 
 
 def text(value: Any) -> str:
     """Return a value as a param: strings as they are, a file's name, the rest as JSON of its meaning."""
-    plain = str(value) if isinstance(value, WeightsFile) else meaning(value)
+    plain = str(value) if isinstance(value, (Folder, WeightsFile)) else meaning(value)
     return (plain if isinstance(plain, str) else json.dumps(plain))[:TEXT_LIMIT]
 
 

@@ -1,0 +1,256 @@
+"""Studies that begin with a Hugging Face folder: its weights are step 0, and what it lacks is the seed's."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lth_ray import probes
+from lth_ray.config import (
+    Barrier,
+    ConfigError,
+    Data,
+    Model,
+    Prune,
+    RandomMask,
+    RandomReinit,
+    Rewind,
+    Scoring,
+    Sentences,
+    Study,
+    Train,
+    set_fields,
+    steps,
+)  # fmt: skip
+from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery.execution.networks import build
+from lth_ray.running.history import check_same_study, recorded_plan, remember
+from lth_ray.store import Store
+from lth_ray.training import Clock
+from tests.docs.blocks import blocks
+from tests.tiny_bert import VOCABULARY, save_bert, save_sentences, save_tokenizer
+
+pytest.importorskip("transformers", reason="Hugging Face folders need the extra `text`")
+
+STUDY = Study(
+    "tiny-bert",
+    model=Model("hf:bert"),
+    data=Sentences("csv:films.csv", tokenizer="hf:bert", length=10, batch_size=8, validation=16, test=24),
+    train=Train(steps(12), optimizer="adamw", lr=2e-3, schedule="linear", warmup=steps(2), evaluate_every=steps(6)),
+    prune=Prune(fraction=0.5, rounds=1, exclude=["classifier.*"]),
+    rewind=[steps(0)],
+    seeds=[0],
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hf")
+    save_bert(folder / "bert")
+    save_sentences(folder / "films.csv")
+    return folder
+
+
+class Interruption(Exception):
+    """Stands for a kill."""
+
+
+def carried_out(
+    study: Study, store: Store, root: Path, every_steps: int | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of a study's tickets and branches, once all of it is done in this process."""
+    plan = make_plan(study, str(root), store)
+    for job in plan.jobs:
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(root), "cpu", Clock(every_steps=every_steps))
+    return ticket_rows(plan, store), branch_rows(plan, store)
+
+
+def contents(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["content"] for row in rows]
+
+
+def test_step_0_is_the_folder_and_the_head_is_the_seed_s(root: Path, tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    study = set_fields(STUDY, {"seeds": [0, 1], "keep": "all", "train.length": steps(2), "prune.rounds": 1})
+    plan = make_plan(study, str(root), store)
+    carried_out(study, store, root)
+    begins = [store.load_state(plan.lineages[i].rounds[0].segment.trajectory, 0).model for i in (0, 1)]
+    for name, value in load_file(root / "bert" / "model.safetensors").items():
+        assert all(torch.equal(begin[f"bert.{name}"], value) for begin in begins)
+    assert set(begins[0]) - {f"bert.{name}" for name in load_file(root / "bert" / "model.safetensors")} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    first, second = (begin["classifier.weight"] for begin in begins)
+    assert not torch.equal(first, second)
+    fresh = build(plan.lineages[1].recipe, plan.lineages[1].drawn.seed).state_dict()
+    assert torch.equal(second, fresh["classifier.weight"])  # and a network that is drawn as a whole has the same
+    assert not torch.equal(begins[1]["bert.pooler.dense.weight"], fresh["bert.pooler.dense.weight"])
+    ticket = store.load_state(plan.lineages[0].rounds[1].segment.trajectory, 2).model
+    mask = store.load_mask(store.segment(plan.lineages[0].rounds[1].segment.key)["mask"])  # type: ignore[index]
+    assert all(bool((ticket[name][~keeps] == 0).all()) for name, keeps in mask.items())
+    assert "classifier.weight" not in mask
+    assert "bert.encoder.layer.1.attention.self.query.weight" in mask
+    assert not any("embeddings" in name for name in mask)
+
+
+def test_a_killed_training_with_dropout_goes_on_bit_for_bit(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = set_fields(STUDY, {"rewind": [steps(0), Rewind(steps(5), optimizer="restored")]})
+    whole, _ = carried_out(study, Store.open(str(tmp_path / "whole")), root)
+    store, taken = Store.open(str(tmp_path / "killed")), 0
+    written = probes.step
+
+    def step(key: str, number: int, counts: bool = True) -> None:
+        nonlocal taken
+        written(key, number, counts)
+        taken += 1
+        if taken in (8, 26):
+            raise Interruption
+
+    monkeypatch.setattr(probes, "step", step)
+    for _ in range(2):
+        with pytest.raises(Interruption):
+            carried_out(study, store, root, every_steps=3)
+    again, _ = carried_out(study, store, root, every_steps=3)
+    assert contents(again) == contents(whole)
+    assert len(set(contents(whole))) == 3  # a dense network, and a ticket of each rewind point
+
+
+def test_it_learns_and_everything_hangs_on_its_tickets(root: Path, tmp_path: Path) -> None:
+    branches = [RandomReinit(), RandomMask(), Barrier(points=3, rounds=[1])]
+    changes = {"train.length": steps(40), "train.lr": 4e-3, "branches": branches, "prune.fraction": 0.3}
+    tickets, others = carried_out(set_fields(STUDY, changes), Store.open(str(tmp_path)), root)
+    assert min(row["test_accuracy"] for row in tickets) > 0.9  # one word of each sentence tells
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.7, abs=1e-3)
+    assert {row["branch"] for row in others} == {"random_reinit", "random_mask", "barrier"}
+    (line,) = (row for row in others if row["branch"] == "barrier")
+    assert line["lmc_error_barrier"] >= 0
+
+
+@pytest.mark.parametrize("prune", [
+    {"criterion": "snip", "at": steps(0), "scoring": Scoring(per_class=4)},
+    {"criterion": "grasp", "at": steps(0)},
+    {"one_shot": True, "criterion": "movement"},
+    {"include": ["bert.embeddings.word_embeddings.weight"], "at": steps(0)},
+])  # fmt: skip
+def test_masks_by_other_rules(root: Path, tmp_path: Path, prune: dict[str, Any]) -> None:
+    study = set_fields(STUDY, {"train.length": steps(3), **{f"prune.{name}": value for name, value in prune.items()}})
+    tickets, _ = carried_out(study, Store.open(str(tmp_path)), root)
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_content_counts_and_the_place_does_not(root: Path, tmp_path: Path) -> None:
+    keys = {"bert": [r.segment.key for r in make_plan(STUDY, str(root)).lineages[0].rounds]}
+    shutil.copytree(root / "bert", root / "moved", dirs_exist_ok=True)
+    config = json.loads((root / "moved" / "config.json").read_text())
+    (root / "moved" / "config.json").write_text(json.dumps({**config, "_name_or_path": "elsewhere"}))
+    for name, tensors, settings in (
+        ("weights", {"pooler.dense.bias": torch.ones(16)}, {}),
+        ("dropout", {}, {"hidden_dropout_prob": 0.3}),
+    ):
+        shutil.copytree(root / "bert", root / name, dirs_exist_ok=True)
+        given = load_file(root / "bert" / "model.safetensors")
+        save_file({**given, **tensors}, root / name / "model.safetensors")
+        (root / name / "config.json").write_text(json.dumps({**config, **settings}))
+    for name in ("moved", "weights", "dropout"):
+        plan = make_plan(set_fields(STUDY, {"model": Model(f"hf:{name}")}), str(root))
+        keys[name] = [r.segment.key for r in plan.lineages[0].rounds]
+    options = make_plan(set_fields(STUDY, {"model.options": {"hidden_dropout_prob": 0.3}}), str(root))
+    assert keys["moved"] == keys["bert"]
+    assert all(a not in keys["bert"] for name in ("weights", "dropout") for a in keys[name])
+    assert options.lineages[0].recipe.task is not None
+    assert build(options.lineages[0].recipe).bert.embeddings.dropout.p == 0.3  # type: ignore[union-attr]
+    arms = {"a": {"model.name": "hf:moved"}, "b": {"model.name": "hf:weights"}}
+    first, second = make_plan(set_fields(STUDY, {"arms": arms}), str(root)).lineages
+    assert [r.segment.key for r in first.rounds] == keys["bert"]
+    assert [r.segment.key for r in second.rounds] == keys["weights"]
+    store = Store.open(str(tmp_path))
+    remember(store, make_plan(STUDY, str(root), store), "")
+    shutil.copytree(root / "bert", root / "elsewhere" / "bert", dirs_exist_ok=True)
+    check_same_study(
+        store, set_fields(STUDY, {"model": Model("hf:elsewhere/bert"), "data.tokenizer": "elsewhere/bert"})
+    )
+    again = recorded_plan(store, "tiny-bert")  # by its record alone
+    assert [r.segment.key for r in again.lineages[0].rounds] == keys["bert"]
+
+
+def test_the_encoder_of_the_documents(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [example] = [block.text for block in blocks("docs/tickets.md") if "hf:encoder" in block.text]
+    said: dict[str, Any] = {"__name__": "example"}
+    exec(example, said)
+    shutil.copytree(root / "bert", tmp_path / "encoder")
+    for kind in ("neg", "pos"):
+        (tmp_path / f"rt-polarity.{kind}").write_text("the film was dull\n" * 40)
+    monkeypatch.chdir(tmp_path)
+    changes = {"data.length": 12, "data.validation": 8, "data.test": 8}
+    plan = make_plan(set_fields(said["study"], changes), str(tmp_path))
+    assert plan.unique_steps == 3 * 11 * 3 * 2
+    assert [str(plan.study.model.name), plan.study.data.tokenizer] == ["hf:encoder", str(tmp_path / "encoder")]  # type: ignore[attr-defined]
+
+
+def broken(root: Path, folder: Path, what: str) -> None:
+    """A copy of the folder with a fault."""
+    shutil.copytree(root / "bert", folder)
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    given, said = load_file(weights), json.loads(config.read_text())
+    if what == "pickles":
+        torch.save(given, folder / "pytorch_model.bin")
+    if what in ("pickles", "nothing"):
+        weights.unlink()
+    if what == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    if what == "a layer less":
+        save_file({name: one for name, one in given.items() if "layer.1." not in name}, weights)
+    if what == "a layer more":
+        config.write_text(json.dumps({**said, "num_hidden_layers": 1}))
+    if what == "wider":
+        config.write_text(json.dumps({**said, "intermediate_size": 32}))
+    if what == "infinite":
+        save_file({**given, "pooler.dense.bias": torch.full((16,), torch.inf)}, weights)
+    if what == "no config":
+        config.unlink()
+    if what == "another kind":
+        config.write_text(json.dumps({"model_type": "xlnet"}))
+    if what == "no kind":
+        config.write_text("{}")
+    if what == "a shard less":
+        weights.unlink()
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+
+
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "pickles": ({}, r"holds pickles \(pytorch_model.bin\) and no model.safetensors, and code from a file is not run"),
+    "nothing": ({}, r"holds no model.safetensors; give a folder as"),
+    "cut": ({}, r"model.safetensors is no readable safetensors file"),
+    "a shard less": ({}, r"model-1.safetensors is no readable safetensors file"),
+    "a layer less": ({}, r"lacks 'bert.encoder.layer.1.*so that it does not fit its config.json; .*Model\(redraw="),
+    "a layer more": ({}, r"holds the unknown 'encoder.layer.1"),
+    "wider": ({}, r"'bert.encoder.layer.0.intermediate.dense.*needs \(32"),
+    "infinite": ({}, r"'bert.pooler.dense.bias' has values that are NaN or infinite"),
+    "no config": ({}, r"config.json cannot be read"),
+    "no kind": ({}, r"config.json names no model_type"),
+    "another kind": ({}, r"its model_type 'xlnet' is not known here; valid: albert, bert"),
+    "no folder": ({"model": Model("hf:nowhere")}, r"Model.name = 'nowhere': there is no folder"),
+    "a larger tokenizer": ({"data.tokenizer": "words"}, r"knows 24 tokens, and the tokenizer of the data has 29"),
+    "a longer sentence": ({"data.length": 17}, r"Sentences.length = 17: Model.name = 'hf:.*' takes 16 tokens at most"),
+    "an option": ({"model.options": {"dropout_typo": 0.1}}, r"Model.options\['dropout_typo'\]: config.json of"),
+    "images": ({"data": Data("digits", batch_size=8, validation=0)}, r"have shape \(1, 8, 8\); give Sentences"),
+    "synflow": ({"prune.criterion": "synflow"}, r"it calls the network with ones, and its inputs are torch.int32"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_what_does_not_fit_is_one_clear_error(root: Path, tmp_path: Path, what: str) -> None:
+    broken(root, tmp_path / "bert", what)
+    save_tokenizer(tmp_path / "words", [*VOCABULARY, *(f"more{i}" for i in range(7))])
+    shutil.copy(root / "films.csv", tmp_path)
+    changes, message = FAULTS[what]
+    with pytest.raises(ConfigError, match=message):
+        make_plan(set_fields(STUDY, changes), str(tmp_path))
