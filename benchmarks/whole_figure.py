@@ -111,7 +111,7 @@ def in_turns(plan: Plan, store: Store, dataset: Dataset) -> Iterator[Trained]:
             else:
                 record = carry_out(piece, store, dataset, "cpu").record
             seconds[side] = time.process_time() - began
-        mask = store.load_mask(record["mask"]) if record is not None and record["mask"] else None
+        mask = store.load_mask(record.mask) if record is not None and record.mask else None
         kept = 1.0 if mask is None else pruning.density(mask)
         yield Trained(kept, piece.num_steps, seconds["ours"], seconds["eager"])
 

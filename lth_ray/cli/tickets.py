@@ -61,11 +61,11 @@ def export(
     TICKET is a key, the beginning of one, or LINEAGE/rROUND.
     """
     from lth_ray.commands.tickets import export_ticket
+    from lth_ray.lottery import load_ticket
     from lth_ray.lottery.tickets.exporting import kind_of_weights
-    from lth_ray.store import Store
 
     key = export_ticket(ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root)
-    record = Store.open(storage, writable=False).segment(key) or {"meaning": {}}
+    record = load_ticket(key, storage).record
     click.echo(f"wrote {kind_of_weights(record, state)} of {key} to {to}")
 
 
@@ -78,11 +78,11 @@ def import_(file: str, storage: str) -> None:
     FILE is safetensors, or .pt or .pth of torch.save; the network is dense, or pruned by
     torch.nn.utils.prune. Study(ticket=KEY), load_ticket, `show` and `export` take the key.
     """
+    from lth_ray.lottery import load_ticket
     from lth_ray.lottery.tickets.importing import import_ticket
-    from lth_ray.store import Store
 
     key = import_ticket(file, storage)
-    if (Store.open(storage, writable=False).segment(key) or {}).get("mask") is None:
+    if not load_ticket(key, storage).mask:
         click.echo("a dense network: no parameter is named as torch.nn.utils.prune names pruned ones", err=True)
     click.echo(key)
 

@@ -11,7 +11,8 @@ from rich.table import Table
 from lth_ray.commands.tickets import Place, places
 from lth_ray.config import Metric
 from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
-from lth_ray.lottery.records import Json
+from lth_ray.lottery.records import Json, SegmentRecord
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.lottery.tickets.importing import IMPORTED
 from lth_ray.store import Store, mask_path
 from lth_ray.training import averages
@@ -26,13 +27,13 @@ def description(store: Store, key: str, name: str | None = None) -> Json:
     name: only as this study has it.
     """
     ticket = load_ticket(key, store.uri)
-    record, where = ticket.provenance, places(store, key, name)
+    record, where = ticket.record, places(store, key, name)
     layers = _layers(ticket)
     return {
         "key": key,
         "kind": _kind(record, where),
-        "content": record["content"],
-        "remaining_weights": record["remaining_weights"],
+        "content": record.content,
+        "remaining_weights": record.remaining_weights,
         "kept": sum(layer["kept"] for layer in layers if layer["prunable"]),
         "eligible": sum(layer["eligible"] for layer in layers if layer["prunable"]),
         "parameters": sum(layer["eligible"] for layer in layers),
@@ -42,16 +43,16 @@ def description(store: Store, key: str, name: str | None = None) -> Json:
         "measurements": _measured(record),
         "studies": [_place(place, store) for place in where],
         "trained": {
-            "from_step": record["first"],
-            "to_step": record["last"],
-            "train_steps": record["train_steps"],
-            "seconds": record["seconds"],
-            "started_at": record["started_at"],
-            "backend": record["backend"],
+            "from_step": record.first,
+            "to_step": record.last,
+            "train_steps": record.train_steps,
+            "seconds": record.seconds,
+            "started_at": record.started_at,
+            "backend": record.backend,
         },
-        "meaning": record["meaning"],
-        "environment": record["environment"],
-        "earlier_environments": record["earlier_environments"],
+        "meaning": record.meaning,
+        "environment": record.environment,
+        "earlier_environments": record.earlier_environments,
     }
 
 
@@ -72,12 +73,12 @@ def print_ticket(page: Json, console: Console) -> None:
             console.print(_ancestors(place, Metric.read(page["metric"])))
 
 
-def _kind(record: Mapping[str, Any], where: list[Place]) -> str:
-    if record["key"].startswith(IMPORTED):
+def _kind(record: SegmentRecord, where: list[Place]) -> str:
+    if record.key.startswith(IMPORTED):
         return "imported ticket"
     if where and all(place.branch is not None for place in where):
         return "branch result"
-    return "ticket" if record["mask"] else "dense network"
+    return "ticket" if record.mask else "dense network"
 
 
 def _layers(ticket: Ticket) -> list[Json]:
@@ -118,15 +119,15 @@ def _place_of(name: str, order: Mapping[str, int]) -> tuple[int, list[int | str]
     return order.get(layer, len(order)), parts, own != "weight"
 
 
-def _sizes(store: Store, record: Mapping[str, Any]) -> Json:
+def _sizes(store: Store, record: SegmentRecord) -> Json:
     """Return the sizes of its files: the mask, packed, and the states that are kept of its steps."""
-    masks, states = store.list("masks"), store.list(f"states/{record['trajectory']}")
-    mask = masks.get(mask_path(record["mask"])) if record["mask"] else None
+    masks, states = store.list("masks"), store.list(f"states/{record.trajectory}")
+    mask = masks.get(mask_path(record.mask)) if record.mask else None
     kept = {path.rpartition("/")[2].partition("-")[0].lstrip("0") or "0": size for path, size in states.items()}
     return {"mask": mask, "states": kept}
 
 
-def _measured(record: Mapping[str, Any]) -> Json:
+def _measured(record: SegmentRecord) -> Json:
     """Return what was measured, without what is said elsewhere."""
     elsewhere = {"remaining_weights", "sparsity", "key", "content", "backend", "device", "seconds", "train_steps"}
     return {name: value for name, value in measurements(record).items() if name not in elsewhere}
@@ -157,7 +158,7 @@ def _place(place: Place, store: Store) -> Json:
 
 
 def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Json:
-    record = store.segment(key)
+    record = finished_segment(store, key)
     row: Json = {"round": number, "key": key, "remaining_weights": None, metric.column("test"): None}
     if record is not None:
         measured = measurements(record)

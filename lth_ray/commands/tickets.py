@@ -164,14 +164,14 @@ def _places(plan: Plan, entry: dict[str, Any], key: str) -> Iterator[Place]:
 
 def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
     """Return the metadata of an exported file."""
-    record = ticket.provenance
+    record = ticket.record
     about = {
         "lth_ray": __version__,
-        "ticket": record["key"],
-        "content": record["content"],
+        "ticket": record.key,
+        "content": record.content,
         "state": state,
         "weights": formats.kind_of_weights(record, state),
-        "remaining_weights": repr(record["remaining_weights"]),
+        "remaining_weights": repr(record.remaining_weights),
     }
     if where:
         about |= {"study": where[0].study, "lineage": where[0].lineage.id, "round": str(where[0].round)}
@@ -181,7 +181,7 @@ def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
 def _network(
     ticket: Ticket, where: list[Place], model: nn.Module | None, input_shape: tuple[int, ...] | None
 ) -> tuple[nn.Module, tuple[int, ...]]:
-    key = ticket.provenance["key"]
+    key = ticket.record.key
     shape = input_shape or (where[0].recipe.identity.input_shape if where else None)
     if shape is None:
         raise ConfigError(f"ticket {key}: no study here says what its images are; use export_ticket(..., input_shape=)")
@@ -203,7 +203,7 @@ def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:
     try:
         network.load_state_dict(formats.weights_of_ticket(ticket, state))
     except RuntimeError as error:
-        raise ConfigError(f"ticket {ticket.provenance['key']} does not fit this network: {error}") from error
+        raise ConfigError(f"ticket {ticket.record.key} does not fit this network: {error}") from error
 
 
 def _normalisation(where: list[Place], data_root: str | None) -> dict[str, str]:

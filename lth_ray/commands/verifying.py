@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from rich.console import Console
 
 from lth_ray.config import ConfigError, nearest
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.running import history
 from lth_ray.store import MissingFile, Store
 from lth_ray.store.layout import CHECKPOINTS, MASKS, SEGMENTS, STATES, STUDIES, TABLES, is_own, mask_path, state_of
@@ -116,10 +117,12 @@ def _named(store: Store, records: Iterable[str]) -> tuple[dict[str, str], dict[t
     masks, states = dict[str, str](), dict[tuple[str, int], str]()
     segments = (PurePosixPath(path).stem for path in records if path.startswith(f"{SEGMENTS}/"))
     for key in segments:
-        record = store.segment(key) or {}
-        if record.get("mask"):
-            masks[mask_path(record["mask"])] = key
-        states |= {(record["trajectory"], step): key for step in record.get("states", ())}
+        record = finished_segment(store, key)
+        if record is None:
+            continue
+        if record.mask:
+            masks[mask_path(record.mask)] = key
+        states |= {(record.trajectory, step): key for step in record.states}
     return masks, states
 
 

@@ -16,9 +16,10 @@ from lth_ray.config import ConfigError, OwnFunction, short_name
 from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import Record, SegmentRecord
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -123,7 +124,8 @@ def tell_other_sources(lineages: Iterable[Lineage], records: Mapping[str, Record
     warned = set()
     for lineage in lineages:
         for segment in (r.segment for r in lineage.rounds if r.segment.key in records):
-            made_by = dict(records[segment.key].get("functions") or {})
+            record = records[segment.key]
+            made_by = record.functions or {} if isinstance(record, SegmentRecord) else {}
             for field, function, version in _versioned(segment.recipe):
                 source = (made_by.get(field) or [None, None])[1]
                 if None not in (source, function.source) and source != function.source and function.name not in warned:
@@ -182,13 +184,13 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
 
 
 def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
-    wrong, record = f"Study.ticket = {ticket.of!r}", store.segment(ticket.of)
+    wrong, record = f"Study.ticket = {ticket.of!r}", finished_segment(store, ticket.of)
     ((trajectory, step, _),) = ticket.needs
     if record is None:
         raise ConfigError(f"{wrong}: not in {store.uri}; `lth-ray import FILE --storage {store.uri}` puts one there")
     if store.find_state(trajectory, step) is None:
         raise ConfigError(f"{wrong}: its weights were not kept; run its study again with keep='tickets'")
-    if record["meaning"].get("learned") or record["meaning"].get("frozen"):
+    if record.meaning.get("learned") or record.meaning.get("frozen"):
         raise ConfigError(
             f"{wrong} is no network of kept weights and zeros: give a ticket that was found by pruning, or an imported "
             "one"
@@ -201,10 +203,10 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
         if name not in given or name not in own or own[name].shape != given[name].shape:
             theirs, ours = (tuple(some[name].shape) if name in some else "none" for some in (given, own))
             raise ConfigError(f"{wrong} does not fit this network: {name!r} is {theirs} there and {ours} here")
-    if record["mask"] is None:
+    if record.mask is None:
         _check_dense_ticket(lineage, wrong)
         return
-    covered = set(models.under_own_names(store.load_mask(record["mask"]), ties))
+    covered = set(models.under_own_names(store.load_mask(record.mask), ties))
     may = set(eligible(network, lineage.rule))
     if covered != may:
         field = "include" if covered - may else "exclude"

@@ -12,14 +12,13 @@ from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.plan import Plan
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import TRAINING
 from lth_ray.training import Recipe
 
-Lookup = Callable[[str], Record | None]  # key -> record of a finished segment
-MADE_OF = ("forward_flops", "regrowth_flops", "scoring_flops")  # columns of a record
+Lookup = Callable[[str], SegmentRecord | None]  # key -> record of a finished segment
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Costs:
             "search_flops": _sum(self._flops(search, record_of), scored),
             "ticket_flops": _sum(self._flops(spent, record_of), scored),
             "scoring_flops": scored,
-            "inference_flops": None if record is None else record.get("forward_flops"),
+            "inference_flops": None if record is None else record.forward_flops,
             "train_bits": bits(own.recipe.train.precision),
             "search_bits": None if found_in is None else bits(found_in.recipe.train.precision),
         }
@@ -89,7 +88,7 @@ class Costs:
     def _drawn(self, record_of: Lookup) -> dict[str, int]:
         """Return {segment: step} of the draws that have taken place."""
         records = {key: record_of(key) for key in self._drawing}
-        return {key: record["drawn"]["step"] for key, record in records.items() if record and record.get("drawn")}
+        return {key: record.drawn["step"] for key, record in records.items() if record and record.drawn}
 
     def spent(self, own: Segment, record_of: Lookup) -> list["Spent"]:
         """Return `own` and all training that its weights and its mask come from, whoever else uses it too.
@@ -141,7 +140,7 @@ class Costs:
         total = 0.0
         for found in each.values():
             record = self._record(found, record_of)
-            known = record.get("scoring_flops") if record is not None else None
+            known = None if record is None else record.scoring_flops
             if known is None and _is_scored(found):
                 return None
             total += known or 0.0
@@ -149,16 +148,16 @@ class Costs:
 
     def _flops(self, spent: list["Spent"], record_of: Lookup) -> float | None:
         """Return their sum; None where one is not known: its training has no record yet."""
-        total = 0
+        total = 0.0
         for one in spent:
             record = self._record(one.segment, record_of)
-            if record is None or record.get("forward_flops") is None:
+            if record is None or record.forward_flops is None:
                 return None
-            total += TRAINING * record["forward_flops"] * one.segment.recipe.data.batch_size * one.num_steps
-            total += record.get("regrowth_flops", 0)
-        return float(total)
+            total += TRAINING * record.forward_flops * one.segment.recipe.data.batch_size * one.num_steps
+            total += record.regrowth_flops or 0
+        return total
 
-    def _record(self, segment: Segment, record_of: Lookup) -> Record | None:
+    def _record(self, segment: Segment, record_of: Lookup) -> SegmentRecord | None:
         """Return a record of its trajectory, whose segments have their network and mask in common."""
         same = self._by_trajectory.get(segment.trajectory, [segment])
         return next((record for one in same if (record := record_of(one.key)) is not None), None)

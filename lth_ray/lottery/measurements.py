@@ -11,17 +11,17 @@ COLLAPSE = ("lowest_layer_density", "max_compression", "empty_layers", "cut")
 
 def measurements(record: Record) -> dict[str, Any]:
     """Return what a finished segment or table measured, as columns; those of its task's metric have its name."""
-    metric, journal = metric_of(record), record.get("journal", {})
+    metric, journal = metric_of(record), record.journal
     test, validation = metric.column("test"), metric.column("validation")
     early = early_stop(journal)
     last = {name: _last(journal, name) for name in (test, validation, "test_loss")}
-    if record["diverged_at"] is not None:
+    if record.diverged_at is not None:
         last, early = dict.fromkeys(last), None
     return {
-        "remaining_weights": record["remaining_weights"],
-        "remaining_of_all": record.get("remaining_of_all"),
-        "sparsity": 1 - record["remaining_weights"],
-        **{name: (record.get("collapse") or {}).get(name) for name in COLLAPSE},
+        "remaining_weights": record.remaining_weights,
+        "remaining_of_all": record.remaining_of_all,
+        "sparsity": 1 - record.remaining_weights,
+        **{name: (record.collapse or {}).get(name) for name in COLLAPSE},
         test: last[test],
         "test_error": None if last[test] is None else metric.error(last[test]),
         "test_loss": last["test_loss"],
@@ -29,20 +29,20 @@ def measurements(record: Record) -> dict[str, Any]:
         "early_stop_step": None if early is None else journal["step"][early],
         "early_stop_at_end": None if early is None else early == len(journal["step"]) - 1,
         metric.at_early_stop: None if early is None else journal[test][early],
-        "train_steps": record.get("train_steps", 0),
-        "diverged_at": record["diverged_at"],
-        "seconds": record["seconds"],
-        "device": record["environment"]["device"],
-        "backend": record.get("backend"),
-        "key": record["key"],
-        "content": record["content"],
-        **record.get("measurements", {}),
+        "train_steps": record.train_steps,
+        "diverged_at": record.diverged_at,
+        "seconds": record.seconds,
+        "device": record.environment["device"],
+        "backend": record.backend,
+        "key": record.key,
+        "content": record.content,
+        **record.measurements,
     }
 
 
 def metric_of(record: Record) -> Metric:
     """Return the metric that the network of a record is judged by."""
-    return Metric.read(record.get("metric"))
+    return Metric.read(record.metric)
 
 
 def early_stop(journal: Mapping[str, list[Any]]) -> int | None:

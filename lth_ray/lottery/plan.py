@@ -22,6 +22,7 @@ from lth_ray.lottery.jobs import Job, make_jobs
 from lth_ray.lottery.kept_states import make_pieces, state_pieces
 from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
+from lth_ray.lottery.records import segments
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.lottery.stored import Stock, damaged_masks, take_stock
@@ -113,9 +114,10 @@ def make_plan(
     if identities is None:
         tell_other_sources(lineages, stock.records)
     asked = _asked(lineages, branches, _ended_early(lineages, stock))
-    diverged = [(key, record["trajectory"]) for key, record in stock.records.items() if stock.diverged(key)]
+    trained = segments(stock.records)
+    diverged = [(key, record.trajectory) for key, record in trained.items() if record.diverged_at is not None]
     lost = frozenset(name for names in diverged for name in names)
-    drawn = {key: record["drawn"]["step"] for key, record in stock.records.items() if record.get("drawn")}
+    drawn = {key: record.drawn["step"] for key, record in trained.items() if record.drawn}
     trunks = frozenset(one.key for lineage in lineages for one in (lineage.dense, lineage.trunk))
     pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks, drawn)
     if identities is None:

@@ -4,12 +4,12 @@ A record on disk is JSON. Older versions of lth_ray have left out what they did 
 default, and what only a newer version knows is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
 Json = dict[str, Any]
-Record = Mapping[str, Any]  # as it is written, of a segment or a table
 Columns = dict[str, list[Any]]
 Kind = TypeVar("Kind", "SegmentRecord", "TableRecord")
 
@@ -91,7 +91,17 @@ class TableRecord:
     remaining_weights, remaining_of_all: as in the record of the segment whose mask it is about.
     measurements: what becomes columns of a result. columns: curves and histograms, of equal length.
     content: of both. mask, diverged_at: None, as a table has neither.
+
+    What only a training has is here as of one without steps, so that results of both kinds are read alike.
     """
+
+    backend: ClassVar[None] = None
+    first: ClassVar[int] = 0
+    train_steps: ClassVar[int] = 0
+    journal: ClassVar[Mapping[str, list[Any]]] = MappingProxyType({})
+    layer_densities: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    collapse: ClassVar[None] = None
+    usage: ClassVar[None] = None
 
     key: str
     kind: str
@@ -111,6 +121,20 @@ class TableRecord:
     def to_json(self) -> Json:
         """Return what is written."""
         return _values(self)
+
+
+Record = SegmentRecord | TableRecord
+
+
+def chosen(record: Record, names: Iterable[str]) -> Json:
+    """Return the fields of these names that a record of its kind has."""
+    values = _values(record)
+    return {name: values[name] for name in names if name in values}
+
+
+def segments(records: Mapping[str, Record]) -> dict[str, SegmentRecord]:
+    """Return those that are of segments."""
+    return {key: record for key, record in records.items() if isinstance(record, SegmentRecord)}
 
 
 def read_record(kind: type[Kind], stored: Mapping[str, Any]) -> Kind:

@@ -1,11 +1,10 @@
 """The end of a lineage before its last round: its loss diverged, or the study's stop_below ends it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery.measurements import measurements
+from lth_ray.lottery.records import Record
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def ending(diverged_at: int | None, judged: float | None, rule: StopRule | None)
     return rule.reason(judged) if rule else None
 
 
-def ending_of(record: Mapping[str, Any], rule: StopRule | None) -> str | None:
+def ending_of(record: Record, rule: StopRule | None) -> str | None:
     """Return `ending` of a training's record."""
     judged = rule.metric.judged(measurements(record)) if rule else None
-    return ending(record["diverged_at"], judged, rule)
+    return ending(record.diverged_at, judged, rule)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lth_ray.lottery.pieces import Piece
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import Record, SegmentRecord, TableRecord, read_record
 from lth_ray.store import DamagedFile, MissingFile, Store, mask_path
 from lth_ray.store.layout import MASKS, OPTIMIZER, STATES, state_of
 
@@ -29,7 +29,7 @@ class Stock:
 
     def diverged(self, key: str) -> bool:
         """Return whether it is finished and its training has diverged."""
-        return key in self.records and self.records[key]["diverged_at"] is not None
+        return key in self.records and self.records[key].diverged_at is not None
 
 
 def take_stock(store: Store, keys: Iterable[str]) -> Stock:
@@ -39,9 +39,9 @@ def take_stock(store: Store, keys: Iterable[str]) -> Stock:
     """
     records = whole_records(store, keys)
     masks = store.list(MASKS)
-    lost = [key for key, record in records.items() if record["mask"] and mask_path(record["mask"]) not in masks]
+    lost = [key for key, record in records.items() if record.mask and mask_path(record.mask) not in masks]
     for key in lost:
-        warnings.warn(f"{mask_path(records.pop(key)['mask'])} is lost: it is made again with {key}", stacklevel=2)
+        warnings.warn(f"{mask_path(records.pop(key).mask or '')} is lost: it is made again with {key}", stacklevel=2)
     paths = store.list(STATES)
     kept = {path: state for path in paths if (state := state_of(path)) is not None}
     resumable = frozenset(state for path, state in kept.items() if path.endswith(OPTIMIZER))
@@ -56,12 +56,10 @@ def damaged_masks(pieces: Mapping[str, Piece], stock: Stock, store: Store) -> se
     """
     seen, damaged = set[str](), set[str]()
     asked = {key for name, piece in pieces.items() if name not in stock.records for key in piece.after}
-    while asked := {key for key in asked - seen if key in stock.records and stock.records[key]["mask"]}:
+    while masks := {key: mask for key in asked - seen if key in stock.records and (mask := stock.records[key].mask)}:
         with ThreadPoolExecutor(READERS) as readers:
-            wrong = dict(
-                zip(asked, readers.map(lambda key: _damage(store, stock.records[key]["mask"]), asked), strict=True)
-            )
-        seen |= asked
+            wrong = dict(zip(masks, readers.map(lambda mask: _damage(store, mask), masks.values()), strict=True))
+        seen |= masks.keys()
         found = {key: error for key, error in wrong.items() if error is not None}
         for key, error in found.items():
             warnings.warn(f"{error.path} is damaged ({error.why}): it is made again with {key}", stacklevel=2)
@@ -80,6 +78,23 @@ def _damage(store: Store, mask: str) -> DamagedFile | None:
     return None
 
 
+def finished_segment(store: Store, key: str) -> SegmentRecord | None:
+    """Return the record of a finished segment, None where there is none. Raise DamagedFile; change nothing."""
+    stored = store.segment(key)
+    return None if stored is None else read_record(SegmentRecord, stored)
+
+
+def finished_table(store: Store, key: str) -> TableRecord | None:
+    """Return the record of a measured table, as `finished_segment` does that of a segment."""
+    stored = store.table(key)
+    return None if stored is None else read_record(TableRecord, stored)
+
+
+def finished(store: Store, key: str) -> Record | None:
+    """Return the record of a finished segment or table, as `finished_segment` does."""
+    return finished_segment(store, key) or finished_table(store, key)
+
+
 def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
     """Return {key: record} of those segments and tables that are finished.
 
@@ -89,7 +104,7 @@ def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
 
     def read(key: str) -> Record | DamagedFile | None:
         try:
-            return store.table(key) if key in tables else store.segment(key)
+            return finished_table(store, key) if key in tables else finished_segment(store, key)
         except DamagedFile as error:
             return error
 
@@ -99,4 +114,4 @@ def whole_records(store: Store, keys: Iterable[str]) -> dict[str, Record]:
     for record in found.values():
         if isinstance(record, DamagedFile):
             warnings.warn(f"{record.path} is damaged ({record.why}): running the study makes it again", stacklevel=2)
-    return {key: record for key, record in found.items() if isinstance(record, dict)}
+    return {key: record for key, record in found.items() if isinstance(record, SegmentRecord | TableRecord)}

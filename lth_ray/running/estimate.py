@@ -11,6 +11,7 @@ import torch
 from lth_ray.config import Launch, Prune
 from lth_ray.lottery import Measurement, Plan, Training, make_trials
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.records import segments
 from lth_ray.lottery.stored import whole_records
 from lth_ray.running.timing import Timing, pace_of, timed
 from lth_ray.store import Store
@@ -129,13 +130,13 @@ def _recorded(plan: Plan, store: Store | None, levels: _Levels, team: int) -> di
     left = {piece.key for job in plan.jobs for piece in job.pieces}
     wanted = {levels.of(piece) for piece in _trained(plan) if piece.key in left}
     done = [piece for piece in _trained(plan) if piece.key not in left and levels.of(piece) in wanted][:MOST_RECORDS]
-    records = whole_records(store, [piece.key for piece in done])
+    records = segments(whole_records(store, [piece.key for piece in done]))
     found: dict[Level, list[float]] = defaultdict(list)
     for piece in (piece for piece in done if piece.key in records):
         record = records[piece.key]
-        alike = record["environment"]["world_size"] == team and record["train_steps"]
-        if alike and record["diverged_at"] is None and not record["earlier_environments"]:
-            found[levels.of(piece)].append(record["seconds"] / record["train_steps"])
+        alike = record.environment["world_size"] == team and record.train_steps
+        if alike and record.diverged_at is None and not record.earlier_environments:
+            found[levels.of(piece)].append(record.seconds / record.train_steps)
     return {level: statistics.median(each) for level, each in found.items()}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery import StopRule
+from lth_ray.lottery.records import Record
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.running import history
 from lth_ray.running.notices import Reader
@@ -62,7 +63,7 @@ class Settings:
         except StorageError:
             return set()
 
-    def ends_after(self, key: str, record: Mapping[str, Any] | None) -> bool:
+    def ends_after(self, key: str, record: Record | None) -> bool:
         """Return whether a lineage ends with the piece `key`."""
         return record is not None and ending_of(record, self.stop_rules.get(key)) is not None
 

@@ -85,8 +85,8 @@ def summary(job: Job, piece: Piece, outcome: Outcome) -> dict[str, Any]:
         measured, metric = measurements(outcome.record), piece.recipe.task.metric
         found |= {name: measured[name] for name in ("diverged_at", "remaining_weights", "cut")}
         found |= {"judged": metric.judged(measured), "test": measured[metric.column("test")]}
-        found["whole_steps"] = outcome.record.get("train_steps")
-        found["scoring_flops"] = outcome.record.get("scoring_flops")
+        found["whole_steps"] = outcome.record.train_steps
+        found["scoring_flops"] = getattr(outcome.record, "scoring_flops", None)
         found["error_barrier"] = measured.get("lmc_error_barrier")
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Job, Lineage, Piece, Plan, Training, measurements
+from lth_ray.lottery.records import Record
 from lth_ray.store import LiveRun
 from lth_ray.watching.pace import Pace
 from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
@@ -97,7 +98,7 @@ class Board:
         with self._lock:
             self.waits = waits
 
-    def on_records(self, records: Mapping[str, Mapping[str, Any]]) -> None:
+    def on_records(self, records: Mapping[str, Record]) -> None:
         """Take in what the store holds of tickets that are reused."""
         measured = {key: measurements(record) for key, record in records.items()}
         test = self.metric.column("test")

@@ -125,8 +125,8 @@ def test_scores_by_examples_are_part_of_the_search(
 def test_what_an_earlier_version_did_not_count_is_not_known(lab: Any) -> None:
     ran = lab.run(early(lab, criterion="snip", remaining=[0.25]))
     lineage = ran.plan.lineages[0]
-    record = dict(stored_segment(ran.store, lineage.rounds[1].segment.key).to_json())
-    assert Costs(ran.plan).of_ticket(lineage, 1, {record["key"]: record}.get)["scoring_flops"] == 3 * 100 * 2 * 1580
-    del record["scoring_flops"]
-    found = Costs(ran.plan).of_ticket(lineage, 1, {record["key"]: record}.get)
+    record = stored_segment(ran.store, lineage.rounds[1].segment.key)
+    assert Costs(ran.plan).of_ticket(lineage, 1, {record.key: record}.get)["scoring_flops"] == 3 * 100 * 2 * 1580
+    older = replace(record, scoring_flops=None)
+    found = Costs(ran.plan).of_ticket(lineage, 1, {record.key: older}.get)
     assert [found[name] for name in ("scoring_flops", "search_flops", "ticket_flops")] == [None, None, None]

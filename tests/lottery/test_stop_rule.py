@@ -6,7 +6,9 @@ import pytest
 
 from lth_ray.config import ACCURACY, Metric
 from lth_ray.config.tasks.metric import RMSE
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.stop_rule import StopRule, ending, ending_of
+from tests.records import segment_record
 
 NAN = float("nan")
 
@@ -27,11 +29,8 @@ def test_a_lineage_ends(diverged_at: int | None, judged: float, rule: StopRule |
     assert ending(diverged_at, judged, rule) == expected
 
 
-def record(**journal: Any) -> dict[str, Any]:
-    return {
-        "diverged_at": None, "remaining_weights": 0.5, "seconds": 1.0, "environment": {"device": "x"}, "key": "k",
-        "content": "c", "journal": {"step": [1], **{name: [value] for name, value in journal.items()}},
-    }  # fmt: skip
+def record(**journal: Any) -> SegmentRecord:
+    return segment_record(journal={"step": [1], **{name: [value] for name, value in journal.items()}})
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_an_exported_file_is_what_was_measured(lab: Any, tmp_path: Path) -> None
     assert ticket.rewind_state is not None
     means = averages.measured(ticket.trained_state)
     assert not torch.equal(means["fc1.weight"], ticket.trained_state["fc1.weight"])
-    save_state_dict(ticket, tmp_path / "file", "trained", {"weights": kind_of_weights(ticket.provenance, "trained")})
+    save_state_dict(ticket, tmp_path / "file", "trained", {"weights": kind_of_weights(ticket.record, "trained")})
     found = load_file(tmp_path / "file")
     assert found.keys() == {f"{layer}.{name}" for layer in ("fc1", "fc2", "output") for name in ("weight", "bias")}
     assert all(torch.equal(found[name], ticket.trained_state[f"averages.{name.replace('.', '/')}"]) for name in found)
@@ -184,7 +184,7 @@ def test_what_goes_to_mlflow_is_what_was_measured(lab: Any) -> None:
     from lth_ray.record.mlflow.models import ABOUT, TRAINED, ticket_files
 
     ran = lab.run(lab.study({"train.ema_decay": 0.9}))
-    record = ran.store.segment(ran.key(1))
+    record = load_ticket(ran.key(1), ran.store.uri).record
     files = ticket_files(ran.store, record)
     ticket: Ticket = load_ticket(ran.key(1), ran.store.uri)
     assert ticket.trained_state is not None

@@ -14,6 +14,7 @@ import pytest
 from lth_ray.config import Data, Model, Prune, RandomMask, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.store import Store
 
 ENVIRONMENT = {
@@ -55,7 +56,7 @@ def store(tmp_path: Any) -> Store:
     return Store.open(str(tmp_path / "storage"))
 
 
-def fake_record(segment: Segment, density: float, penalty: float = 0.0, **changes: Any) -> dict[str, Any]:
+def fake_record(segment: Segment, density: float, penalty: float = 0.0, **changes: Any) -> SegmentRecord:
     """A record with the form of lth_ray.lottery.execution.publish's, and curves that look like training."""
     noise = random.Random(segment.key)
     steps_ = segment.recipe.evaluation_steps(segment.first, segment.last)
@@ -68,7 +69,7 @@ def fake_record(segment: Segment, density: float, penalty: float = 0.0, **change
         "test_loss": loss, "test_accuracy": accuracy,
     }  # fmt: skip
     has_mask = segment.mask is not None
-    return {
+    record: dict[str, Any] = {
         "key": segment.key, "trajectory": segment.trajectory, "meaning": segment.meaning, "first": segment.first,
         "last": segment.last, "backend": "eager-fp32", "mask": "0" * 64 if has_mask else None,
         "remaining_weights": density, "layer_densities": dict.fromkeys(LAYERS, density) if has_mask else {},
@@ -76,6 +77,7 @@ def fake_record(segment: Segment, density: float, penalty: float = 0.0, **change
         "diverged_at": None, "train_steps": segment.num_steps, "started_at": "2026-01-02T03:04:05.678901+00:00",
         "seconds": 1.25, "environment": ENVIRONMENT, **changes,
     }  # fmt: skip
+    return SegmentRecord(**record)
 
 
 def fill(store: Store, plan: Plan, rounds: Iterable[int] = range(100), branches: bool = True, **changes: Any) -> None:
@@ -84,11 +86,11 @@ def fill(store: Store, plan: Plan, rounds: Iterable[int] = range(100), branches:
     for lineage in plan.lineages:
         for r in lineage.rounds:
             if r.number in rounds:
-                store.publish_segment(r.segment.key, fake_record(r.segment, 0.8**r.number, **changes))
+                store.publish_segment(r.segment.key, fake_record(r.segment, 0.8**r.number, **changes).to_json())
     for result in plan.branches if branches else ():
         if result.round in rounds:
             record = fake_record(result.segment, 0.8**result.round, 0.01 * result.round, **changes)
-            store.publish_segment(result.segment.key, record)
+            store.publish_segment(result.segment.key, record.to_json())
 
 
 @pytest.fixture(name="fill", scope="session")
@@ -97,7 +99,7 @@ def fill_fixture() -> Callable[..., None]:
 
 
 @pytest.fixture(name="fake_record", scope="session")
-def fake_record_fixture() -> Callable[..., dict[str, Any]]:
+def fake_record_fixture() -> Callable[..., SegmentRecord]:
     return fake_record
 
 

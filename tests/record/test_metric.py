@@ -13,6 +13,7 @@ from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Stu
 from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.variants import variants
 from lth_ray.lottery import Plan, carry_out, make_plan
+from lth_ray.lottery.stored import finished
 from lth_ray.record import comparisons, comparisons_table, summary
 from lth_ray.record.figures import curves_figure, metric_figure
 from lth_ray.record.mlflow.registry import is_finished
@@ -104,9 +105,9 @@ def test_mlflow_has_its_name(trained: tuple[Plan, Store]) -> None:
     plan, store = trained
     told = []
     for lineage in plan.lineages:
-        told += [describe_ticket(lineage, r.number, store.segment(r.segment.key) or {}) for r in lineage.rounds]
+        told += [describe_ticket(lineage, r.number, finished(store, r.segment.key)) for r in lineage.rounds]
     for result in plan.branches:
-        told.append(describe_branch(result, store.segment(result.key) or store.table(result.key) or {}))
+        told.append(describe_branch(result, finished(store, result.key)))
     names = {name for description in told for name, *_ in description.metrics}
     assert {"test_r2", "validation_r2", "test_r2_at_early_stop"} <= names
     assert not [name for name in names if "accuracy" in name]

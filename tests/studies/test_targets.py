@@ -1,6 +1,6 @@
 """Every target of a paper is measured by a study here, or is known to wait for one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -12,11 +12,13 @@ from lth_ray import models, pruning
 from lth_ray.config import ACCURACY
 from lth_ray.lottery import Plan
 from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.quantities import measured_as
 from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
+from tests.records import segment_record
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
 WAITING = (  # for what their studies need: other tasks, structured pruning, early stops
@@ -64,15 +66,14 @@ _COUNTED: dict[str, list[tuple[float, float]]] = {}
 def rows(plan: Plan, accuracy: float) -> tuple[list[Row], list[Row]]:
     """The tables of a plan that is done: dense networks reach 90 %, all others `accuracy`; copies are stable."""
 
-    def record(lineage: Lineage, number: int, measurements: Mapping[str, Any], trained: bool) -> Row:
+    def record(lineage: Lineage, number: int, measurements: dict[str, Any], trained: bool) -> SegmentRecord:
         eligible_left, left = densities(lineage)[number]
         reached = accuracy if number or measurements else 0.9
         journal = {"step": [1], "test_accuracy": [reached], "validation_loss": [1.0]} if trained else {}
-        return {
-            "remaining_weights": eligible_left, "remaining_of_all": left, "journal": journal, "diverged_at": None,
-            "seconds": 0.0, "environment": {"device": ""}, "content": "", "measurements": measurements,
-            "key": f"{lineage.id}/{number}",
-        }  # fmt: skip
+        return segment_record(
+            remaining_weights=eligible_left, remaining_of_all=left, journal=journal, measurements=measurements,
+            key=f"{lineage.id}/{number}",
+        )  # fmt: skip
 
     tickets = [
         ticket_row(lineage, r.number, record(lineage, r.number, {}, True)) | ({"drawn_at": 0.1} if lineage.draw else {})

@@ -50,7 +50,7 @@ def stored(piece: Piece, store: Store) -> Outcome | None:
     """
     if isinstance(piece, Measurement):
         table = stored_table(store, piece.key)
-        return None if table is None else Outcome(table.to_json(), 0, 0.0)
+        return None if table is None else Outcome(table, 0, 0.0)
     record = stored_segment(store, piece.record_key)
     lost = record is not None and record.mask is not None and not store.exists(mask_path(record.mask))
     return None if record is None or lost else nothing_left(piece, store, record)

@@ -46,7 +46,7 @@ def execute(
     steps = last.step - prepared.progress.start.step
     progress, record = prepared.progress, record if training.measured else None
     taken = (progress.taken_up or training.segment.first) - training.segment.first
-    return Outcome(record.to_json() if record else None, steps, time.monotonic() - began, progress.training_s, taken)
+    return Outcome(record, steps, time.monotonic() - began, progress.training_s, taken)
 
 
 def _with_drawn(training: Training, store: Store, team: Team) -> Training:

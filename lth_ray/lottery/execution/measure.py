@@ -227,7 +227,7 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
     began, started_at = time.monotonic(), datetime.now(UTC).isoformat()
     found = team.by_leader(lambda: _found(measurement, store))
     if isinstance(found, TableRecord):
-        return Outcome(found.to_json(), 0, 0.0)
+        return Outcome(found, 0, 0.0)
     try:
         measured = MEASURES[measurement.table.kind](Bench(measurement.table, store, dataset, device, team))
     except MissingState as error:
@@ -241,7 +241,7 @@ def measure(measurement: Measurement, store: Store, dataset: Loaded, device: str
         "environment": environment(device, team.size),
     }
     record = team.by_leader(lambda: _published(measurement, store, measured, found, about))
-    return Outcome(record.to_json(), 0, time.monotonic() - began)
+    return Outcome(record, 0, time.monotonic() - began)
 
 
 def _found(measurement: Measurement, store: Store) -> TableRecord | SegmentRecord:

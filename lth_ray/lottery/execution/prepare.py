@@ -45,7 +45,7 @@ def nothing_left(training: Training, store: Store, record: SegmentRecord) -> Out
         return None
     store.drop_checkpoints(training.key)
     discard(training, store)
-    return Outcome(record.to_json() if training.measured else None, 0, 0.0)
+    return Outcome(record if training.measured else None, 0, 0.0)
 
 
 def _published(training: Training, store: Store, dataset: Loaded) -> SegmentRecord | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lth_ray.lottery.pieces import Training
-from lth_ray.lottery.records import Json, SegmentRecord
+from lth_ray.lottery.records import Record, SegmentRecord
 from lth_ray.pruning import Mask
 from lth_ray.training import Pause, Start
 
@@ -74,14 +74,14 @@ class Prepared:
 class Outcome:
     """The outcome of a piece.
 
-    record: as it is written; None where nothing was measured.
+    record: None where nothing was measured.
     trained_steps: optimizer steps taken here, 0 where it was stored already.
     taken_up: those that another training of its trajectory had taken.
     training_s: those of `seconds` that went into training and evaluation, and not into states, records and
         the like.
     """
 
-    record: Json | None
+    record: Record | None
     trained_steps: int
     seconds: float
     training_s: float = 0.0

@@ -96,7 +96,7 @@ def _ended(member: Member, store: Store, last: Pause, began: float) -> Outcome |
     except Exception as error:
         return error
     steps, seconds = last.step - progress.start.step, time.monotonic() - began
-    told = record.to_json() if record is not None and member.measured else None
+    told = record if member.measured else None
     return Outcome(told, steps, seconds, progress.training_s)
 
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lth_ray.config import ConfigError
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.tickets.loading import Ticket
 from lth_ray.lottery.tickets.prune_naming import Tensors, to_prune_naming
 from lth_ray.models import retied
@@ -25,7 +26,7 @@ def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
     it has them. Rewind weights are those that training set out from. ConfigError with the remedy where they were not
     kept.
     """
-    key = ticket.provenance["key"]
+    key = ticket.record.key
     if state not in STATES:
         raise ConfigError(f"--state {state}: give one of {', '.join(STATES)}")
     found = ticket.trained_state if state == "trained" else ticket.rewind_state
@@ -33,8 +34,8 @@ def weights_of_ticket(ticket: Ticket, state: str) -> Tensors:
         shown = averages.measured(found) if state == "trained" else averages.own(found)
         return retied(shown, ticket.tied)
     other = STATES[state == "trained"]
-    if state == "trained" and ticket.provenance["diverged_at"] is not None:
-        why = f"its training diverged by step {ticket.provenance['diverged_at']}"
+    if state == "trained" and ticket.record.diverged_at is not None:
+        why = f"its training diverged by step {ticket.record.diverged_at}"
     else:
         why = "the study did not keep them (Study.keep)"
     there = ticket.rewind_state if state == "trained" else ticket.trained_state
@@ -52,7 +53,7 @@ def save_state_dict(ticket: Ticket, to: str | os.PathLike[str], state: str, abou
 
 def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, about: Mapping[str, str]) -> None:
     """Write a safetensors file that fits a network pruned by torch.nn.utils.prune in the mask's parameters."""
-    key, made_from = ticket.provenance["key"], ticket.provenance["meaning"]
+    key, made_from = ticket.record.key, ticket.record.meaning
     if not ticket.mask:
         raise ConfigError(f"ticket {key} is a dense network and has no mask: export it with --format state_dict")
     if made_from.get("frozen"):
@@ -66,16 +67,16 @@ def save_prune_naming(ticket: Ticket, to: str | os.PathLike[str], state: str, ab
 
 def check_not_learned(ticket: Ticket, format_: str) -> None:
     """Raise ConfigError where the mask was trained: what is stored is then its scores."""
-    if ticket.provenance["meaning"].get("learned"):
+    if ticket.record.meaning.get("learned"):
         raise ConfigError(
-            f"ticket {ticket.provenance['key']}: its mask was learned, and its state holds scores beside weights, "
+            f"ticket {ticket.record.key}: its mask was learned, and its state holds scores beside weights, "
             f"which --format {format_} cannot say; export it with --format state_dict"
         )
 
 
-def kind_of_weights(record: Mapping[str, Any], state: str) -> str:
+def kind_of_weights(record: SegmentRecord, state: str) -> str:
     """Return what an exported file holds, in words: its metadata and the screen say so."""
-    train = record["meaning"].get("recipe", {}).get("train", {})
+    train = record.meaning.get("recipe", {}).get("train", {})
     decay, begins = train.get("ema_decay"), train.get("average_from")
     if state == "rewind" or (decay is None and begins is None):
         return f"{state} weights"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lth_ray.lottery.execution.networks import masked
+from lth_ray.lottery.records import SegmentRecord, read_record
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.models import retied
 from lth_ray.store import StorageError, Store, Tensors
 
@@ -26,6 +28,11 @@ class Ticket:
     provenance: dict[str, Any]
     tied: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def record(self) -> SegmentRecord:
+        """Its provenance, field by field."""
+        return read_record(SegmentRecord, self.provenance)
+
 
 def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None) -> Ticket:
     """Return the ticket of a row of Results.tickets() or branches().
@@ -41,18 +48,19 @@ def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None)
     else:
         storage, key = storage or "./lth_storage", os.path.basename(name).removesuffix(".json")
     store = Store.open(storage, writable=False)
-    record = store.segment(key)
-    if record is None:
+    stored = store.segment(key)
+    if stored is None:
         raise StorageError(f"no ticket {key!r} in {store.uri}: give a `key` of Results.tickets(), and its storage")
-    mask = store.load_mask(record["mask"]) if record["mask"] else {}
-    start = record["meaning"]["start"]
-    trajectory, step = start.get("snapshot", record["trajectory"]), start.get("step", record["first"])
-    if "drawn" in start and (search := store.segment(start["drawn"])) is not None:
-        trajectory, step = search["trajectory"], search["drawn"]["step"]
-    zero = {} if record["meaning"].get("frozen") else mask  # pruned weights that are frozen keep their values
-    ties = record.get("tied", {})
-    rewound = _masked(store, (trajectory, step), zero, ties)
-    return Ticket(mask, rewound, _masked(store, (record["trajectory"], record["last"]), zero, ties), record, ties)
+    record = read_record(SegmentRecord, stored)
+    mask = store.load_mask(record.mask) if record.mask else {}
+    start = record.meaning["start"]
+    trajectory, step = start.get("snapshot", record.trajectory), start.get("step", record.first)
+    if "drawn" in start and (search := finished_segment(store, start["drawn"])) is not None and search.drawn:
+        trajectory, step = search.trajectory, search.drawn["step"]
+    zero = {} if record.meaning.get("frozen") else mask  # pruned weights that are frozen keep their values
+    rewound = _masked(store, (trajectory, step), zero, record.tied)
+    trained = _masked(store, (record.trajectory, record.last), zero, record.tied)
+    return Ticket(mask, rewound, trained, stored, record.tied)
 
 
 def _masked(store: Store, at: tuple[str, int], mask: Tensors, ties: dict[str, str]) -> Tensors | None:

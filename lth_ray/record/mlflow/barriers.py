@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from lth_ray.lottery import BranchResult, Plan
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import TableRecord
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
 BRANCH, MEASURED = "barrier", ("lmc_error_barrier", "lmc_train_error_barrier")
@@ -27,7 +27,7 @@ class Barriers:
                 self._pairs[result.lineage.id, result.round, result.label].append(result)
                 self._labels[result.lineage.id, result.round].add(result.label)
 
-    def metrics(self, result: BranchResult, step: int, record_of: Callable[[str], Record | None]) -> list[Metric]:
+    def metrics(self, result: BranchResult, step: int, record_of: Callable[[str], TableRecord | None]) -> list[Metric]:
         """Return the means over the pairs that `result` is one of, at `step`; none before all of them are
         measured.
 
@@ -43,12 +43,14 @@ class Barriers:
             "" if alone else re.sub(r"[^\w.-]+", "_", result.label.removeprefix(BRANCH))
         )  # what MLflow takes in a metric's name
         moment = max(milliseconds(record) for record in records)
-        return [
-            (f"{name}{suffix}", sum(record["measurements"][name] for record in records) / len(records), step, moment)
-            for name in MEASURED
-        ]
+        found = []
+        for name in MEASURED:
+            values = [value for record in records if (value := record.measurements[name]) is not None]
+            if len(values) == len(records):
+                found.append((f"{name}{suffix}", sum(values) / len(values), step, moment))
+        return found
 
-    def instability(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:
+    def instability(self, result: BranchResult, record_of: Callable[[str], TableRecord | None]) -> list[Metric]:
         """Return the mean error barrier at the step where the copies parted, so that it can be drawn against
         k.
 

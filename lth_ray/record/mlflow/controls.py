@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lth_ray.config import Metric as Judged
 from lth_ray.lottery import BranchResult, Plan, measurements
 from lth_ray.lottery.branches import controls
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
 ODD = re.compile(r"[^\w.-]+")
@@ -24,7 +24,7 @@ class Controls:
             if result.path in of_controls:
                 self._copies[result.lineage.id, result.round, result.label].append(result)
 
-    def metrics(self, result: BranchResult, record_of: Callable[[str], Record | None]) -> list[Metric]:
+    def metrics(self, result: BranchResult, record_of: Callable[[str], SegmentRecord | None]) -> list[Metric]:
         """Return "test_accuracy.random_reinit" and such at step = round: the means over the copies that
         `result` is one of.
 

@@ -33,7 +33,7 @@ class LineageRun:
         if ending_of(record, self._lineage.stop_rule(number)) is not None:
             self._last = min(self._last, number)
         self._ended_at = max(self._ended_at, ended(record))
-        content = record["content"][:8]
+        content = record.content[:8]
         if self._rounds.get(number) != content:
             self._rounds[number] = content
             self._pending += point(record, number)

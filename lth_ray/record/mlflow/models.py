@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import load_ticket
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import SegmentRecord, chosen
 from lth_ray.lottery.tickets.exporting import kind_of_weights, weights_of_ticket
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description
 from lth_ray.record.mlflow.sending import local_folder
@@ -51,7 +51,7 @@ class Models:
         self._client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step)])
         return model
 
-    def finish(self, model: Any, record: Record) -> None:
+    def finish(self, model: Any, record: SegmentRecord) -> None:
         """Give a model its files and declare it ready."""
         self.put(model, ticket_files(self._store, record))
         self._client.finalize_logged_model(model.model_id, "READY")
@@ -82,7 +82,7 @@ def model_name(name: str) -> str:
     return re.sub(r"[/:.%\"'\s]+", "-", name)
 
 
-def ticket_files(store: Store, record: Record, whatever_size: bool = False) -> dict[str, bytes]:
+def ticket_files(store: Store, record: SegmentRecord, whatever_size: bool = False) -> dict[str, bytes]:
     """Return a ticket's files: {name: bytes}.
 
     ticket.json: what it is made from, where and when, and where its states lie. mask.safetensors: {parameter: bool},
@@ -90,15 +90,15 @@ def ticket_files(store: Store, record: Record, whatever_size: bool = False) -> d
     zero, where the study keeps them, and where the network is small unless whatever_size; trained are the weights that
     were measured (lth_ray.lottery.tickets.exporting), and ticket.json says what these are.
     """
-    about = {name: record[name] for name in FROM_RECORD if name in record}
-    about |= {"key": record["key"], "storage": store.uri, "weights": kind_of_weights(record, "trained")}
+    about = chosen(record, FROM_RECORD)
+    about |= {"key": record.key, "storage": store.uri, "weights": kind_of_weights(record, "trained")}
     files = {ABOUT: json.dumps(about, indent=1).encode()}
     with suppress(StorageError):  # what is damaged or was collected is missing here too: that costs no measurement
-        mask = store.load_mask(record["mask"]) if record["mask"] else {}
+        mask = store.load_mask(record.mask) if record.mask else {}
         if mask:
             files[MASK] = _encoded(mask)
         if whatever_size or _bytes(mask) * FLOAT_BYTES <= FEW_BYTES:
-            ticket = load_ticket(record["key"], store.uri)
+            ticket = load_ticket(record.key, store.uri)
             states = {"rewind": (REWIND, ticket.rewind_state), "trained": (TRAINED, ticket.trained_state)}
             for kind, (name, state) in states.items():
                 if state is not None and (whatever_size or _bytes(state) <= FEW_BYTES):

@@ -13,6 +13,7 @@ from typing import Any
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
 from lth_ray.lottery.stop_rule import ending
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.record.mlflow.models import ABOUT, Models, ticket_files
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE
@@ -122,7 +123,7 @@ def _version(client: Any, models: Models, name: str, one: Matching, store: Store
     model = models.of_ticket(one.digest, one.content)
     if model is None:
         return None
-    record = store.segment(one.key)
+    record = finished_segment(store, one.key)
     if record is not None:
         files = ticket_files(store, record, whatever_size=True)
         models.put(model, {file: data for file, data in files.items() if file != ABOUT})

@@ -13,7 +13,7 @@ from typing import Any
 
 from lth_ray.config import Folder, WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import Record, SegmentRecord, TableRecord, chosen
 
 Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
@@ -66,7 +66,7 @@ def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Descripti
         KIND: "lineage",
         LINEAGE: lineage.id,
         DIGEST: lineage_digest(lineage),
-        CONTENT: dense["content"],
+        CONTENT: dense.content,
         STORAGE: storage,
         CONFIG: text(lineage.variant.study),
         **_environment(dense),
@@ -102,16 +102,16 @@ def describe_branch(result: BranchResult, record: Record, cost: Cost | None = No
 def _described(
     name: str, tags: dict[str, str], given: dict[str, str], record: Record, cost: Cost | None
 ) -> Description:
-    started, last = milliseconds(record), record.get("first", 0) + record.get("train_steps", 0)
+    started, last = milliseconds(record), record.first + record.train_steps
     return Description(
         name,
         tags,
         given,
         started,
         ended(record),
-        curves(record.get("journal", {}), started) + point(record, last, cost),
+        curves(record.journal, started) + point(record, last, cost),
         _files(record),
-        usage=usage(record.get("usage", {})),
+        usage=usage(record.usage or {}),
     )
 
 
@@ -195,18 +195,18 @@ def usage(columns: Mapping[str, list[float]]) -> list[Metric]:
 
 def milliseconds(record: Record) -> int:
     """Return when a segment was begun, in milliseconds since 1970."""
-    return int(datetime.fromisoformat(record["started_at"]).timestamp() * 1000)
+    return int(datetime.fromisoformat(record.started_at).timestamp() * 1000)
 
 
 def ended(record: Record) -> int:
     """Return when a segment was done, as `milliseconds`."""
-    return milliseconds(record) + int(1000 * record["seconds"])
+    return milliseconds(record) + int(1000 * record.seconds)
 
 
 def _environment(record: Record) -> dict[str, str]:
-    environment = record["environment"]
+    environment = record.environment
     return {
-        **({"lth.backend": record["backend"]} if "backend" in record else {}),
+        **({"lth.backend": record.backend} if isinstance(record, SegmentRecord) else {}),
         "lth.device": environment["device"],
         "lth.world_size": str(environment.get("world_size", 1)),
         "lth.versions": json.dumps(environment.get("packages", {}))[:TEXT_LIMIT],
@@ -216,12 +216,12 @@ def _environment(record: Record) -> dict[str, str]:
 def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
     tags = {
         LINEAGE: lineage.id,
-        CONTENT: record["content"],
-        "lth.table" if "kind" in record else "lth.segment": record["key"],
+        CONTENT: record.content,
+        "lth.table" if isinstance(record, TableRecord) else "lth.segment": record.key,
         **_environment(record),
     }
-    if record["diverged_at"] is not None:
-        tags[DIVERGED] = str(record["diverged_at"])
+    if record.diverged_at is not None:
+        tags[DIVERGED] = str(record.diverged_at)
     shown = [{"path": name, "type": "table"} for name in _tables(record)]
     if shown:
         tags["mlflow.loggedArtifacts"] = json.dumps(shown)
@@ -229,16 +229,16 @@ def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
 
 
 def _files(record: Record) -> dict[str, Any]:
-    name = "table.json" if "kind" in record else "segment.json"
-    return {name: {field: record[field] for field in FROM_RECORD if field in record}, **_tables(record)}
+    name = "table.json" if isinstance(record, TableRecord) else "segment.json"
+    return {name: chosen(record, FROM_RECORD), **_tables(record)}
 
 
 def _tables(record: Record) -> dict[str, Any]:
     """Return files that MLflow shows as tables: layer densities of a segment, curves of a measured table."""
-    if densities := record.get("layer_densities"):
+    if densities := record.layer_densities:
         rows = [[name, density] for name, density in densities.items()]
         return {"layer_densities.json": {"columns": ["layer", "density"], "data": rows}}
-    if columns := record.get("columns"):
+    if isinstance(record, TableRecord) and (columns := record.columns):
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        return {f"{record['kind']}.json": {"columns": list(columns), "data": rows}}
+        return {f"{record.kind}.json": {"columns": list(columns), "data": rows}}
     return {}

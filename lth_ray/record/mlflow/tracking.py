@@ -10,11 +10,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
-from lth_ray.lottery.cost import MADE_OF
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.records import Record, SegmentRecord
+from lth_ray.lottery.stored import finished, finished_segment, finished_table
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
@@ -71,13 +72,13 @@ class Tracking:
         self._names: set[str] = set()
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
-        self._costs: dict[str, Record] = {}
+        self._costs: dict[str, SegmentRecord] = {}
         self._barriers, self._controls = Barriers(plan), Controls(plan)
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
         """Record a finished ticket; return False where that is done already. Raise UnfinishedError."""
-        record = self._record(lineage.rounds[number].segment.key)
+        record = self._segment(lineage.rounds[number].segment.key)
         parent = self._lineage(lineage)
         parent.add(number, record)
         cost = self._cost.of_ticket(lineage, number, self._known)
@@ -88,17 +89,18 @@ class Tracking:
 
     def branch(self, result: BranchResult) -> bool:
         """Record a finished branch result, under its ticket's run; that goes first where it is not there yet."""
-        record = self._record(result.key)
+        record = self._finished(result.key)
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
             self.ticket(result.lineage, result.round)
         description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
         is_new = self._send(description, self._tickets[ticket])[1]
         last = result.lineage.rounds[result.round].segment.last
-        means = self._barriers.metrics(result, last, self._store.table)
-        instability = self._barriers.instability(result, self._store.table)
-        by_round = self._barriers.metrics(result, result.round, self._store.table)
-        controls = self._controls.metrics(result, self._store.segment)
+        table = partial(finished_table, self._store)
+        means = self._barriers.metrics(result, last, table)
+        instability = self._barriers.instability(result, table)
+        by_round = self._barriers.metrics(result, result.round, table)
+        controls = self._controls.metrics(result, partial(finished_segment, self._store))
         for run_id, metrics in (
             (self._tickets[ticket], means + instability),
             (self._lineage(result.lineage).id, by_round + controls),
@@ -142,29 +144,34 @@ class Tracking:
             if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
                 self._client.set_terminated(info.run_id, "KILLED")
 
-    def _known(self, key: str) -> Record | None:
-        """Return what a cost is made of, from a segment's record, read once."""
+    def _known(self, key: str) -> SegmentRecord | None:
+        """Return a segment's record without what is long, which costs do without; read once."""
         if key not in self._costs:
-            record = self._store.segment(key)
+            record = finished_segment(self._store, key)
             if record is None:
                 return None
-            self._costs[key] = {name: record[name] for name in MADE_OF if name in record}
+            self._costs[key] = replace(record, journal={}, usage=None, looks=None, mask_history=None)
         return self._costs[key]
 
-    def _record(self, key: str) -> Record:
-        record = self._store.segment(key) or self._store.table(key)
+    def _segment(self, key: str) -> SegmentRecord:
+        record = self._finished(key)
+        assert isinstance(record, SegmentRecord)
+        return record
+
+    def _finished(self, key: str) -> Record:
+        record = finished(self._store, key)
         if record is None:
             raise UnfinishedError(f"{key} has no record in {self._store.uri}: it is not finished")
         return record
 
     def _lineage(self, lineage: Lineage) -> LineageRun:
         if lineage.id not in self._lineages:
-            dense = self._record(lineage.dense.key)
+            dense = self._segment(lineage.dense.key)
             run, _ = self._fill(runs.describe_lineage(lineage, dense, self._store.uri), "")
             self._lineages[lineage.id] = LineageRun(self._client, run.id, lineage, run.status, run.rounds)
         return self._lineages[lineage.id]
 
-    def _send(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[str, bool]:
+    def _send(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[str, bool]:
         """Return the id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that
         is new.
 
@@ -176,7 +183,7 @@ class Tracking:
             self._runs[*description.identity, parent] = replace(run, whole=True, status="FINISHED")
         return run.id, is_new
 
-    def _fill(self, description: Description, parent: str, ticket: Record | None = None) -> tuple[Run, bool]:
+    def _fill(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[Run, bool]:
         """Return the run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lth_ray.lottery.records import Record
+from lth_ray.lottery.stored import finished
 from lth_ray.store import Store
 
 VERSIONS = ("lth_ray", "torch")  # those that a caption names
@@ -41,8 +42,8 @@ def environments(store: Store, keys: Iterable[str]) -> list[Environment]:
     """Return the environments of the results with these keys, the commonest first."""
     found: Counter[tuple[object, ...]] = Counter()
     for key in sorted(keys):
-        record = store.segment(key) or store.table(key)
-        given = record["environment"] if record else {}
+        record = finished(store, key)
+        given = record.environment if record else {}
         found[
             str(given.get("device", "unknown")),
             str(given.get("instruction_set") or ""),
@@ -73,9 +74,9 @@ def core_seconds(records: Iterable[Record]) -> float:
     """
     found: dict[str, float] = {}
     for record in records:
-        place, usage = record["environment"], record.get("usage")
-        batch = repr(usage) if usage else record["key"]  # its members have the very same samples of the machine
-        spent = record["seconds"] * place.get("world_size", 1) * place.get("threads", 1)
+        place, usage = record.environment, record.usage
+        batch = repr(usage) if usage else record.key  # its members have the very same samples of the machine
+        spent = record.seconds * place.get("world_size", 1) * place.get("threads", 1)
         found[batch] = max(found.get(batch, 0.0), spent)
     return sum(found.values())
 

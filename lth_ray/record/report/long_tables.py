@@ -6,6 +6,7 @@ Each takes tickets or branch results as Results has them, and keeps the columns 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.lottery.stored import finished_segment, finished_table
 from lth_ray.record.figures.measured import rows_of
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import branch_columns, framed, metric_of_frame, ticket_columns
@@ -29,8 +30,8 @@ def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
     shown = ("step", "epoch", "lr", "train_loss", "validation_loss", validation, "test_loss", test)
 
     def journal(key: str) -> Columns:
-        record = store.segment(key) or {}
-        return {name: values for name, values in record.get("journal", {}).items() if name in shown}
+        record = finished_segment(store, key)
+        return {name: values for name, values in record.journal.items() if name in shown} if record else {}
 
     return _long(tickets, journal, ("step", test, "validation_loss"))
 
@@ -39,7 +40,8 @@ def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
     """Return a row for each prunable layer of a ticket: layer, and density in [0, 1]."""
 
     def layers(key: str) -> Columns:
-        found = (store.segment(key) or {}).get("layer_densities", {})
+        record = finished_segment(store, key)
+        found = record.layer_densities if record else {}
         return {"layer": list(found), "density": list(found.values())}
 
     return _long(tickets, layers, ("layer", "density"))
@@ -64,7 +66,12 @@ def weights(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
 def _measured(branches: "pandas.DataFrame", name: str, store: Store, columns: tuple[str, ...]) -> "pandas.DataFrame":
     """Return the tables of a measurement's results."""
     own = [measures(row, name) for row in rows_of(branches)]
-    return _long(branches[own] if own else branches, lambda key: (store.table(key) or {}).get("columns", {}), columns)
+
+    def measured(key: str) -> Columns:
+        record = finished_table(store, key)
+        return record.columns if record else {}
+
+    return _long(branches[own] if own else branches, measured, columns)
 
 
 def _long(

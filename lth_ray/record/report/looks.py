@@ -3,6 +3,7 @@
 from typing import Any
 
 from lth_ray.lottery import Plan
+from lth_ray.lottery.records import segments
 from lth_ray.lottery.stored import whole_records
 from lth_ray.record.figures.mask_distances import Distances
 from lth_ray.store import Store
@@ -15,14 +16,14 @@ def mask_distances(plan: Plan, store: Store) -> list[Distances]:
     """
     lineages = [lineage for lineage in plan.lineages if lineage.draw is not None]
     keys = {segment.key for lineage in lineages for segment in (lineage.dense, lineage.trunk)}
-    records = whole_records(store, plan.keys & keys)
+    records = segments(whole_records(store, plan.keys & keys))
     found: dict[str, dict[int, tuple[dict[str, Any], float, int]]] = {}
     for lineage in lineages:
         draw = lineage.draw
         assert draw is not None
         own = [records[key] for key in (lineage.dense.key, lineage.trunk.key) if key in records]
-        looks = [record["looks"][draw.id] for record in own if draw.id in record.get("looks", {})]
-        drawn = [record["drawn"]["step"] for record in own if record.get("drawn")]
+        looks = [record.looks[draw.id] for record in own if record.looks and draw.id in record.looks]
+        drawn = [record.drawn["step"] for record in own if record.drawn]
         if looks and drawn:
             longest = max(looks, key=lambda one: len(one["step"]))
             name = lineage.id.rsplit("/seed", 1)[0].rsplit("/k", 1)[0] if "/" in lineage.id else ""

@@ -8,6 +8,7 @@ from lth_ray import Barrier, Study, steps
 from lth_ray.config import Length
 from lth_ray.lottery import make_plan
 from lth_ray.record.mlflow.barriers import Barriers
+from tests.records import table_record
 from tests.running.conftest import declared
 
 
@@ -21,10 +22,7 @@ def test_it_is_told_once_all_pairs_are_measured(spawns: tuple[Length | None, ...
     plan = make_plan(study(*spawns))
     pairs = [result for result in plan.branches if "spawn" in result.parameters]
     records = {
-        result.key: {
-            "started_at": "2026-01-02T03:04:05+00:00",
-            "measurements": {"lmc_error_barrier": value, "lmc_train_error_barrier": 2 * value},
-        }
+        result.key: table_record(measurements={"lmc_error_barrier": value, "lmc_train_error_barrier": 2 * value})
         for result, value in zip(pairs, (0.1, 0.2, 0.6), strict=True)
     }
     barriers, first = Barriers(plan), pairs[0]
@@ -40,10 +38,7 @@ def test_the_instability_stands_at_the_step_where_copies_part() -> None:
     plan = make_plan(study(steps(10), steps(40)))
     pairs = [result for result in plan.branches if "spawn" in result.parameters]
     records = {
-        result.key: {
-            "started_at": "2026-01-02T03:04:05+00:00",
-            "measurements": {"lmc_error_barrier": value, "lmc_train_error_barrier": 0.0},
-        }
+        result.key: table_record(measurements={"lmc_error_barrier": value, "lmc_train_error_barrier": 0.0})
         for result, value in zip(pairs, (0.3, 0.3, 0.3, 0.1, 0.1, 0.1), strict=True)
     }
     barriers = Barriers(plan)

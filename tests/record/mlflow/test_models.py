@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
+from lth_ray.lottery.stored import finished_segment
 from lth_ray.record import comparisons, entrance, replay
 from lth_ray.record.mlflow.models import Models, model_name, ticket_files
 from lth_ray.record.mlflow.registry import alias_of, is_finished
@@ -100,12 +101,12 @@ def test_a_models_files_are_the_ticket(trained: tuple[Plan, Store], database: An
 
 def test_large_weights_stay_where_they_are(trained: tuple[Plan, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     plan, store = trained
-    record = store.segment(plan.lineages[0].rounds[1].segment.key)
+    record = finished_segment(store, plan.lineages[0].rounds[1].segment.key)
     assert record is not None
     monkeypatch.setattr("lth_ray.record.mlflow.models.FEW_BYTES", 100)
     assert set(ticket_files(store, record)) == {"ticket.json", "mask.safetensors"}
     assert "trained.safetensors" in ticket_files(store, record, whatever_size=True)
-    store.delete(f"masks/{record['mask']}.safetensors")
+    store.delete(f"masks/{record.mask}.safetensors")
     assert set(ticket_files(store, record)) == {"ticket.json"}  # what is not there costs no record
 
 
@@ -131,7 +132,7 @@ def verdicts(
     for lineage in plan.lineages:
         for r, penalty in zip(lineage.rounds, (0.0, -0.02, -0.02, 0.2), strict=True):
             record = fake_record(r.segment, 0.8**r.number, penalty)
-            recorded_store.publish_segment(r.segment.key, record)
+            recorded_store.publish_segment(r.segment.key, record.to_json())
     return plan, recorded_store
 
 

@@ -38,7 +38,7 @@ def test_everything_finished_is_recorded_once(plan: Plan, recorded_store: Store,
 
 
 def test_runs_are_nested_and_keep_the_two_meanings_of_step_apart(
-    plan: Plan, recorded_store: Store, fill: Fill, database: Any
+    plan: Plan, recorded_store: Store, fill: Fill, fake_record: Any, database: Any
 ) -> None:
     fill(recorded_store, plan)
     replay(plan, recorded_store)
@@ -53,9 +53,9 @@ def test_runs_are_nested_and_keep_the_two_meanings_of_step_apart(
 
     assert steps_of(lineage, "test_accuracy") == [0, 1, 2, 3]
     assert steps_of(ticket, "test_accuracy") == list(range(30, 301, 30))
-    record = recorded_store.segment(plan.lineages[0].rounds[3].segment.key)
+    record = fake_record(plan.lineages[0].rounds[3].segment, 0.8**3)
     history = database.client.get_metric_history(ticket.info.run_id, "test_accuracy")
-    assert [point.value for point in history] == record["journal"]["test_accuracy"]
+    assert [point.value for point in history] == record.journal["test_accuracy"]
     assert [point.timestamp for point in history] == [runs.milliseconds(record) + step for step in range(30, 301, 30)]
     assert ticket.info.end_time - ticket.info.start_time == 1250
 

@@ -14,6 +14,7 @@ from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.report.summary import summary
 from lth_ray.store import Store
 from tests.record.figures.setups import barriers, legend, row, weights
+from tests.records import table_record
 
 Fill = Callable[..., None]
 PATH = {"alpha": [0.0, 0.5, 1.0], "test_error": [0.1, 0.4, 0.1]}
@@ -27,7 +28,8 @@ def found(plan: Plan, store: Store, fill: Fill) -> Found:
     measured = [*branches, *barriers(), *weights()]
     for one in measured:
         if one["branch"].endswith(("barrier", "weights")):
-            store.publish_table(one["key"], {"columns": PATH if "barrier" in one["branch"] else BINS})
+            columns = PATH if "barrier" in one["branch"] else BINS
+            store.publish_table(one["key"], table_record(key=one["key"], columns=columns).to_json())
     return Found(plan, store, tickets, measured, summary(tickets, branches), [])
 
 

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from lth_ray.lottery import Plan
+from lth_ray.lottery.records import SegmentRecord
 from lth_ray.record.report.environments import HOURS, SECONDS, core_seconds, spent
 from lth_ray.record.report.making import report
 from lth_ray.store import Store
+from tests.records import segment_record
 
 
-def record(key: str, seconds: float, moments: tuple[int, ...] = (), **environment: int) -> dict[str, Any]:
-    return {"key": key, "seconds": seconds, "usage": {"moment": [*moments]} if moments else {},
-            "environment": environment}  # fmt: skip
+def record(key: str, seconds: float, moments: tuple[int, ...] = (), **environment: int) -> SegmentRecord:
+    usage = {"moment": [*moments]} if moments else None
+    return segment_record(key=key, seconds=seconds, usage=usage, environment=environment)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +29,7 @@ def record(key: str, seconds: float, moments: tuple[int, ...] = (), **environmen
         ([record("a", 2.0, (7, 8)), record("b", 2.5, (7, 8)), record("c", 2.0, (7, 9))], 4.5),  # a and b: one batch
     ],
 )
-def test_core_seconds(records: list[dict[str, Any]], expected: float) -> None:
+def test_core_seconds(records: list[SegmentRecord], expected: float) -> None:
     assert core_seconds(records) == expected
 
 
