@@ -21,6 +21,8 @@ _ENDS = (
 )
 _SIGNED = tuple(f"{criterion}_{sign}_sign" for criterion in _ENDS for sign in ("same", "diff"))
 CRITERIA = ("magnitude", "bn_scale", "random", *_ENDS, *_SIGNED, "snip", "grad", "grasp", "grasp_abs", "synflow")
+UNIT_CRITERIA = ("l1", "l2", "geometric_median", "taylor", "thinet")  # of units alone
+STRUCTURES = ("channels", "heads", "neurons", "units")
 DENSITIES = ("uniform", "erk", "smart_ratio", "smart_ratio_vgg")
 
 
@@ -76,8 +78,19 @@ class Prune(Config):
     criterion: one of CRITERIA, see lth_ray.pruning.criteria; "large_final" is "magnitude" under its other name.
         "bn_scale" prunes channels, those of the lowest |scale| of their batch norm (Liu et al. 2017): the scale,
         the norm's bias, and the rows of the convolution that it alone normalises. Counts and `fraction` are then
-        of channels, and `include` and `exclude` match names of scales.
-    scope: "global" ranks the weights of all layers together, "layer" each layer's apart.
+        of channels, and `include` and `exclude` match names of scales. With `structure`, one of UNIT_CRITERIA as
+        well, see lth_ray.pruning.structured.
+    scope: "global" ranks the weights of all layers together, "layer" each layer's apart; "stage" the units of all
+        layers whose images are of one size.
+    structure: prune whole units: "channels", "heads" (of attention), "neurons" (of linear and recurrent layers) or
+        "units", all of these. `fraction`, `remaining` and all counts are then of units. A unit goes with every tensor's
+        slice that belongs to it, biases, normalisations and what the next layers read of it included; units that a
+        shortcut adds, a group of a convolution shares or a head consists of are one. `include` and `exclude` match
+        names of weights that make units: of layers of other structures, and of layers that are left. A layer is called
+        by the first weight that makes its units, a stage by the size of its images, such as "16x16". None prunes single
+        weights.
+    coupled: "mean" or "sum" of the scores that the several weights which make a unit give it (behind a shortcut).
+    may_empty_layers: a layer may lose its last unit; otherwise each keeps its best one.
     fraction: share of the *remaining* weights pruned in a round; a dict {glob of parameter names: share}
         needs scope="layer" and must match every prunable parameter once.
     rounds: rounds after the dense round 0. Of a ladder of densities the first so many; None for all of them.
@@ -112,9 +125,12 @@ class Prune(Config):
         the tickets' own training.
     """
 
-    criterion: str = option("magnitude", check=one_of(*CRITERIA))
+    criterion: str = option("magnitude", check=one_of(*CRITERIA, *UNIT_CRITERIA))
     _: KW_ONLY
-    scope: str = option("global", check=one_of("global", "layer"))
+    scope: str = option("global", check=one_of("global", "layer", "stage"))
+    structure: str | None = option(None, check=maybe(one_of(*STRUCTURES)), absent_means=None)
+    coupled: str = option("mean", check=one_of("mean", "sum"), absent_means="mean")
+    may_empty_layers: bool = option(False, check=FLAG, absent_means=False)
     fraction: float | Mapping[str, float] | None = option(None, check=maybe(_fraction))
     rounds: int | None = option(None, check=maybe(whole(0, 10_000)), means=False)
     remaining: Sequence[float] | None = option(
@@ -150,7 +166,8 @@ class Prune(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_ladder()
-        if isinstance(self.fraction, Mapping) and self.scope != "layer":
+        self._check_structure()
+        if isinstance(self.fraction, Mapping) and self.scope == "global":
             raise ConfigError(f"Prune.scope = {self.scope!r}: fractions per parameter need scope='layer'")
         if self.dynamic is not None and self.search_precision is not None:
             raise ConfigError(
@@ -178,3 +195,24 @@ class Prune(Config):
             )
         if self.densities is not None and self.scope != "layer":
             raise ConfigError(f"Prune.scope = {self.scope!r}: densities of layers need scope='layer'")
+
+    def _check_structure(self) -> None:
+        if self.structure is None:
+            for wrong, what in {
+                self.criterion in UNIT_CRITERIA: f"criterion = {self.criterion!r}: it ranks units",
+                self.scope == "stage": "scope = 'stage': stages are of units",
+                self.coupled != "mean": f"coupled = {self.coupled!r}: units are made by several weights",
+                self.may_empty_layers: "may_empty_layers = True: it is about units",
+            }.items():
+                if wrong:
+                    raise ConfigError(f"Prune.{what}, and weights are pruned one by one; give structure='channels'")
+            return
+        if self.dynamic is not None or self.densities is not None:
+            field = "dynamic" if self.dynamic is not None else "densities"
+            raise ConfigError(
+                f"Prune.{field}: it is about single weights, and structure = {self.structure!r}; leave it out"
+            )
+        if self.criterion == "thinet" and self.scope != "layer":
+            raise ConfigError(
+                f"Prune.scope = {self.scope!r}: 'thinet' orders the units of each layer apart; give scope='layer'"
+            )

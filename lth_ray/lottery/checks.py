@@ -13,7 +13,8 @@ from torch import nn
 
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, short_name
-from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.records import Record, SegmentRecord
@@ -48,11 +49,12 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
             _check_scales(network, lineage.recipe)
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
-            mask = check_computed(network, lineage.rule)
-            _check_something_is_left(lineage, mask)
+            check_computed(network, lineage.rule)
+            ranks = ranking(network, lineage.rule, lineage.recipe)
+            _check_something_is_left(lineage, ranks)
             try_network(network, lineage.recipe)
             if lineage.prune.num_rounds:
-                try_criterion(network, lineage.recipe, lineage.prune, mask)
+                try_criterion(network, lineage.recipe, lineage.prune, ranks)
 
 
 def _check_scales(network: nn.Module, recipe: Recipe) -> None:
@@ -63,19 +65,19 @@ def _check_scales(network: nn.Module, recipe: Recipe) -> None:
         )
 
 
-def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
-    """Return what the rule may prune.
+def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> None:
+    """Raise ConfigError for convolutions and linear layers whose weight is made of other parameters (weight_norm,
+    spectral_norm), of which the rule says neither that these are pruned nor that they are left.
 
-    Raises ConfigError for convolutions and linear layers whose weight is made of other parameters
-    (weight_norm, spectral_norm), of which the rule says neither that these are pruned nor that they are left.
+    Whole units go with whatever makes them.
     """
     left = [
         one
         for one in models.computed(network)
         if not any(fnmatchcase(part, glob) for part in one.parts for glob in (*rule["include"], *rule["exclude"]))
     ]
-    if not left:
-        return eligible(network, rule)
+    if not left or rule.get("structure"):
+        return
     shown = "; ".join(f"'{one.layer}.weight' by {one.by} of {', '.join(one.parts) or 'nothing'}" for one in left)
     stand_ins, others = [one.stand_in for one in left if one.stand_in], [one for one in left if not one.stand_in]
     remedies = [f"Prune(include={stand_ins}) prunes where a zero is a zero weight"] if stand_ins else []
@@ -87,19 +89,21 @@ def check_computed(network: nn.Module, rule: Mapping[str, Any]) -> pruning.Mask:
     )
 
 
-def _check_something_is_left(lineage: Lineage, mask: pruning.Mask) -> None:
+def _check_something_is_left(lineage: Lineage, ranks: Ranking) -> None:
     """Count what all rounds prune together: of a network without weights there is nothing to measure."""
-    rule, total = lineage.prune, pruning.kept(mask)
-    if rule.fraction is None:
-        for number in range(1, rule.num_rounds + 1):
-            pruning.counts_of(lineage.rule, mask, 1, rule.density(number))
+    prune, there, rule = lineage.prune, ranks.everything, {**lineage.rule, "scope": ranks.scope}
+    if prune.fraction is None:
+        for number in range(1, prune.num_rounds + 1):
+            ranks.check(there, pruning.counts_of(rule, there, 1, prune.density(number)))
         return
-    counts = pruning.one_shot_counts(mask, rule.fraction, rule.scope, rule.num_rounds)
+    counts = pruning.one_shot_counts(there, prune.fraction, ranks.scope, prune.num_rounds)
+    total, what = pruning.kept(there), "units" if prune.structure else "weights"
     if total and total == (sum(counts.values()) if isinstance(counts, dict) else counts):
         raise ConfigError(
-            f"Prune.fraction = {rule.fraction!r}: none of {total:,} weights would be left after {rule.num_rounds} "
-            f"round{'s' if rule.num_rounds > 1 else ''}; give a smaller share, or fewer rounds"
+            f"Prune.fraction = {prune.fraction!r}: none of {total:,} {what} would be left after {prune.num_rounds} "
+            f"round{'s' if prune.num_rounds > 1 else ''}; give a smaller share, or fewer rounds"
         )
+    ranks.check(there, counts)
 
 
 def check_functions(lineages: Iterable[Lineage]) -> None:
@@ -207,7 +211,8 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
         _check_dense_ticket(lineage, wrong)
         return
     covered = set(models.under_own_names(store.load_mask(record.mask), ties))
-    may = set(eligible(network, lineage.rule))
+    ranks = ranking(network, lineage.rule, lineage.recipe)
+    may = set(ranks.whole(ranks.everything))
     if covered != may:
         field = "include" if covered - may else "exclude"
         names = sorted(covered - may or may - covered)

@@ -29,7 +29,9 @@ def mask_seed(prune: Prune, seed: int, number: int) -> int | None:
     The masks of a ladder are drawn alike, whatever other densities it has.
     seed: the lineage's.
     """
-    by_chance = prune.criterion == "random" or prune.ties == "random" or prune.scoring.data.startswith("random")
+    by_chance = (
+        prune.criterion in ("random", "thinet") or prune.ties == "random" or prune.scoring.data.startswith("random")
+    )
     drawn = "ladder" if prune.remaining is not None else number
     return subseed(seed, "prune", drawn) if by_chance else None
 
@@ -65,7 +67,7 @@ def with_evidence(mask: Pruned, prune: Prune, rewind: Rewind, recipe: Recipe, or
         )
     if "initial" in needs:
         mask = replace(mask, initial=origin)
-    if "batch" in needs and not pruning.CRITERIA[prune.criterion].of_shapes:
+    if "batch" in needs and not pruning.criterion_of(prune.criterion).of_shapes:
         other = recipe.train.loss is not None or recipe.train.step is not None or recipe.train.label_smoothing > 0
         mask = replace(mask, order=order, own_loss=other or not isinstance(recipe.data, Data))
     return mask

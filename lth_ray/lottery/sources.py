@@ -12,6 +12,8 @@ from typing import Any
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
+# fields of Prune that say what its units are, and which layers are left
+STRUCTURAL = ("structure", "include", "exclude", "may_empty_layers")
 UNKNOWN = -1  # a step that training will tell
 
 
@@ -241,15 +243,20 @@ class Redrawn:
     """A random mask made from that of segment `of`.
 
     scope: "random" draws as many weights in each layer, the scopes of ShuffledMask permute its entries.
+    rule: the pruning rule's meaning where it prunes whole units, which are then what is drawn.
     """
 
     of: str
     scope: str
     seed: int
+    rule: Mapping[str, Any] | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        return {"mask": digest("mask", {"redrawn": asdict(self)})}
+        content = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.rule is not None:
+            content["rule"] = {name: self.rule[name] for name in STRUCTURAL if name in self.rule}
+        return {"mask": digest("mask", {"redrawn": content})}
 
 
 MaskSource = Pruned | Copied | Redrawn

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune
 from lth_ray.config.blame import in_one_line, named
+from lth_ray.lottery.execution.ranking import Ranking
 from lth_ray.tasks import Images
 from lth_ray.tasks.own import own_function
 from lth_ray.training import Recipe
@@ -37,19 +38,22 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
             _check_logits(network, recipe, "training")
 
 
-def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: pruning.Mask) -> None:
+def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, ranks: Ranking) -> None:
     """Raise ConfigError where a criterion by gradients cannot be tried.
 
     That is where it has no examples of the asked kind, or no path by which gradients of a network or a loss
     of the study's own come to the weights.
     """
+    if prune.criterion == pruning.BN_SCALE and prune.structure is not None:
+        ranks.score(prune.criterion, network, ranks.everything)  # there may be layers without a batch norm
     if "batch" not in pruning.needs(prune.criterion):
         return
     pruning.check_sample(recipe.task, recipe.identity, prune.scoring)
     (example,) = recipe.task.example(recipe.identity)
-    of_shapes = pruning.CRITERIA[prune.criterion].of_shapes
+    of_shapes = pruning.criterion_of(prune.criterion).of_shapes
     own = own_function(recipe.train) if not of_shapes else None
-    if isinstance(recipe.model.name, str) and own is None and example.is_floating_point():
+    thinet = prune.criterion == "thinet"  # of whose layers some may be read by what it knows no parts of
+    if isinstance(recipe.model.name, str) and own is None and example.is_floating_point() and not thinet:
         return
     if not of_shapes and not isinstance(recipe.task, Images):
         return
@@ -57,10 +61,10 @@ def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, mask: prunin
     loss = recipe.task.step(recipe.train) if own is not None else None
     try:
         with torch.random.fork_rng(devices=[]):
-            pruning.score(
+            ranks.score(
                 prune.criterion,
                 network,
-                mask,
+                ranks.everything,
                 batch=(torch.cat([example, example]), labels),
                 loss=loss,
                 mode=prune.scoring.mode,

@@ -8,12 +8,17 @@ from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.scales import Scale, scale_parameters, scales
 from lth_ray.models.tied import functional, retied, tied, under_own_names
+from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, of_kind, unit_layers
 from lth_ray.models.weights import Computed, computed, counted, prunable
 
 __all__ = [
+    "EVERY",
+    "KINDS",
     "Computed",
     "Coupling",
     "Scale",
+    "Slices",
+    "UnitLayer",
     "build",
     "checked",
     "computed",
@@ -25,6 +30,7 @@ __all__ = [
     "initialise",
     "load_weights",
     "names",
+    "of_kind",
     "prunable",
     "read_weights",
     "retied",
@@ -32,4 +38,5 @@ __all__ = [
     "scales",
     "tied",
     "under_own_names",
+    "unit_layers",
 ]

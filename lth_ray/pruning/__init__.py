@@ -6,7 +6,7 @@ from lth_ray.pruning.agreement import agrees, distances, first_agreement, packed
 from lth_ray.pruning.channels import BN_SCALE, of_channels, with_members
 from lth_ray.pruning.collapse import collapse, is_connected
 from lth_ray.pruning.controls import random_mask, shuffled_mask
-from lth_ray.pruning.criteria import CRITERIA, needs, score, uses
+from lth_ray.pruning.criteria import CRITERIA, criterion_of, needs, score, uses
 from lth_ray.pruning.densities import kept_counts, layer_densities_of
 from lth_ray.pruning.globs import fraction_of_each, select
 from lth_ray.pruning.masks import Mask, apply_mask, dense_mask, density, density_of_all, kept, layer_densities
@@ -28,6 +28,7 @@ __all__ = [
     "check_sample",
     "collapse",
     "counts_of",
+    "criterion_of",
     "dense_mask",
     "density",
     "density_of_all",

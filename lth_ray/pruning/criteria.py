@@ -53,6 +53,10 @@ class Criterion:
     passes: int = 0
 
 
+def _none_of_weights(evidence: Evidence) -> dict[str, torch.Tensor]:
+    raise ConfigError("Prune.criterion: it ranks units and no single weights; give structure='channels'")
+
+
 _ZHOU = {
     "large_final": Criterion(magnitude),
     "small_final": Criterion(small_final, excluded=-inf),
@@ -82,14 +86,21 @@ CRITERIA: dict[str, Criterion] = {
 }
 
 
+OF_UNITS: dict[str, Criterion] = {  # of channels, heads or neurons alone: lth_ray.pruning.structured has their scores
+    **{name: Criterion(_none_of_weights) for name in ("l1", "l2", "geometric_median")},
+    "taylor": Criterion(_none_of_weights, _BATCH, passes=_GRADIENT),
+    "thinet": Criterion(_none_of_weights, _BATCH, passes=1),
+}
+
+
 def needs(criterion: str) -> frozenset[str]:
     """Return those of "initial" and "batch" that `score` refuses this criterion without."""
-    return _criterion(criterion).needs
+    return criterion_of(criterion).needs
 
 
 def uses(criterion: str) -> frozenset[str]:
     """Return those of "initial" and "batch" that this criterion's scores depend on, where they are given."""
-    return _criterion(criterion).needs | _criterion(criterion).may_use
+    return criterion_of(criterion).needs | criterion_of(criterion).may_use
 
 
 def score(
@@ -125,7 +136,7 @@ def score(
             raise ConfigError(f"Prune.criterion = {criterion!r}: {argument} = None, give {_REMEDIES[argument]}")
     batches = [batch] if isinstance(batch, tuple) else batch
     try:
-        return CRITERIA[criterion].scores(Evidence(model, mask, initial, batches, seed, loss, mode))
+        return criterion_of(criterion).scores(Evidence(model, mask, initial, batches, seed, loss, mode))
     except NoGradient as error:
         raise ConfigError(f"Prune.criterion = {criterion!r}: {error}") from error
 
@@ -133,7 +144,9 @@ def score(
 _REMEDIES = {"initial": "the state dict at initialisation", "batch": "a batch (inputs, labels) of training images"}
 
 
-def _criterion(name: str) -> Criterion:
-    if name not in CRITERIA:
-        raise ConfigError(f"Prune.criterion = {name!r}: {nearest(name, CRITERIA)}")
-    return CRITERIA[name]
+def criterion_of(name: str) -> Criterion:
+    """Return the criterion of that name, of weights or of units alone."""
+    found = CRITERIA.get(name) or OF_UNITS.get(name)
+    if found is None:
+        raise ConfigError(f"Prune.criterion = {name!r}: {nearest(name, [*CRITERIA, *OF_UNITS])}")
+    return found

@@ -23,13 +23,13 @@ TEMPERATURE = 200.0  # logits are divided by it for GraSP (Wang et al. 2020, the
 
 def snip(evidence: Evidence) -> Tensors:
     """Score by |g w|, which is |dL/dm| of the mask m."""
-    weights, gradients = _gradients(evidence)
+    weights, gradients = weights_and_gradients(evidence)
     return {name: (gradients[name] * weight).abs() for name, weight in weights.items()}
 
 
 def grad(evidence: Evidence) -> Tensors:
     """Score by |g|."""
-    return {name: gradient.abs() for name, gradient in _gradients(evidence)[1].items()}
+    return {name: gradient.abs() for name, gradient in weights_and_gradients(evidence)[1].items()}
 
 
 def grasp(evidence: Evidence) -> Tensors:
@@ -39,7 +39,7 @@ def grasp(evidence: Evidence) -> Tensors:
     200, as they do.
     """
     with _divided_outputs(evidence.model, TEMPERATURE), sdpa_kernel(SDPBackend.MATH):  # others derive once alone
-        weights, gradients = _gradients(evidence)
+        weights, gradients = weights_and_gradients(evidence)
         along = {name: masked(gradient, evidence.mask[name]) for name, gradient in gradients.items()}
         _, products = _derivatives(evidence, lambda loss, leaves: _directional(loss, leaves, along))
     return {name: products[name] * weight for name, weight in weights.items()}
@@ -53,7 +53,7 @@ def grasp_abs(evidence: Evidence) -> Tensors:
 Scalar = Callable[[torch.Tensor, list[nn.Parameter]], torch.Tensor]  # (a batch's mean loss, weights) -> what is derived
 
 
-def _gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
+def weights_and_gradients(evidence: Evidence) -> tuple[Tensors, Tensors]:
     """Return (masked weights, gradients of the mean loss there), for the parameters that the mask covers."""
     return _derivatives(evidence, lambda loss, _: loss)
 

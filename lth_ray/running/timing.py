@@ -9,7 +9,9 @@ import torch
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune, meaning
-from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.execution.ranking import ranking
+from lth_ray.lottery.mask_rules import pruning_rule
 from lth_ray.pruning import Mask
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
 from lth_ray.training.segment import measure
@@ -65,7 +67,7 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
     dataset = recipe.task.load(data_root)
     batches = recipe.task.stream(dataset, 0, 0)
     models = [build(recipe, seed=0) for _ in range(count)]
-    mask = _pruned(models[0], prune, rounds) if rounds else None
+    mask = _pruned(models[0], recipe, prune, rounds) if rounds else None
     runs = [Run("timing", recipe, model, batches, 0, mask, 0) for model in models]
     run = runs[0]
     run.stepper = fuse(run) or run.stepper
@@ -78,13 +80,15 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
     return Timing(step_s, _evaluation_s(run, dataset, recipe), size)
 
 
-def _pruned(model: torch.nn.Module, prune: Prune, rounds: int) -> Mask:
-    """Return a random mask with as many weights as so many rounds leave."""
-    mask = eligible(model, meaning(prune))
-    counts = pruning.counts_of(meaning(prune), mask, rounds, prune.density(rounds))
+def _pruned(model: torch.nn.Module, recipe: Recipe, prune: Prune, rounds: int) -> Mask:
+    """Return a random mask with as many weights or units as so many rounds leave."""
+    rule = pruning_rule(prune)
+    ranks = ranking(model, rule, recipe)
+    counts = pruning.counts_of({**rule, "scope": ranks.scope}, ranks.everything, rounds, prune.density(rounds))
     generator = torch.Generator().manual_seed(0)
-    scores = {name: torch.rand(kept.shape, generator=generator) for name, kept in mask.items()}
-    return pruning.prune_counts(scores, mask, counts, prune.scope)
+    scores = {name: torch.rand(kept.shape, generator=generator) for name, kept in ranks.everything.items()}
+    guarded = ranks.guard(scores, ranks.everything)
+    return ranks.whole(pruning.prune_counts(guarded, ranks.everything, counts, ranks.scope))
 
 
 def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:

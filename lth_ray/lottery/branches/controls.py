@@ -18,12 +18,23 @@ def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
 
 def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:
     """Train the ticket's start under a uniformly drawn mask with the same number of weights in each layer."""
-    return replace(host.segment.settled, mask=Redrawn(host.segment.key, "random", seed))
+    return replace(host.segment.settled, mask=_redrawn(host, "random", seed))
 
 
 def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
     """Train the ticket's start under its own mask, permuted."""
-    return replace(host.segment.settled, mask=Redrawn(host.segment.key, branch.scope, seed))
+    if branch.scope == "filter" and host.lineage.prune.structure is not None:
+        raise ConfigError(
+            "ShuffledMask.scope = 'filter': whole units of a structured ticket are exchanged, and one has no order "
+            "within itself; give 'layer' or 'global'"
+        )
+    return replace(host.segment.settled, mask=_redrawn(host, branch.scope, seed))
+
+
+def _redrawn(host: Host, scope: str, seed: int) -> Redrawn:
+    """Return a random mask of the host's; of a structured ticket a random choice of units."""
+    lineage = host.lineage
+    return Redrawn(host.segment.key, scope, seed, lineage.rule if lineage.prune.structure else None)
 
 
 def rescored(host: Host, branch: Rescored, seed: int) -> Segment:

@@ -13,9 +13,8 @@ import torch
 
 from lth_ray import pruning
 from lth_ray.lottery.derivation import Draw, Segment
-from lth_ray.lottery.execution.networks import eligible
 from lth_ray.lottery.execution.progress import Progress
-from lth_ray.lottery.execution.reconstruct import prune_by
+from lth_ray.lottery.execution.ranking import prune_by, ranking
 from lth_ray.lottery.pieces import Training
 from lth_ray.pruning import Mask
 from lth_ray.pruning.agreement import Bits
@@ -30,9 +29,9 @@ Looks = dict[str, dict[str, Any]]  # by the id of a draw; see `Watch`
 class Watch:
     """The draws that are looked for on the way of one training, by its leader.
 
-    looks: for each draw the columns step, mask (its content; of a rule that ranks channels these), distances (from all
-        earlier masks, oldest first), and where it was drawn: {step, agreed, loss_sum, loss_steps}. Plain data, which
-        checkpoints and records hold.
+    looks: for each draw the columns step, mask (its content; of a rule that ranks channels or other units these),
+        distances (from all earlier masks, oldest first), and where it was drawn: {step, agreed, loss_sum, loss_steps}.
+        Plain data, which checkpoints and records hold.
     """
 
     draws: Sequence[Draw]
@@ -108,11 +107,11 @@ def keep_drawn(training: Training, store: Store, run: Run, progress: Progress) -
 
 
 def ranked_mask(draw: Draw, model: torch.nn.Module, recipe: Recipe) -> Mask:
-    """Return what a draw's rule leaves of what it ranks, weights or channels, by the model's present weights."""
-    rule, before = draw.rule, eligible(model, draw.rule)
+    """Return what a draw's rule leaves of what it ranks, weights or units, by the model's present weights."""
+    rule, ranks = draw.rule, ranking(model, draw.rule, recipe)
     with averaged(model) if recipe.train.ema_for == "evaluation_and_pruning" else nullcontext():
-        scores = partial(pruning.score, rule["criterion"], model, seed=draw.seed or 0)
-        mask = prune_by(rule, scores, before, 1, draw.seed or 0, draw.density)
+        scores = partial(ranks.score, rule["criterion"], model, seed=draw.seed or 0)
+        mask = prune_by(ranks, rule, scores, ranks.everything, 1, draw.seed or 0, draw.density)
     return {name: keeps.cpu() for name, keeps in mask.items()}
 
 

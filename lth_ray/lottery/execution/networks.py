@@ -74,12 +74,23 @@ def network_of(model: torch.nn.Module) -> torch.nn.Module:
 def fitting(mask: Mask, recipe: Recipe) -> Mask:
     """Return the part of a mask that fits the recipe's network, in its order and by its names.
 
-    An output layer for other classes is dense.
+    An output layer for other classes is dense, but for the inputs that a mask of whole units leaves none of its
+    outputs.
     """
     network = build(recipe)
     mask = models.under_own_names(mask, models.tied(network))
-    parameters = network.named_parameters()
-    return {name: mask[name] for name, value in parameters if name in mask and mask[name].shape == value.shape}
+    found = {}
+    for name, value in network.named_parameters():
+        if name in mask and mask[name].shape == value.shape:
+            found[name] = mask[name]
+        elif name in mask and _is_of_inputs(mask[name], value):
+            found[name] = mask[name][:1].expand(value.shape).contiguous()
+    return found
+
+
+def _is_of_inputs(keeps: torch.Tensor, value: torch.Tensor) -> bool:
+    """Return whether a mask is that of inputs alone, and fits a weight but for the number of outputs."""
+    return keeps.dim() > 1 and keeps.shape[1:] == value.shape[1:] and bool((keeps == keeps[:1]).all())
 
 
 def masked(state: Mapping[str, torch.Tensor], mask: Mask | None) -> dict[str, torch.Tensor]:

@@ -1,16 +1,16 @@
 """Reconstruction of what a derivation describes, its starting weights and its mask, from what is stored."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lth_ray import models, pruning
-from lth_ray.config import meaning, subseed
+from lth_ray.config import meaning
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
+from lth_ray.lottery.execution.ranking import prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.sources import (
@@ -26,6 +26,7 @@ from lth_ray.lottery.sources import (
     StartSource,
 )
 from lth_ray.pruning import Mask
+from lth_ray.pruning.structured import shuffled_units
 from lth_ray.store import State, Store, content
 from lth_ray.tasks.base import Loaded
 from lth_ray.training import Recipe, averages, supermask_state
@@ -127,11 +128,17 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
         return Found(None)
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
-    return Found(fitting(base, segment.recipe) if isinstance(source, Copied) else redrawn_mask(source, base))
+    if isinstance(source, Copied):
+        return Found(fitting(base, segment.recipe))
+    return Found(redrawn_mask(source, base, segment.recipe))
 
 
-def redrawn_mask(source: Redrawn, base: Mask) -> Mask:
-    """Return `base` with as many weights elsewhere, by the source's scope and seed."""
+def redrawn_mask(source: Redrawn, base: Mask, recipe: Recipe) -> Mask:
+    """Return `base` with as many weights, or whole units, elsewhere, by the source's scope and seed."""
+    if source.rule is not None:
+        ranks = ranking(build(recipe), {**source.rule, "scope": "layer"}, recipe)
+        may_empty = source.rule.get("may_empty_layers", False)
+        return ranks.whole(shuffled_units(ranks.ranked(base), source.seed, source.scope, may_empty))
     if source.scope == "random":
         return pruning.random_mask(base, source.seed)
     return pruning.shuffled_mask(base, source.seed, source.scope)
@@ -143,7 +150,8 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     Raises MissingState where segment `source.of`, its mask or that state is not in the store, and where it diverged.
     """
     model, rule = build(recipe), source.rule
-    before = recorded_mask(store, source.of) or eligible(model, rule)
+    ranks, stored = ranking(model, rule, recipe), recorded_mask(store, source.of)
+    before = ranks.everything if stored is None else ranks.ranked(stored)
     record = stored_segment(store, source.of)
     step = drawn_step(store, source.of) if source.step is None else source.step
     if record is not None and record.diverged_at is not None and record.diverged_at <= step:
@@ -155,35 +163,6 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     batches = examples(source, recipe, dataset)
     if source.order is not None and batches:
         model.to(batches[0][0].device)
-    scores = Scorer(source, recipe, model, initial, batches)
-    channels = channels_of(model, rule, recipe)
-    before = before if channels is None else pruning.of_channels(before, channels)
-    pruned = prune_by(rule, scores, before, source.rounds, source.seed or 0, source.density)
-    if channels is not None:
-        pruned = pruning.with_members(pruned, channels, dict(model.named_parameters()))
-    return Found(pruned, scores.flops)
-
-
-def channels_of(model: torch.nn.Module, rule: Mapping[str, Any], recipe: Recipe) -> tuple[models.Scale, ...] | None:
-    """Return what belongs to the channels that a rule ranks; None for one that ranks weights."""
-    return models.scales(model, recipe.task.example(recipe.identity)) if rule["criterion"] == pruning.BN_SCALE else None
-
-
-def prune_by(
-    rule: Mapping[str, Any],
-    scores: Callable[[Mask], Mask],
-    before: Mask,
-    rounds: int,
-    seed: int,
-    density: float | None = None,
-) -> Mask:
-    """Return what is left of `before` by a rule's counts and order of pruning.
-
-    scores: of the weights under a mask.
-    rounds: that prune a fraction each at once; density: what is left of all weights, instead.
-    """
-    ties = subseed(seed, "ties") if rule.get("ties") == "random" else None
-    counts = pruning.counts_of(rule, before, rounds, density)
-    inverted = rule.get("scoring", {}).get("invert", False)
-    ranked = (lambda mask: pruning.inverted(scores(mask))) if inverted else scores
-    return pruning.prune_in_steps(ranked, before, counts, rule["scope"], rule.get("iterations", 1), ties)
+    scores = Scorer(source, recipe, model, ranks, initial, batches)
+    pruned = prune_by(ranks, rule, scores, before, source.rounds, source.seed or 0, source.density)
+    return Found(ranks.whole(pruned), scores.flops)

@@ -1,4 +1,4 @@
-"""The scoring of a network's weights by a pruning rule, and the operations that it takes."""
+"""The scoring of a network's weights, or units, by a pruning rule, and the operations that it takes."""
 
 import json
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import torch
 from lth_ray import pruning
 from lth_ray.config import Scoring, meaning
 from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.execution.ranking import Ranking
 from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import forward_flops, uses_of_weights
 from lth_ray.pruning import Mask
@@ -20,8 +21,9 @@ from lth_ray.training import Recipe
 
 @dataclass
 class Scorer:
-    """The scores of a network's weights by what a mask is derived from.
+    """The scores of what a rule ranks, by what a mask is derived from.
 
+    ranks: weights, or units.
     model: holds the weights that are scored; initial: those at initialisation, for a criterion that looks at them.
     batches: the examples; None for a criterion that looks at none.
     flops: of all scores taken so far: each takes the criterion's number of forward passes of its examples, over the
@@ -31,17 +33,18 @@ class Scorer:
     source: Pruned
     recipe: Recipe
     model: torch.nn.Module
+    ranks: Ranking
     initial: Mapping[str, torch.Tensor] | None
     batches: list[Batch] | None
     flops: float = 0.0
 
     def __call__(self, mask: Mask) -> Mask:
-        """Return the scores of the weights under a mask."""
-        rule, passes = self.source.rule, pruning.CRITERIA[self.source.rule["criterion"]].passes
+        """Return the scores of what is ranked under a mask of it."""
+        rule, passes = self.source.rule, pruning.criterion_of(self.source.rule["criterion"]).passes
         if passes and self.batches:
             examples = sum(len(batch[0]) for batch in self.batches)
-            self.flops += passes * examples * forward_flops(self.model, uses(self.recipe), mask)
-        return pruning.score(
+            self.flops += passes * examples * forward_flops(self.model, uses(self.recipe), self.ranks.whole(mask))
+        return self.ranks.score(
             rule["criterion"],
             self.model,
             mask,
@@ -63,7 +66,7 @@ def examples(source: Pruned, recipe: Recipe, dataset: Loaded) -> list[Batch] | N
     if source.order is not None:
         scoring = scoring_of(source.rule)
         return pruning.sample(recipe.task, recipe.identity, dataset, scoring, source.order, source.seed or 0)
-    of_shapes = pruning.CRITERIA[source.rule["criterion"]].of_shapes
+    of_shapes = pruning.criterion_of(source.rule["criterion"]).of_shapes
     return [recipe.task.example(recipe.identity)] if of_shapes else None
 
 

@@ -1,0 +1,178 @@
+"""ThiNet: the units whose removal the next layer can be rebuilt without (Luo et al. 2017).
+
+X[m, c] is unit c's part of the m-th sampled number y[m] that the next layer puts out, less its bias: of each example
+POSITIONS numbers, each of a place and an output unit drawn at random. Greedily that unit is removed next with which
+those removed add up to least, ||sum of X over them||^2. What is left is then rescaled by least squares,
+w = (X'X)^-1 X'y, in the weights of the next layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from lth_ray.config import ConfigError
+from lth_ray.data.order import uniform
+from lth_ray.models import Slices, UnitLayer, functional
+from lth_ray.pruning.evidence import Evidence
+
+POSITIONS = 10  # of each example (the authors' code)
+
+
+def greedy_orders(
+    evidence: Evidence, layers: Sequence[UnitLayer], kept: Mapping[str, Tensor]
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return {layer: the number of units that are removed before each}; higher ones are kept."""
+    found = parts_of_outputs(evidence, layers)
+    return {layer.name: greedy_order(found[layer.name], kept[layer.name]) for layer in layers}
+
+
+def greedy_order(parts: Tensor, kept: Tensor) -> Tensor:
+    """Return the place of each unit in the order of removal, float64 [units]; 0 for those that are gone.
+
+    parts: X, float64 [numbers, units].
+    """
+    gram = parts.T @ parts
+    order, removed = torch.zeros(len(gram), dtype=torch.float64), torch.zeros(len(gram), dtype=torch.float64)
+    left = kept.cpu().clone()
+    for place in range(int(left.count_nonzero())):
+        added = (2 * (gram @ removed) + gram.diagonal()).masked_fill(~left, torch.inf)
+        if added.isnan().any():
+            return added  # pruning refuses it
+        best = int(added.argmin())
+        order[best], removed[best], left[best] = place, 1.0, False
+    return order
+
+
+def rescales(parts: Tensor, kept: Tensor) -> Tensor:
+    """Return the factor of each unit by least squares, (X'X)^-1 X'y over the units that stay; float64 [units], 1 for
+    those that do not.
+
+    parts: X of the whole layer, of which y is the sum. Units that the others make up for anyhow get the least factors.
+    """
+    stays = kept.cpu()
+    x, y = parts[:, stays], parts.sum(1)
+    factors = torch.ones(parts.shape[1], dtype=torch.float64)
+    factors[stays] = torch.linalg.pinv(x.T @ x, hermitian=True) @ (x.T @ y)
+    return factors
+
+
+def rescaled(
+    state: Mapping[str, Tensor], layers: Sequence[UnitLayer], parts: Mapping[str, Tensor], kept: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return a state dict in which the next layers' weights of each unit are multiplied by its factor."""
+    found = dict(state)
+    for layer in layers:
+        factors = rescales(parts[layer.name], kept[layer.name])
+        for one in layer.read:
+            weight = found[one.name].clone()
+            along = torch.ones(weight.shape[one.axis], dtype=torch.float64)
+            along[one.at.flatten()] = factors.repeat_interleave(one.at.shape[1])
+            shape = [-1 if axis == one.axis else 1 for axis in range(weight.dim())]
+            found[one.name] = (weight.double() * along.view(shape).to(weight.device)).to(weight.dtype)
+    return found
+
+
+def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[str, Tensor]:
+    """Return X of each layer of units, float64 [numbers, units], the rows of all layers that read it one after another.
+
+    The network is called in evaluation mode, with pruned weights at zero. Errors: ConfigError for a layer that others
+    than ordinary convolutions and linear layers read.
+    """
+    if evidence.batches is None:
+        raise ConfigError("batch = None: give (inputs, labels)")
+    model = evidence.model
+    unread = [layer.name for layer in layers if not layer.read]
+    if unread:
+        raise ConfigError(
+            f"Prune.criterion = 'thinet': no layer reads the units of {', '.join(unread)}, so that nothing can be "
+            "rebuilt; leave them out by Prune(exclude=...)"
+        )
+    readers = {layer.name: [(one, *_reader(model, layer, one)) for one in layer.read] for layer in layers}
+    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    hooks = []
+    for layer in layers:
+        for one, path, module in readers[layer.name]:
+
+            def look(
+                module: nn.Module,
+                inputs: Any,
+                output: Tensor,
+                one: Slices = one,
+                use: str = f"thinet/{layer.name}/{path}",
+                parts: list[Tensor] = found[layer.name],
+            ) -> None:
+                parts.append(sampled_parts(module, inputs[0], output, one, evidence.seed, f"{use}/{len(parts)}"))
+
+            hooks.append(module.register_forward_hook(look))
+    modes = [(module, module.training) for module in model.modules()]
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers()), **evidence.masked()}
+    device = next(model.parameters()).device
+    try:
+        model.eval()
+        with torch.no_grad():
+            for batch in evidence.batches:
+                functional(model)(tensors, (batch[0].to(device),))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, was in modes:
+            module.training = was
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def sampled_parts(module: nn.Module, inputs: Tensor, output: Tensor, one: Slices, seed: int, use: str) -> Tensor:
+    """Return the parts of sampled outputs of a layer that each unit it reads has, float64 [numbers, units]."""
+    if isinstance(module, _ConvNd):
+        values = _conv_parts(module, inputs, output, seed, use)
+    else:
+        assert isinstance(module, nn.Linear)
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        number = len(inputs) * POSITIONS
+        places, outputs = _drawn(seed, use, number, len(rows), len(module.weight))
+        values = rows[places].double() * module.weight[outputs].double()
+    at = one.at.to(values.device)
+    return values[:, at.flatten()].view(len(values), *at.shape).sum(2).cpu()
+
+
+def _conv_parts(module: _ConvNd, inputs: Tensor, output: Tensor, seed: int, use: str) -> Tensor:
+    """Return [numbers, input channels]: each number's kernel times the patch that it looks at, summed over places."""
+    images = torch.arange(len(inputs), device=inputs.device).repeat_interleave(POSITIONS)
+    sizes = output.shape[2:]
+    flat, filters = _drawn(seed, use, len(images), sizes.numel(), module.out_channels)
+    flat, filters = flat.to(inputs.device), filters.to(inputs.device)
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    padded = F.pad(inputs, module._reversed_padding_repeated_twice, mode=mode).movedim(1, -1)
+    index: list[Tensor] = [images.view(-1, *[1] * len(sizes))]
+    places = torch.unravel_index(flat, sizes)
+    for axis, place in enumerate(places):
+        reach = torch.arange(module.kernel_size[axis], device=inputs.device) * module.dilation[axis]
+        along = place[:, None] * module.stride[axis] + reach
+        index.append(along.view(len(place), *[-1 if other == axis else 1 for other in range(len(sizes))]))
+    patches = padded[tuple(index)].double()  # [numbers, kernel..., input channels]
+    kernels = module.weight[filters].double().movedim(1, -1)
+    return (patches * kernels).flatten(1, -2).sum(1)
+
+
+def _drawn(seed: int, use: str, number: int, places: int, outputs: int) -> tuple[Tensor, Tensor]:
+    """Draw a place and an output unit for each number."""
+    drawn = uniform(seed, use, 2 * number).view(2, number)
+    return (drawn[0] * places).long(), (drawn[1] * outputs).long()
+
+
+def _reader(model: nn.Module, layer: UnitLayer, one: Slices) -> tuple[str, nn.Module]:
+    path = one.name.removesuffix(".weight")
+    module = dict(model.named_modules()).get(path)
+    fits = isinstance(module, nn.Linear) or (
+        isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd) and module.groups == 1
+    )
+    if module is None or not fits or one.axis != 1:
+        raise ConfigError(
+            f"Prune.criterion = 'thinet': {one.name!r} reads the units of {layer.name!r}, and parts of outputs are "
+            "known of ordinary convolutions and linear layers; leave the layer out by Prune(exclude=...), or use "
+            "another criterion"
+        )
+    return path, module
