@@ -46,6 +46,7 @@ from lth_ray.config.tasks.metric import ACCURACY, Metric, is_there
 from lth_ray.config.tasks.sentences import Sentences
 from lth_ray.config.tasks.table import Table
 from lth_ray.config.tasks.text import Text
+from lth_ray.config.tasks.translation import Translation
 from lth_ray.config.train import Train
 from lth_ray.config.units import Length, epochs, steps
 from lth_ray.config.variants import Variant, launched, parse, set_field, set_fields, variants
@@ -93,6 +94,7 @@ __all__ = [
     "Text",
     "Train",
     "Transfer",
+    "Translation",
     "Variant",
     "Weights",
     "WeightsFile",

@@ -1,13 +1,17 @@
-"""The user's cache folder: decoded images, and downloads when no data root can take them."""
+"""The user's cache folder: decoded images, encoded text, and downloads when no data root can take them."""
 
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Made = TypeVar("Made")
 
 
 def cache_dir() -> Path:
@@ -29,24 +33,32 @@ def cached_array(key: str, shape: tuple[int, ...], make: Callable[[], NDArray[np
             return np.asarray(kept)
     except (OSError, ValueError, EOFError):  # absent, unreadable, foreign or truncated
         pass
-    array = make()
+    return _kept(path, make(), lambda file, array: np.save(file, array, allow_pickle=False), "decoded images")
+
+
+def cached_arrays(key: str, make: Callable[[], dict[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays of encoded text kept under `key`, or what `make` gives, kept for the next time, as above."""
+    path = cache_dir() / "encoded" / f"{key}.npz"
     try:
-        _write(path, array)
+        with np.load(path, allow_pickle=False) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        pass
+    return _kept(path, make(), lambda file, arrays: np.savez(file, **arrays), "encoded text")
+
+
+def _kept(path: Path, made: Made, save: Callable[[BinaryIO, Made], None], what: str) -> Made:
+    """Write what was made whole or not at all, however many processes write it at once, and return it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                save(file, made)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as error:
-        warnings.warn(
-            f"decoded images could not be kept in {path.parent} ({error}): every run decodes them anew", stacklevel=2
-        )
-    return array
-
-
-def _write(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write the file whole or not at all, however many processes write it at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        warnings.warn(f"{what} could not be kept in {path.parent} ({error}): every run makes them anew", stacklevel=3)
+    return made

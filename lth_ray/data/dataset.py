@@ -82,6 +82,7 @@ class Identity:
     num_classes: what the network is to give for it; 1 number for a regression.
     input_dtype: of what the network is called with, "float32", "int64" or "int32".
     vocabulary: of inputs that are tokens how many of them there are.
+    steps_per_epoch: where a batch is no fixed number of the examples to train on; None for n_train // batch size.
     """
 
     digest: str
@@ -92,6 +93,7 @@ class Identity:
     num_classes: int
     input_dtype: str = "float32"
     vocabulary: int | None = None
+    steps_per_epoch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class Costs:
             record = self._record(one.segment, record_of)
             if record is None or record.forward_flops is None:
                 return None
-            total += TRAINING * record.forward_flops * one.segment.recipe.data.batch_size * one.num_steps
+            total += TRAINING * record.forward_flops * one.segment.recipe.examples_a_step * one.num_steps
             total += record.regrowth_flops or 0
         return total
 

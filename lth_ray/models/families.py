@@ -12,6 +12,8 @@ from lth_ray.models.cifar_preresnet import CifarPreResNet
 from lth_ray.models.cifar_resnet import CifarResNet
 from lth_ray.models.cifar_vgg import CifarVGG
 from lth_ray.models.conv import Conv
+from lth_ray.models.language.encoder_decoder import Transformer
+from lth_ray.models.language.gnmt import GNMT
 from lth_ray.models.language.lstm import LSTMLanguageModel
 from lth_ray.models.language.transformer import TransformerLanguageModel
 from lth_ray.models.lenet import Lenet
@@ -84,6 +86,15 @@ def _width(width: str | None) -> dict[str, Any]:
     return {"width": int(width)} if width else {}
 
 
+def _translator(layers: str | None, width: str | None) -> dict[str, Any]:
+    return {"layers": int(layers), "width": int(width)} if layers and width else {}
+
+
+def _transformer(size: str) -> dict[str, Any]:
+    layers, width = {"base": "6_512", "big": "6_1024"}.get(size, size).split("_")
+    return {"layers": int(layers), "width": int(width)}
+
+
 def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(f"{stem}{depth}[_WIDTH]" for depth in depths)
 
@@ -93,6 +104,7 @@ _SIZES = rf"({_NUMBER})(?:_({_NUMBER}))?"
 _RESNETS = _sized("cifar_resnet", (20, 32, 44, 56, 110))
 _PRERESNETS = _sized("cifar_preresnet", (29, 56, 101, 164))
 _VGGS = _sized("cifar_vgg", (11, 13, 16, 19))
+_TRANSFORMERS = ("transformer_base", "transformer_big", "transformer_LAYERS_WIDTH")
 FAMILIES = (
     Family(("lenet_300_100", "lenet_A_B[_C...]"), rf"lenet((?:_{_NUMBER})+)", _widths, Lenet, "glorot", "anything"),
     Family(("conv2", "conv4", "conv6", "convN_WIDTH"), rf"conv([246])(?:_({_NUMBER}))?", _convolutions, Conv, "glorot"),
@@ -112,4 +124,6 @@ FAMILIES = (
         ("policy_128_128_128", "policy_A[_B...]"), rf"policy((?:_{_NUMBER})+)", _widths, MlpPolicy, "glorot", "anything"
     ),
     Family(("atari_policy[_WIDTH]",), rf"atari_policy(?:_({_NUMBER}))?", _width, AtariPolicy, "glorot"),
+    Family(_TRANSFORMERS, rf"transformer_(base|big|{_NUMBER}_{_NUMBER})", _transformer, Transformer, None, "words"),
+    Family(("gnmt[_LAYERS_WIDTH]",), rf"gnmt(?:_({_NUMBER})_({_NUMBER}))?", _translator, GNMT, None, "words"),
 )

@@ -6,7 +6,7 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Environment, Examples, Sentences, Table, TaskConfig, Text
+from lth_ray.config import ConfigError, Data, Environment, Examples, Sentences, Table, TaskConfig, Text, Translation
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
 from lth_ray.tasks.control import Control
 from lth_ray.tasks.examples import Own
@@ -14,6 +14,7 @@ from lth_ray.tasks.images import Images
 from lth_ray.tasks.sentences import LabelledSentences
 from lth_ray.tasks.table import Rows
 from lth_ray.tasks.text import LanguageModelling
+from lth_ray.tasks.translation import SentencePairs
 
 TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Data: Images,
@@ -22,6 +23,7 @@ TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Text: LanguageModelling,
     Environment: Control,
     Sentences: LabelledSentences,
+    Translation: SentencePairs,
 }
 
 
@@ -43,6 +45,7 @@ __all__ = [
     "LanguageModelling",
     "Own",
     "Rows",
+    "SentencePairs",
     "Step",
     "Stream",
     "Task",

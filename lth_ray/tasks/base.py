@@ -68,6 +68,7 @@ class Task(ABC, Generic[Config_]):
     """
 
     carries: bool = False  # whether its steps leave something for the next
+    searches: bool = False  # whether what networks say is searched for, in more calls than one
 
     def __init__(self, config: Config_) -> None:
         self.config = config
@@ -151,6 +152,10 @@ class Task(ABC, Generic[Config_]):
         """Return what the network is called with for one example of zeros: to count operations, to trace, to
         export.
         """
+
+    def examples_a_step(self, identity: Identity) -> int:
+        """Return how many times its `example` a step's batch is, by which operations are counted."""
+        return self.config.batch_size
 
     def classes(self, identity: Identity) -> int | None:
         """Return the number of classes that the targets int64 [B] of batches are of; None where they are none."""

@@ -106,9 +106,15 @@ class Recipe:
     @cached_property
     def steps_per_epoch(self) -> int:
         """The steps of an epoch, floor(n_train / batch size): the rest of an epoch is dropped; 0 where nothing is
-        one.
+        one. Or what the task says.
         """
-        return self.identity.n_train // self.data.batch_size
+        stated = self.identity.steps_per_epoch
+        return stated if stated is not None else self.identity.n_train // self.data.batch_size
+
+    @cached_property
+    def examples_a_step(self) -> int:
+        """The number of times the task's `example` that a step's batch is, by which operations are counted."""
+        return self.task.examples_a_step(self.identity)
 
     @property
     def _batch(self) -> str:

@@ -20,6 +20,7 @@ class Metric:
     comparative: what a network is than another that it beats.
     logarithmic: whether its error, and so a barrier, is its logarithm.
     is_share: whether it is a share of the examples, so that none smaller than one of them can be told.
+    signature: how it was computed, in the words and with the version of the library that did.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Metric:
     comparative: str = ""
     is_share: bool = False
     logarithmic: bool = False
+    signature: str = ""
 
     def column(self, split: str) -> str:
         """Return the column of its values on a split: "test" or "validation"."""

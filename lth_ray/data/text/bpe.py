@@ -52,7 +52,9 @@ class Bpe(Vocabulary):
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return tokenizers().Tokenizer.from_str(self.tokenizer)
+        found = tokenizers().Tokenizer.from_str(self.tokenizer)
+        found.encode_special_tokens = True  # by their letters, where a text spells one out
+        return found
 
 
 def train_bpe(lines: Iterable[str], size: int, specials: Sequence[str] = (END,)) -> Bpe:

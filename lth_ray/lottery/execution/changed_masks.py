@@ -36,5 +36,5 @@ def changes(segment: Segment, run: Run, first: Mask | None, store: Store, uses: 
         "first_mask": store.save_mask(first),
         "mask_history": run.history,
         "mask_changed": 1 - left / max(1, pruning.kept(first)),
-        "regrowth_flops": updates * beside * segment.recipe.data.batch_size,
+        "regrowth_flops": updates * beside * segment.recipe.examples_a_step,
     }

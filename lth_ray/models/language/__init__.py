@@ -1,1 +1,1 @@
-"""Language models: networks that read tokens and foretell the next one."""
+"""Networks of language: those that foretell the next token, those that translate, and the search for what they say."""

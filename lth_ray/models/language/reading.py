@@ -1,4 +1,4 @@
-"""What language models have in common: the check of what they are given, embeddings, tied outputs."""
+"""The common parts of language models: the check of what they are given, embeddings, tied outputs."""
 
 import torch
 from torch import nn

@@ -38,6 +38,11 @@ def check_replicable(recipe: Recipe) -> None:
             f"Train.replicates = {train.replicates}: {type(recipe.data).__name__} carries a state from step to step, "
             "and networks cannot be trained together with one; train each by itself (Train.replicates = 1)"
         )
+    if recipe.task.searches:
+        raise ConfigError(
+            f"Train.replicates = {train.replicates}: what networks say of {type(recipe.data).__name__} is searched for "
+            "in many calls, which those of several networks together are not; train each by itself"
+        )
     for name, value in given.items():
         if value is not None:
             raise ConfigError(
