@@ -10,6 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lth_ray.config import ConfigError
 
 
+def statistics_layers(model: nn.Module) -> list[_BatchNorm]:
+    """List the batch norms of a network that keep running statistics."""
+    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
+
+
 def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Replace the running statistics of every batch-norm layer, in place, by their averages over `batches`.
 
@@ -19,7 +24,7 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
     running statistics is left alone, and no batch is drawn.
     Errors: ConfigError when there is no batch.
     """
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    layers = statistics_layers(model)
     if not layers:
         return
     seen = 0

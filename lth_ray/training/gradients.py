@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth_ray.config import ConfigError
 from lth_ray.tasks.base import Batch
 from lth_ray.training.averages import HOLDER
+from lth_ray.training.batch_norm import statistics_layers
 from lth_ray.training.team import Team
 
 Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its number in the batch) -> its mean loss
@@ -53,8 +53,7 @@ class Gradients:
         if self.alone:
             return
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        layers = [m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-        buffers = [b for m in layers for b in (m.running_mean, m.running_var) if b is not None]
+        buffers = [b for m in statistics_layers(self.model) for b in (m.running_mean, m.running_var) if b is not None]
         known = {id(buffer) for buffer in buffers}
         held = [b for name, b in self.model.named_buffers() if id(b) not in known and not name.startswith(f"{HOLDER}.")]
         others = [buffer for buffer in held if buffer.is_floating_point()]

@@ -4,10 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.ray.conftest import EVERY, SHORT, Expected, complete, seconds_until_next_step, worlds
+from tests.ray.conftest import EVERY, SHORT, Expected, complete, declared, expected, seconds_until_next_step, worlds
 from tests.running.conftest import Runner
 
 TWO = ("--workers", "2")
+EARLY = '''
+"""Do two workers draw and round what one would?"""
+from lth_ray import Data, EarlyBird, Model, Prune, Study, Train, epochs, main, steps
+
+bird = EarlyBird(window=2, distance=0.1, latest=epochs(3))
+study = Study(
+    "small",
+    model=Model("lenet_20_10"),
+    data=Data("digits", batch_size=60, validation=200),
+    train=Train(epochs(5), lr=0.1, momentum=0.9, evaluate_every=steps(20), batch_norm_group=30),
+    prune=Prune(fraction=0.4, rounds=1),
+    rewind=[steps(0)],
+    seeds=[0],
+    arms={"early": {"prune.at": bird}, "low": {"train.precision": "bfp8", "train.average_from": epochs(2)}},
+)
+
+if __name__ == "__main__":
+    main(study)
+'''
 LOST_WORKER_S = 20.0  # from its loss to the next step
 slow = pytest.mark.slow
 
@@ -93,3 +112,14 @@ def test_a_recipe_that_two_cannot_share_is_refused_before_ray_starts(runner: Run
     runner.source = runner.source.replace(", batch_norm_group=15", "")
     assert runner.run(*TWO) == 2
     assert "--workers 2: a batch of 60 images is 1 group of 60" in runner.output
+
+
+@slow
+def test_two_workers_draw_early_and_round_as_two_processes_do_also_when_one_is_killed(
+    runner: Runner, tmp_path: Path
+) -> None:
+    runner.source, once = EARLY, runner.folder / "killed"
+    kill = {"LTH_RAY_KILL_AT": "mid-step:60", "LTH_RAY_KILL_ONCE": str(once)}
+    assert runner.run(*TWO, **kill) == 0, runner.output[-3000:]
+    assert once.exists(), "nothing was killed"
+    complete_by_two(runner, expected(declared(EARLY), tmp_path / "without", 2))

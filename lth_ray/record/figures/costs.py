@@ -9,8 +9,8 @@ from lth_ray.record.figures.line_styles import beside, looks
 from lth_ray.record.figures.lines import counted, draw, line_of, mean_and_ends
 from lth_ray.record.figures.measured import by_variant, evenly, joined, percent, rows_of
 from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, grid, level, name_panel, short
-from lth_ray.record.figures.series import DENSE
+from lth_ray.record.figures.panels import by_label, grid, name_panel, short
+from lth_ray.record.figures.series import DENSE, dense_level
 from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def costs_figure(tickets: "pandas.DataFrame", title: str = "", caption: str = ""
     chosen = dict(zip(names, looks(len(names)), strict=True))
     aside = dict(zip(names, beside(len(names)), strict=True))  # ways that differ in bits alone cost the same
     for panel, tickets_of in zip(panels, shown, strict=True):
-        level(panel, reached[0], DENSE, reached[1:])
+        dense_level(panel, reached, len({row["seed"] for row in dense}))
         for way, own in tickets_of.items():
             n = counted([(len(own), len({row["seed"] for row in own}))])
             values = [(row["seed"], metric.scale * row[test]) for row in own]

@@ -35,7 +35,9 @@ WORDS = ("stable: under 2 %", "test set", "training set")
 
 
 @styled
-def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: str = "") -> "Figure | None":
+def instability_figure(
+    branches: "pandas.DataFrame", title: str = "", caption: str = "", has_statistics: bool = True
+) -> "Figure | None":
     """Draw the error barrier, in the metric's unit, against the step at which the copies parted.
 
     There is a line for each kind of subnetwork and density: the mean over seeds, a seed's pairs averaged
@@ -46,6 +48,7 @@ def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: s
     weights take its place. Returns None where no barrier was measured.
 
     branches: as of Results.branches().
+    has_statistics: whether the networks have batch norms, of whose running statistics the caption then tells.
     """
     metric = metric_of_frame(branches)
     rows = results_of(rows_of(branches), "barrier", "lmc_error_barrier")
@@ -53,11 +56,11 @@ def instability_figure(branches: "pandas.DataFrame", title: str = "", caption: s
         return None
     is_over_steps = len({row["spawn_step"] for row in rows}) > 1 or len({row["round"] for row in rows}) == 1
     groups = barriers_by(rows, by_density=is_over_steps)
+    caption = f"{caption}{_rule(rows)}" if has_statistics else caption
     if len(groups) > MOST_LINES and len({key[:2] for key in groups}) > 1:
-        return _multiples(groups, metric, is_over_steps, title, f"{caption}{_rule(rows)}")
+        return _multiples(groups, metric, is_over_steps, title, caption)
     chosen = dict(zip(groups, looks(len(groups)), strict=True))
     names = {key: f"{joined(*key)} ({_n(groups[key])})" for key in groups}
-    caption = f"{caption}{_rule(rows)}"
     words = WORDS if metric.is_share else WORDS[1:]
     has_share = any(is_there(row.get("share_travelled")) for row in rows)
     page = Page.of([*names.values(), *words], caption, 1, 2 if has_share else 1)

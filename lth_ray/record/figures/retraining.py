@@ -13,8 +13,8 @@ from lth_ray.record.figures.line_styles import Look, beside, looks
 from lth_ray.record.figures.lines import draw, gather, mean_and_ends
 from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, stem_of
 from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, compression_axis, grid, level, name_panel, short
-from lth_ray.record.figures.series import DENSE
+from lth_ray.record.figures.panels import by_label, compression_axis, grid, name_panel, short
+from lth_ray.record.figures.series import DENSE, dense_level
 from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:
@@ -98,8 +98,7 @@ def _draw(
     test, scale = metric.column("test"), metric.scale
     dense = [(row["seed"], scale * row[test]) for row in rows if row["round"] == 0]
     if dense:
-        mean, *ends = mean_and_ends(dense)
-        level(panel, mean, DENSE, (ends[0], ends[1]))
+        dense_level(panel, mean_and_ends(dense), len({seed for seed, _ in dense}))
     for (method, own), aside in zip(lines.items(), beside(len(lines)), strict=True):
         line = gather(method.replace("_", " "), own, x, test, scale=scale)
         if line.x:

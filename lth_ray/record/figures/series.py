@@ -13,7 +13,7 @@ from lth_ray.record.figures.panels import grid, level, weights_axis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DENSE = f"dense, {SPREAD}"
+DENSE = f"dense, {SPREAD}"  # as long as its name in a legend gets
 OPEN = "the last step of some runs, or later"
 UP = 10  # matplotlib's CARETUPBASE
 MOST_LEVELS = 2
@@ -53,20 +53,29 @@ def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: flo
 
     most: ticks.
     """
-    for mean, low, high in _dense_levels(series, column):
-        level(panel, scale * mean, DENSE, (scale * low, scale * high))
+    for (mean, low, high), seeds in _dense_levels(series, column):
+        dense_level(panel, (scale * mean, scale * low, scale * high), seeds)
     for i, (line, aside) in enumerate(zip(series, beside(len(series)), strict=True)):
         draw(panel, line.line(column, scale), line.look, order=10 - i / 100, aside=aside)  # the first lie on top
     weights_axis(panel, [percent for line in series for percent in line.percents], most)
     grid(panel)
 
 
-def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[float, float, float]]:
-    """Return the dense networks' (mean, its interval's ends), where so few that lines across the figure do
+def dense_level(panel: "Axes", found: tuple[float, float, float], seeds: int) -> None:
+    """Draw the level of the dense networks in a panel.
+
+    found: its mean and the ends of its interval. seeds: n; under two there is none.
+    """
+    mean, *ends = found
+    level(panel, mean, DENSE if seeds > 1 else "dense", (ends[0], ends[1]) if seeds > 1 else None)
+
+
+def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[tuple[float, float, float], int]]:
+    """Return the dense networks' (mean, its interval's ends) and seeds, where so few that lines across the figure do
     not confuse.
     """
     rows = _dense(series, column)
-    levels = {round(row[column], 6): _ends(row, column) for row in rows}
+    levels = {round(row[column], 6): (_ends(row, column), row["seeds"]) for row in rows}
     return [levels[mean] for mean in sorted(levels)] if len(levels) <= MOST_LEVELS else []
 
 

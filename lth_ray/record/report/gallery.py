@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Plan
+from lth_ray.lottery.execution.networks import build_without_averages
 from lth_ray.record.figures import (
     collapse_figure,
     costs_figure,
@@ -33,6 +34,7 @@ from lth_ray.record.report.looks import mask_distances
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import Row, framed
 from lth_ray.store import StorageError, Store
+from lth_ray.training.batch_norm import statistics_layers
 
 if TYPE_CHECKING:
     import pandas
@@ -84,6 +86,17 @@ class Found:
         """True where layers have densities of their own, that no fraction per layer has set."""
         is_global = any(lineage.prune.scope == "global" for lineage in self.plan.lineages)
         return is_global or any(measures(row, "weights") for row in self.branches)
+
+    @cached_property
+    def has_statistics(self) -> bool:
+        """True where any network has batch norms with running statistics, or that is not known: its function is not
+        at hand.
+        """
+        recipes = {id(lineage.recipe): lineage.recipe for lineage in self.plan.lineages}.values()
+        try:
+            return any(statistics_layers(build_without_averages(recipe)) for recipe in recipes)
+        except Exception:  # whatever a function of the user's own raises: a figure's caption must not cost it
+            return True
 
     def digest(self, *words: str) -> str:
         """Return the digest of all that a figure shows.
@@ -174,7 +187,7 @@ KINDS = (
         "instability",
         "Error barrier against the step at which copies part",
         "linear mode connectivity",
-        lambda found, *words: instability_figure(found.branch_frame, *words),
+        lambda found, *words: instability_figure(found.branch_frame, *words, found.has_statistics),
     ),
     Kind(
         "paths",

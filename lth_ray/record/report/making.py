@@ -190,7 +190,9 @@ def caption(plan: Plan, places: Sequence[Environment]) -> str:
     if not places:
         return ""
     devices = ", ".join(sorted({place.device for place in places}))
-    drawn = f"{SPREAD[0].upper()}{SPREAD[1:]}; bars and bands show it. {described(plan.lineages)}."
+    many = len({lineage.variant.seed for lineage in plan.lineages}) > 1
+    drawn = f"{SPREAD[0].upper()}{SPREAD[1:]}; bars and bands show it." if many else "One seed, and so no spread."
+    drawn = f"{drawn} {described(plan.lineages)}."
     return f"{drawn}\n{versions(places)}; {devices}"
 
 

@@ -60,3 +60,9 @@ def test_ways_stand_at_what_their_tickets_cost() -> None:
 )
 def test_there_is_none_where_costs_do_not_compare(rows: list[Row]) -> None:
     assert costs_figure(frame(rows)) is None
+
+
+def test_one_seed_has_no_interval_to_tell_of() -> None:
+    figure = costs_figure(frame([one for one in WAYS if one["seed"] == SEEDS[0]]))
+    assert figure is not None
+    assert legend(figure)[0] == "dense"
