@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.collector import spared
 from lth_ray.config import (
     Barrier,
+    Boxes,
     Branch,
     Data,
     Dynamic,
@@ -77,6 +78,7 @@ _LAZY = {
 
 __all__ = [
     "Barrier",
+    "Boxes",
     "Branch",
     "Data",
     "Dynamic",

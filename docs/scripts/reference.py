@@ -34,7 +34,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Declaring a study",
         "All of them are frozen, checked when they are made, and take every field but the first by name.",
         config,
-        ("Study", "Model", "Data", "Table", "Sentences", "Text", "Translation", "Environment", "Examples",
+        ("Study", "Model", "Data", "Table", "Sentences", "Text", "Boxes", "Translation", "Environment", "Examples",
          "Train", "Prune", "Scoring", "EarlyBird",
          "Dynamic", "Rewind", "Perturbation", "Pretraining", "Subseeds", "steps", "epochs", "Length"),
     ),

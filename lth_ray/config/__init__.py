@@ -40,6 +40,7 @@ from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.tasks.base import TaskConfig
+from lth_ray.config.tasks.boxes import Boxes
 from lth_ray.config.tasks.environment import Environment
 from lth_ray.config.tasks.images import Data, Examples
 from lth_ray.config.tasks.metric import ACCURACY, Metric, is_there
@@ -57,6 +58,7 @@ __all__ = [
     "RELEASES",
     "REVISIONS",
     "Barrier",
+    "Boxes",
     "Branch",
     "Config",
     "ConfigError",

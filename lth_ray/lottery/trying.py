@@ -9,7 +9,9 @@ from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune
 from lth_ray.config.blame import in_one_line, named
 from lth_ray.lottery.execution.ranking import Ranking
-from lth_ray.tasks import Images
+from lth_ray.models.detection import is_detector
+from lth_ray.tasks import Detection, Images
+from lth_ray.tasks.boxes import try_detector
 from lth_ray.tasks.own import own_function
 from lth_ray.training import Recipe
 
@@ -25,7 +27,18 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
 
     The network is left in training mode; torch's global generator as it was.
     """
-    own = own_function(recipe.train) is not None
+    own, name = own_function(recipe.train) is not None, recipe.model.name
+    if isinstance(name, str) and is_detector(name) != isinstance(recipe.task, Detection):
+        kind = "detectors, such as fasterrcnn_resnet50_fpn" if isinstance(recipe.task, Detection) else "Boxes"
+        raise ConfigError(
+            f"Model.name = {name!r} with Study.data = {type(recipe.data).__name__}(...): detectors alone are "
+            f"trained on Boxes; give {kind}"
+        )
+    if isinstance(recipe.task, Detection):
+        if not isinstance(name, str):
+            with torch.random.fork_rng(devices=[]):
+                try_detector(network, recipe.identity, named("Model.name", name))
+        return
     known = isinstance(recipe.model.name, str) and not recipe.model.options and not own
     if known or not isinstance(recipe.task, Images):  # what others are called with and give is their own business
         return

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from lth_ray.config import ConfigError, Folder, nearest, short_name
+from lth_ray.models.detection import PATTERNS, build_detector, detectors, is_detector
 from lth_ray.models.families import FAMILIES
 from lth_ray.models.huggingface.networks import build_from_folder
 from lth_ray.models.initial import initialise
@@ -24,7 +25,7 @@ def names() -> list[str]:
     """Return the names that `build` takes, as patterns: capitals stand for numbers, brackets for optional
     parts.
     """
-    return [name for family in FAMILIES for name in family.names] + classifiers()
+    return [name for family in FAMILIES for name in family.names] + classifiers() + PATTERNS + detectors()
 
 
 def build(
@@ -98,6 +99,8 @@ def _construct(
             with torch.device("meta"):
                 _check_room(name, family.network(num_classes=num_classes, **shape, **stated, **options))
             return family.network(num_classes=num_classes, **shape, **stated, **options), family.init
+    if is_detector(name):
+        return build_detector(name, num_classes, input_shape, options), None
     if name in classifiers():
         return build_classifier(name, num_classes, input_shape, options), None
     raise ConfigError(f"Model.name = {name!r} is unknown: {nearest(name, names())}")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lth_ray.models.detection import straight
 from lth_ray.models.weights import computed, prunable
 
 TRAINING = 3  # a step's backward pass costs about two forward ones
@@ -38,7 +39,8 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
             hooks.append(module.register_forward_hook(count))
     was_training, first = model.training, next(model.parameters())
     try:
-        model.eval()(*(like(first, given) for given in example))
+        with straight(model):
+            model.eval()(*(like(first, given) for given in example))
     finally:
         model.train(was_training)
         for hook in hooks:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lth_ray.config import ConfigError
+from lth_ray.models.detection import straight
 from lth_ray.models.following import Following
 from lth_ray.models.marks import FIXED, Book, Marked
 from lth_ray.models.tied import functional
@@ -90,7 +91,7 @@ def _call(model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, .
     dtype = next((one.dtype for one in tensors.values() if one.is_floating_point()), None)
     inputs = tree_map(lambda one: _without_numbers(one, dtype), example)
     try:
-        with torch.no_grad(), torch.device("meta"), following:
+        with torch.no_grad(), torch.device("meta"), straight(model), following:
             outputs = functional(model)(tensors, inputs)
     except ConfigError:
         raise

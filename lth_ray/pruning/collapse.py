@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lth_ray.models import functional
+from lth_ray.models.detection import straight
 from lth_ray.models.flops import like
 from lth_ray.pruning.flow import NORMALISATIONS, linear_normalisations, outputs_of
 from lth_ray.pruning.masks import layer_densities
@@ -48,7 +49,7 @@ def is_connected(model: nn.Module, mask: Mapping[str, Tensor], example: tuple[An
     tensors = {name: _flat(name, value, mask) for name, value in _own_tensors(model)}
     given = [like(first, one) for one in example]
     inputs = [torch.ones_like(one, requires_grad=True) if _is_real(one) else one for one in given]
-    with torch.enable_grad(), _levelled(model, mask), linear_normalisations(model):
+    with torch.enable_grad(), _levelled(model, mask), linear_normalisations(model), straight(model):
         called = tuple(one * 1.0 if _is_real(one) else one for one in inputs)  # no leaf, which nothing may write to
         total = outputs_of(functional(model)(tensors, called))
         leaves = [one for one in inputs if _is_real(one)]

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._pytree import tree_leaves
 
 from lth_ray.models import functional
+from lth_ray.models.detection import straight
 
 NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 _OF_PLACES = (nn.LayerNorm, nn.RMSNorm)  # whose weights lie along the last axes, and not along that of channels
@@ -26,7 +27,7 @@ def flow(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Ten
 
     tensors: parameters and buffers by name. The model is left as it was.
     """
-    with linear_normalisations(model):
+    with linear_normalisations(model), straight(model):
         return outputs_of(functional(model)(tensors, (inputs,)))
 
 

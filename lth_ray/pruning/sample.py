@@ -28,7 +28,10 @@ def sample(
     if scoring.data == "half":
         found = [_half(batch, classes) for batch in found]
     if scoring.data == "random_labels":
-        found = [(batch[0], _exchanged(batch[1], seed, f"labels/{i}"), *batch[2:]) for i, batch in enumerate(found)]
+        found = [
+            (batch[0], *(_exchanged(targets, seed, f"labels/{i}") for targets in batch[1:]))
+            for i, batch in enumerate(found)
+        ]
     if scoring.data == "random_pixels":
         found = [(_scattered(batch[0], seed, f"pixels/{i}"), *batch[1:]) for i, batch in enumerate(found)]
     return found

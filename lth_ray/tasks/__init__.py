@@ -6,8 +6,20 @@ A new kind is a config (a `TaskConfig`), a file here, and an entry in TASKS.
 
 from typing import Any
 
-from lth_ray.config import ConfigError, Data, Environment, Examples, Sentences, Table, TaskConfig, Text, Translation
+from lth_ray.config import (
+    Boxes,
+    ConfigError,
+    Data,
+    Environment,
+    Examples,
+    Sentences,
+    Table,
+    TaskConfig,
+    Text,
+    Translation,
+)
 from lth_ray.tasks.base import Evaluation, Step, Stream, Task
+from lth_ray.tasks.boxes import Detection
 from lth_ray.tasks.control import Control
 from lth_ray.tasks.examples import Own
 from lth_ray.tasks.images import Images
@@ -24,6 +36,7 @@ TASKS: dict[type[TaskConfig], type[Task[Any]]] = {
     Environment: Control,
     Sentences: LabelledSentences,
     Translation: SentencePairs,
+    Boxes: Detection,
 }
 
 
@@ -39,6 +52,7 @@ def task_of(config: TaskConfig) -> Task[Any]:
 
 __all__ = [
     "TASKS",
+    "Detection",
     "Evaluation",
     "Images",
     "LabelledSentences",

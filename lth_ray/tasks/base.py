@@ -64,7 +64,9 @@ class Task(ABC, Generic[Config_]):
     """A kind of learning, and how it is judged, as `config` declares it. Holds no state of its own.
 
     Sums, not means, are what evaluation adds up, so that they can be added over batches and workers: `sums` of a batch
-    are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric.
+    are one float64 tensor, and `evaluation` turns their total into a mean loss and the metric. A metric that is made
+    from no sums (mean average precision) has `kept` of a batch what it must know of each example; `judged` is given
+    that of all examples, in their order.
     """
 
     carries: bool = False  # whether its steps leave something for the next
@@ -77,6 +79,9 @@ class Task(ABC, Generic[Config_]):
     def metric(self) -> Metric:
         """The metric that its networks are judged by."""
         return self.config.metric
+
+    def check(self, train: Train) -> None:
+        """Raise ConfigError for a recipe of training that it cannot follow."""
 
     @abstractmethod
     def identify(self, data_root: str | Path | None = None) -> Identity:
@@ -142,6 +147,16 @@ class Task(ABC, Generic[Config_]):
 
         outputs: what the network gave for the batch's inputs, in evaluation mode.
         """
+
+    def kept(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """Return what the metric has to know of each example by itself, float64 [examples, k], k the same for all
+        batches of a split; None where sums are all it needs.
+        """
+        return None
+
+    def judged(self, sums: Tensor, kept: Tensor) -> Evaluation:
+        """Return the mean loss and the metric of summed `sums` and of what was `kept` of all examples."""
+        raise NotImplementedError(f"{type(self).__name__} keeps something of each example, and does not judge by it")
 
     @abstractmethod
     def evaluation(self, sums: Tensor) -> Evaluation:

@@ -43,26 +43,45 @@ def evaluate(
         measured_in(train.precision, model),
         within(lambda: "the evaluation of Model" + f" and {own_function(train)}" * (train.loss is not None)),
     ):
-        found = sums_of(model if graph is None else graph, batches, task, train)
+        sums, kept = measured(model if graph is None else graph, batches, task, train)
     model.train(was_training)
-    return task.evaluation(team.add(found))
+    sums = team.add(sums)
+    return task.evaluation(sums) if kept is None else task.judged(sums, gathered(kept, team))
 
 
-def sums_of(model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], train: Train) -> torch.Tensor:
-    """Return the task's sums over all batches, float64 [k]; with a loss of the study's own in the place of
-    the task's.
+def measured(
+    model: torch.nn.Module, batches: Iterable[Batch], task: Task[Any], train: Train
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the task's sums over all batches, float64 [k], and what it keeps of each example, if anything.
+
+    With a loss of the study's own in the place of the task's.
     """
     total: torch.Tensor | None = None
+    kept: list[torch.Tensor] = []
     call = task.caller(model)
     for batch in batches:
-        laid = (laid_out(batch[0], train), *batch[1:])
-        with precision_context(train.precision, laid[0].device):
-            sums = task.sums(call(laid), batch)
+        given = (laid_out(batch[0], train), *batch[1:])
+        with precision_context(train.precision, given[0].device):
+            outputs = call(given)
+            sums = task.sums(outputs, batch)
             if train.loss is not None:
-                sums[0] = checked(train, train.loss(model, laid))[0].double() * sums[-1]
+                sums[0] = checked(train, train.loss(model, given))[0].double() * sums[-1]
+            own = task.kept(outputs, batch)
+        kept += [] if own is None else [own]
         total = sums if total is None else total + sums
     assert total is not None, "there is nothing to measure"
-    return total
+    return total, torch.cat(kept) if kept else None
+
+
+def gathered(kept: torch.Tensor, team: Team) -> torch.Tensor:
+    """Return the rows of all workers, of which each may have another number, in the order of ranks."""
+    if team.size == 1:
+        return kept
+    counts = team.gather(torch.tensor([len(kept)], device=kept.device)).tolist()
+    filled = kept.new_zeros(max(counts), kept.shape[1])
+    filled[: len(kept)] = kept
+    parts = team.gather(filled).split(max(counts))
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def laid_out(inputs: torch.Tensor, train: Train) -> torch.Tensor:

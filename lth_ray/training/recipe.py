@@ -47,6 +47,7 @@ class Recipe:
             )
         self._check_lengths()
         self._check_average()
+        self.task.check(self.train)
         if self.data.batch_size % self.group:
             raise ConfigError(
                 f"Train.batch_norm_group = {self.group}: it does not divide {self._batch}; give a divisor"

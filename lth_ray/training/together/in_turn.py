@@ -17,7 +17,7 @@ from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import REPLICATED
 from lth_ray.training.loop import Eager, Run, is_finite
-from lth_ray.training.loss import sums_of
+from lth_ray.training.loss import measured
 from lth_ray.training.together.joint import JointStepper, stand_in
 
 NOT_MEASURED = Evaluation(math.nan, math.nan, 0)
@@ -55,7 +55,7 @@ class InTurn(JointStepper):
             run.model.eval()
         for batch in task.examples(dataset, split):  # each is made once for all
             for run in self._trained:
-                found[id(run)].append(sums_of(run.model, [batch], task, run.recipe.train))
+                found[id(run)].append(measured(run.model, [batch], task, run.recipe.train)[0])
         for run in self._trained:
             run.model.train()
         return [task.evaluation(torch.stack(found[id(run)]).sum(0)) if run.key else NOT_MEASURED for run in self.runs]

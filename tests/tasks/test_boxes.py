@@ -1,0 +1,366 @@
+"""Detection: what is measured of hand-made detections, torchvision's own losses, resuming, and teams."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lth_ray import models
+from lth_ray.config import (
+    Barrier,
+    Boxes,
+    ConfigError,
+    Data,
+    Model,
+    Prune,
+    RandomReinit,
+    Study,
+    Train,
+    set_fields,
+    steps,
+)
+from lth_ray.data.boxes import PictureSet
+from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.store import Store
+from lth_ray.tasks import Detection, Task, task_of
+from lth_ray.tasks.boxes import losses
+from lth_ray.tasks.mean_precision import mean_precision, rows_of
+from lth_ray.training import Clock, Pause, Recipe, Seeds, Start, Team, evaluate, train_segment
+from lth_ray.training.loop import seed_dropout
+from tests.data.boxes.made import CONTENT, as_voc
+from tests.training.setups import everything, restart
+from tests.training.teams import together
+
+pytest.importorskip("faster_coco_eval", reason="it counts mean average precision")
+SMALL = "fasterrcnn_cifar_resnet8_4"
+Detections = list[dict[str, Tensor]]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Boxes:
+    content = {**CONTENT, "test": CONTENT["test"] | CONTENT["val"]}
+    place = as_voc(tmp_path_factory.mktemp("boxes") / "set", content)
+    return Boxes(f"voc:{place}", batch_size=2, validation="own", image_size=32, augment="flip")
+
+
+def found(*boxes: tuple[list[float], float, int]) -> dict[str, Tensor]:
+    return {
+        "boxes": torch.tensor([box for box, _, _ in boxes]).view(-1, 4),
+        "scores": torch.tensor([score for _, score, _ in boxes]),
+        "labels": torch.tensor([label for _, _, label in boxes], dtype=torch.int64),
+    }
+
+
+THERE = torch.tensor([[[0, 0, 10, 10], [20, 20, 40, 40]], [[5, 5, 15, 15], [0, 0, 0, 0]]], dtype=torch.float32)
+LABELS = torch.tensor([[1, 2], [1, 0]])
+
+
+def test_mean_precision_of_detections_that_are_right_and_of_none() -> None:
+    right = [found(([0, 0, 10, 10], 0.9, 1), ([20, 20, 40, 40], 0.8, 2)), found(([5, 5, 15, 15], 0.7, 1))]
+    assert mean_precision(rows_of(right, THERE, LABELS)) == (1.0, 1.0)
+    assert mean_precision(rows_of([found(), found()], THERE, LABELS)) == (0.0, 0.0)
+    nothing = mean_precision(rows_of(right, THERE, torch.zeros_like(LABELS)))
+    assert all(value != value for value in nothing)
+
+
+def test_mean_precision_by_hand() -> None:
+    # class 1: overlap .8 in the first image, so that it counts at .5 to .8 (7 of 10), a false one scored higher, and
+    # the second image's is missed; class 2: overlap 1.
+    guesses = [
+        found(([0, 0, 10, 8], 0.6, 1), ([20, 20, 40, 40], 0.9, 2)),
+        found(([30, 30, 40, 40], 0.95, 1)),
+    ]
+    # at such an overlap precision is 1/2 up to recall 1/2: 51 of the 101 places of recall have it
+    first = 51 / 101 / 2
+    whole, half = mean_precision(rows_of(guesses, THERE, LABELS))
+    assert whole == pytest.approx((0.7 * first + 1) / 2)
+    assert half == pytest.approx((first + 1) / 2)
+
+
+def test_a_box_that_is_passed_over_is_neither_missed_nor_wrong() -> None:
+    passed_over = torch.tensor([[1, -2], [1, 0]])
+    guesses = [found(([0, 0, 10, 10], 0.9, 1), ([20, 20, 40, 40], 0.99, 2)), found(([5, 5, 15, 15], 0.7, 1))]
+    assert mean_precision(rows_of(guesses, THERE, passed_over)) == (1.0, 1.0)
+    assert mean_precision(rows_of([found(guess_one(guesses[0])), guesses[1]], THERE, passed_over)) == (1.0, 1.0)
+
+
+def guess_one(one: Mapping[str, Tensor]) -> tuple[list[float], float, int]:
+    return one["boxes"][0].tolist(), float(one["scores"][0]), int(one["labels"][0])
+
+
+def random_detections(images: int) -> tuple[Detections, Tensor, Tensor]:
+    """Boxes that are there, and guesses near some of them and elsewhere, of three classes."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(n: int) -> Tensor:
+        corner = torch.rand(n, 2, generator=generator) * 60
+        return torch.cat([corner, corner + 5 + 30 * torch.rand(n, 2, generator=generator)], 1)
+
+    labels = torch.randint(1, 4, (images, 6), generator=generator)
+    boxes = torch.stack([drawn(6) for _ in range(images)])
+    guesses = []
+    for own, kinds in zip(boxes, labels, strict=True):
+        near = own[:4] + torch.randn(4, 4, generator=generator) * 2
+        scores = torch.rand(8, generator=generator)
+        more = torch.randint(1, 4, (4,), generator=generator)
+        guesses.append({"boxes": torch.cat([near, drawn(4)]), "scores": scores, "labels": torch.cat([kinds[:4], more])})
+    return guesses, boxes, labels
+
+
+def test_mean_precision_is_that_of_the_counter_itself() -> None:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    guesses, boxes, labels = random_detections(12)
+    images: list[Any] = [{"id": i} for i in range(12)]
+    truths, results = [], []
+    for i in range(12):
+        for (left, top, right, bottom), kind in zip(boxes[i].tolist(), labels[i].tolist(), strict=True):
+            box = [left, top, right - left, bottom - top]
+            area = box[2] * box[3]
+            truths.append(
+                {"id": len(truths) + 1, "image_id": i, "category_id": kind, "bbox": box, "area": area, "iscrowd": 0}
+            )
+        rows = zip(*(guesses[i][name].tolist() for name in ("boxes", "scores", "labels")), strict=True)
+        for (left, top, right, bottom), score, kind in rows:
+            box = [left, top, right - left, bottom - top]
+            results.append({"image_id": i, "category_id": kind, "bbox": box, "score": score})
+    coco = COCO({"images": images, "annotations": truths, "categories": [{"id": k, "name": str(k)} for k in (1, 2, 3)]})
+    counter = COCOeval_faster(coco, coco.loadRes(results), "bbox", print_function=lambda *_: None)
+    counter.run()
+    ours = mean_precision(rows_of(guesses, boxes, labels))
+    assert ours == pytest.approx(tuple(counter.stats[:2]), abs=1e-12)
+    assert 0.1 < ours[0] < ours[1] < 1
+
+
+def test_no_detection_beyond_a_hundred_counts() -> None:
+    many = [([50.0, 50, 60, 60], 0.5 + i / 1000, 1) for i in range(100)]
+    guesses = [found(*many, ([0, 0, 10, 10], 0.1, 1)), found(([5, 5, 15, 15], 0.7, 1))]
+    _, half = mean_precision(rows_of(guesses, THERE, torch.tensor([[1, 0], [1, 0]])))
+    assert half == pytest.approx(51 / 101)  # the second image's alone, the first by its score
+
+
+def prepared(data: Boxes, **given: Any) -> tuple[Recipe, PictureSet]:
+    fields: dict[str, Any] = {"length": steps(6), "lr": 0.02, "momentum": 0.9, "evaluate_every": steps(3), **given}
+    task: Task[Any] = task_of(data)
+    train = Train(fields.pop("length"), **fields)
+    return Recipe(Model(SMALL), data, train, task.identify()), task.load()
+
+
+def network(recipe: Recipe) -> nn.Module:
+    identity = recipe.identity
+    return models.build(recipe.model.name, identity.num_classes, identity.input_shape, seed=0)
+
+
+def trained(recipe: Recipe, loaded: PictureSet, start: Start | None, last: int, team: Team | None = None) -> Pause:
+    *_, end = pauses(recipe, loaded, start, last, team)
+    return end
+
+
+def pauses(
+    recipe: Recipe, loaded: PictureSet, start: Start | None, last: int, team: Team | None = None, **more: Any
+) -> Iterator[Pause]:
+    model = network(recipe)
+    begin = start or Start(0, {name: value.clone() for name, value in model.state_dict().items()})
+    seeds = Seeds(order=1, augmentation=2, dropout=3)
+    more |= {} if team is None else {"team": team}
+    return train_segment("key", recipe, model, loaded, None, seeds, begin, last, first=0, **more)
+
+
+def test_training_is_torchvisions_own_loop(data: Boxes) -> None:
+    """The same losses and weights as by the lines that torchvision's tutorial has."""
+    recipe, loaded = prepared(data)
+    end = trained(recipe, loaded, None, 3)
+    model = network(recipe)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    stream = recipe.task.stream(loaded, 1, 2)
+    total = 0.0
+    for step in range(3):
+        images, boxes, labels, _ = stream.batch(step)
+        targets = [
+            {"boxes": own[kinds > 0], "labels": kinds[kinds > 0]} for own, kinds in zip(boxes, labels, strict=True)
+        ]
+        seed_dropout(3, step, torch.device("cpu"))
+        loss = sum(model(list(images), targets).values())
+        assert isinstance(loss, Tensor)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach())
+    assert end.journal["train_loss"][-1] == pytest.approx(total / 3, rel=1e-6)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(end.run.model.state_dict()[name], value, rtol=1e-5, atol=1e-6)
+    names = {"train_loss_classifier", "train_loss_box_reg", "train_loss_objectness", "train_loss_rpn_box_reg"}
+    assert names | {"test_map", "validation_map", "validation_loss"} <= end.journal.keys()
+
+
+def test_resuming_is_bit_for_bit(data: Boxes) -> None:
+    recipe, loaded = prepared(data)
+    found = {
+        pause.step: (restart(pause), everything(pause)) for pause in pauses(recipe, loaded, None, 6, clock=Clock(0.0))
+    }
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    for k in (2, 3, 5):
+        assert everything(trained(recipe, loaded, found[k][0], 6)) == found[6][1]
+
+
+def test_two_workers_train_what_one_does(data: Boxes) -> None:
+    recipe, loaded = prepared(data, batch_norm_group=1)
+
+    def work(team: Team) -> dict[str, Any]:
+        end = trained(recipe, loaded, None, 3, team)
+        return {"journal": end.journal, "model": end.run.model.state_dict(), "bits": str(everything(end))}
+
+    alone = trained(recipe, loaded, None, 3)
+    workers = together(2, work)
+    assert workers[0]["bits"] == workers[1]["bits"]
+    for name in ("train_loss", "validation_loss", "test_loss"):
+        assert workers[0]["journal"][name] == pytest.approx(alone.journal[name], rel=1e-5)
+    assert workers[0]["journal"]["validation_map"] == pytest.approx(alone.journal["validation_map"], abs=1e-6)
+    for name, value in alone.run.model.state_dict().items():
+        torch.testing.assert_close(workers[0]["model"][name], value, rtol=1e-4, atol=2e-6)
+
+
+def test_a_team_measures_what_one_process_does(data: Boxes) -> None:
+    """Shares of unequal size are gathered in their order, and no image's loss depends on others'."""
+    recipe, loaded = prepared(data)
+    model, task = network(recipe), recipe.task
+    split = loaded.train.first(3)
+
+    def measured(team: Team) -> list[float]:
+        found = evaluate(model, task.examples(loaded, split, (team.rank, team.size)), task, recipe.train, team)
+        return [found.loss, found.value, found.n]
+
+    before = torch.random.get_rng_state()
+    expected = measured(Team())
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert together(2, measured) == [pytest.approx(expected, rel=1e-12)] * 2
+    assert expected[2] == 3
+
+
+class Said(nn.Module):
+    """Says of each image, known by its mean, what it was told to find there."""
+
+    def __init__(self, answers: Mapping[float, dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.weight, self.answers = nn.Parameter(torch.zeros(())), answers
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> Any:
+        if self.training:
+            return {"loss": self.weight + len(targets[0]["boxes"])}
+        return [self.answers[float(image.mean())] for image in images]
+
+
+def test_the_metric_does_not_depend_on_how_images_are_batched(data: Boxes) -> None:
+    recipe, loaded = prepared(data)
+    split = loaded.train
+    whole = next(iter([(split.images.float().div(255), *split.tensors[1:])]))
+    guesses, _, _ = random_detections(len(split))
+    model = Said({float(image.mean()): one for image, one in zip(whole[0], guesses, strict=True)})
+    by_one = evaluate(model, recipe.task.examples(loaded, split), recipe.task, recipe.train)
+    at_once = evaluate(model, [whole], recipe.task, recipe.train)
+    assert by_one.value == at_once.value
+    assert by_one.loss == 1.0  # boxes an image: 1, 2, 1 and 0
+    assert by_one.n == at_once.n == 4
+
+
+def test_a_diverged_network_is_a_result(data: Boxes) -> None:
+    recipe, loaded = prepared(data, lr=1e12)
+    end = trained(recipe, loaded, None, 3)
+    assert not end.finite
+    assert end.journal["validation_loss"][-1] is None
+
+
+STUDY = Study(
+    "boxes",
+    model=Model(SMALL),
+    data=Boxes("voc:nowhere", batch_size=2, validation="own", image_size=32),
+    train=Train(steps(2), lr=0.01),
+    prune=Prune(scope="global", fraction=0.5, rounds=1),
+    rewind=[steps(0)],
+    seeds=[0],
+    branches=[RandomReinit(), Barrier(children=2, points=3, rounds=[1])],
+)
+
+
+def carried_out(study: Study, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    plan = make_plan(study, None, store)
+    for job in plan.jobs:
+        for piece in job.pieces:
+            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
+    return ticket_rows(plan, store), branch_rows(plan, store)
+
+
+@pytest.mark.filterwarnings("ignore:.*lr_scheduler.*")
+def test_tickets_and_branches_of_a_whole_detector(data: Boxes, tmp_path: Path) -> None:
+    tickets, branches = carried_out(set_fields(STUDY, {"data": data}), Store.open(str(tmp_path)))
+    assert [row["round"] for row in tickets] == [0, 1]
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-4)
+    assert all(0 <= row["test_map"] <= 1 for row in tickets)
+    assert {row["branch"] for row in branches} == {"random_reinit", "barrier"}
+
+
+@pytest.mark.parametrize("criterion", ["snip", "synflow"])
+def test_masks_are_found_before_training(data: Boxes, tmp_path: Path, criterion: str) -> None:
+    study = set_fields(STUDY, {"data": data, "branches": [], "prune.criterion": criterion, "prune.at": steps(0)})
+    tickets, _ = carried_out(study, Store.open(str(tmp_path)))
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-4)
+
+
+class NoDetector(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, num_classes)
+
+    def forward(self, images: list[Tensor], targets: Any = None) -> Tensor:
+        logits: Tensor = self.layer(torch.stack([image.mean((1, 2)) for image in images]))
+        return logits
+
+
+def test_what_is_no_detector_is_found_by_a_plan(data: Boxes) -> None:
+    for fields, why in {
+        ("model.name", "resnet18"): "detectors alone are trained on Boxes; give detectors, such as",
+        ("model.name", NoDetector): "in training it gives a Tensor, and no dict of losses; let it return a dict",
+        ("train.loss", lambda model, batch: (model(batch).sum(), {})): r"Train.loss = .*give Train\(step=",
+        ("train.label_smoothing", 0.1): "Train.label_smoothing = 0.1: a detector's losses are its own",
+        ("train.sync_batch_norm", True): "Train.sync_batch_norm = True",
+        ("train.replicates", 2): "Train.replicates = 2: detectors cannot be trained together",
+    }.items():
+        with pytest.raises(ConfigError, match=why):
+            make_plan(set_fields(STUDY, {"data": data, fields[0]: fields[1], "branches": []}), None)
+    with pytest.raises(
+        ConfigError, match=r"with Study.data = Data.*: detectors alone are trained on Boxes; give Boxes"
+    ):
+        make_plan(set_fields(STUDY, {"data": Data("digits", batch_size=10, validation=10), "branches": []}), None)
+
+
+def test_boxes_of_other_images_are_exchanged_whole(data: Boxes) -> None:
+    from lth_ray.config import Scoring
+    from lth_ray.pruning import sample
+
+    recipe, loaded = prepared(replace(data, batch_size=4))
+    plain, exchanged = (
+        sample(recipe.task, recipe.identity, loaded, Scoring(data=kind), 1, 5)[0] for kind in ("all", "random_labels")
+    )
+    assert torch.equal(plain[0], exchanged[0])
+    assert ((exchanged[2] > 0).sum(1) == exchanged[3]).all()
+    assert sorted(plain[3].tolist()) == sorted(exchanged[3].tolist())
+
+
+def test_losses_measured_leave_statistics_and_modes_alone(data: Boxes) -> None:
+    recipe, loaded = prepared(data)
+    model = network(recipe).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        losses(model, recipe.task.stream(loaded, 0, 0).batch(0))
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_mean_precision_needs_its_package(data: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lth_ray.tasks.mean_precision.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'pip install "lth_ray\[detection\]"'):
+        Detection(data).identify()
