@@ -39,7 +39,8 @@ class Train(Config):
     momentum, nesterov, weight_decay, betas, eps, alpha: those of torch.optim; momentum is for sgd and
         rmsprop, betas are for adam and adamw, alpha is for rmsprop.
     schedule: "constant"; "milestones" (times `gamma` at each of `milestones`; chosen when milestones are
-        given); "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T.
+        given); "linear" and "cosine" go from `lr` after the warm-up to `final_lr` at T; "inverse_sqrt" falls after the
+        warm-up as 1 / sqrt(step) (Vaswani et al. 2017, section 5.3).
     milestones, gamma, final_lr: see schedule.
     warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's
         times min(1, t / warmup), milestones within it included.
@@ -90,7 +91,7 @@ class Train(Config):
     betas: tuple[float, float] = option((0.9, 0.999), check=_betas)
     eps: float = option(1e-8, check=number(0, open_low=True))
     alpha: float = option(0.99, check=number(0, 1, open_high=True))
-    schedule: str = option("constant", check=one_of("constant", "milestones", "linear", "cosine"))
+    schedule: str = option("constant", check=one_of("constant", "milestones", "linear", "cosine", "inverse_sqrt"))
     milestones: Sequence[Length] = option((), check=many(a_length(positive=True), "give a list of lengths"))
     gamma: float = option(0.1, check=number(0, open_low=True))
     final_lr: float = option(0.0, check=number(0))

@@ -202,6 +202,8 @@ class Recipe:
         train = self.train
         if train.schedule == "milestones":
             return train.lr * train.gamma ** sum(step >= milestone for milestone in self.milestone_steps)
+        if train.schedule == "inverse_sqrt":
+            return train.lr * math.sqrt(max(1, self.warmup_steps) / max(1, self.warmup_steps, step))
         share = max(0, step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
         if train.schedule == "linear":
             return train.lr + (train.final_lr - train.lr) * share

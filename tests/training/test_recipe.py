@@ -33,6 +33,8 @@ Make = Callable[..., Recipe]
             {"schedule": "cosine", "final_lr": 0.2, "warmup": steps(20)},
             {19: 0.95, 20: 1.0, 60: 0.6, 40: 0.6 + 0.4 * math.sqrt(0.5)},
         ),
+        ({"schedule": "inverse_sqrt", "warmup": steps(16)}, {0: 0.0, 8: 0.5, 16: 1.0, 25: 0.8, 64: 0.5}),
+        ({"schedule": "inverse_sqrt"}, {0: 1.0, 1: 1.0, 4: 0.5, 25: 0.2}),
     ],
 )
 def test_schedules(recipe: Make, given: dict[str, Any], expected: dict[int, float]) -> None:

@@ -32,9 +32,11 @@ class Translation(TaskConfig):
     *block* of them, of one length in tokens: a global batch is `batch_size` blocks, of which workers take whole ones
     (`Train(batch_norm_group=1)`), and an epoch goes over every pair once.
 
-    name: multi30k; wmt16, which is not fetched; or text:PATH, a folder of one's own: train.LANGUAGE, test.LANGUAGE and,
-        for `validation`, valid.LANGUAGE, one sentence a line, each plain, .txt, .gz or .txt.gz. A relative PATH is one
-        inside --data-root, or the working directory. What is in the files, and not their place, is part of the key.
+    name: multi30k, wmt14 or wmt16, folders of that name in --data-root; or text:PATH, a folder of one's own, inside
+        --data-root, or the working directory, where PATH is relative. A folder has train.LANGUAGE, test.LANGUAGE and,
+        for `validation`, valid.LANGUAGE, one sentence a line, each plain, .txt, .gz or .txt.gz; that of a named set
+        calls them as the set does (train, val and test_2016_flickr; train, newstest2013 and newstest2014). What is in
+        the files, and not their place, is part of the key.
     source, target: the languages, as the files' names end.
     vocabulary: tokens of the encoding: bytes, merges and the three that begin, end and fill up sentences. A small text
         may have fewer.
