@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+from lth_ray.config.architectures import ARCHITECTURES
 from lth_ray.config.base import FLAG, Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
 from lth_ray.config.dynamic import Dynamic, EarlyBird
 from lth_ray.config.precision import precision
@@ -33,6 +34,15 @@ def _fraction(value: Any) -> float | dict[str, float]:
             raise ValueError("give at least one glob of parameter names")
         return dict(mapping(share)(value))
     return float(share(value))
+
+
+def _keep(value: Any) -> str | dict[str, float | int]:
+    if not isinstance(value, Mapping):
+        return str(one_of(*ARCHITECTURES)(value))
+    if not value:
+        raise ValueError("give at least one glob of names of layers")
+    share = number(0, 1, open_low=True)
+    return {glob: whole(1)(one) if type(one) is int else share(one) for glob, one in mapping()(value).items()}
 
 
 def _densities(value: Any) -> str | dict[str, float]:
@@ -96,6 +106,10 @@ class Prune(Config):
     rounds: rounds after the dense round 0. Of a ladder of densities the first so many; None for all of them.
     remaining: a ladder of densities in the place of `fraction`, such as [0.5, 0.1, 0.01]: round r keeps that share of
         all weights that may be pruned, each found from one state, that of the dense network at `at`.
+    keep: what each layer keeps, in the place of `fraction`, for one round: {glob of names of layers: a number, or a
+        share of all it has, of which int(share x all) are kept, at least one}, or one of ARCHITECTURES by its name,
+        such as "vgg16_a" (see lth_ray.config.architectures). Layers that no glob matches stay whole. It needs
+        scope="layer".
     densities: how `remaining` is spread over the layers, of which each then ranks its own (scope="layer"): "uniform",
         the same in each; "erk" (Erdos-Renyi-Kernel, Evci et al. 2020); "smart_ratio" or, for VGG, "smart_ratio_vgg" (Su
         et al. 2020); or {glob of parameter names: density}, of which every density of the ladder is made by one factor.
@@ -138,6 +152,7 @@ class Prune(Config):
         means=False,
     )  # fmt: skip
     densities: str | Mapping[str, float] | None = option(None, check=maybe(_densities), absent_means=None)
+    keep: str | Mapping[str, float | int] | None = option(None, check=maybe(_keep), absent_means=None)
     iterations: int = option(1, check=whole(1, 100_000), absent_means=1)
     scoring: Scoring = option(Scoring(), check=a(Scoring, "give a Scoring"), absent_means=Scoring())
     include: Sequence[str] = option((), check=many(text("give globs")))
@@ -152,7 +167,8 @@ class Prune(Config):
     @property
     def num_rounds(self) -> int:
         """Rounds after the dense round 0."""
-        return self.rounds if self.rounds is not None else len(self.remaining or ())
+        whole = len(self.remaining or ()) if self.keep is None else 1
+        return self.rounds if self.rounds is not None else whole
 
     @property
     def from_dense(self) -> bool:
@@ -177,6 +193,9 @@ class Prune(Config):
 
     def _check_ladder(self) -> None:
         given = self.remaining
+        if self.keep is not None:
+            self._check_keep()
+            return
         if given is None:
             for name in ("fraction", "rounds"):
                 if getattr(self, name) is None:
@@ -195,6 +214,17 @@ class Prune(Config):
             )
         if self.densities is not None and self.scope != "layer":
             raise ConfigError(f"Prune.scope = {self.scope!r}: densities of layers need scope='layer'")
+
+    def _check_keep(self) -> None:
+        for name in ("fraction", "remaining", "densities", "one_shot"):
+            if getattr(self, name):
+                raise ConfigError(
+                    f"Prune.{name} = {getattr(self, name)!r}: Prune.keep takes its place; leave one of them out"
+                )
+        if self.scope != "layer":
+            raise ConfigError(f"Prune.scope = {self.scope!r}: what each layer keeps needs scope='layer'")
+        if self.num_rounds > 1:
+            raise ConfigError(f"Prune.rounds = {self.rounds}: what Prune.keep leaves is found in one round; give 1")
 
     def _check_structure(self) -> None:
         if self.structure is None:

@@ -47,15 +47,26 @@ def of_each(values: Mapping[str, float], names: Iterable[str], field: str) -> di
     field: what `values` is called in a study, for errors.
     """
     names = list(names)
+    spread = some_of_each(values, names, field)
+    for name in (name for name in names if name not in spread):
+        raise ConfigError(
+            f"{field}: {name!r} matches none of {list(values)}; let exactly one glob match each parameter"
+        )
+    return spread
+
+
+def some_of_each(values: Mapping[str, float], names: Iterable[str], field: str) -> dict[str, float]:
+    """Spread {glob: number} over the parameters that match one glob, each at most; each glob matches some."""
+    names = list(names)
     for glob in values:
         _matched(field, [glob], names)
     spread = {}
     for name in names:
         matching = [glob for glob in values if fnmatchcase(name, glob)]
-        if len(matching) != 1:
-            found = f"matches {matching}" if matching else f"matches none of {list(values)}"
-            raise ConfigError(f"{field}: {name!r} {found}; let exactly one glob match each parameter")
-        spread[name] = values[matching[0]]
+        if len(matching) > 1:
+            raise ConfigError(f"{field}: {name!r} matches {matching}; let exactly one glob match each parameter")
+        if matching:
+            spread[name] = values[matching[0]]
     return spread
 
 

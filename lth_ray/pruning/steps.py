@@ -7,7 +7,9 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
+from lth_ray.config.architectures import kept_of, shares_of
 from lth_ray.pruning.densities import kept_counts
+from lth_ray.pruning.globs import some_of_each
 from lth_ray.pruning.masks import Mask
 from lth_ray.pruning.selection import Counts, Scores, one_shot_counts, prune_counts
 
@@ -18,6 +20,8 @@ def counts_of(rule: Mapping[str, Any], mask: Mapping[str, torch.Tensor], rounds:
     rounds: that prune a fraction each; density: what is left of all weights that the mask covers, instead.
     Errors: ConfigError where a layer would be left with less than one weight, and for a mask that keeps too few.
     """
+    if rule.get("keep") is not None:
+        return _fewer_than_kept(rule["keep"], mask)
     if density is None:
         return one_shot_counts(mask, rule["fraction"], rule["scope"], rounds)
     left = _left(rule, mask, density)
@@ -25,6 +29,19 @@ def counts_of(rule: Mapping[str, Any], mask: Mapping[str, torch.Tensor], rounds:
         return _fewer(left, sum(_kept(mask).values()), density, "all layers")
     there = _kept(mask)
     return {name: _fewer(left[name], there[name], density, name) for name in mask}
+
+
+def _fewer_than_kept(keep: str | Mapping[str, float | int], mask: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Count what each layer loses where the rule says what it keeps."""
+    shares, there, counts = some_of_each(shares_of(keep), mask, "Prune.keep"), _kept(mask), {}
+    for name, keeps in mask.items():
+        left = kept_of(shares[name], keeps.numel()) if name in shares else there[name]
+        if left > there[name]:
+            raise ConfigError(
+                f"Prune.keep: {left:,} are to be kept in {name!r}, and there are {there[name]:,}; give that or fewer"
+            )
+        counts[name] = there[name] - left
+    return counts
 
 
 def _left(rule: Mapping[str, Any], mask: Mapping[str, torch.Tensor], density: float) -> Counts:
