@@ -36,7 +36,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         config,
         ("Study", "Model", "Data", "Table", "Sentences", "Text", "Boxes", "Translation", "Environment", "Examples",
          "Train", "Prune", "Scoring", "EarlyBird",
-         "Dynamic", "Rewind", "Perturbation", "Pretraining", "Subseeds", "steps", "epochs", "Length"),
+         "Dynamic", "Rewind", "Perturbation", "Pretraining", "Subseeds", "TicketOf", "steps", "epochs", "Length"),
     ),
     (
         "Branches",

@@ -37,7 +37,7 @@ from lth_ray.config.model import Folder, Model, WeightsFile, weights_file
 from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
-from lth_ray.config.study import Study, Subseeds
+from lth_ray.config.study import Study, Subseeds, TicketOf, given_tickets, with_given_tickets
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.boxes import Boxes
@@ -94,6 +94,7 @@ __all__ = [
     "Table",
     "TaskConfig",
     "Text",
+    "TicketOf",
     "Train",
     "Transfer",
     "Translation",
@@ -111,6 +112,7 @@ __all__ = [
     "epochs",
     "field_table",
     "functions_of",
+    "given_tickets",
     "in_few_words",
     "is_there",
     "launched",
@@ -129,4 +131,5 @@ __all__ = [
     "told",
     "variants",
     "weights_file",
+    "with_given_tickets",
 ]

@@ -1,8 +1,8 @@
 """A study: one question, declared."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from lth_ray.config.base import Config, ConfigError, a, many, mapping, maybe, number, one_of, option, text, whole
@@ -35,10 +35,20 @@ def _task(value: Any) -> TaskConfig:
     raise ValueError("give a Data, or another task such as Table, Text, Examples or Environment")
 
 
-def _key(value: Any) -> str:
+def _key(value: Any) -> "str | TicketOf":
+    if isinstance(value, TicketOf):
+        return value
     if isinstance(value, str) and re.fullmatch(r"[\w.-]+-\d+", value, re.ASCII):
         return value
-    raise ValueError("give a ticket's whole key, as `lth-ray import` prints it and Results.tickets() has it")
+    raise ValueError(
+        "give a ticket's whole key, as `lth-ray import` prints it and Results.tickets() has it, or TicketOf(a study)"
+    )
+
+
+def _study(value: Any) -> Any:
+    if not isinstance(value, Study):
+        raise ValueError("give the study that finds the ticket")
+    return value
 
 
 def slug(value: Any) -> str:
@@ -68,6 +78,26 @@ class Subseeds(Config):
 
 
 @dataclass(frozen=True)
+class TicketOf(Config):
+    """A ticket of another study, by its place there; the study is run before, as `main([study, this_one])` does.
+
+    study: the one that finds it, of one rewind point and no sweep.
+    round, seed, arm: which of its tickets; None for its last round, its first seed and its first arm.
+    branch: the name of a branch of it, such as "random_reinit", whose trained network is taken instead; the first of
+        several.
+    key: the ticket's, as a plan finds it.
+    """
+
+    study: Any = option(check=_study)
+    _: KW_ONLY
+    round: int | None = option(None, check=maybe(whole(0)))
+    seed: int | None = option(None, check=maybe(whole(0)))
+    arm: str | None = option(None, check=maybe(text("give an arm's name")))
+    branch: str | None = option(None, check=maybe(text("give a branch's name")))
+    key: str | None = option(None, check=maybe(text("leave it out")))
+
+
+@dataclass(frozen=True)
 class Study(Config):
     """One question: what is trained, pruned and rewound, from which seeds, and what is asked of the tickets.
 
@@ -80,9 +110,12 @@ class Study(Config):
         (such as "prune") may be replaced.
     sweep: {dotted_field: [values]}: crossed with arms, rewind and seeds.
     branches: experiments hung on every lineage's tickets.
-    ticket: key of a ticket in the storage (an imported one, or another study's): round 0 trains it, from the
-        weights it has, instead of a newly drawn dense network, and later rounds prune it further. None draws
-        new weights, or takes those of Model.weights.
+    ticket: key of a ticket in the storage (an imported one, or another study's), or TicketOf(another study): round 0
+        trains it, from the weights it has, instead of a newly drawn dense network, and later rounds prune it
+        further. None draws new weights, or takes those of Model.weights.
+    ticket_part: the ticket is a part of this network, whose tensors have the ticket's names behind these characters:
+        "backbone.body." where a detector takes over a classifier's convolutions. What the ticket has and the network
+        has not (an output layer) is left out, and the rest is newly drawn and dense. "" for the whole network.
     keep: "rewind" keeps masks and rewind states; "tickets" trained states too; "all" the state at every
         evaluation.
     stop_below: a lineage ends after the first pruned round whose metric (validation, else test) is worse than
@@ -114,7 +147,8 @@ class Study(Config):
         {}, check=mapping(many(lambda v: v, "give a list of values", at_least=1))
     )
     branches: Sequence[Branch] = option((), check=many(a(Branch, "give branches, such as RandomReinit()")))
-    ticket: str | None = option(None, check=maybe(_key), absent_means=None)
+    ticket: str | TicketOf | None = option(None, check=maybe(_key), absent_means=None)
+    ticket_part: str = option("", check=text("give how its tensors' names begin"), absent_means="")
     keep: str = option("tickets", check=one_of("rewind", "tickets", "all"))
     stop_below: float | None = option(None, check=maybe(number()))
     smoke: Mapping[str, Any] = option({}, check=mapping())
@@ -139,6 +173,10 @@ class Study(Config):
                 f"Study.ticket = {self.ticket!r} and Model.weights = {str(self.model.file)!r} both give the weights "
                 "that a lineage begins with; leave one of them out"
             )
+        if self.ticket_part and self.ticket is None and not any("ticket" in fields for fields in self.arms.values()):
+            raise ConfigError(
+                f"Study.ticket_part = {self.ticket_part!r}: there is no ticket; give one, or leave it out"
+            )
         metric = self.data.metric
         if self.stop_below is not None and not metric.lowest <= self.stop_below <= metric.highest:
             raise ConfigError(
@@ -152,9 +190,35 @@ class Study(Config):
             raise ConfigError(f"Study.margin = None: {metric.called} has no margin of its own; give one")
 
     @property
+    def ticket_key(self) -> str | None:
+        """The key of the ticket that it starts from; None for none, and for one that no plan has found yet."""
+        return self.ticket.key if isinstance(self.ticket, TicketOf) else self.ticket
+
+    @property
     def matching_margin(self) -> float:
         """The margin of a matching verdict, in the metric's own values."""
         return self.data.metric.margin if self.margin is None else self.margin
+
+
+def given_tickets(study: Study) -> list[TicketOf]:
+    """Return the tickets of other studies that a study and its arms start from."""
+    named = [study.ticket, *(fields.get("ticket") for fields in study.arms.values())]
+    return [one for one in named if isinstance(one, TicketOf)]
+
+
+def with_given_tickets(study: Study, change: Callable[[TicketOf], TicketOf]) -> Study:
+    """Return a study with each of `given_tickets` changed."""
+    if not given_tickets(study):
+        return study
+
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, TicketOf) else value
+
+    arms = {
+        name: {field: changed(value) if field == "ticket" else value for field, value in fields.items()}
+        for name, fields in study.arms.items()
+    }
+    return replace(study, ticket=changed(study.ticket), arms=arms)
 
 
 def _check_arm(name: str) -> None:

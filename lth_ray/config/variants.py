@@ -10,7 +10,7 @@ from lth_ray.config.base import Config, ConfigError, field_table, nearest
 from lth_ray.config.branches import Branch
 from lth_ray.config.launch import Launch
 from lth_ray.config.rewind import Rewind
-from lth_ray.config.study import Study
+from lth_ray.config.study import Study, with_given_tickets
 from lth_ray.config.units import Length, epochs, steps
 
 FIXED = (
@@ -139,6 +139,7 @@ def launched(study: Study, launch: Launch) -> Study:
     """Return `study` as the command line asks for it: --smoke, --set and --sweep; a changed study gets a name
     of its own.
     """
+    study = with_given_tickets(study, lambda given: replace(given, study=launched(given.study, launch)))
     changes = dict(study.smoke) if launch.smoke else {}
     assigned = {path: parse(value) for path, value in (_assignment(text, "set") for text in launch.set)}
     for path in assigned:

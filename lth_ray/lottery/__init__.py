@@ -8,6 +8,7 @@ from lth_ray.lottery.execution.progress import Outcome
 from lth_ray.lottery.jobs import Job
 from lth_ray.lottery.measurements import early_stop, measurements, metric_of
 from lth_ray.lottery.older_meanings import Older, older
+from lth_ray.lottery.other_studies import check_found
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.plan import Plan, make_plan
 from lth_ray.lottery.results import branch_row, branch_rows, ticket_row, ticket_rows
@@ -34,6 +35,7 @@ __all__ = [
     "branch_rows",
     "carry_out",
     "carry_out_all",
+    "check_found",
     "early_stop",
     "execute",
     "in_lockstep",

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from lth_ray import models, pruning
-from lth_ray.config import ConfigError, OwnFunction, short_name
-from lth_ray.lottery.execution.networks import build
+from lth_ray.config import ConfigError, OwnFunction, TicketOf, nearest, short_name
+from lth_ray.lottery.execution.networks import build, of_part
 from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
@@ -179,7 +179,7 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
     """
     seen = set()
     for lineage in (one for one in lineages if one.variant.study.ticket is not None):
-        recipe, of = lineage.recipe, lineage.variant.study.ticket
+        recipe, of = lineage.recipe, [lineage.variant.study.ticket_key, lineage.variant.study.ticket_part]
         shapes = [recipe.identity.input_shape, recipe.identity.num_classes]
         asked = json.dumps([recipe.meaning()["model"], shapes, lineage.rule, of])
         if store is not None and isinstance(lineage.origin, Adopted) and asked not in seen:
@@ -190,6 +190,8 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
 def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
     wrong, record = f"Study.ticket = {ticket.of!r}", finished_segment(store, ticket.of)
     ((trajectory, step, _),) = ticket.needs
+    if record is None and isinstance(lineage.variant.study.ticket, TicketOf):
+        return  # whose study may run before, see `check_found`
     if record is None:
         raise ConfigError(f"{wrong}: not in {store.uri}; `lth-ray import FILE --storage {store.uri}` puts one there")
     if store.find_state(trajectory, step) is None:
@@ -199,20 +201,26 @@ def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
             f"{wrong} is no network of kept weights and zeros: give a ticket that was found by pruning, or an imported "
             "one"
         )
-    network, given = build(lineage.recipe, seed=0), store.load_state(trajectory, step).model
+    network, part = build(lineage.recipe, seed=0), ticket.part
     ties = models.tied(network)
-    given = models.retied(given, ties)
+    given = models.retied(of_part(store.load_state(trajectory, step).model, part), ties)
     own = {name: value for name, value in network.state_dict().items() if not name.startswith(f"{HOLDER}.")}
-    for name in [*own, *(name for name in given if not name.startswith(f"{HOLDER}."))]:
+    if part and not any(name.startswith(part) for name in own):
+        raise ConfigError(f"Study.ticket_part = {part!r}: no tensor of this network begins so; {nearest(part, own)}")
+    others = () if part else (name for name in given if not name.startswith(f"{HOLDER}."))
+    for name in [*(name for name in own if name.startswith(part)), *others]:
         if name not in given or name not in own or own[name].shape != given[name].shape:
             theirs, ours = (tuple(some[name].shape) if name in some else "none" for some in (given, own))
             raise ConfigError(f"{wrong} does not fit this network: {name!r} is {theirs} there and {ours} here")
     if record.mask is None:
         _check_dense_ticket(lineage, wrong)
         return
-    covered = set(models.under_own_names(store.load_mask(record.mask), ties))
+    covered = set(models.under_own_names(of_part(store.load_mask(record.mask), part), ties))
     ranks = ranking(network, lineage.rule, lineage.recipe)
     may = set(ranks.whole(ranks.everything))
+    if part:  # the rest is dense
+        covered = covered & own.keys()
+        may = may & covered if lineage.prune.num_rounds else covered
     if covered != may:
         field = "include" if covered - may else "exclude"
         names = sorted(covered - may or may - covered)

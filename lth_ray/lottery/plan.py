@@ -20,6 +20,7 @@ from lth_ray.lottery.checks import (
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.jobs import Job, make_jobs
 from lth_ray.lottery.kept_states import make_pieces, state_pieces
+from lth_ray.lottery.other_studies import with_keys
 from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.records import segments
@@ -102,6 +103,7 @@ def make_plan(
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
     known, study = dict(identities or {}), identified(settled(study), data_root)
+    study = with_keys(study, lambda other: unfolded(identified(settled(other), data_root), data_root, dict(known)))
     lineages = unfolded(study, data_root, known)
     branches = tuple(result for lineage in lineages for result in branch_results(lineage))
     _check_distinct("Study.branches: two results", (result.id for result in branches))

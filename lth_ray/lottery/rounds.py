@@ -154,15 +154,15 @@ class Lineage:
 
     @property
     def _given_mask(self) -> Copied | None:
-        ticket = self.variant.study.ticket
-        return Copied(ticket) if ticket else None
+        of, part = self.variant.study.ticket_key, self.variant.study.ticket_part
+        return Copied(of, part, self.rule if part and self.prune.num_rounds else None) if of else None
 
     @property
     def origin(self) -> Origin:
         """Its initial weights: newly drawn, those of the study's ticket, or pretrained ones."""
-        ticket, model = self.variant.study.ticket, self.variant.study.model
+        ticket, part, model = self.variant.study.ticket_key, self.variant.study.ticket_part, self.variant.study.model
         if ticket:
-            return Adopted(ticket)
+            return Adopted(ticket, part, self.drawn) if part else Adopted(ticket)
         return Pretrained(model.file, tuple(model.redraw), self.drawn) if model.file is not None else self.drawn
 
     @property

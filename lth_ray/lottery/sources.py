@@ -73,13 +73,20 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Adopted:
-    """The weights that ticket `of` of the store ended with."""
+    """The weights that ticket `of` of the store ended with.
+
+    part: how the names of these weights begin in the network, of which they are a part then; the rest is `initial`.
+    """
 
     of: str
+    part: str = ""
+    initial: Init | None = None
 
-    @property
+    @cached_property
     def meaning(self) -> dict[str, Any]:
-        return {"ticket": self.of}
+        if self.initial is None:
+            return {"ticket": self.of}
+        return {"transplanted": digest("transplanted", [{"ticket": self.of}, self.part, self.initial.meaning])}
 
     @property
     def needs(self) -> tuple[StateAt, ...]:
@@ -229,13 +236,21 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Copied:
-    """The mask of segment `of`."""
+    """The mask of segment `of`.
+
+    part: how the names of what it covers begin in the network.
+    rule: the pruning rule's meaning, where all that it ranks is covered, and what is not of that part is kept; None
+        where nothing is pruned any more.
+    """
 
     of: str
+    part: str = ""
+    rule: Mapping[str, Any] | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        return {"mask": digest("mask", {"copied": self.of})}
+        more = {"part": self.part, "rule": self.rule} if self.part else {}
+        return {"mask": digest("mask", {"copied": self.of, **more})}
 
 
 @dataclass(frozen=True)

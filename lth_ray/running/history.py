@@ -19,6 +19,7 @@ from lth_ray.config import (
     Folder,
     Study,
     TaskConfig,
+    TicketOf,
     WeightsFile,
     declaration,
     differences,
@@ -90,6 +91,8 @@ def _as_recorded(declared: Any, recorded: Any) -> Any:
     if not isinstance(declared, dict) or not isinstance(recorded, dict):
         return declared
     found = {name: _as_recorded(value, recorded.get(name)) for name, value in declared.items()}
+    if declared.get(KIND) == recorded.get(KIND) == TicketOf.__name__:
+        found["key"] = recorded["key"]  # which only a plan finds
     for name, value in declared.items():
         before = recorded.get(name)
         if _file_named(name, before) is not None and _file_named(name, before) == _file_named(name, value):

@@ -71,6 +71,15 @@ def network_of(model: torch.nn.Module) -> torch.nn.Module:
     return model.network if isinstance(model, Supermask) else model
 
 
+def of_part(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """Return tensors, or a mask, by their names in a network of which theirs is a part, without averages of weights."""
+    return {
+        f"{part}{name}": value
+        for name, value in tensors.items()
+        if not part or not name.startswith(f"{averages.HOLDER}.")
+    }
+
+
 def fitting(mask: Mask, recipe: Recipe) -> Mask:
     """Return the part of a mask that fits the recipe's network, in its order and by its names.
 

@@ -9,7 +9,7 @@ import torch
 from lth_ray import models, pruning
 from lth_ray.config import meaning
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network
+from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network, of_part
 from lth_ray.lottery.execution.ranking import prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
@@ -57,7 +57,8 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
         made = _begun(recipe, source.initial.seed, pretrained_weights(source, recipe))
     elif isinstance(source, Adopted):
         ((trajectory, step, _),) = source.needs
-        made = _begun(recipe, 0, stored_state(store, trajectory, step).model)
+        given = stored_state(store, trajectory, step).model
+        made = _begun(recipe, source.initial.seed if source.initial else 0, of_part(given, source.part))
     elif isinstance(source, Perturbed):
         made = _perturbed(source, recipe, store, mask)
     else:
@@ -129,8 +130,17 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
     if isinstance(source, Copied):
-        return Found(fitting(base, segment.recipe))
+        return Found(_taken_over(source, base, segment.recipe))
     return Found(redrawn_mask(source, base, segment.recipe))
+
+
+def _taken_over(source: Copied, base: Mask, recipe: Recipe) -> Mask:
+    """Return what a network takes of a mask, which covers all that is ranked where it is to be pruned further."""
+    found = fitting(of_part(base, source.part), recipe)
+    if source.rule is None:
+        return found
+    ranks = ranking(build(recipe), source.rule, recipe)
+    return {name: found.get(name, kept) for name, kept in ranks.whole(ranks.everything).items()}
 
 
 def redrawn_mask(source: Redrawn, base: Mask, recipe: Recipe) -> Mask:
