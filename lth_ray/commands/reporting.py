@@ -201,10 +201,13 @@ def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> f
     """Return what the metric of a network that has learnt something reaches; None where chance is not known.
 
     Of a share that is `times_chance` x chance, or where that can hardly be had, with few classes, half-way
-    between chance and 1; of another metric what is better than chance by more than its margin.
+    between chance and 1; of a logarithmic one a third of chance; of another what is better than chance by more than its
+    margin.
     """
     if chance is None:
         return None
+    if metric.logarithmic:
+        return chance / 3
     if metric.is_share:
         return min(times_chance * chance, (1 + chance) / 2)
     return chance + metric.margin if metric.better == "higher" else chance - metric.margin

@@ -119,13 +119,15 @@ def export_ticket(
     loaded, where = load_ticket(key, storage), places(store, key, name)
     about = _about(loaded, state, where)
     if format == "onnx":
-        from lth_ray.lottery.tickets.onnx_export import check_packages, save_onnx
+        from lth_ray.lottery.tickets.onnx_export import Inputs, check_packages, save_onnx
 
         check_packages()
         formats.check_not_learned(loaded, format)
         network, shape = _network(loaded, where, model, input_shape)
         _fill(network, loaded, state)
-        save_onnx(network, shape, to, about | _normalisation(where, data_root))
+        identity = where[0].recipe.identity if where else None
+        tokens = identity.num_classes if identity is not None and identity.input_dtype == "int64" else None
+        save_onnx(network, Inputs(shape, tokens), to, about | _normalisation(where, data_root))
     else:
         save = formats.save_prune_naming if format == "prune" else formats.save_state_dict
         save(loaded, to, state, about)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import lth_ray
-from lth_ray import data, load_ticket
+from lth_ray import data, load_ticket, models
 from lth_ray.commands.tickets import export_ticket
 from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan
+from lth_ray.lottery.tickets.onnx_export import Inputs, save_onnx
 from tests.commands.conftest import Own, images, network
 from tests.conftest import Call
 from tests.running.conftest import declared
@@ -85,3 +86,17 @@ def test_a_missing_package_names_the_extra(
     )
     assert code == 2
     assert f"needs the package {package}: pip install 'lth_ray[onnx]'" in printed
+
+
+@pytest.mark.parametrize("name", [pytest.param("lstm_lm_1_8", marks=pytest.mark.slow), "transformer_lm_1_8_2"])
+def test_onnx_of_a_language_model_takes_tokens(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    made, file = models.build(name, num_classes=40, input_shape=(6,), seed=0), tmp_path / "text.onnx"
+    save_onnx(made, Inputs((6,), tokens=40), file, {})
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    [taken] = session.get_inputs()
+    assert (taken.name, taken.type, taken.shape) == ("tokens", "tensor(int64)", ["batch", 6])
+    for number in (1, 5):
+        tokens = torch.arange(6 * number).reshape(number, 6) % 40
+        found = torch.from_numpy(session.run(["logits"], {"tokens": tokens.numpy()})[0])
+        assert torch.allclose(found, made.eval()(tokens), rtol=0, atol=1e-5)

@@ -32,13 +32,15 @@ SCRIPTS = files("studies", "*.py")
 KNOWN = {  # as planning needs to know what may not be at hand
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
+    "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
+    "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
 }
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet")
 NOT_OF_BOTH_ENDS = ("bn_scale", "grasp", "grasp_abs", "synflow")  # criteria that Zhou et al. do not have
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "cheap_tickets", "early_bird", "early_bird_imagenet", "early_phase", "imagenet_oneshot",
-    "linear_mode_connectivity", "pai_sanity", "pruning_at_init", "resnet50_rewind", "retraining",
-    "retraining_imagenet", "warmup_rewind_sweep",
+    "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pruning_at_init", "resnet50_rewind", "retraining",
+    "retraining_imagenet", "transformer_language", "warmup_rewind_sweep",
 }  # fmt: skip
 
 

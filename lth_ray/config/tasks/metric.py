@@ -137,8 +137,13 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """Its name on an axis: "accuracy (%)"."""
-        return self.with_unit(self.called)
+        """Its name on an axis: "accuracy (%)", "perplexity, lower is better"."""
+        return self.with_unit(self.called) + (", lower is better" if self.better == "lower" else "")
+
+    @property
+    def barrier(self) -> str:
+        """The name of a barrier of its error on an axis: "error barrier (%)", "barrier of the log-perplexity"."""
+        return f"barrier of the log-{self.called}" if self.logarithmic else self.with_unit("error barrier")
 
     def with_unit(self, what: str) -> str:
         """Return `what` with the unit behind it, where there is one: "error barrier (%)"."""

@@ -4,6 +4,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,27 +14,46 @@ from lth_ray.config import ConfigError
 from lth_ray.lottery.tickets.exporting import written
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-INPUT, OUTPUT, BATCH = "images", "logits", "batch"
+OUTPUT, BATCH = "logits", "batch"
 TOLERANCE = 1e-4  # of the largest logit: other kernels add up in another order
 
 
-def save_onnx(
-    network: nn.Module, input_shape: tuple[int, ...], to: str | os.PathLike[str], about: Mapping[str, str]
-) -> None:
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a network: float32 images [batch, C, H, W], shape = (C, H, W), normalised as in training; or
+    int64 tokens [batch, window], shape = (window,).
+
+    tokens: in the vocabulary; None for images.
+    """
+
+    shape: tuple[int, ...]
+    tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "images" if self.tokens is None else "tokens"
+
+    def made_up(self, number: int = 3) -> torch.Tensor:
+        """Return any: three, since exporting takes 0 and 1 for fixed sizes."""
+        size = number * torch.Size(self.shape).numel()
+        if self.tokens is None:
+            return torch.linspace(-1, 2, size).sin().reshape(number, *self.shape)
+        return (7 * torch.arange(size) % self.tokens).reshape(number, *self.shape)
+
+
+def save_onnx(network: nn.Module, inputs: Inputs, to: str | os.PathLike[str], about: Mapping[str, str]) -> None:
     """Write `network` as it is in evaluation.
 
-    The input `images` is float32 [batch, C, H, W], input_shape = (C, H, W), normalised as in training; the output
-    `logits` is float32 [batch, classes]; any number of images goes in. about: the file's metadata. Pruned weights are
-    zeros in dense tensors.
+    The input is named as `inputs` is, and any number goes in; the output `logits` is float32 [batch, classes], or
+    [batch, window, vocabulary]. about: the file's metadata. Pruned weights are zeros in dense tensors.
     Raises ConfigError where a package is missing, the network cannot be exported, or the file computes something else.
     """
     check_packages()
     network.eval()
-    images = _images(input_shape)
 
     def write(path: str) -> None:
-        _export(network, images, path, about)
-        _compare(network, images, path)
+        _export(network, inputs, path, about)
+        _compare(network, inputs, path)
 
     with torch.no_grad():
         written(to, write)
@@ -48,12 +68,7 @@ def check_packages() -> None:
             raise ConfigError(f"--format onnx needs the package {name}: pip install 'lth_ray[onnx]'") from error
 
 
-def _images(input_shape: tuple[int, ...], number: int = 3) -> torch.Tensor:
-    """Return any images: three, since exporting takes 0 and 1 for fixed sizes."""
-    return torch.linspace(-1, 2, number * torch.Size(input_shape).numel()).sin().reshape(number, *input_shape)
-
-
-def _export(network: nn.Module, images: torch.Tensor, path: str, about: Mapping[str, str]) -> None:
+def _export(network: nn.Module, inputs: Inputs, path: str, about: Mapping[str, str]) -> None:
     import onnx
 
     try:
@@ -61,9 +76,9 @@ def _export(network: nn.Module, images: torch.Tensor, path: str, about: Mapping[
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
                 network,
-                (images,),
+                (inputs.made_up(),),
                 dynamo=True,
-                input_names=[INPUT],
+                input_names=[inputs.name],
                 output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim(BATCH)},),
                 verbose=False,
@@ -76,18 +91,19 @@ def _export(network: nn.Module, images: torch.Tensor, path: str, about: Mapping[
     onnx.save(model, path)
 
 
-def _compare(network: nn.Module, images: torch.Tensor, path: str) -> None:
+def _compare(network: nn.Module, inputs: Inputs, path: str) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     if session.get_inputs()[0].shape[0] != BATCH:
         raise ConfigError(
-            f"--format onnx: the forward pass of {type(network).__name__} fixes the number of images, as len(x) and "
-            "int(x.shape[0]) do; write x.shape[0], x.flatten(1) or view(-1, ...)"
+            f"--format onnx: the forward pass of {type(network).__name__} fixes the number of {inputs.name}, as len(x) "
+            "and int(x.shape[0]) do; write x.shape[0], x.flatten(1) or view(-1, ...)"
         )
-    for batch in (images, images[:1]):
+    made_up = inputs.made_up()
+    for batch in (made_up, made_up[:1]):
         ours = network(batch)
-        theirs = torch.from_numpy(session.run([OUTPUT], {INPUT: batch.numpy()})[0])
+        theirs = torch.from_numpy(session.run([OUTPUT], {inputs.name: batch.numpy()})[0])
         apart = float((ours - theirs).abs().max() / ours.abs().max().clamp_min(1e-6))
         if not apart <= TOLERANCE:
             raise ConfigError(

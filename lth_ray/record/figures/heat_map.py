@@ -156,7 +156,7 @@ def _barriers(rows: Sequence[Row], field: str, metric: Metric) -> list[Cells]:
         own = [row for row in own if row["round"] == max(other["round"] for other in own)]
         at = f"{short(percent(own))} % of weights" if own and kind == "ticket" else ""
         for variant, alike in by_variant(own, parameters, over_points=True, over_field=field).items():
-            name = joined(f"{metric.with_unit('error barrier')}, {kind}", at, variant)
+            name = joined(f"{metric.barrier}, {kind}", at, variant)
             found.append(Cells(name, _cells(alike, field, "lmc_error_barrier", metric), shades))
     return found
 

@@ -67,7 +67,7 @@ def instability_figure(
     figure, panels = page.begin()
     _barriers(panels[0], groups, names, chosen, is_over_steps, metric)
     _explain(panels[0])
-    panels[0].set_ylabel(metric.with_unit("error barrier"))
+    panels[0].set_ylabel(metric.barrier)
     if has_share:
         for key in groups:
             draw(panels[1], _line("_", groups[key], "share_travelled", is_over_steps, 100.0), chosen[key])
@@ -102,7 +102,7 @@ def _multiples(
     for panel in panels[len(parts) :]:
         panel.set_axis_off()
     for panel in panels[::columns]:
-        panel.set_ylabel(metric.with_unit("error barrier"))
+        panel.set_ylabel(metric.barrier)
     _explain(panels[0])
     return page.finish(figure, title, by_label(panels[len(parts) - 1 :: -1]))
 
