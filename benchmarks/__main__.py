@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks import (
     cifar_step,
+    games,
     input,
     lenet_step,
     mask_share,
@@ -29,7 +30,7 @@ from lth_ray.training.process import keep_memory
 WIDTH = 160  # of a table in a file
 BENCHMARKS = {
     module.__name__.rpartition(".")[-1]: module.entries
-    for module in (lenet_step, cifar_step, whole_figure, input, mask_share, scheduler_cost, train_throughput, overhead)
+    for module in (lenet_step, cifar_step, whole_figure, input, mask_share, scheduler_cost, train_throughput, games, overhead)
 }
 
 

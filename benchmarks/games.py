@@ -1,0 +1,109 @@
+"""CartPole, 32 games side by side, 4 steps of each in a batch, one thread: ours beside stable-baselines3's A2C.
+
+Both train the same network (three layers of 128 units that the policy and the value share) by RMSprop on the same
+environments, and take turns. stable-baselines3 is none of our requirements: without it ours is timed alone. How much of
+our time the simulator itself takes is measured by stepping as many games with actions that are drawn beforehand.
+"""
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.timing import Entry, Work, in_turn, share, speed_up
+from benchmarks.timing import Paired as Pair
+from lth_ray.config import Environment, Model, Train, steps
+from lth_ray.lottery.execution.networks import build
+from lth_ray.tasks import task_of
+from lth_ray.tasks.control.games import Games
+from lth_ray.training import Recipe, Run, train
+
+GAMES, HORIZON, LONGEST, WIDTH = 32, 4, 200, 128
+RATE, ENTROPY, VALUE, NORM, SMOOTHING, EPSILON = 1e-4, 0.01, 0.5, 0.5, 0.99, 1e-5
+STEPS = 25  # a turn
+MOST = 100.0  # per cent: the simulator's share is shown, and has no target
+CONFIG = Environment("CartPole-v1", envs=GAMES, horizon=HORIZON, longest=LONGEST, games=2)
+
+
+def entries(pairs: int = 200) -> list[Entry]:
+    """Time training steps of 128 steps of games."""
+    torch.set_num_threads(1)
+    works: dict[str, Work] = {"ours": ours(), "simulator": simulator()}
+    has_peer = importlib.util.find_spec("stable_baselines3") is not None
+    if has_peer:
+        works["theirs"] = theirs()
+    rounds = max(2, pairs // 4)
+    times = in_turn(works, rounds=rounds, units=dict.fromkeys(works, STEPS))
+    found = [share("CartPole: the simulator's share of our step", Pair(times["simulator"], times["ours"]), target=MOST)]
+    if has_peer:
+        found.append(
+            speed_up("A2C step on CartPole, against stable-baselines3", Pair(times["ours"], times["theirs"]), target=1)
+        )
+    return found
+
+
+def ours() -> Work:
+    """Return training as a study does it."""
+    task = task_of(CONFIG)
+    made = Train(
+        steps(10**9), optimizer="rmsprop", lr=RATE, alpha=SMOOTHING, eps=EPSILON, clip_norm=NORM,
+        evaluate_every=steps(10**9),
+    )  # fmt: skip
+    recipe = Recipe(Model(f"policy_{WIDTH}_{WIDTH}_{WIDTH}"), CONFIG, made, task.identify())
+    model = build(recipe, seed=0)
+    run = Run("benchmark", recipe, model, task.stream(task.load(), 0, 0), 0, None, 0)
+    return lambda: train(run, run.step + STEPS)
+
+
+def simulator() -> Work:
+    """Return what steps the games alone."""
+    games = Games(CONFIG, GAMES)
+    for place in range(GAMES):
+        games.begin(place, place)
+    actions = np.random.default_rng(0).integers(0, 2, (STEPS * HORIZON, GAMES)).tolist()
+    begun = GAMES
+
+    def take() -> None:
+        nonlocal begun
+        for chosen in actions:
+            for place in games.step(chosen).over.nonzero()[0]:
+                begun += 1
+                games.begin(int(place), begun)
+
+    return take
+
+
+def theirs() -> Work:
+    """Return the other library's training, its progress not shown."""
+    from gymnasium.wrappers import TimeLimit
+    from stable_baselines3 import A2C
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+    class Trunk(BaseFeaturesExtractor):  # type: ignore[misc]
+        """The layers that the two heads share."""
+
+        def __init__(self, space: Any) -> None:
+            super().__init__(space, features_dim=WIDTH)
+            sizes = [space.shape[0], WIDTH, WIDTH, WIDTH]
+            layers = [torch.nn.Linear(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+            self.layers = torch.nn.Sequential(*(part for layer in layers for part in (layer, torch.nn.ReLU())))
+
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.layers(observations)
+            return found
+
+    made = make_vec_env(
+        "CartPole-v1", GAMES, seed=0, wrapper_class=TimeLimit, wrapper_kwargs={"max_episode_steps": LONGEST}
+    )
+    agent = A2C(
+        "MlpPolicy", made, learning_rate=RATE, n_steps=HORIZON, gamma=CONFIG.discount, ent_coef=ENTROPY, vf_coef=VALUE,
+        max_grad_norm=NORM, rms_prop_eps=EPSILON, device="cpu", seed=0,
+        policy_kwargs={"features_extractor_class": Trunk, "net_arch": []},
+    )  # fmt: skip
+
+    def take() -> None:
+        agent.learn(STEPS * GAMES * HORIZON, reset_num_timesteps=False, log_interval=None)
+
+    return take
