@@ -30,8 +30,18 @@ from lth_ray.training.process import keep_memory
 WIDTH = 160  # of a table in a file
 BENCHMARKS = {
     module.__name__.rpartition(".")[-1]: module.entries
-    for module in (lenet_step, cifar_step, whole_figure, input, mask_share, scheduler_cost, train_throughput, games, overhead)
-}
+    for module in (
+        lenet_step,
+        cifar_step,
+        whole_figure,
+        input,
+        mask_share,
+        scheduler_cost,
+        train_throughput,
+        games,
+        overhead,
+    )
+}  # fmt: skip
 
 
 def table(entries: list[Entry]) -> Table:

@@ -6,6 +6,7 @@ our time the simulator itself takes is measured by stepping as many games with a
 """
 
 import importlib.util
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def theirs() -> Work:
         def __init__(self, space: Any) -> None:
             super().__init__(space, features_dim=WIDTH)
             sizes = [space.shape[0], WIDTH, WIDTH, WIDTH]
-            layers = [torch.nn.Linear(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)]
+            layers = [torch.nn.Linear(*pair) for pair in pairwise(sizes)]
             self.layers = torch.nn.Sequential(*(part for layer in layers for part in (layer, torch.nn.ReLU())))
 
         def forward(self, observations: torch.Tensor) -> torch.Tensor:

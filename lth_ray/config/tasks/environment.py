@@ -9,6 +9,7 @@ from lth_ray.config.base import (
     TEXT,
     ConfigError,
     derived,
+    many,
     mapping,
     maybe,
     number,
@@ -19,7 +20,7 @@ from lth_ray.config.base import (
 )
 from lth_ray.config.functions import short_name
 from lth_ray.config.tasks.base import TaskConfig
-from lth_ray.config.tasks.metric import RETURN, Metric
+from lth_ray.config.tasks.metric import RETURN, SCORE, Metric
 
 MOST_ENVIRONMENTS = 65_536
 
@@ -37,6 +38,13 @@ class Options(dict[str, Any]):
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(repr(sorted(self.items())))
+
+
+def _scores(value: Any) -> tuple[float, ...]:
+    kept: tuple[float, ...] = many(number(), "give two different returns")(value)
+    if len(kept) != 2 or kept[0] == kept[1]:
+        raise ValueError("give two different returns, those told as 0 and as 1")
+    return kept
 
 
 def _options(value: Any) -> Options:
@@ -71,6 +79,8 @@ class Environment(TaskConfig):
     reward_scale, reward_clip: in training rewards are multiplied by the first, then cut to +-reward_clip; None
         leaves them. Returns that are reported are of the rewards as they are.
     life_ends: in training the loss of a life ends the return, though not the game.
+    scores: the returns that are told as 0 and as 1, such as a random policy's and a person's, by which games are
+        compared with each other; they change no training.
     games: games of an evaluation on the test set. They have seeds of their own, and always the same ones.
     validation: games of another set, by which networks are judged; 0 for none.
     evaluation: "greedy" plays the most probable action, "sampled" draws as training does.
@@ -90,6 +100,7 @@ class Environment(TaskConfig):
     reward_scale: float = option(1.0, check=number(0, open_low=True))
     reward_clip: float | None = option(None, check=maybe(number(0, open_low=True)))
     life_ends: bool = option(False, check=FLAG)
+    scores: tuple[float, float] = option((0.0, 1.0), check=_scores)
     games: int = option(100, check=whole(2, 1_000_000))
     validation: int = option(0, check=whole(0, 1_000_000))
     evaluation: str = option("greedy", check=one_of("greedy", "sampled"))
@@ -105,7 +116,11 @@ class Environment(TaskConfig):
 
     @property
     def metric(self) -> Metric:
-        return RETURN
+        return RETURN if self.scores == (0.0, 1.0) else SCORE
+
+    def told(self, total: Any) -> Any:
+        """Return a game's return as it is told."""
+        return (total - self.scores[0]) / (self.scores[1] - self.scores[0])
 
     @property
     def called(self) -> str:

@@ -140,7 +140,8 @@ class Control(Task[Environment]):
             n, nan = len(batch[1]), math.nan
             return torch.tensor([float(loss) * n, nan, nan, nan, n], dtype=torch.float64, device=batch[0].device)
         found: list[Result] = outputs
-        rows = [[one.loss, one.total, one.total**2, one.length, 1] for one in found]
+        told = [self.config.told(one.total) for one in found]
+        rows = [[one.loss, total, total**2, one.length, 1] for one, total in zip(found, told, strict=True)]
         return torch.tensor(rows, dtype=torch.float64, device=batch[0].device).sum(0)
 
     def evaluation(self, sums: Tensor) -> Evaluation:
@@ -154,7 +155,7 @@ class Control(Task[Environment]):
         """Return the mean return of the last 100 games of training with its standard deviation, and their number."""
         if not carried:
             return {}
-        last = last_returns(carried)
+        last = self.config.told(last_returns(carried))
         mean, spread = (float(last.mean()), float(last.std(ddof=1))) if len(last) > 1 else (math.nan, math.nan)
         return {"return": mean, "return_sd": spread, "games": float(carried["played"].sum())}
 
@@ -235,7 +236,7 @@ def random_return(known: _Known) -> float:
     seeds = _seeds(config, "test", config.games).seeds.tolist()
     parts = [seeds[start : start + config.envs] for start in range(0, len(seeds), config.envs)]
     found = [result for part in parts for result in play(config, part, at_random(actions))[0]]
-    return float(np.mean([result.total for result in found]))
+    return float(np.mean([config.told(result.total) for result in found]))
 
 
 def _steps_at_random(config: Environment, seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
