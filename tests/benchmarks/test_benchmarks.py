@@ -9,6 +9,7 @@ from benchmarks import (
     bare_team,
     ceiling,
     cifar_step,
+    games,
     lenet_step,
     mask_share,
     scheduler_cost,
@@ -59,6 +60,14 @@ def test_every_share_of_the_weights_and_the_evaluations_have_a_line() -> None:
     lines = lenet_step.entries(2, steps_a_turn=2, eager_steps_a_turn=1)
     assert [line.target for line in lines] == [*lenet_step.TARGETS.values(), 25, 25]
     assert all(line.value > 0 and line.of_ceiling for line in lines)
+
+
+def test_games_are_timed_beside_their_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
+    monkeypatch.setattr(games, "STEPS", 1)
+    monkeypatch.setattr(games.importlib.util, "find_spec", lambda name: None)
+    (line,) = games.entries(2)
+    assert 0 < line.value < 100
 
 
 def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:

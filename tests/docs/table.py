@@ -120,6 +120,8 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("warm_start", "test_its_smoke_run_learns"),
             ("lstm_wikitext2", "test_its_smoke_run_learns"),
             ("transformer_language", "test_its_smoke_run_learns"),
+            ("control_tickets", "test_its_smoke_run_learns"),
+            ("atari_tickets", "test_its_smoke_run_learns"),
         )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),

@@ -17,6 +17,8 @@ SIZES = [
     ("cifar_preresnet101", 1_039_280, 1_036_720),
     ("cifar_vgg16", 14_715_584, 14_710_464),
     ("cifar_vgg19", 20_024_000, 20_018_880),
+    ("policy_256_256_256", 134_656, 0),
+    ("atari_policy", 1_688_576, 77_824),
 ]
 
 
@@ -57,6 +59,8 @@ NAMES = {
         "blocks.2.conv1", "blocks.2.conv2", "blocks.2.shortcut", "output",
     ],
     "cifar_vgg11_4": [*(f"layers.{i}.conv" for i in range(8)), "output"],
+    "policy_128_128_128": ["fc1", "fc2", "fc3", "policy", "value"],
+    "atari_policy": ["conv1", "conv2", "conv3", "fc", "policy", "value"],
 }  # fmt: skip
 
 
@@ -72,6 +76,7 @@ def test_parameter_names_are_in_order_of_registration(name, layers):
         ("conv6", (1, 28, 28)), ("cifar_resnet20_4", (3, 32, 32)), ("cifar_resnet20_4", (1, 28, 28)),
         ("cifar_preresnet29_4", (3, 32, 32)),
         ("cifar_vgg11_4", (3, 32, 32)), ("cifar_vgg11_4", (1, 28, 28)),
+        ("policy_8_8", (5,)), ("policy_8", (3, 2)), ("atari_policy_2", (4, 84, 84)), ("atari_policy_2", (1, 36, 40)),
     ],
 )  # fmt: skip
 def test_logits_for_any_image_shape(name, shape):

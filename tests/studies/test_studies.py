@@ -15,12 +15,15 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lth_ray import Launch, Study, epochs
+from lth_ray import Launch, Study, epochs, pruning
 from lth_ray.config import launched
 from lth_ray.config.prune import CRITERIA
 from lth_ray.data import Identity
 from lth_ray.data.packed.packing import Options
 from lth_ray.lottery import Plan, make_plan
+from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.rounds import Lineage
+from lth_ray.pruning import Mask
 from lth_ray.running.history import entries_of
 from lth_ray.running.packing import pack
 from lth_ray.store import Store
@@ -37,7 +40,9 @@ KNOWN = {  # as planning needs to know what may not be at hand
 }
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet")
 NOT_OF_BOTH_ENDS = ("bn_scale", "grasp", "grasp_abs", "synflow")  # criteria that Zhou et al. do not have
+NEEDED = {"atari_tickets": "ale_py", "control_tickets": "Box2D"}  # packages of optional extras
 OTHERWISE = {  # whose numbers are not compared with the papers'
+    "atari_tickets", "control_tickets",
     "cheap_tickets", "early_bird", "early_bird_imagenet", "early_phase", "imagenet_oneshot",
     "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pruning_at_init", "resnet50_rewind", "retraining",
     "retraining_imagenet", "transformer_language", "warmup_rewind_sweep",
@@ -45,6 +50,8 @@ OTHERWISE = {  # whose numbers are not compared with the papers'
 
 
 def declared(script: Path) -> list[Study]:
+    if script.stem in NEEDED:
+        pytest.importorskip(NEEDED[script.stem], reason='pip install "lth_ray[rl,atari]"')
     spec = spec_from_file_location(script.stem, script)
     assert spec is not None
     assert spec.loader is not None
@@ -225,6 +232,35 @@ def test_every_way_of_finding_a_ticket_has_its_cost_and_its_density(shared_data:
     ladders = {lineage.prune.remaining for arm, lineage in lineages.items() if not arm.startswith(("early", "iter"))}
     assert ladders == {tuple(0.8**n for n in (3, 7, 10, 14))}
     assert all(r.segment.recipe.train.precision == "fp32" for one in lineages.values() for r in one.rounds)
+
+
+def test_games_are_learned_with_controls_and_pruned_with_their_biases(tmp_path: Path) -> None:
+    plan = planned("control_tickets", "control-cartpole", tmp_path, seeds=1)
+    assert sorted({lineage.rewind_step for lineage in plan.lineages}) == [0, 250]
+    assert all(lineage.recipe.data.longest == 200 for lineage in plan.lineages)
+    hung = Counter(result.path for result in plan.branches)
+    controls = ("random_reinit", "random_mask", "random_mask-0/random_reinit")
+    assert {hung[name] for name in controls} == {2 * 5}
+    assert hung["barrier"] == 2 * 3
+    (first, *_) = plan.lineages
+    mask = eligible(build(first.recipe), first.rule)
+    assert {name for name in mask if name.startswith("policy")} == {"policy.weight", "policy.bias"}
+    assert pytest.approx(1 - pruned_after(first, 20, mask), abs=1e-3) == 0.8**20
+
+
+def pruned_after(lineage: Lineage, rounds: int, mask: Mask) -> float:
+    """The share that so many rounds prune."""
+    counts = pruning.counts_of(lineage.rule, mask, rounds, lineage.prune.density(rounds))
+    assert isinstance(counts, int)
+    return counts / pruning.kept(mask)
+
+
+def test_nine_games_of_atari_are_each_an_arm(tmp_path: Path) -> None:
+    plan = planned("atari_tickets", "atari-tickets", tmp_path, seeds=1)
+    assert len({lineage.recipe.data.name for lineage in plan.lineages}) == 9
+    assert {lineage.recipe.identity.input_shape for lineage in plan.lineages} == {(4, 84, 84)}
+    actions = {lineage.variant.arm: lineage.recipe.identity.num_classes - 1 for lineage in plan.lineages}
+    assert (actions["breakout"], actions["seaquest"], actions["spaceinvaders"]) == (4, 18, 6)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

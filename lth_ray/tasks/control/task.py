@@ -71,6 +71,13 @@ class Control(Task[Environment]):
 
     carries = True
 
+    def check(self, train: Train) -> None:
+        if train.label_smoothing:
+            raise ConfigError(
+                f"Train.label_smoothing = {train.label_smoothing}: games have no labels; leave it out, or raise "
+                "Environment.entropy_weight"
+            )
+
     def identify(self, data_root: str | Path | None = None) -> Identity:
         shape, actions, found = _probed(_Known(self.config))
         return Identity(found, 0, self.config.validation, self.config.games, shape, actions + 1)
@@ -167,6 +174,9 @@ class Control(Task[Environment]):
 
     def example(self, identity: Identity) -> tuple[Tensor]:
         return (torch.zeros(1, *identity.input_shape),)
+
+    def examples_a_step(self, identity: Identity) -> int:
+        return self.config.envs * self.config.horizon
 
     def chance(self, identity: Identity) -> float:
         """Return the mean return of a policy to which all actions are alike, in the games of the test set."""

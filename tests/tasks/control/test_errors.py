@@ -88,6 +88,7 @@ def test_it_is_found_when_the_study_is_planned(config: Environment, message: str
         ({"train.average_from": steps(3)}, r"Train.average_from = steps\(3\): Environment carries"),
         ({"train.replicates": 2}, r"Train.replicates = 2: Environment carries"),
         ({"train.loss": lambda model, batch: None}, r"Environment carries"),
+        ({"train.label_smoothing": 0.1}, r"Train.label_smoothing = 0.1: games have no labels"),
         ({"train.batch_norm_group": 3}, r"it does not divide Environment.envs = 2"),
         ({"model.name": "atari_policy"}, r"atari_policy.*it sees images"),
         ({"model.name": "conv2"}, r"conv2.*it sees images.*shape \(2,\)"),
