@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from lth_ray import __version__
@@ -123,11 +124,11 @@ def export_ticket(
 
         check_packages()
         formats.check_not_learned(loaded, format)
-        network, shape = _network(loaded, where, model, input_shape)
+        network, example = _network(loaded, where, model, input_shape)
         _fill(network, loaded, state)
         identity = where[0].recipe.identity if where else None
-        tokens = identity.num_classes if identity is not None and identity.input_dtype == "int64" else None
-        save_onnx(network, Inputs(shape, tokens), to, about | _normalisation(where, data_root))
+        tokens = identity.num_classes if identity is not None and identity.vocabulary is None else None
+        save_onnx(network, Inputs(example, tokens), to, about | _normalisation(where, data_root))
     else:
         save = formats.save_prune_naming if format == "prune" else formats.save_state_dict
         save(loaded, to, state, about)
@@ -182,13 +183,17 @@ def _about(ticket: Ticket, state: str, where: list[Place]) -> dict[str, str]:
 
 def _network(
     ticket: Ticket, where: list[Place], model: nn.Module | None, input_shape: tuple[int, ...] | None
-) -> tuple[nn.Module, tuple[int, ...]]:
+) -> tuple[nn.Module, torch.Tensor]:
+    """Return a ticket's network, and what it is called with for one example."""
     key = ticket.record.key
-    shape = input_shape or (where[0].recipe.identity.input_shape if where else None)
-    if shape is None:
+    if input_shape:
+        example = torch.zeros(1, *input_shape)
+    elif where:
+        example = _example(where[0].recipe, key)
+    else:
         raise ConfigError(f"ticket {key}: no study here says what its images are; use export_ticket(..., input_shape=)")
     if model is not None:
-        return model, shape
+        return model, example
     if not where:
         raise ConfigError(f"ticket {key}: no study here says what network it is; use export_ticket(..., model=)")
     recipe = where[0].recipe
@@ -198,7 +203,17 @@ def _network(
             "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
         )
     plain = replace(recipe.train, ema_decay=None, average_from=None, ema_for="evaluation")
-    return build(replace(recipe, train=plain)), shape
+    return build(replace(recipe, train=plain)), example
+
+
+def _example(recipe: Recipe, key: str) -> torch.Tensor:
+    inputs = recipe.task.example(recipe.identity)
+    if len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor):
+        raise ConfigError(
+            f"ticket {key}: ONNX files of networks of {type(recipe.data).__name__} are not written, as they take more "
+            "than one tensor; export it with --format state_dict"
+        )
+    return inputs[0]
 
 
 def _fill(network: nn.Module, ticket: Ticket, state: str) -> None:

@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import lth_ray
 from lth_ray import data, load_ticket, models
 from lth_ray.commands.tickets import export_ticket
-from lth_ray.config import ConfigError
-from lth_ray.lottery import Plan
+from lth_ray.config import ConfigError, set_fields, steps
+from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.tickets.onnx_export import Inputs, save_onnx
+from lth_ray.running.history import remember
+from lth_ray.store import Store
 from tests.commands.conftest import Own, images, network
 from tests.conftest import Call
 from tests.running.conftest import declared
+from tests.tiny_bert import save_bert, save_sentences
 
 
 def run_onnx(file: Path, inputs: torch.Tensor) -> torch.Tensor:
@@ -92,7 +96,7 @@ def test_a_missing_package_names_the_extra(
 def test_onnx_of_a_language_model_takes_tokens(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     made, file = models.build(name, num_classes=40, input_shape=(6,), seed=0), tmp_path / "text.onnx"
-    save_onnx(made, Inputs((6,), tokens=40), file, {})
+    save_onnx(made, Inputs(torch.zeros(1, 6, dtype=torch.int64), tokens=40), file, {})
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     [taken] = session.get_inputs()
     assert (taken.name, taken.type, taken.shape) == ("tokens", "tensor(int64)", ["batch", 6])
@@ -100,3 +104,38 @@ def test_onnx_of_a_language_model_takes_tokens(name: str, tmp_path: Path) -> Non
         tokens = torch.arange(6 * number).reshape(number, 6) % 40
         found = torch.from_numpy(session.run(["logits"], {"tokens": tokens.numpy()})[0])
         assert torch.allclose(found, made.eval()(tokens), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_onnx_of_an_encoder_takes_tokens(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="Hugging Face folders need the extra `text`")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from tests.lottery.test_huggingface import STUDY, carried_out
+
+    save_bert(tmp_path / "bert")
+    save_sentences(tmp_path / "films.csv")
+    store = Store.open(str(tmp_path / "store"))
+    study = set_fields(STUDY, {"train.length": steps(2)})
+    carried_out(study, store, tmp_path)
+    plan = make_plan(study, str(tmp_path), store)
+    remember(store, plan, "")
+    key = export_ticket("k0/seed0/r1", tmp_path / "t.onnx", format="onnx", storage=store.uri)
+    export_ticket(key, tmp_path / "t.safetensors", storage=store.uri)
+    recipe = plan.lineages[0].recipe
+    tokens = recipe.task.load(tmp_path).test.inputs
+    theirs = transformers_own(tmp_path, tokens)  # by Hugging Face's own class and names
+    session = onnxruntime.InferenceSession(str(tmp_path / "t.onnx"), providers=["CPUExecutionProvider"])
+    for number in (24, 1):
+        (found,) = session.run(["logits"], {"tokens": tokens[:number].numpy()})
+        assert np.allclose(found, theirs[:number].numpy(), rtol=0, atol=1e-5)
+
+
+def transformers_own(folder: Path, tokens: torch.Tensor) -> torch.Tensor:
+    import transformers
+
+    plain = transformers.BertForSequenceClassification(transformers.BertConfig.from_pretrained(folder / "bert")).eval()
+    plain.load_state_dict(load_file(folder / "t.safetensors"))
+    with torch.no_grad():
+        found = plain(input_ids=tokens[:, 0].long(), attention_mask=(tokens[:, 1] > 0).long())
+    logits: torch.Tensor = found.logits
+    return logits

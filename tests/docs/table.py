@@ -122,6 +122,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("transformer_language", "test_its_smoke_run_learns"),
             ("control_tickets", "test_its_smoke_run_learns"),
             ("atari_tickets", "test_its_smoke_run_learns"),
+            ("bert_tickets", "test_its_smoke_run_learns"),
         )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),

@@ -20,25 +20,26 @@ TOLERANCE = 1e-4  # of the largest logit: other kernels add up in another order
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a network: float32 images [batch, C, H, W], shape = (C, H, W), normalised as in training; or
-    int64 tokens [batch, window], shape = (window,).
+    """The inputs of a network: float32 images [batch, C, H, W], normalised as in training; or tokens, whole numbers.
 
-    tokens: in the vocabulary; None for images.
+    example: what the network is called with for one example.
+    tokens: how many different whole numbers there are; None where those of the example are the largest in their places.
     """
 
-    shape: tuple[int, ...]
+    example: torch.Tensor
     tokens: int | None = None
 
     @property
     def name(self) -> str:
-        return "images" if self.tokens is None else "tokens"
+        return "images" if self.example.is_floating_point() else "tokens"
 
     def made_up(self, number: int = 3) -> torch.Tensor:
         """Return any: three, since exporting takes 0 and 1 for fixed sizes."""
-        size = number * torch.Size(self.shape).numel()
-        if self.tokens is None:
-            return torch.linspace(-1, 2, size).sin().reshape(number, *self.shape)
-        return (7 * torch.arange(size) % self.tokens).reshape(number, *self.shape)
+        shape, size = (number, *self.example.shape[1:]), number * self.example[0].numel()
+        if self.example.is_floating_point():
+            return torch.linspace(-1, 2, size).sin().reshape(shape)
+        largest = self.example if self.tokens is None else torch.full_like(self.example, self.tokens - 1)
+        return 7 * torch.arange(size, dtype=largest.dtype).reshape(shape) % (largest + 1)
 
 
 def save_onnx(network: nn.Module, inputs: Inputs, to: str | os.PathLike[str], about: Mapping[str, str]) -> None:
