@@ -32,6 +32,7 @@ REVISIONS = {
     "imported": 1,
     "pretrained": 1,
     "early_bird": 1,
+    "small": 1,
     "order": 1,
     "kept_alike": 2,
     "warmup": 2,

@@ -86,9 +86,11 @@ class Costs:
         }
 
     def _drawn(self, record_of: Lookup) -> dict[str, int]:
-        """Return {segment: step} of the draws that have taken place."""
+        """Return {segment: step} of the draws that have taken place, and of the ends of stretched trainings."""
         records = {key: record_of(key) for key in self._drawing}
-        return {key: record.drawn["step"] for key, record in records.items() if record and record.drawn}
+        drawn = {key: record.drawn["step"] for key, record in records.items() if record and record.drawn}
+        stretched = {key: record_of(key) for key, segment in self._by_key.items() if segment.stretch is not None}
+        return drawn | {key: record.last for key, record in stretched.items() if record is not None}
 
     def spent(self, own: Segment, record_of: Lookup) -> list["Spent"]:
         """Return `own` and all training that its weights and its mask come from, whoever else uses it too.

@@ -73,6 +73,17 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A training lasts as long as the dense network's operations do.
+
+    by: the key of the segment whose network is as small as its own. at_most: steps.
+    """
+
+    by: str
+    at_most: int | None = None
+
+
+@dataclass(frozen=True)
 class Segment:
     """One piece of training, step `first` to step `last`, of a trajectory; of no step, an evaluation of its start.
 
@@ -80,6 +91,8 @@ class Segment:
     regrowth: the mask changes on the way, and `mask` is the first one; the last one is in the record.
     draw: it ends as soon as this draws a mask, at `last` at the latest; the trajectory is the same without.
     first_of: the segment whose draw is its first step; `first` is the earliest that may be, until it is known.
+    stretch: what lengthens it; `recipe` and `last` are those of an unstretched one until its length is known, and
+        `planned` is that one then, whose key and trajectory it keeps.
     """
 
     recipe: Recipe
@@ -93,11 +106,16 @@ class Segment:
     regrowth: Regrowth | None = None
     draw: Draw | None = None
     first_of: str | None = None
+    stretch: Stretch | None = None
+    planned: "Segment | None" = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
         """The meaning of its trajectory: everything its weights depend on but the step at which it stops."""
+        if self.planned is not None:
+            return self.planned.meaning
         later = {
+            "stretch": asdict(self.stretch) if self.stretch else None,
             "frozen": self.frozen or None,
             "learned": self.learned.meaning if self.learned else None,
             "regrowth": asdict(self.regrowth) if self.regrowth else None,
@@ -125,6 +143,8 @@ class Segment:
 
     @cached_property
     def key(self) -> str:
+        if self.planned is not None:
+            return self.planned.key
         if self.draw is None:
             return f"{self.trajectory}-{self.last}"
         return f"{digest('early_bird', {'trajectory': self.trajectory, 'draw': self.draw.id})}-{self.last}"
@@ -132,6 +152,10 @@ class Segment:
     @property
     def num_steps(self) -> int:
         return self.last - self.first
+
+    def lasting(self, last: int) -> "Segment":
+        """Return a stretched training that ends at step `last`, its milestones at the same shares of it."""
+        return replace(self, recipe=self.recipe.lasting(last), last=last, planned=self.planned or self)
 
     @property
     def settled(self) -> "Segment":
@@ -161,7 +185,8 @@ class Segment:
         mask, first = self.mask, drawn.get(self.first_of or "", self.first)
         if isinstance(mask, Pruned) and mask.step is None:
             mask = replace(mask, drawn=drawn.get(mask.of))
-        return replace(self, start=with_drawn(self.start, drawn), mask=mask, first=first)
+        known = self.lasting(drawn[self.key]) if self.stretch and not self.planned and self.key in drawn else self
+        return replace(known, start=with_drawn(self.start, drawn), mask=mask, first=first)
 
     @property
     def needs_mask_of(self) -> str | None:

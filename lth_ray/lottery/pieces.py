@@ -135,6 +135,14 @@ class Training:
         """Return whether the state at `step` is kept with the optimizer's."""
         return step in self.restored or (self.resumable and self.segment.first < step < self.segment.recipe.total_steps)
 
+    def lasting(self, last: int) -> "Training":
+        """Return it with the step at which its segment ends, of which it was planned without (Segment.stretch)."""
+        planned, segment = self.segment, self.segment.lasting(last)
+        states = {last if step == planned.last else step for step in self.states}
+        if states and self.states >= set(planned.recipe.evaluation_steps(planned.first, planned.last)):
+            states |= set(segment.recipe.evaluation_steps(segment.first, last))  # all of them are kept
+        return replace(self, segment=segment, states=frozenset(states))
+
     def for_states(self, states: list[int], begins: int | None = None) -> "Training":
         """Return the training that makes `states`, in order, of this one's segment once that is finished."""
         segment = replace(self.segment, last=states[-1], draw=None)

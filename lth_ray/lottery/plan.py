@@ -120,6 +120,7 @@ def make_plan(
     diverged = [(key, record.trajectory) for key, record in trained.items() if record.diverged_at is not None]
     lost = frozenset(name for names in diverged for name in names)
     drawn = {key: record.drawn["step"] for key, record in trained.items() if record.drawn}
+    drawn |= {key: trained[key].last for key, one in asked.items() if _is_stretched(one) and key in trained}
     trunks = frozenset(one.key for lineage in lineages for one in (lineage.dense, lineage.trunk))
     pieces = make_pieces(_possible(asked.values(), lost), study.keep, trunks, drawn)
     if identities is None:
@@ -157,6 +158,10 @@ def _check_distinct(what: str, ids: Iterable[str]) -> None:
     name, number = next(iter(Counter(ids).most_common(1)), ("", 0))
     if number > 1:
         raise ConfigError(f"{what} would be called {name!r}; leave one of them out")
+
+
+def _is_stretched(one: Segment | Table) -> bool:
+    return isinstance(one, Segment) and one.stretch is not None
 
 
 def _ended_early(lineages: Iterable[Lineage], stock: Stock) -> dict[str, int]:

@@ -120,6 +120,21 @@ def drawn_state(of: str, trajectory: str, step: int | None, optimizer: bool) -> 
     return (of, UNKNOWN, optimizer) if step is None else (trajectory, step, optimizer)
 
 
+@dataclass(frozen=True)
+class Small:
+    """Newly drawn weights, as the network that a mask leaves would draw them; the mask is its segment's own."""
+
+    initial: Init
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"small": digest("small", self.initial.meaning)}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return ()
+
+
 Origin = Init | Adopted | Pretrained  # what a lineage begins with
 
 
@@ -165,7 +180,7 @@ class Transplanted:
         return self.base.needs
 
 
-StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted
+StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small
 
 
 def weights_of(source: StartSource) -> StartSource:

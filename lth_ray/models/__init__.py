@@ -1,6 +1,7 @@
 """The networks of the studies, their initial weights, and which of their weights may be pruned."""
 
-from lth_ray.models.building import build, names
+from lth_ray.models.building import build, initialisation_of, names
+from lth_ray.models.fans import small_initial
 from lth_ray.models.files import checked, read_weights
 from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.huggingface.weights import in_own_names
@@ -27,6 +28,7 @@ __all__ = [
     "fitting_weights",
     "functional",
     "in_own_names",
+    "initialisation_of",
     "initialise",
     "load_weights",
     "names",
@@ -36,6 +38,7 @@ __all__ = [
     "retied",
     "scale_parameters",
     "scales",
+    "small_initial",
     "tied",
     "under_own_names",
     "unit_layers",

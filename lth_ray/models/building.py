@@ -60,6 +60,14 @@ def build(
     return model
 
 
+def initialisation_of(name: object, init: str | float) -> str | float | None:
+    """Return what `build` draws a network's weights by: a scheme, a standard deviation, or None for its own."""
+    if init != "default":
+        return init
+    families = (family for family in FAMILIES if isinstance(name, str) and family.match(name) is not None)
+    return next((family.init for family in families), None)
+
+
 def _check_sizes(label: str, model: nn.Module) -> None:
     lazy = [name for name, value in (*model.named_parameters(), *model.named_buffers()) if is_lazy(value)]
     if lazy:

@@ -14,6 +14,7 @@ from lth_ray.config import (
     OwnFunction,
     TaskConfig,
     Train,
+    epochs,
     field_table,
     functions_of,
     meaning,
@@ -210,6 +211,24 @@ class Recipe:
         if train.schedule == "cosine":
             return train.final_lr + (train.lr - train.final_lr) * (1 + math.cos(math.pi * share)) / 2
         return train.lr
+
+    def stretched(self, share: float, at_most: int | None = None) -> int:
+        """Return how many steps a training takes that is `share` times as long; in whole epochs where it is stated in
+        epochs.
+        """
+        length, each = self.train.length, 1 if self.train.length.unit == "steps" else self.steps_per_epoch
+        longer = int(length.value * share) * each
+        return longer if at_most is None else min(longer, at_most // each * each)
+
+    def lasting(self, last: int) -> "Recipe":
+        """Return this recipe in `last` steps, with milestones at the same shares of them (Liu et al. 2019)."""
+        in_epochs = self.train.length.unit == "epochs" and last % self.steps_per_epoch == 0
+        whole, unit = (last // self.steps_per_epoch, epochs) if in_epochs else (last, steps)
+        shares = [point / self.total_steps for point in self.milestone_steps]
+        return replace(
+            self,
+            train=replace(self.train, length=unit(whole), milestones=tuple(unit(int(s * whole)) for s in shares)),
+        )
 
     def fine_tuning(self) -> "Recipe":
         """Return this recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""

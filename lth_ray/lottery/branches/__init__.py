@@ -13,6 +13,7 @@ from lth_ray.config import (
     RandomMask,
     RandomReinit,
     Rescored,
+    Scratch,
     ShuffledMask,
     Stability,
     Supermask,
@@ -22,7 +23,7 @@ from lth_ray.config import (
 from lth_ray.lottery.branches.anatomy import mask_overlap, weights
 from lth_ray.lottery.branches.base import Asked, Function, Host, copies
 from lth_ray.lottery.branches.connectivity import barrier, stability
-from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
+from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, scratch, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
 from lth_ray.lottery.branches.perturbing import perturb, pretrain, transfer
 
@@ -31,6 +32,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     RandomReinit: ("random_reinit", copies(random_reinit)),
     RandomMask: ("random_mask", copies(random_mask)),
     ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
+    Scratch: ("scratch", copies(scratch)),
     Rescored: ("rescored", copies(rescored)),
     Barrier: ("barrier", barrier),
     Stability: ("stability", stability),

@@ -18,6 +18,7 @@ from lth_ray.lottery.execution.prepare import prepare
 from lth_ray.lottery.execution.progress import Outcome, Prepared, Progress
 from lth_ray.lottery.execution.publish import finish
 from lth_ray.lottery.execution.reading import drawn_step
+from lth_ray.lottery.execution.smaller import stretched_end
 from lth_ray.lottery.pieces import Training
 from lth_ray.store import Store
 from lth_ray.tasks.base import Loaded
@@ -50,7 +51,11 @@ def execute(
 
 
 def _with_drawn(training: Training, store: Store, team: Team) -> Training:
-    """Return a training whose first step is that of a draw with this step."""
+    """Return a training whose first step is that of a draw, or whose last is that of another's operations, with that
+    step.
+    """
+    if training.segment.stretch is not None and training.segment.planned is None:
+        training = training.lasting(team.by_leader(lambda: stretched_end(training.segment, store)))
     of = training.segment.first_of
     if of is None:
         return training

@@ -28,7 +28,7 @@ Scores = Callable[..., dict[str, Tensor]]  # (criterion, model, mask, **evidence
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a rule ranks, in coordinates of its own: {name: bool}, as rules count and fractions are matched.
+    """The things that a rule ranks, in coordinates of its own: {name: bool}, as rules count and fractions are matched.
 
     everything: all of it. ranked: what of it a mask of weights keeps. whole: the mask of weights that it means.
     score: of what is ranked. scope: "global", or "layer" for each name apart.

@@ -13,6 +13,7 @@ from lth_ray.lottery.execution.networks import build, build_without_averages, el
 from lth_ray.lottery.execution.ranking import prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
+from lth_ray.lottery.execution.smaller import small_start
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -22,6 +23,7 @@ from lth_ray.lottery.sources import (
     Pretrained,
     Pruned,
     Redrawn,
+    Small,
     Snapshot,
     StartSource,
 )
@@ -59,6 +61,10 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
         ((trajectory, step, _),) = source.needs
         given = stored_state(store, trajectory, step).model
         made = _begun(recipe, source.initial.seed if source.initial else 0, of_part(given, source.part))
+    elif isinstance(source, Small):
+        if mask is None:
+            raise MissingState("a dense network has no mask, and no smaller one is left of it")
+        made = small_start(build(recipe, source.initial.seed).state_dict(), mask, recipe)
     elif isinstance(source, Perturbed):
         made = _perturbed(source, recipe, store, mask)
     else:

@@ -7,6 +7,7 @@ from lth_ray.pruning.structured.masks import (
     of_units,
     shuffled_units,
     with_units,
+    without_dead_units,
 )
 from lth_ray.pruning.structured.scores import UNIT_CRITERIA, score_units
 
@@ -19,4 +20,5 @@ __all__ = [
     "score_units",
     "shuffled_units",
     "with_units",
+    "without_dead_units",
 ]

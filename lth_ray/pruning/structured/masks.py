@@ -56,6 +56,28 @@ def with_units(kept: Mapping[str, Tensor], layers: Iterable[UnitLayer], paramete
     return {name: found[name].to(parameters[name].device) for name in parameters if name in found}
 
 
+def without_dead_units(
+    mask: Mapping[str, Tensor], layers: Iterable[UnitLayer], parameters: Mapping[str, Tensor]
+) -> Mask:
+    """Return a mask without all that belongs to units that nothing is left of which makes them.
+
+    These are the units of which the mask prunes every weight, and whatever of their biases and normalisations it covers
+    (bn_scale prunes no inputs of the next layer). What it does not cover but such a unit has is in the mask then.
+    """
+    found = dict(mask)
+    for layer in layers:
+        makers = [one for one in (*layer.weights, *layer.own) if one.name in mask]
+        if any(one.name not in mask for one in layer.weights):
+            continue
+        dead = ~torch.stack([one.of(mask[one.name]).any(1) for one in makers]).any(0)
+        if dead.any():
+            for one in layer.slices:
+                keeps = found.get(one.name, torch.ones(parameters[one.name].shape, dtype=torch.bool)).clone()
+                one.fill(keeps, dead, False)
+                found[one.name] = keeps
+    return {name: found[name] for name in parameters if name in found}
+
+
 def guarded(scores: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return scores in which the best unit that is left of each layer is above all: no layer loses its last unit."""
     found = {}

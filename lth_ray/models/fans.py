@@ -1,0 +1,45 @@
+"""Initial weights of the network that a mask leaves: drawn as its own would be, by the inputs that its layers have."""
+
+from collections.abc import Mapping
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from lth_ray.models.weights import prunable
+
+
+def small_initial(
+    model: nn.Module, state: Mapping[str, Tensor], mask: Mapping[str, Tensor], init: str | float | None
+) -> dict[str, Tensor]:
+    """Return a newly initialised state of the network as the smaller one that a mask leaves would have drawn it.
+
+    init: how it was drawn: "glorot" by both fans, a number by none; else (Kaiming, and PyTorch's own, None, whose
+        biases go with their weights) by fan-in. A layer's fans are the weights that are left for each unit of output,
+        and of input, that has any (of a sparse layer their mean).
+    """
+    found = dict(state)
+    if isinstance(init, float):
+        return found
+    for name in prunable(model):
+        if name not in mask or not mask[name].any():
+            continue
+        factor = _factor(mask[name], both=init == "glorot")
+        found[name] = state[name] * factor
+        bias = f"{name.removesuffix('weight')}bias"
+        if init is None and name.endswith("weight") and bias in state:
+            found[bias] = state[bias] * factor
+    return found
+
+
+def _factor(keeps: Tensor, both: bool) -> float:
+    """Return the ratio of standard deviations, of the small layer's weights to the full one's."""
+    full, small = _fans(torch.ones_like(keeps)), _fans(keeps)
+    return sqrt(sum(full) / sum(small)) if both else sqrt(full[0] / small[0])
+
+
+def _fans(keeps: Tensor) -> tuple[float, float]:
+    """Return fan-in and fan-out: the weights for each unit of output, and of input, that has any."""
+    matrix = keeps.flatten(2).sum(2) if keeps.dim() > 2 else keeps.long()
+    count = int(matrix.sum())
+    return count / int(matrix.any(1).sum()), count / int(matrix.any(0).sum())
