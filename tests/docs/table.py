@@ -74,7 +74,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
     ),
     "cluster/storage.md": (("10.0.0.5:/export/lth", SHOWN), ("aws s3api put-object", FORM)),
     "docs/concepts.md": (("flowchart LR", SHOWN), ("flowchart TB", SHOWN), ("studies/", SHOWN)),
-    "docs/data.md": (("lth-ray data pack SOURCE TARGET", FORM),),
+    "docs/data.md": (("lth-ray data pack TEXT TARGET", FORM), ("lth-ray data pack SOURCE TARGET", FORM)),
     "docs/extending.md": tuple(
         (first, by("test_its_study_runs"))
         for first in (

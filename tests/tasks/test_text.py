@@ -16,6 +16,7 @@ from lth_ray import models, probes
 from lth_ray.config import ConfigError, Model, Prune, Rewind, Study, Text, Train, set_fields, steps
 from lth_ray.data import DamagedDataset, MissingDataset
 from lth_ray.data.text import catalogue
+from lth_ray.data.text.lines import Part
 from lth_ray.data.text.packed import pack, verify
 from lth_ray.data.text.streams import IGNORED, Held, TextBatches, measured_windows
 from lth_ray.lottery import carry_out, make_plan, ticket_rows
@@ -326,3 +327,10 @@ def test_an_unknown_text_and_one_that_is_not_there_are_told(tmp_path: Path) -> N
         task_of(Text("wikitext", batch_size=4, window=10)).identify()
     with pytest.raises(MissingDataset, match=r"no packed text in .*nowhere; `lth-ray data pack` makes one"):
         task_of(Text(f"packed:{tmp_path / 'nowhere'}", batch_size=4, window=10)).identify()
+
+
+def test_wikitext_2_has_the_published_number_of_tokens(shared_data: Path) -> None:
+    """Merity et al. 2017, table 1, and an end for each line, empty ones too."""
+    for name, tokens in (("valid", 217_646), ("test", 245_569)):
+        part = Part((shared_data / "text" / f"wikitext2_{name}.txt",))
+        assert sum(len(line.split()) + 1 for line in part.lines()) == tokens

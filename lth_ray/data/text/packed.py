@@ -132,6 +132,11 @@ def open_packed(folder: Path) -> PackedText | None:
     return found
 
 
+def is_packed_text(folder: Path) -> bool:
+    """Return whether a folder has tokens and their manifest."""
+    return (folder / MANIFEST).is_file() and (folder / "train.tokens").is_file()
+
+
 def verify(packed: PackedText) -> list[str]:
     """Return what of a packed text is not what its manifest says: all is read."""
     paths = {packed.folder / f"{name}.tokens": part.sha256 for name, part in packed.parts.items()}
