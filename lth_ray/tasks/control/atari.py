@@ -23,7 +23,7 @@ def make(name: str, **options: Any) -> Any:
 
 
 def _starting(gymnasium: Any) -> type:
-    class Starting(gymnasium.Wrapper):  # type: ignore[misc]
+    class Starting(gymnasium.Wrapper):
         """A game that waits for its button at the start and after each life has it pressed."""
 
         def __init__(self, env: Any) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,9 @@ class Moves:
         return self.ended | self.cut
 
 
+Again = tuple[int, Sequence[int], int]  # a game's seed, its actions so far, and what `mark` gave of it then
+
+
 class Games:
     """A number of games of an environment. Before it is played each is begun with a seed.
 
@@ -46,7 +49,7 @@ class Games:
         self.simulators = [*made[:number], *(make(config) for _ in range(number - len(made)))]
         first = self.simulators[0]
         self.observations = np.zeros((number, *shape_of(first)), stored_as(first))
-        self.lowest = int(first.action_space.start)
+        self.lowest, self.number_of_actions = int(first.action_space.start), int(first.action_space.n)
         self.seeds = [0] * number
         self.actions: list[list[int]] = [[] for _ in range(number)]
         self.totals = np.zeros(number)
@@ -92,6 +95,21 @@ class Games:
         self.totals += rewards
         return Moves(rewards, ended, cut & ~ended, hurt)
 
+    def begin_all(self, seeds: Mapping[int, int]) -> None:
+        """Begin new games: {place: seed}."""
+        for place, seed in seeds.items():
+            self.begin(place, seed)
+
+    def replay_all(self, games: Mapping[int, Again]) -> None:
+        """Play games again up to where they were."""
+        for place, game in games.items():
+            self.replay(place, *game)
+
+    def close(self) -> None:
+        """End the environments."""
+        for simulator in self.simulators:
+            simulator.close()
+
     def replay(self, place: int, seed: int, actions: Sequence[int], mark: int) -> None:
         """Play a game again up to where it was.
 
@@ -113,7 +131,7 @@ class Games:
 
     def mark(self, place: int) -> int:
         """Return a checksum of what a game shows."""
-        return zlib.crc32(np.ascontiguousarray(self.observations[place]).data)
+        return mark_of(self.observations[place])
 
     def _whose(self, place: int) -> str:
         return f"{named(self.config)}: step {len(self.actions[place])} of the game with seed {self.seeds[place]}"
@@ -123,6 +141,10 @@ class Games:
             f"{self._whose(place)} fails: {in_one_line(error)}; mend the environment, and run the study again: it goes "
             "on from its last checkpoint"
         )
+
+
+def mark_of(observation: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(observation).data)
 
 
 def as_numbers(observations: np.ndarray) -> np.ndarray:

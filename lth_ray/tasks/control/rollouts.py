@@ -1,6 +1,6 @@
 """On-policy batches: steps of games that are played by the weights that are to learn from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +12,7 @@ from lth_ray.data.batches import checked_part
 from lth_ray.data.order import draws
 from lth_ray.tasks.base import Batch
 from lth_ray.tasks.control.actor_critic import discounted, drawn, parts_of
+from lth_ray.tasks.control.apart import Apart
 from lth_ray.tasks.control.games import Games, as_numbers
 
 REMEMBERED = 100  # games of training whose returns are told
@@ -25,15 +26,19 @@ class Rollouts:
     the place and t alone, and a step's draws on the augmentation's seed, the place and t.
 
     part: the places of the global batch that are taken; None for all.
+    processes: that play the games; 0 plays them in this one.
     """
 
     steps_per_epoch = 0
 
-    def __init__(self, config: Environment, order: int, augmentation: int, part: range | None = None) -> None:
+    def __init__(
+        self, config: Environment, order: int, augmentation: int, part: range | None = None, processes: int = 0
+    ) -> None:
         self.config, self.part = config, checked_part(part, config.envs)
         self.seeds = order, subseed(augmentation, "actions")
-        self.games = Games(config, len(self.part))
-        self.number = int(self.games.simulators[0].action_space.n)
+        number = len(self.part)
+        self.games = Apart(config, number, processes) if processes else Games(config, number)
+        self.number = self.games.number_of_actions
         self.next: int | None = None  # the step whose batch the games have come to; None where they are yet to begin
         self.resumed = self.tried = False
         self.returns = np.zeros((len(self.part), REMEMBERED))  # of each place's last games ...
@@ -63,8 +68,7 @@ class Rollouts:
                 rewards[t], cut[t] = moves.rewards, moves.cut
                 goes_on[t] = ~(moves.over | moves.hurt) if config.life_ends else ~moves.over
                 left += [games.observations[place].copy() for place in moves.cut.nonzero()[0]]
-                for place in moves.over.nonzero()[0]:
-                    self._end(int(place), step * horizon + t + 1)
+                self._end_all(moves.over.nonzero()[0].tolist(), step * horizon + t + 1)
             behind = np.concatenate([games.observations, np.stack(left)]) if left else games.observations
             _, values = self._asked(model, behind, device)
         values_there = values.double().cpu().numpy()
@@ -90,7 +94,9 @@ class Rollouts:
             return {}
         if not self.tried:
             self.tried, place = True, int(np.argmax(lengths))
-            Games(self.config, 1).replay(0, games.seeds[place], games.actions[place], games.mark(place))
+            once = Games(self.config, 1)
+            once.replay(0, games.seeds[place], games.actions[place], games.mark(place))
+            once.close()
         actions = np.zeros((len(games), max(1, *lengths)), np.int32)
         for row, taken in zip(actions, games.actions, strict=True):
             row[: len(taken)] = taken
@@ -107,30 +113,31 @@ class Rollouts:
     def carry_on(self, carried: Mapping[str, Tensor]) -> None:
         """Play the games again up to where they were."""
         known = {name: tensor.cpu().numpy() for name, tensor in carried.items()}
-        for place, length in enumerate(known["length"].tolist()):
-            taken = known["actions"][place, :length].tolist()
-            self.games.replay(place, int(known["seed"][place]), taken, int(known["mark"][place]))
+        taken = [row[:length].tolist() for row, length in zip(known["actions"], known["length"].tolist(), strict=True)]
+        again = zip(known["seed"].tolist(), taken, known["mark"].tolist(), strict=True)
+        self.games.replay_all(dict(enumerate(again)))
         self.returns, self.ends, self.played = (known[name].copy() for name in ("returns", "ends", "played"))
         self.resumed = self.tried = True
 
     def close(self) -> None:
         """End the environments."""
-        for simulator in self.games.simulators:
-            simulator.close()
+        self.games.close()
 
     def _begin_all(self, step: int) -> None:
         self.returns[:], self.ends[:], self.played[:] = 0.0, -1, 0
-        for place in range(len(self.part)):
-            self._begin(place, step * self.config.horizon)
+        self._begin(range(len(self.part)), step * self.config.horizon)
 
-    def _begin(self, place: int, at: int) -> None:
-        self.games.begin(place, subseed(self.seeds[0], "game", self.part.start + place, at) % SEEDS)
+    def _begin(self, places: Iterable[int], at: int) -> None:
+        first = self.part.start
+        self.games.begin_all({one: subseed(self.seeds[0], "game", first + one, at) % SEEDS for one in places})
 
-    def _end(self, place: int, at: int) -> None:
-        oldest = int(self.ends[place].argmin())
-        self.returns[place, oldest], self.ends[place, oldest] = self.games.totals[place], at
-        self.played[place] += 1
-        self._begin(place, at)
+    def _end_all(self, places: Sequence[int], at: int) -> None:
+        for place in places:
+            oldest = int(self.ends[place].argmin())
+            self.returns[place, oldest], self.ends[place, oldest] = self.games.totals[place], at
+            self.played[place] += 1
+        if places:
+            self._begin(places, at)
 
     def _uniform(self, step: int) -> np.ndarray:
         """Return the draws of a step's batch for this part's places, float64 [T, B] in [0, 1)."""

@@ -64,6 +64,7 @@ class Ready:
     test: Seeds
     digest: str
     device: str
+    processes: int = 0  # that play the games of training
 
 
 class Control(Task[Environment]):
@@ -86,12 +87,11 @@ class Control(Task[Environment]):
         _, _, found = _probed(_Known(self.config))
         config, nothing = self.config, torch.zeros(0)
         held_out = _seeds(config, "validation", config.validation) if config.validation else None
-        return Ready(
-            States(nothing, nothing, nothing), held_out, _seeds(config, "test", config.games), found, str(device)
-        )
+        nothing_yet, tested = States(nothing, nothing, nothing), _seeds(config, "test", config.games)
+        return Ready(nothing_yet, held_out, tested, found, str(device), loaders)
 
     def stream(self, loaded: Ready, order_seed: int, augmentation_seed: int, part: range | None = None) -> Stream:
-        return Rollouts(self.config, order_seed, augmentation_seed, part)
+        return Rollouts(self.config, order_seed, augmentation_seed, part, loaded.processes)
 
     def splits(self, loaded: Ready) -> Mapping[str, Seeds]:
         found = {"validation": loaded.validation, "test": loaded.test}
@@ -225,7 +225,7 @@ def _probed(known: _Known) -> tuple[tuple[int, ...], int, str]:
 def _trace(config: Environment) -> tuple[tuple[int, ...], int, str]:
     """Play some steps. Observations count to three digits, as processors differ in the last ones."""
     games = Games(config, 1)
-    actions = int(games.simulators[0].action_space.n)
+    actions = games.number_of_actions
     found = hashlib.sha256()
     chosen = (draws(0, 0, PROBED) >> np.uint64(11)) * 2.0**-53
     games.begin(0, 0)
@@ -235,7 +235,7 @@ def _trace(config: Environment) -> tuple[tuple[int, ...], int, str]:
         found.update(f"{moves.rewards[0]:.3f} {moves.ended[0]} {moves.cut[0]} ".encode())
         if moves.over[0]:
             games.begin(0, at + 1)
-    games.simulators[0].close()
+    games.close()
     return shape_of(games.simulators[0]), actions, found.hexdigest()
 
 

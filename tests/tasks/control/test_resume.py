@@ -10,12 +10,27 @@ import torch
 pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
 
 from lth_ray import probes
-from lth_ray.config import Barrier, Environment, Model, Prune, RandomMask, Rewind, Study, Train, set_fields, steps
+from lth_ray.config import (
+    Barrier,
+    ConfigError,
+    Environment,
+    Model,
+    Prune,
+    RandomMask,
+    Rewind,
+    Study,
+    Train,
+    set_fields,
+    steps,
+)
 from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build
+from lth_ray.models import build as build_policy
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
+from lth_ray.tasks.control.rollouts import Rollouts
 from lth_ray.training import Clock, Recipe, Seeds, Start, Team, train_segment
+from tests.tasks.control.scripted import Constant, raises
 from tests.training.teams import together
 
 STUDY = Study(
@@ -121,6 +136,30 @@ def test_the_number_of_processes_changes_no_game() -> None:
         assert all(torch.allclose(own[name], weights[name], atol=1e-6) for name in weights)
         assert told["train_return"] == journal["train_return"]
         assert told["test_return"] == journal["test_return"]
+
+
+def test_games_that_other_processes_play_are_the_same() -> None:
+    """Seven games in three processes: where they are, what they come to, and what is told of one that fails."""
+    config = replace(STUDY.data, envs=7, longest=12)
+    model = build_policy("policy_8", 3, (4,), seed=0)
+    here, apart = Rollouts(config, 1, 2), Rollouts(config, 1, 2, processes=3)
+    for step in range(5):
+        for ours, theirs in zip(here.batch(step, model), apart.batch(step, model), strict=True):
+            assert torch.equal(ours, theirs)
+    kept = dict(apart.carried)
+    assert all(torch.equal(kept[name], value) for name, value in here.carried.items())
+    resumed = Rollouts(config, 1, 2, processes=2)
+    resumed.carry_on(kept)
+    for ours, theirs in zip(here.batch(5, model), resumed.batch(5, model), strict=True):
+        assert torch.equal(ours, theirs)
+    resumed.games.processes[0].kill()
+    with pytest.raises(RuntimeError, match="a process that plays games is gone"):
+        resumed.batch(6, model)
+    for stream in (apart, resumed):
+        stream.close()
+    failing = Rollouts(Environment(raises, envs=2, horizon=40, longest=9, games=2), 1, 2, processes=1)
+    with pytest.raises(ConfigError, match=r"raises: step 3 of the game with seed .* the hinge is stuck"):
+        failing.batch(0, Constant())
 
 
 def test_lineages_with_controls_and_barriers(tmp_path: Path) -> None:
