@@ -82,7 +82,7 @@ def theirs() -> Work:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-    class Trunk(BaseFeaturesExtractor):  # type: ignore[misc]
+    class Trunk(BaseFeaturesExtractor):
         """The layers that the two heads share."""
 
         def __init__(self, space: Any) -> None:

@@ -231,7 +231,8 @@ def note(run: Run, measurements: Mapping[str, Evaluation], journal: Journal) -> 
     for name, measured in measurements.items():
         row |= {f"{name}_loss": measured.loss, recipe.task.metric.column(name): measured.value}
         row |= {f"{name}_{more}": value for more, value in measured.more.items()}
-    means = {name: _mean(float(value), run) for name, value in run.metrics.items()} | recipe.task.told(run.carried)
+    means = {name: _mean(float(value), run) for name, value in run.metrics.items()}
+    means |= recipe.task.told(run.carried)
     row = {f"train_{name}": value for name, value in means.items()} | row
     n = len(journal.get("step", ()))
     for name in {**dict.fromkeys(columns(recipe.task.metric)), **row}:

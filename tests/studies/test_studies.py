@@ -258,7 +258,7 @@ def test_games_are_learned_with_controls_and_pruned_with_their_biases(tmp_path: 
     assert all(lineage.recipe.data.longest == 200 for lineage in plan.lineages)
     hung = Counter(result.path for result in plan.branches)
     controls = ("random_reinit", "random_mask", "random_mask-0/random_reinit")
-    assert {hung[name] for name in controls} == {2 * 5}
+    assert {hung[name] for name in controls} == {2 * 6}
     assert hung["barrier"] == 2 * 3
     (first, *_) = plan.lineages
     mask = eligible(build(first.recipe), first.rule)

@@ -33,7 +33,7 @@ def drawn(preferences: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     wide = preferences.astype(np.float64)
     up_to = np.exp(wide - wide.max(1, keepdims=True)).cumsum(1)
     found: np.ndarray = (up_to <= (uniform * up_to[:, -1])[:, None]).sum(1)
-    return np.minimum(found, preferences.shape[1] - 1)
+    return np.asarray(np.minimum(found, preferences.shape[1] - 1))
 
 
 def discounted(rewards: np.ndarray, after: np.ndarray, goes_on: np.ndarray, last: np.ndarray, discount: float) -> Any:

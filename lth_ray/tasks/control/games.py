@@ -30,7 +30,7 @@ class Moves:
     @property
     def over(self) -> np.ndarray:
         """Where a game is over, bool [n]."""
-        return self.ended | self.cut
+        return np.asarray(self.ended | self.cut)
 
 
 Again = tuple[int, Sequence[int], int]  # a game's seed, its actions so far, and what `mark` gave of it then
@@ -150,5 +150,5 @@ def mark_of(observation: np.ndarray) -> int:
 def as_numbers(observations: np.ndarray) -> np.ndarray:
     """Return observations as the float32 numbers that a network is given: those of bytes in [0, 1]."""
     if observations.dtype == np.uint8:
-        return np.multiply(observations, np.float32(1 / 255), dtype=np.float32)
+        return np.asarray(np.multiply(observations, np.float32(1 / 255), dtype=np.float32))
     return observations
