@@ -43,8 +43,8 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Experiments hung on tickets. Each also has the fields of `Branch`.",
         config,
         (
-            "Branch", "RandomReinit", "Scratch", "RandomMask", "ShuffledMask", "Barrier", "Stability", "Perturb",
-            "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
+            "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Barrier", "Stability",
+            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),

@@ -1,10 +1,13 @@
-"""Training a pruned network from scratch, by the length that the dense network's compute would pay for."""
+"""Branches that train architectures from scratch: a ticket's own, and networks made by the pattern of its mask."""
 
-from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar
 
-from lth_ray.config.base import ConfigError, maybe, one_of, option, whole
+from lth_ray.config.base import FLAG, ConfigError, a, field_table, mapping, maybe, nearest, one_of, option, whole
 from lth_ray.config.branches import Branch
+from lth_ray.config.model import Model
+from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.units import Length, a_length
 
 
@@ -43,3 +46,38 @@ class Scratch(Branch):
                 "Scratch.branches: where a training of budget='flops' ends is known when its ticket is finished, and "
                 "branches are planned before; hang them on budget='epochs'"
             )
+
+
+@dataclass(frozen=True)
+class Guided(Branch):
+    """Another network, on other data, pruned by the pattern of a ticket's mask and trained from scratch (Liu et al.
+    2019, section 5: pruning as a search for architectures).
+
+    pattern: "channels" keeps in each layer of a stage (of images of one size) the mean share of channels that the
+        ticket's layers of that stage keep (guided pruning); "positions" keeps at each position of the kernels of a
+        stage the mean share of weights that the ticket keeps there, random ones (guided sparsifying). Of stages there
+        must be as many.
+    uniform: the control: one share throughout, that of all the ticket's channels, or of all weights of its kernels.
+    model: the network that is made; None for the study's own.
+    changes: fields of the study's Data, such as {"name": "cifar100"}.
+    copies: draws of weights, and of positions.
+    """
+
+    pattern: str = option(check=one_of("channels", "positions"))
+    _: KW_ONLY
+    uniform: bool = option(False, check=FLAG)
+    model: Model | None = option(None, check=maybe(a(Model, "give a Model")))
+    changes: Mapping[str, Any] = option({}, check=mapping())
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+    def data(self, given: TaskConfig) -> TaskConfig:
+        known = field_table(type(given))
+        for name in self.changes.keys() - known.keys():
+            kind = type(given).__name__
+            raise ConfigError(f"Guided.changes: {kind} has no field {name!r}: {nearest(name, known)}")
+        return replace(given, **self.changes)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model is not None and self.model.weights is not None:
+            raise ConfigError("Guided.model: it is trained from scratch, and has weights; leave these out")

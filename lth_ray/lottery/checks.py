@@ -14,12 +14,13 @@ from torch import nn
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, TicketOf, nearest, short_name
 from lth_ray.lottery.execution.networks import build, of_part
+from lth_ray.lottery.execution.patterned import check_patterned
 from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.records import Record, SegmentRecord
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.sources import Adopted, Pretrained
+from lth_ray.lottery.sources import Adopted, Patterned, Pretrained
 from lth_ray.lottery.stored import finished_segment
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
@@ -253,6 +254,13 @@ def check_replicates(pieces: Iterable[Piece]) -> None:
                     f"Train.replicates = {segment.recipe.train.replicates}: {what} cannot be trained in replicates; "
                     "leave that out, or train each by itself (Train.replicates = 1)"
                 )
+
+
+def check_patterns(pieces: Iterable[Piece]) -> None:
+    """Raise ConfigError for a pattern that the network which is to follow it does not fit."""
+    for piece in pieces:
+        if isinstance(piece, Training) and isinstance(piece.segment.mask, Patterned):
+            check_patterned(piece.segment.mask, piece.recipe)
 
 
 def check_alignment(pieces: Iterable[Piece]) -> None:

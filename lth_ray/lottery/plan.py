@@ -12,6 +12,7 @@ from lth_ray.lottery.checks import (
     check_alignment,
     check_functions,
     check_networks,
+    check_patterns,
     check_replicates,
     check_tickets,
     check_weights,
@@ -126,6 +127,7 @@ def make_plan(
     if identities is None:
         check_replicates(pieces.values())
         check_alignment(pieces.values())
+        check_patterns(pieces.values())
     if store is not None and identities is None:
         for key in damaged_masks(pieces, stock, store):
             del stock.records[key]

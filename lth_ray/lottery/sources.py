@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
+from lth_ray.lottery.patterned import Patterned
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
 # fields of Prune that say what its units are, and which layers are left
@@ -289,4 +290,4 @@ class Redrawn:
         return {"mask": digest("mask", {"redrawn": content})}
 
 
-MaskSource = Pruned | Copied | Redrawn
+MaskSource = Pruned | Copied | Redrawn | Patterned

@@ -9,7 +9,7 @@ from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.scales import Scale, scale_parameters, scales
 from lth_ray.models.tied import functional, retied, tied, under_own_names
-from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, of_kind, unit_layers
+from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, image_sizes, of_kind, unit_layers
 from lth_ray.models.weights import Computed, computed, counted, prunable
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "coupled",
     "fitting_weights",
     "functional",
+    "image_sizes",
     "in_own_names",
     "initialisation_of",
     "initialise",

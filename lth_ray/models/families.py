@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lth_ray.config import ConfigError
+from lth_ray.models.cifar_densenet import CifarDenseNet
 from lth_ray.models.cifar_preresnet import CifarPreResNet
 from lth_ray.models.cifar_resnet import CifarResNet
 from lth_ray.models.cifar_vgg import CifarVGG
@@ -95,6 +96,10 @@ def _transformer(size: str) -> dict[str, Any]:
     return {"layers": int(layers), "width": int(width)}
 
 
+def _dense(depth: str, growth: str | None) -> dict[str, Any]:
+    return {"depth": int(depth)} | ({"growth": int(growth)} if growth else {})
+
+
 def _sized(stem: str, depths: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(f"{stem}{depth}[_WIDTH]" for depth in depths)
 
@@ -103,6 +108,7 @@ _NUMBER = r"[1-9]\d*"
 _SIZES = rf"({_NUMBER})(?:_({_NUMBER}))?"
 _RESNETS = _sized("cifar_resnet", (20, 32, 44, 56, 110))
 _PRERESNETS = _sized("cifar_preresnet", (29, 56, 101, 164))
+_DENSENETS = tuple(f"cifar_densenet{depth}[_GROWTH]" for depth in (40, 100))
 _VGGS = _sized("cifar_vgg", (11, 13, 16, 19))
 _TRANSFORMERS = ("transformer_base", "transformer_big", "transformer_LAYERS_WIDTH")
 FAMILIES = (
@@ -110,6 +116,7 @@ FAMILIES = (
     Family(("conv2", "conv4", "conv6", "convN_WIDTH"), rf"conv([246])(?:_({_NUMBER}))?", _convolutions, Conv, "glorot"),
     Family(_RESNETS, f"cifar_resnet{_SIZES}", _depth, CifarResNet, "kaiming"),
     Family(_PRERESNETS, f"cifar_preresnet{_SIZES}", _depth, CifarPreResNet, "kaiming"),
+    Family(_DENSENETS, f"cifar_densenet{_SIZES}", _dense, CifarDenseNet, "kaiming"),
     Family(_VGGS, f"cifar_vgg{_SIZES}", _depth, CifarVGG, "kaiming"),
     Family(("lstm_lm_LAYERS_WIDTH",), rf"lstm_lm_({_NUMBER})_({_NUMBER})", _layers, LSTMLanguageModel, None, "words"),
     Family(

@@ -92,7 +92,7 @@ def unit_layers(model: nn.Module, example: tuple[Any, ...], kind: str = EVERY) -
                 roles = found.setdefault(group, {"weights": [], "own": [], "read": []})
                 roles[role].append(Slices(name, axis, at))
                 sizes[group] = len(at)
-    images, scales = _image_sizes(model, example), set(scale_parameters(model))
+    images, scales = image_sizes(model, example), set(scale_parameters(model))
     layers = [
         UnitLayer(
             roles["weights"][0].name,
@@ -155,7 +155,7 @@ def _renamed(layer: UnitLayer, name: str) -> UnitLayer:
     return UnitLayer(**(fields | {"name": name}))
 
 
-def _image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[int, ...]]:
+def image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[int, ...]]:
     """Return the height and width of what each module puts out, by the names of its parameters."""
     found: dict[str, tuple[int, ...]] = {}
     hooks = []

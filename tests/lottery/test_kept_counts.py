@@ -1,4 +1,4 @@
-"""What each layer keeps, as a study states it: numbers, shares, and architectures of the literature by name."""
+"""The units that each layer keeps, as a study states it: numbers, shares, and architectures of the literature."""
 
 from collections.abc import Callable
 from typing import Any

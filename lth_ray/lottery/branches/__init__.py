@@ -7,6 +7,7 @@ entry below.
 from lth_ray.config import (
     Barrier,
     Branch,
+    Guided,
     MaskOverlap,
     Perturb,
     Pretrain,
@@ -21,9 +22,10 @@ from lth_ray.config import (
     Weights,
 )
 from lth_ray.lottery.branches.anatomy import mask_overlap, weights
+from lth_ray.lottery.branches.architectures import guided, scratch
 from lth_ray.lottery.branches.base import Asked, Function, Host, copies
 from lth_ray.lottery.branches.connectivity import barrier, stability
-from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, scratch, shuffled_mask
+from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
 from lth_ray.lottery.branches.perturbing import perturb, pretrain, transfer
 
@@ -32,6 +34,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     RandomReinit: ("random_reinit", copies(random_reinit)),
     RandomMask: ("random_mask", copies(random_mask)),
     ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
+    Guided: ("guided", copies(guided)),
     Scratch: ("scratch", copies(scratch)),
     Rescored: ("rescored", copies(rescored)),
     Barrier: ("barrier", barrier),

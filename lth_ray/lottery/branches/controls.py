@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from lth_ray import pruning
-from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, Scratch, ShuffledMask, meaning
+from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
 from lth_ray.lottery.branches.base import Host
-from lth_ray.lottery.derivation import Segment, Stretch
-from lth_ray.lottery.sources import Copied, Pruned, Redrawn, Small
+from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.sources import Copied, Pruned, Redrawn
 
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
@@ -14,23 +14,6 @@ def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
     lineage = host.lineage
     train = lineage.retraining if branch.length == "ticket" else lineage.whole
     return train(lineage.initial(seed), Copied(host.segment.key))
-
-
-def scratch(host: Host, branch: Scratch, seed: int) -> Segment:
-    """Train the ticket's architecture from scratch, for the dense network's epochs or its operations."""
-    lineage = host.lineage
-    initial = lineage.initial(seed)
-    start = initial if branch.initialisation == "full" else Small(initial)
-    segment = lineage.whole(start, Copied(host.segment.key))
-    if branch.budget == "epochs":
-        return segment
-    most = None if branch.at_most is None else lineage.recipe.steps(branch.at_most)
-    if most is not None and most < segment.last:
-        raise ConfigError(
-            f"Scratch.at_most = {branch.at_most}: the dense network is trained for {segment.recipe.train.length}; "
-            "give that or more"
-        )
-    return replace(segment, stretch=Stretch(host.segment.key, most))
 
 
 def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:

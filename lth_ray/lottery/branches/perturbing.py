@@ -60,7 +60,7 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
     """
     ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
     _check_same_images(host.lineage.recipe, recipe)
-    _check_same_metric(host.lineage.recipe, recipe)
+    check_same_metric("Transfer.changes", host.lineage.recipe, recipe)
     base: StartSource = ticket.end if branch.start == "trained" else weights_of(ticket.start)
     if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
         base = Snapshot(ticket.trajectory, ticket.first)
@@ -77,10 +77,11 @@ def _check_same_images(given: Recipe, other: Recipe) -> None:
         )
 
 
-def _check_same_metric(given: Recipe, other: Recipe) -> None:
+def check_same_metric(field: str, given: Recipe, other: Recipe) -> None:
+    """Raise ConfigError where a branch's data are judged by another metric than the study's; field: what gives them."""
     ours, theirs = given.data.metric, other.data.metric
     if ours.name != theirs.name:
         raise ConfigError(
-            f"Transfer.changes: its networks would be judged by {theirs.called}, the study's by {ours.called}: one "
-            f"study compares all of its networks by one metric; give data that are judged by {ours.called}"
+            f"{field}: its networks would be judged by {theirs.called}, the study's by {ours.called}: one study "
+            f"compares all of its networks by one metric; give data that are judged by {ours.called}"
         )

@@ -10,6 +10,7 @@ from lth_ray import models, pruning
 from lth_ray.config import meaning
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network, of_part
+from lth_ray.lottery.execution.patterned import patterned_mask
 from lth_ray.lottery.execution.ranking import prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
@@ -19,6 +20,7 @@ from lth_ray.lottery.sources import (
     Copied,
     Drawn,
     Init,
+    Patterned,
     Perturbed,
     Pretrained,
     Pruned,
@@ -137,6 +139,8 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
     if isinstance(source, Copied):
         return Found(_taken_over(source, base, segment.recipe))
+    if isinstance(source, Patterned):
+        return Found(patterned_mask(source, base, segment.recipe))
     return Found(redrawn_mask(source, base, segment.recipe))
 
 
