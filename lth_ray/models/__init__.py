@@ -8,6 +8,7 @@ from lth_ray.models.huggingface.weights import in_own_names
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.scales import Scale, scale_parameters, scales
+from lth_ray.models.shrinking import Shrinking, build_small, shrink, shrinking
 from lth_ray.models.tied import functional, retied, tied, under_own_names
 from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, image_sizes, of_kind, unit_layers
 from lth_ray.models.weights import Computed, computed, counted, prunable
@@ -18,9 +19,11 @@ __all__ = [
     "Computed",
     "Coupling",
     "Scale",
+    "Shrinking",
     "Slices",
     "UnitLayer",
     "build",
+    "build_small",
     "checked",
     "computed",
     "counted",
@@ -39,6 +42,8 @@ __all__ = [
     "retied",
     "scale_parameters",
     "scales",
+    "shrink",
+    "shrinking",
     "small_initial",
     "tied",
     "under_own_names",
