@@ -19,6 +19,7 @@ from benchmarks import (
     mask_share,
     overhead,
     scheduler_cost,
+    shrunk_step,
     train_throughput,
     whole_figure,
 )
@@ -33,6 +34,7 @@ BENCHMARKS = {
     for module in (
         lenet_step,
         cifar_step,
+        shrunk_step,
         whole_figure,
         input,
         mask_share,

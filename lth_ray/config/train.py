@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from lth_ray.config.base import FLAG, TEXT, Config, ConfigError, many, maybe, number, one_of, option, whole
-from lth_ray.config.precision import check_block_float, precision
+from lth_ray.config.precision import block_bits, check_block_float, precision
 from lth_ray.config.units import Length, a_length, steps
 
 OPTIMIZERS = {  # {name: what it takes beside lr and weight_decay}; lth_ray.training.optimizers has the classes
@@ -68,8 +68,9 @@ class Train(Config):
     compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
     backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
         weights are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others
-        and for one's own (lth_ray.training.backends); or "eager", autograd. What trained a segment is part of
-        its key.
+        and for one's own (lth_ray.training.backends); "eager", autograd; or "shrunk", which trains and measures, in
+        the place of a network under a mask, the smaller one without the channels, heads and neurons that the mask
+        removes whole (lth_ray.training.shrunk). What trained a segment is part of its key.
     replicates: train so many segments of the study as one batch of networks
         (lth_ray.training.together.replicates): those that differ in seeds, masks and starting weights alone.
         For networks that are too small to fill a GPU. A batch with fewer is filled up with copies: results
@@ -108,7 +109,7 @@ class Train(Config):
     ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
     channels_last: bool = option(False, check=FLAG, absent_means=False)
     compile: bool = option(False, check=FLAG, absent_means=False)
-    backend: str = option("auto", check=one_of("auto", "eager"), absent_means="auto")
+    backend: str = option("auto", check=one_of("auto", "eager", "shrunk"), absent_means="auto")
     replicates: int = option(1, check=whole(1, 4_096), absent_means=1)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
@@ -151,6 +152,7 @@ class Train(Config):
                 "for another; leave one of them out"
             )
         check_block_float(self)
+        self._check_shrunk()
         if self.loss is not None and self.step is not None:
             raise ConfigError(
                 "Train.loss and Train.step are both given: each replaces the training loss; leave one out"
@@ -159,3 +161,18 @@ class Train(Config):
         if in_one_unit and any(x.value >= y.value for x, y in zip(self.milestones, self.milestones[1:], strict=False)):
             given = ", ".join(map(str, self.milestones))
             raise ConfigError(f"Train.milestones = [{given}]: out of order; list them from the earliest to the latest")
+
+    def _check_shrunk(self) -> None:
+        """Raise ConfigError for what a smaller network cannot be trained with in the whole one's place."""
+        others = {
+            "replicates": self.replicates > 1, "ema_decay": self.ema_decay is not None,
+            "average_from": self.average_from is not None, "sync_batch_norm": self.sync_batch_norm,
+            "loss": self.loss is not None, "step": self.step is not None,
+            "precision": block_bits(self.precision) is not None,
+        }  # fmt: skip
+        for name, given in others.items():
+            if self.backend == "shrunk" and given:
+                raise ConfigError(
+                    f"Train.backend = 'shrunk' with Train.{name} = {getattr(self, name)!r}: a smaller network is not "
+                    "trained with it; leave one of them out"
+                )

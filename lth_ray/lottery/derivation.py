@@ -16,6 +16,7 @@ from lth_ray.lottery.sources import (
     Origin,
     Perturbed,
     Pruned,
+    Redrawn,
     Snapshot,
     StartSource,
     StateAt,
@@ -135,7 +136,21 @@ class Segment:
     @cached_property
     def backend(self) -> str:
         learned, changing = self.learned is not None, self.regrowth is not None
-        return backend_of(self.recipe, frozen=self.frozen, learned=learned, changing=changing)
+        masked, structured = self.mask is not None, self.structured
+        return backend_of(
+            self.recipe,
+            frozen=self.frozen,
+            learned=learned,
+            changing=changing,
+            masked=masked,
+            structured=structured,
+        )
+
+    @property
+    def structured(self) -> bool:
+        """True where its mask's rule removes whole units."""
+        rule = self.mask.rule if isinstance(self.mask, (Pruned, Redrawn)) else None
+        return bool((rule or {}).get("structure"))
 
     @cached_property
     def trajectory(self) -> str:

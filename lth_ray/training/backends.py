@@ -4,36 +4,61 @@ key.
 
 import re
 
-from lth_ray.config import Data
+from lth_ray.config import Data, block_bits
 from lth_ray.training.recipe import Recipe
 
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
+SHRUNK = "shrunk"
 FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
 NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar_resnet, cifar_vgg
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 
 
-def backend_of(recipe: Recipe, *, frozen: bool = False, learned: bool = False, changing: bool = False) -> str:
+def backend_of(
+    recipe: Recipe,
+    *,
+    frozen: bool = False,
+    learned: bool = False,
+    changing: bool = False,
+    masked: bool = False,
+    structured: bool = False,
+) -> str:
     """Return the backend of a recipe, by name.
 
     "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is
     under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks
     are compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
-    for it. "eager": autograd, for everything else and where `Train(backend="eager")` asks for it.
+    for it. "shrunk": the smaller network that a structured mask leaves, or any mask where `Train(backend="shrunk")`
+    asks for it; what has no mask is trained as without it. "eager": autograd, for everything else and where
+    `Train(backend="eager")` asks for it.
 
     changing: the mask changes on the way.
+    masked: it is trained under a mask. structured: whose rule removes whole units.
     """
     train, name = recipe.train, recipe.model.name
     if train.replicates > 1:
         return REPLICATED
+    asked = train.backend == SHRUNK or (structured and train.backend == "auto" and _can_be_smaller(recipe))
+    if masked and asked and not (frozen or learned or changing):
+        return SHRUNK
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
     images = type(recipe.data) is Data  # compiled kernels know images, their cross entropy and accuracy alone
-    if train.backend != "auto" or learned or own or not alike or not images or not isinstance(name, str):
+    if train.backend == EAGER or learned or own or not alike or not images or not isinstance(name, str):
         return EAGER
     if NORMALISED.fullmatch(name) and train.channels_last:
         return FUSED_NORM
     plain = train.clip_norm is None and not train.is_averaged and train.optimizer in UPDATES
     whole = recipe.group == recipe.data.batch_size
     return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not (frozen or changing) else EAGER
+
+
+def _can_be_smaller(recipe: Recipe) -> bool:
+    """Return whether a smaller network may be trained in the whole one's place: what else a recipe has to do with its
+    tensors would be done to fewer.
+    """
+    train = recipe.train
+    own = train.loss is not None or train.step is not None
+    rounds = block_bits(train.precision) is not None
+    return not (own or rounds or train.is_averaged or train.sync_batch_norm or recipe.task.carries)

@@ -49,6 +49,11 @@ class Recipe:
         self._check_lengths()
         self._check_average()
         self.task.check(self.train)
+        if self.train.backend == "shrunk" and self.task.carries:
+            raise ConfigError(
+                f"Train.backend = 'shrunk': {type(self.data).__name__} carries a state of the whole network from step "
+                "to step; leave it out"
+            )
         if self.data.batch_size % self.group:
             raise ConfigError(
                 f"Train.batch_norm_group = {self.group}: it does not divide {self._batch}; give a divisor"

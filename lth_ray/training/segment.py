@@ -22,6 +22,7 @@ from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.regrowing import Regrowing, held_mask
+from lth_ray.training.shrunk import shrunk
 from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
@@ -94,6 +95,7 @@ def train_segment(
     frozen: bool = False,
     team: Team = ALONE,
     regrowth: Regrowth | None = None,
+    structured: bool = False,
 ) -> Iterator[Pause]:
     """Train `model` from `start` to step `last`, yielding a Pause at each stop.
 
@@ -108,12 +110,13 @@ def train_segment(
     team: those that train it together, each of which calls this with the same arguments and gets the same
         pauses.
     regrowth: the mask changes on the way, from `mask` on.
+    structured: the mask's rule removes whole units.
     """
     first = start.step if first is None else first
     if regrowth is not None and mask is not None:
         mask = held_mask(start.optimizer, mask) if start.step > first else dict(mask)
     run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team, regrowth)
-    run.stepper = Regrowing(run) if regrowth else fuse(run) or capture(run) or run.stepper
+    run.stepper = Regrowing(run) if regrowth else shrunk(run, structured) or fuse(run) or capture(run) or run.stepper
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)

@@ -98,6 +98,7 @@ def _train(
             frozen=segment.frozen,
             team=team,
             regrowth=segment.regrowth,
+            structured=segment.structured,
         )
         for last in progress.timed(pauses):
             if last.finite and last.step in looked_at:

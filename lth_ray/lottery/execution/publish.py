@@ -20,6 +20,7 @@ from lth_ray.models.flops import forward_flops
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, content, mask_path, state_path
 from lth_ray.training import Pause, Supermask
+from lth_ray.training.shrunk import counted
 
 
 def finish(
@@ -91,7 +92,7 @@ def _record(training: Training, store: Store, model: torch.nn.Module, prepared: 
         mask=mask_content,
         remaining_weights=pruning.density(mask) if mask is not None else 1.0,
         remaining_of_all=pruning.density_of_all(mask, network_of(model)) if mask is not None else 1.0,
-        forward_flops=forward_flops(model, used, mask) if segment.learned is None else None,
+        forward_flops=forward_flops(model, used, counted(last.run, mask)) if segment.learned is None else None,
         scoring_flops=prepared.scoring_flops,
         layer_densities=pruning.layer_densities(mask) if mask is not None else {},
         collapse=_collapse(training, network_of(model), mask),
