@@ -55,9 +55,11 @@ from lth_ray.running.mistakes import tell_plainly
 if TYPE_CHECKING:
     from lth_ray import analysis, data, models, pruning
     from lth_ray.cli import main
+    from lth_ray.commands.smaller import smaller_networks
     from lth_ray.commands.tickets import export_ticket
     from lth_ray.lottery.tickets.importing import import_ticket
     from lth_ray.lottery.tickets.loading import Ticket, load_ticket
+    from lth_ray.lottery.tickets.small import load_small
     from lth_ray.running.driver import run
     from lth_ray.running.results import Results
 
@@ -72,7 +74,9 @@ _LAZY = {
     "Ticket": "lth_ray.lottery.tickets.loading",
     "load_ticket": "lth_ray.lottery.tickets.loading",
     "export_ticket": "lth_ray.commands.tickets",
+    "smaller_networks": "lth_ray.commands.smaller",
     "import_ticket": "lth_ray.lottery.tickets.importing",
+    "load_small": "lth_ray.lottery.tickets.small",
     "models": "",
     "pruning": "",
     "data": "",
@@ -123,11 +127,13 @@ __all__ = [
     "epochs",
     "export_ticket",
     "import_ticket",
+    "load_small",
     "load_ticket",
     "main",
     "models",
     "pruning",
     "run",
+    "smaller_networks",
     "steps",
 ]
 

@@ -53,8 +53,13 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
 @NAME
 @STORAGE
 @click.option("--data-root", help="Look for images in this folder, whose normalisation an ONNX file then notes.")
+@click.option(
+    "--shrink",
+    is_flag=True,
+    help="Write the smaller network, without what the mask removes whole: safetensors with a JSON history, or ONNX.",
+)
 def export(
-    ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None
+    ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None, shrink: bool
 ) -> None:
     """Write the network of TICKET, its pruned weights at zero, to a file that other tools read.
 
@@ -64,7 +69,8 @@ def export(
     from lth_ray.lottery import load_ticket
     from lth_ray.lottery.tickets.exporting import kind_of_weights
 
-    key = export_ticket(ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root)
+    places = {"storage": storage, "name": name, "data_root": data_root}
+    key = export_ticket(ticket, to, format=format_, state=state, shrink=shrink, **places)
     record = load_ticket(key, storage).record
     click.echo(f"wrote {kind_of_weights(record, state)} of {key} to {to}")
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lth_ray import __version__
-from lth_ray.config import ConfigError, Data, Folder, nearest, short_name
+from lth_ray.config import ConfigError, Data, Folder, called, nearest, short_name
 from lth_ray.data import load
 from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.lottery import Lineage, Plan, Ticket, load_ticket
@@ -19,6 +19,7 @@ from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.tickets import exporting as formats
+from lth_ray.lottery.tickets import small
 from lth_ray.running import history
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -100,6 +101,7 @@ def export_ticket(
     model: nn.Module | None = None,
     input_shape: tuple[int, ...] | None = None,
     data_root: str | None = None,
+    shrink: bool = False,
 ) -> str:
     """Write a ticket's network to the file `to`; return the ticket's key.
 
@@ -107,9 +109,12 @@ def export_ticket(
     format: "state_dict" or "prune", a safetensors file of the masked weights under their own names or under
         those of torch.nn.utils.prune; or "onnx".
     state: "trained" or "rewind" weights.
-    model, input_shape: for ONNX of a network that a study's own function made, which no record can: the
+    model, input_shape: for ONNX or `shrink` of a network that a study's own function made, which no record can: the
         network (it takes the ticket's weights), and (C, H, W) where no study has the ticket.
     data_root: where the images are, whose normalisation is then noted in an ONNX file.
+    shrink: write the smaller network, without the channels, heads and neurons that the ticket's mask removes whole:
+        weights with a JSON history beside them, which `load_small` takes, or ONNX; after a comparison with the masked
+        network.
 
     Raises ConfigError, with the remedy, for what there is not or cannot be written so.
     """
@@ -119,20 +124,58 @@ def export_ticket(
     key = find_ticket(store, ticket, name)
     loaded, where = load_ticket(key, storage), places(store, key, name)
     about = _about(loaded, state, where)
-    if format == "onnx":
-        from lth_ray.lottery.tickets.onnx_export import Inputs, check_packages, save_onnx
-
-        check_packages()
-        formats.check_not_learned(loaded, format)
-        network, example = _network(loaded, where, model, input_shape)
-        _fill(network, loaded, state)
-        identity = where[0].recipe.identity if where else None
-        tokens = identity.num_classes if identity is not None and identity.vocabulary is None else None
-        save_onnx(network, Inputs(example, tokens), to, about | _normalisation(where, data_root))
+    if format == "onnx" or shrink:
+        _export_network(loaded, where, to, about, (format, state, shrink), (model, input_shape), data_root)
     else:
         save = formats.save_prune_naming if format == "prune" else formats.save_state_dict
         save(loaded, to, state, about)
     return key
+
+
+def _export_network(
+    ticket: Ticket,
+    where: list[Place],
+    to: str | os.PathLike[str],
+    about: dict[str, str],
+    what: tuple[str, str, bool],
+    given: tuple[nn.Module | None, tuple[int, ...] | None],
+    data_root: str | None,
+) -> None:
+    """Write what the network itself is needed for: ONNX, or the smaller network.
+
+    what: (format, state, shrink). given: the network and its input's shape, where they are.
+    """
+    from lth_ray.lottery.tickets.onnx_export import Inputs, check_packages, save_onnx
+
+    format_, state, shrink = what
+    if format_ == "onnx":
+        check_packages()
+    if shrink and format_ == "prune":
+        raise ConfigError("--shrink --format prune: what is pruned away has no mask; give state_dict or onnx")
+    formats.check_not_learned(ticket, format_)
+    network, example = _network(ticket, where, *given)
+    _fill(network, ticket, state)
+    if shrink:
+        whole, (network, how) = network, small.smaller(network, ticket.mask, (example,))
+        if format_ != "onnx":
+            history = small.history_of(whole, network, how, (example,), _made_by(where))
+            small.save_small(network, history, to, about)
+            return
+    identity = where[0].recipe.identity if where else None
+    tokens = identity.num_classes if identity is not None and identity.vocabulary is None else None
+    save_onnx(network, Inputs(example, tokens), to, about | _normalisation(where, data_root))
+
+
+def _made_by(where: list[Place]) -> dict[str, Any]:
+    """Return what makes the whole network: arguments of models.build, or the function's name."""
+    if not where:
+        return {"function": "that made the network"}
+    recipe = where[0].recipe
+    if not isinstance(recipe.model.name, str):
+        return {"function": short_name(recipe.model.name)}
+    shape = list(recipe.identity.input_shape)
+    about = {"name": recipe.model.name, "num_classes": recipe.identity.num_classes, "input_shape": shape}
+    return {**about, "options": dict(called(recipe.model.options))}
 
 
 def _of_lineage(store: Store, lineage: str, number: int, name: str | None) -> str:
@@ -200,7 +243,7 @@ def _network(
     if not isinstance(recipe.model.name, (str, Folder)):
         raise ConfigError(
             f"ticket {key} is of the function {short_name(recipe.model.name)}, which lives in the study's script: "
-            "call lth_ray.export_ticket(..., format='onnx', model=YOUR_NETWORK) there"
+            "call lth_ray.export_ticket(..., model=YOUR_NETWORK), with format='onnx' or shrink=True, there"
         )
     plain = replace(recipe.train, ema_decay=None, average_from=None, ema_for="evaluation")
     return build(replace(recipe, train=plain)), example
@@ -210,8 +253,8 @@ def _example(recipe: Recipe, key: str) -> torch.Tensor:
     inputs = recipe.task.example(recipe.identity)
     if len(inputs) != 1 or not isinstance(inputs[0], torch.Tensor):
         raise ConfigError(
-            f"ticket {key}: ONNX files of networks of {type(recipe.data).__name__} are not written, as they take more "
-            "than one tensor; export it with --format state_dict"
+            f"ticket {key}: ONNX and smaller networks of {type(recipe.data).__name__} are not written, as they take "
+            "more than one tensor; export it with --format state_dict"
         )
     return inputs[0]
 

@@ -126,6 +126,12 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),
+    "docs/smaller.md": (
+        ("study = Study(", by("test_a_smaller_model_of_ones_own")),
+        ("python studies/examples/smaller_model.py", by("test_a_smaller_model_of_ones_own")),
+        ("import lth_ray", by("test_a_smaller_model_of_ones_own")),
+        ("lth-ray export k0/seed0/r3 --to small.safetensors --shrink", by("test_a_smaller_model_of_ones_own")),
+    ),
     "docs/tickets.md": (
         ("lth-ray show ", by("test_the_commands_of_the_documents")),
         ("lth-ray export ", by("test_the_commands_of_the_documents")),

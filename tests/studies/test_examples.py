@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from lth_ray import Data, data
 from lth_ray.data import Split
+from tests.docs.blocks import blocks
 from tests.repository import files
 from tests.running.conftest import without_ray
 
@@ -113,6 +116,42 @@ def test_a_network_learns_from_parquet(tmp_path: Path, without_ray: list[str], m
     assert ended.value.code == 0
     assert len(without_ray) == 3  # the dense network, its ticket, the control
     check(tmp_path, "random_mask")
+
+
+@pytest.mark.slow
+def test_a_smaller_model_of_ones_own(
+    tmp_path: Path, without_ray: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example and the page about it: the study, its table, the file loaded by the page's lines, and the command."""
+    write_folders(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(tmp_path / "cache"))
+    script = (EXAMPLES / "smaller_model.py").read_text()
+    page = blocks("docs/smaller.md")
+    told = page[0].text
+    plain = re.sub(r" *#.*", "", script[script.index("study = Study(") :])
+    assert re.sub(r"\s+", "", told.replace("print(", "")) == re.sub(
+        r"\s+", "", plain.replace('if __name__ == "__main__":', "").replace("print(", "")
+    )
+    shorter = (
+        script.replace("epochs(10)", "epochs(1)")
+        .replace("epochs(5)", "epochs(0)")
+        .replace("image_size=32", "image_size=8")
+    )
+    (tmp_path / "mine.py").write_text(shorter.replace("rounds=3", "rounds=1"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = runpy.run_path("mine.py", run_name="__main__")
+    assert len(without_ray) == 2
+    shown = capsys.readouterr().out
+    for row in ("test_accuracy", "parameters", "forward_flops", "megabytes", "ms_1", "ms_64", "times_as_fast_64"):
+        assert re.search(rf"^{row} ", shown, re.MULTILINE)
+    sizes = [int(number) for number in re.findall(r"^parameters +(\d+) +(\d+)", shown, re.MULTILINE)[0]]
+    assert sizes[1] < 0.7 * sizes[0]
+    loading = page[2].text.replace("(3, 32, 32)", "(1, 8, 8)")
+    names = {"Mine": made["Mine"], "images": torch.zeros(2, 1, 8, 8)}
+    exec(compile(loading, "docs/smaller.md", "exec"), names)
+    assert names["logits"].shape == (2, 10)
+    assert sum(p.numel() for p in names["network"].parameters()) == sizes[1]
 
 
 @pytest.mark.parametrize("script", files("studies/examples", "*.py"), ids=lambda script: script.stem)
