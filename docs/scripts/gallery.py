@@ -36,6 +36,8 @@ KNOWN = {  # as planning needs to know what may not be at hand; of the last the 
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
+    "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
+    "wmt16": Identity("0" * 64, 4_000_000, 3000, 3003, (2, 52), 32_000, "int64", steps_per_epoch=3000),
 }
 # script: (which of its studies, which figure, whether --smoke shortens it)
 PICTURES = {
@@ -122,8 +124,8 @@ def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
     """
     for script in sorted(path.stem for path in STUDIES.glob("*.py")):
         for study in declared(script):
-            large, seeds = study.data.name in KNOWN, len(study.seeds)
-            known = {study.data: KNOWN[study.data.name]} if large else None
+            large, seeds = study.data.called in KNOWN, len(study.seeds)
+            known = {study.data: KNOWN[study.data.called]} if large else None
             plan = make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known)
             trainings = {piece.segment.key for job in plan.jobs for piece in job.pieces if isinstance(piece, Training)}
             counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)

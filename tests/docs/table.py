@@ -112,6 +112,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         for script, test in (
             ("retraining", "test_its_smoke_run_learns"),
             ("retraining_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),
+            ("translation_wmt", "test_its_smoke_run_learns"),
             ("cheap_tickets", "test_its_smoke_run_learns"),
             ("pruning_at_init", "test_its_smoke_run_learns"),
             ("pai_sanity", "test_its_smoke_run_learns"),

@@ -38,6 +38,8 @@ KNOWN = {  # as planning needs to know what may not be at hand
     "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
     "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
+    "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
+    "wmt16": Identity("0" * 64, 4_000_000, 3000, 3003, (2, 52), 32_000, "int64", steps_per_epoch=3000),
 }
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet")
 NOT_OF_BOTH_ENDS = ("bn_scale", "grasp", "grasp_abs", "synflow")  # criteria that Zhou et al. do not have
@@ -50,7 +52,7 @@ TINY = "tiny"  # a file in the folder of an encoder that is no pretrained one
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "atari_tickets", "bert_tickets", "cheap_tickets", "control_tickets", "early_bird", "early_bird_imagenet",
     "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pruning_at_init",
-    "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language", "warmup_rewind_sweep",
+    "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language", "translation_wmt", "warmup_rewind_sweep",
 }  # fmt: skip
 
 
@@ -201,6 +203,31 @@ def test_every_retraining_method_is_given_every_retraining_time(shared_data: Pat
         times.setdefault((lineage.variant.arm, lineage.rewind.method), set()).add(round(last.num_steps / epoch))
     assert len(times) == 2 * 5
     assert all(found == {*range(10, 180, 20), 182} for found in times.values())
+
+
+def test_translators_are_retrained_by_each_method_for_each_time(shared_data: Path) -> None:
+    plan = planned("translation_wmt", "retraining-gnmt", shared_data, seeds=1)
+    times: dict[tuple[str, str], set[int]] = {}
+    for lineage in plan.lineages:
+        of = lineage.variant.arm, lineage.rewind.method
+        times.setdefault(of, set()).add(lineage.rounds[1].segment.num_steps)
+    assert len(times) == 2 * 3
+    assert all(found == {863 * t for t in range(1, 11)} for found in times.values())
+    recipe = plan.lineages[0].recipe
+    assert [recipe.lr(step) for step in (100, 200, 6471, 6472, 7910, 8629)] == [1e-3, 2e-3, 2e-3, 1e-3, 2.5e-4, 2.5e-4]
+    fine_tuned = next(one for one in plan.lineages if one.rewind.method == "fine_tune")
+    assert fine_tuned.rounds[1].segment.recipe.lr(8000) == 2.5e-4
+
+
+def test_random_tickets_of_translators_have_as_many_weights_and_steps(shared_data: Path) -> None:
+    plan = planned("translation_wmt", "language-transformer-base", shared_data, seeds=1)
+    assert [lineage.rewind_step for lineage in plan.lineages] == [1000]
+    branches = {result.path for result in plan.branches}
+    assert branches == {"random_mask", "random_reinit"}
+    assert {result.segment.num_steps for result in plan.branches if result.segment} == {49_000}
+    recipe = plan.lineages[0].recipe
+    assert recipe.lr(1000) == pytest.approx(512**-0.5 * 1000 * 4000**-1.5, rel=0.01)
+    assert recipe.lr(40_000) == pytest.approx(512**-0.5 * 40_000**-0.5, rel=0.01)
 
 
 def test_warm_starts_begin_where_training_on_half_of_the_data_ended(shared_data: Path) -> None:
