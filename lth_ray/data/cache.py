@@ -44,7 +44,11 @@ def cached_arrays(key: str, make: Callable[[], dict[str, NDArray[Any]]]) -> Mapp
             return dict(kept)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         pass
-    return _kept(path, make(), lambda file, arrays: np.savez(file, **arrays), "encoded text")
+    return _kept(path, make(), _save_all, "encoded text")
+
+
+def _save_all(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def _kept(path: Path, made: Made, save: Callable[[BinaryIO, Made], None], what: str) -> Made:

@@ -22,7 +22,7 @@ from lth_ray.data.text.bpe import Bpe, tokenizers, train_bpe
 from lth_ray.data.text.lines import Part
 
 NAMES = ("multi30k", "wmt14", "wmt16", "text:PATH")
-STEMS = {  # of the files of each part
+STEMS: dict[str, dict[str, tuple[str, ...]]] = {  # of the files of each part
     "multi30k": {"train": ("train",), "validation": ("val",), "test": ("test_2016_flickr",)},
     "wmt14": {"train": ("train",), "validation": ("newstest2013",), "test": ("newstest2014",)},
     "wmt16": {"train": ("train",), "validation": ("newstest2013",), "test": ("newstest2014",)},

@@ -34,7 +34,9 @@ class Attention(nn.Module):
             scores = scores.masked_fill(hidden, -math.inf)
         probabilities = scores.softmax(-1)
         read = (probabilities @ values).transpose(1, 2).flatten(2)
-        return self.output(read), probabilities
+        found: Tensor = self.output(read)
+        return found, probabilities
 
     def _apart(self, mapped: Tensor) -> Tensor:
-        return mapped.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        apart: Tensor = mapped.unflatten(-1, (self.heads, -1))
+        return apart.transpose(1, 2)

@@ -1,7 +1,7 @@
 """The Transformer that translates (Vaswani et al. 2017, "Attention is all you need")."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -135,7 +135,7 @@ class Transformer(nn.Module):
         places = torch.arange(target.shape[1], device=target.device)
         later = places > places[:, None]
         x = self._embed(target, places)
-        for layer in self.decoder:
+        for layer in self._layers():
             entered = layer.frame.enter(x)
             x, _ = layer(x, layer.itself.remembered(entered), later, layer.source.remembered(memory), pads)
         logits: Tensor = self.output(self.decoded(x))
@@ -145,7 +145,7 @@ class Transformer(nn.Module):
         """Return what a translation of sources int64 [B, S] begins with: tensors [B, ...]."""
         memory, pads = self._encode(source)
         state = {"pads": pads, "at": torch.zeros(len(source), dtype=torch.int64, device=source.device)}
-        for number, layer in enumerate(self.decoder):
+        for number, layer in enumerate(self._layers()):
             keys, values = layer.source.remembered(memory)
             state |= {f"source_keys.{number}": keys, f"source_values.{number}": values}
             state |= {f"keys.{number}": keys[:, :, :0], f"values.{number}": values[:, :, :0]}
@@ -160,7 +160,7 @@ class Transformer(nn.Module):
         new = dict(state)
         x = self._embed(tokens[:, None], state["at"][:, None])
         attention = x
-        for number, layer in enumerate(self.decoder):
+        for number, layer in enumerate(self._layers()):
             keys, values = layer.itself.remembered(layer.frame.enter(x))
             keys = new[f"keys.{number}"] = torch.cat([state[f"keys.{number}"], keys], 2)
             values = new[f"values.{number}"] = torch.cat([state[f"values.{number}"], values], 2)
@@ -168,6 +168,12 @@ class Transformer(nn.Module):
             x, attention = layer(x, (keys, values), None, source, state["pads"])
         new["at"] = state["at"] + 1
         return self.output(self.decoded(x))[:, 0], attention.mean(1)[:, 0], new
+
+    def _layers(self) -> Iterator[DecoderLayer]:
+        """Yield the decoder's layers."""
+        for layer in self.decoder:
+            assert isinstance(layer, DecoderLayer)
+            yield layer
 
     def _encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return the memory of sources, and where they are filled up [B, 1, 1, S]."""
