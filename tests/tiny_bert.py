@@ -27,6 +27,17 @@ def save_bert(folder: Path, seed: int = 0, **changes: Any) -> Path:
     return folder
 
 
+def save_gpt2(folder: Path, tokens: int) -> Path:
+    import transformers
+
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 16}
+    config = transformers.GPT2Config(**sizes, vocab_size=tokens, bos_token_id=0, eos_token_id=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
 def save_tokenizer(folder: Path, words: list[str] = VOCABULARY) -> Path:
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")

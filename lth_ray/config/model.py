@@ -80,11 +80,11 @@ class Model(Config):
 
     name: one of lth_ray.models.names(); a function that returns an nn.Module (called with those of num_classes,
         input_shape, vocabulary and `options` that it accepts); or "hf:PATH", a folder of Hugging Face's form
-        (config.json, *.safetensors), of which `weights` are those in it: encoders such as BERT for `Sentences`. A
-        relative PATH is one inside --data-root, or the working directory; nothing is fetched. What the folder lacks,
-        such as the layer that tells classes apart, is drawn by the lineage's seed as Hugging Face does. `options`
-        are fields of its config.json, such as hidden_dropout_prob. What is in config.json counts in keys, and the
-        place does not. Needs the extra `text`.
+        (config.json, *.safetensors), of which `weights` are those in it: encoders such as BERT for `Sentences`, and
+        GPT-2 for a `Text` of as many tokens. A relative PATH is one inside --data-root, or the working directory;
+        nothing is fetched. What the folder lacks, such as the layer that tells classes apart, is drawn by the lineage's
+        seed as Hugging Face does. `options` are fields of its config.json, such as hidden_dropout_prob. What is in
+        config.json counts in keys, and the place does not. Needs the extra `text`.
     init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
     options: keyword arguments of the network, such as dropout=0.5.
     version: of one's own function, part of the key in its source's place: change it when the function changes what it

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lth_ray.models.detection import straight
-from lth_ray.models.weights import computed, prunable
+from lth_ray.models.weights import computed, is_linear, prunable
 
 TRAINING = 3  # a step's backward pass costs about two forward ones
 
@@ -69,7 +69,7 @@ def like(weight: torch.Tensor, given: Any) -> Any:
 
 def _places(module: nn.Module, output: Any) -> int:
     """Return the number of places of a layer's output: pixels, or tokens."""
-    of_tokens = isinstance(module, (nn.Linear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase))
+    of_tokens = is_linear(module) or isinstance(module, (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase))
     first = output[0] if isinstance(output, tuple) else output
     return int(first.numel()) // int(first.shape[-1] if of_tokens else first.shape[1])
 

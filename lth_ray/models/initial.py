@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.models.weights import prunable
+from lth_ray.models.weights import is_linear, is_transposed, prunable
 
 Draw = Callable[[torch.Tensor, torch.Generator | None], object]
 
@@ -32,11 +32,12 @@ def initialise(model: nn.Module, init: str | float, generator: torch.Generator |
     generator: None draws from torch's global one. Other parameters (batch norm: scale 1, shift 0) stay.
     """
     draw = _scheme(init)
+    transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
     with torch.no_grad():
         for weight in prunable(model).values():
-            draw(weight, generator)
+            draw(weight.t() if id(weight) in transposed else weight, generator)
         for module in model.modules():
-            if isinstance(module, (_ConvNd, nn.Linear)) and module.bias is not None:
+            if (isinstance(module, _ConvNd) or is_linear(module)) and module.bias is not None:
                 module.bias.zero_()
 
 

@@ -16,7 +16,7 @@ from lth_ray.config import ConfigError
 from lth_ray.models.graph import coupled
 from lth_ray.models.scales import scale_parameters
 from lth_ray.models.tied import functional
-from lth_ray.models.weights import computed, counted
+from lth_ray.models.weights import computed, counted, is_transposed
 
 KINDS = ("channels", "heads", "neurons")
 EVERY = "units"  # units of all kinds
@@ -123,8 +123,8 @@ def of_kind(layers: tuple[UnitLayer, ...], kind: str) -> tuple[UnitLayer, ...]:
 def _outputs(model: nn.Module) -> dict[str, int]:
     """Return the axis of outputs of the parameters in which it is not the first."""
     second = (_ConvTransposeNd, nn.Embedding, nn.EmbeddingBag)
-    modules = ((path, module) for path, module in model.named_modules() if isinstance(module, second))
-    return {f"{path}.weight" if path else "weight": 1 for path, _ in modules}
+    modules = [path for path, module in model.named_modules() if isinstance(module, second) or is_transposed(module)]
+    return {f"{path}.weight" if path else "weight": 1 for path in modules}
 
 
 def _makers(model: nn.Module) -> set[str]:

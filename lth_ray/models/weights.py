@@ -15,7 +15,8 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return every convolution's and linear layer's weight by its name in the state dict, in order of
     registration.
 
-    The fused or separate input projections of nn.MultiheadAttention are linear weights too. A weight that two
+    The fused or separate input projections of nn.MultiheadAttention are linear weights too, and so are those of
+    transformers' Conv1D. A weight that two
     layers share is named once. Biases, embeddings, recurrent weights and the parameters of normalisations are not
     prunable, unless a module of the network says so: `also_prunable`, globs over the names of its own parameters.
     """
@@ -25,11 +26,22 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
         if globs:
             own = module.named_parameters()
             found.update(id(one) for name, one in own if any(fnmatchcase(name, glob) for glob in globs))
-        if isinstance(module, (_ConvNd, nn.Linear)):
+        if isinstance(module, _ConvNd) or is_linear(module):
             found.add(id(module.weight))
         elif isinstance(module, nn.MultiheadAttention):
             found.update(id(getattr(module, name)) for name in _PROJECTIONS)
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in found}
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Return whether a module is a linear layer: PyTorch's, or transformers' Conv1D."""
+    return isinstance(module, nn.Linear) or is_transposed(module)
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Return whether a module is a linear layer whose weight is [inputs, outputs]: transformers' Conv1D (GPT-2)."""
+    kind = type(module)  # by its name, as the library is not to be imported for it
+    return (kind.__module__, kind.__name__) == ("transformers.pytorch_utils", "Conv1D")
 
 
 def counted(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -20,6 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from lth_ray.config import block_bits, subseed
 from lth_ray.data import order
+from lth_ray.models.weights import is_linear
 
 _FIELDS = {torch.float32: (torch.int32, 23, 127), torch.float64: (torch.int64, 52, 1023)}  # fraction bits, bias
 
@@ -150,7 +151,7 @@ def measured_in(precision: str, model: nn.Module) -> Iterator[None]:
 def rounded_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """List the convolutions and linear layers of a network but the last, in the order in which it holds them."""
     found: list[tuple[str, nn.Module]] = []
-    found += [(name, layer) for name, layer in model.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))]
+    found += [(name, layer) for name, layer in model.named_modules() if isinstance(layer, _ConvNd) or is_linear(layer)]
     return found[:-1]
 
 

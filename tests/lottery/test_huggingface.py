@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth_ray import probes
+from lth_ray import models, probes
 from lth_ray.config import (
     Barrier,
     ConfigError,
@@ -22,17 +23,21 @@ from lth_ray.config import (
     Scoring,
     Sentences,
     Study,
+    Text,
     Train,
     set_fields,
     steps,
 )  # fmt: skip
 from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build
+from lth_ray.models.flops import uses_of_weights
+from lth_ray.models.units import unit_layers
 from lth_ray.running.history import check_same_study, recorded_plan, remember
 from lth_ray.store import Store
-from lth_ray.training import Clock
+from lth_ray.training import Clock, Start, Team, train_segment
 from tests.docs.blocks import blocks
-from tests.tiny_bert import VOCABULARY, save_bert, save_sentences, save_tokenizer
+from tests.tiny_bert import VOCABULARY, save_bert, save_gpt2, save_sentences, save_tokenizer
+from tests.training.teams import together
 
 pytest.importorskip("transformers", reason="Hugging Face folders need the extra `text`")
 
@@ -144,6 +149,73 @@ def test_masks_by_other_rules(root: Path, tmp_path: Path, prune: dict[str, Any])
     study = set_fields(STUDY, {"train.length": steps(3), **{f"prune.{name}": value for name, value in prune.items()}})
     tickets, _ = carried_out(study, Store.open(str(tmp_path)), root)
     assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "layer", "own"), [
+    ("heads", "bert.encoder.layer.0.attention.self.query.weight", "bert.encoder.layer.0.attention.self.value.bias"),
+    ("neurons", "bert.encoder.layer.1.intermediate.dense.weight", "bert.encoder.layer.1.intermediate.dense.bias"),
+])  # fmt: skip
+def test_heads_and_neurons_go_as_wholes(root: Path, tmp_path: Path, kind: str, layer: str, own: str) -> None:
+    prune = {"prune.structure": kind, "prune.scope": "layer", "prune.exclude": ["bert.embeddings.*", "bert.pooler.*"]}
+    study, store = set_fields(STUDY, {"train.length": steps(3), **prune}), Store.open(str(tmp_path))
+    carried_out(study, store, root)
+    (lineage,) = make_plan(study, str(root), store).lineages
+    key = lineage.rounds[1].segment.key
+    mask = store.load_mask(store.segment(key)["mask"])  # type: ignore[index]
+    kept = mask[layer].flatten(1).any(1)
+    assert torch.equal(mask[layer].flatten(1).all(1), kept)
+    assert torch.equal(mask[own], kept)  # with the rows go their biases
+    groups = kept.view(4, 4) if kind == "heads" else kept[:, None]
+    assert torch.equal(groups.all(1), groups.any(1))
+    assert int(groups.any(1).sum()) == len(groups) // 2
+
+
+def test_two_workers_train_it_as_one(root: Path) -> None:
+    plan = make_plan(set_fields(STUDY, {"train.batch_norm_group": 4}), str(root))
+    recipe, dense = plan.lineages[0].recipe, plan.lineages[0].dense
+
+    def work(team: Team) -> dict[str, torch.Tensor]:
+        model = build(recipe, seed=1)
+        start = Start(0, {name: value.clone() for name, value in model.state_dict().items()})
+        arguments = recipe, model, recipe.task.load(root), None, dense.seeds, start, 6
+        return dict(list(train_segment("key", *arguments, team=team))[-1].run.model.state_dict())
+
+    (alone,), pair = together(1, work), together(2, work)
+    for own in pair:
+        assert all(torch.allclose(own[name], alone[name], atol=1e-6) for name in alone)
+
+
+def test_gpt2_foretells_text_and_its_conv1d_are_linear(root: Path, tmp_path: Path) -> None:
+    save_gpt2(root / "gpt2", 256)
+    for part in ("train", "test"):
+        (root / f"{part}.txt").write_text("the film was very good and the plot was dull\n" * 20)
+    text = Text("text:.", batch_size=4, window=12, level="byte")
+    language = replace(STUDY, model=Model("hf:gpt2"), data=text, margin=1.0)
+    study = set_fields(language, {"prune.exclude": ["*.wte.*"], "train.lr": 2e-2, "train.length": steps(30)})
+    store = Store.open(str(tmp_path))
+    tickets, _ = carried_out(study, store, root)
+    assert tickets[0]["test_perplexity"] < 256 / 3
+    plan = make_plan(study, str(root), store)
+    network = build(plan.lineages[0].recipe, 0)
+    mask = store.load_mask(store.segment(plan.lineages[0].rounds[1].segment.key)["mask"])  # type: ignore[index]
+    assert set(mask) == {
+        f"transformer.h.{layer}.{name}.weight"
+        for layer in (0, 1)
+        for name in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    }
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-3)
+    models.initialise(network, "kaiming", torch.Generator().manual_seed(0))
+    wide = network.get_parameter("transformer.h.0.attn.c_attn.weight")  # [16 inputs, 48 outputs]
+    assert float(wide.std()) == pytest.approx((2 / 16) ** 0.5, rel=0.1)
+    (tokens,) = plan.lineages[0].recipe.task.example(plan.lineages[0].recipe.identity)
+    uses = uses_of_weights(network, (tokens,))
+    assert uses["transformer.h.0.attn.c_attn.weight"] == 12
+    heads = unit_layers(network, (tokens,), "heads")
+    assert [one.size for one in heads] == [4, 4]
+    assert heads[0].name == "transformer.h.0.attn.c_attn.weight"
+    other = set_fields(study, {"data.level": "word"})
+    with pytest.raises(ConfigError, match=r"it knows 256 tokens, and the text has \d+, which do not fit"):
+        make_plan(other, str(root))
 
 
 def test_the_content_counts_and_the_place_does_not(root: Path, tmp_path: Path) -> None:

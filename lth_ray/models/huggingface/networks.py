@@ -15,6 +15,7 @@ from lth_ray.models.huggingface.tokens import FIRST
 
 # kinds of encoders that take a mask of four axes as it is: with it they give what they give with one of two
 ENCODERS = ("albert", "bert", "camembert", "distilbert", "electra", "ernie", "mpnet", "roberta", "xlm-roberta")
+LANGUAGE_MODELS = ("gpt2",)  # that take a mask of four axes as well
 BEHIND_PADDING = ("camembert", "mpnet", "roberta", "xlm-roberta")  # whose first position is that behind pad_token_id's
 
 
@@ -34,12 +35,14 @@ def build_from_folder(folder: Folder, offered: Mapping[str, Any], options: Mappi
         if option not in said and not hasattr(_config(library, said, {}, field), option):
             raise ConfigError(f"Model.options[{option!r}]: config.json of {folder} has no such field; leave it out")
     config = _config(library, said, {**options, "num_labels": offered["num_classes"]}, field)
-    if said["model_type"] not in ENCODERS:
-        raise ConfigError(
-            f"{field}: its model_type {said['model_type']!r} is not known here; valid: {', '.join(ENCODERS)}. Another "
-            "can be given as a function that returns an nn.Module"
-        )
-    return _encoder(library, config, offered, field)
+    if said["model_type"] in ENCODERS:
+        return _encoder(library, config, offered, field)
+    if said["model_type"] in LANGUAGE_MODELS:
+        return _language_model(library, config, offered, field)
+    raise ConfigError(
+        f"{field}: its model_type {said['model_type']!r} is not known here; valid: "
+        f"{', '.join((*ENCODERS, *LANGUAGE_MODELS))}. Another can be given as a function that returns an nn.Module"
+    )
 
 
 def _config(library: Any, said: Mapping[str, Any], options: Mapping[str, Any], field: str) -> Any:
@@ -67,6 +70,26 @@ def _encoder(library: Any, config: Any, offered: Mapping[str, Any], field: str) 
     return made
 
 
+def _language_model(library: Any, config: Any, offered: Mapping[str, Any], field: str) -> nn.Module:
+    """Return what foretells tokens, int64 [B, window] -> logits [B, window, num_classes]."""
+    shape, tokens = tuple(offered["input_shape"] or ()), offered["num_classes"]
+    if len(shape) != 1:
+        raise ConfigError(f"{field}: it foretells text, and the data's inputs have shape {shape}; give Text(...)")
+    if shape[0] > config.max_position_embeddings:
+        raise ConfigError(
+            f"Text.window = {shape[0]}: {field} takes {config.max_position_embeddings} tokens at most; give fewer"
+        )
+    if tokens != config.vocab_size:
+        raise ConfigError(
+            f"{field}: it knows {config.vocab_size:,} tokens, and the text has {tokens:,}, which do not fit; "
+            "give a text of its tokens"
+        )
+    made: nn.Module = library.AutoModelForCausalLM.from_config(config)
+    made.register_forward_pre_hook(_as_text, with_kwargs=True)
+    made.register_forward_hook(_logits)
+    return made
+
+
 def _check_vocabulary(network: Any, vocabulary: int | None, field: str) -> None:
     known = network.get_input_embeddings().num_embeddings
     if vocabulary is not None and vocabulary > known:
@@ -87,6 +110,14 @@ def _as_sentences(network: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if getattr(network.config, "type_vocab_size", 0) > 1:
         given["token_type_ids"] = (parts - FIRST).clamp(min=0)
     return (), given
+
+
+def _as_text(network: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+    """Turn tokens into what transformers takes: with the mask by which each sees those before it alone."""
+    (tokens,) = args
+    window, dtype = tokens.shape[1], network.dtype
+    least = torch.full((window, window), torch.finfo(dtype).min, dtype=dtype, device=tokens.device)
+    return (), {"input_ids": tokens.long(), "attention_mask": least.triu(1)[None, None], "use_cache": False}
 
 
 def _logits(network: nn.Module, args: Any, outputs: Any) -> Tensor:
