@@ -10,9 +10,10 @@ from lth_ray.config import ConfigError, Prune
 from lth_ray.config.blame import in_one_line, named
 from lth_ray.lottery.execution.ranking import Ranking
 from lth_ray.models.detection import is_detector
-from lth_ray.tasks import Detection, Images
+from lth_ray.tasks import Detection, Images, LanguageModelling
 from lth_ray.tasks.boxes import try_detector
 from lth_ray.tasks.own import own_function
+from lth_ray.tasks.text import try_reader
 from lth_ray.training import Recipe
 
 FEW_NUMBERS = 2_000_000  # in the images of a group, of which a loss is tried
@@ -38,6 +39,10 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
         if not isinstance(name, str):
             with torch.random.fork_rng(devices=[]):
                 try_detector(network, recipe.identity, named("Model.name", name))
+        return
+    if isinstance(recipe.task, LanguageModelling):
+        with torch.random.fork_rng(devices=[]):
+            try_reader(network, recipe.identity, named("Model.name", name))
         return
     known = isinstance(recipe.model.name, str) and not recipe.model.options and not own
     if known or not isinstance(recipe.task, Images):  # what others are called with and give is their own business

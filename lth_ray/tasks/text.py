@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lth_ray.config import ConfigError, Text, Train
+from lth_ray.config.blame import in_one_line
 from lth_ray.data import Identity
 from lth_ray.data.text.catalogue import find_text
 from lth_ray.data.text.streams import (
@@ -139,6 +140,27 @@ class LanguageModelling(Task[Text]):
         return float(identity.num_classes)
 
 
+def try_reader(network: torch.nn.Module, identity: Identity, what: str) -> None:
+    """Raise ConfigError, naming `what` the network is, where it makes no logits of tokens."""
+    tokens = torch.zeros(2, *identity.input_shape, dtype=torch.int64)
+    try:
+        with torch.no_grad():
+            found = network.eval()(tokens)
+    except Exception as error:
+        raise ConfigError(
+            f"{what}: its forward pass fails on tokens int64 {list(tokens.shape)}: {in_one_line(error)}; {REMEDY}"
+        ) from error
+    finally:
+        network.train()
+    needed = [*tokens.shape, identity.num_classes]
+    if not isinstance(found, Tensor) or list(found.shape) != needed:
+        kind = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ConfigError(
+            f"{what}: it makes {kind} of tokens {list(tokens.shape)}, and logits {needed} are needed; {REMEDY}"
+        )
+
+
+REMEDY = "give a language model, such as 'lstm_lm_2_200' or 'transformer_lm_4_256'"
 MOST = 700.0  # of a log-perplexity: the exponential of more is no float64
 
 
@@ -146,12 +168,6 @@ def _at_most(n: int, most: int | None) -> int:
     return n if most is None else min(n, most)
 
 
-def _flat(logits: Any, targets: Tensor) -> Tensor:
-    """Return logits [tokens, vocabulary]. Raise ConfigError for a network that makes others of tokens."""
-    if not isinstance(logits, Tensor) or logits.dim() != 3 or logits.shape[:2] != targets.shape:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ConfigError(
-            f"Model: it makes {found} of tokens {tuple(targets.shape)}, and logits [B, window, num_classes] are "
-            "needed; give a language model, such as 'lstm_lm_2_200' or 'transformer_lm_4_256'"
-        )
-    return logits.flatten(0, 1)
+def _flat(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return logits [tokens, vocabulary]."""
+    return logits.flatten(0, targets.dim() - 1)

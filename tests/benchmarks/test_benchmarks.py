@@ -10,6 +10,7 @@ from benchmarks import (
     ceiling,
     cifar_step,
     games,
+    language_step,
     lenet_step,
     mask_share,
     scheduler_cost,
@@ -18,6 +19,7 @@ from benchmarks import (
 )
 from benchmarks.timing import Paired, in_turn, share, speed_up
 from lth_ray.store import Store
+from lth_ray.training import train
 
 
 def test_a_share_is_in_percent_and_below_its_target() -> None:
@@ -129,3 +131,13 @@ def test_plain_processes_train_together_and_stop_when_told(tmp_path: Path) -> No
             process.join()
     stamps = [float(line) for line in steps.read_text().split()]
     assert stamps == sorted(stamps)
+
+
+@pytest.mark.parametrize("name", list(language_step.SHAPES))
+def test_language_steps_train_both_networks_under_their_masks(name: str) -> None:
+    run, plain = language_step.our_run(name), language_step.plain_step(name)
+    assert language_step.paired(lambda: train(run, run.step + 1), plain, pairs=2, warmups=0).n == 2
+    assert run.step == 2
+    for parameter, kept in run.kept:
+        assert float((parameter * (1 - kept)).abs().max()) == 0
+        assert float(kept.mean()) < 0.3

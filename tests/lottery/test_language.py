@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lth_ray import pruning
 from lth_ray.commands.reporting import least_learnt
 from lth_ray.config import (
     Barrier,
+    ConfigError,
     Model,
     Prune,
     RandomMask,
@@ -158,3 +160,27 @@ def test_the_lower_perplexity_is_the_better(folder: Path) -> None:
     assert least_learnt(metric, 2000.0, times_chance=3.0) == pytest.approx(2000 / 3)
     assert (metric.title, metric.barrier) == ("perplexity, lower is better", "barrier of the log-perplexity")
     assert metric.error(math.e) == 1.0
+
+
+class Classifier(torch.nn.Module):
+    """Reads tokens, and says one thing of all of them."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.table, self.output = torch.nn.Embedding(num_classes, 4), torch.nn.Linear(4, num_classes)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.output(self.table(tokens).mean(1))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("lenet_8", r"'lenet_8': its forward pass fails on tokens int64 \[2, 8\]: .*; give a language model, such as"),
+        (Classifier, r"Classifier .*: it makes \[2, 32\] of tokens \[2, 8\], and logits \[2, 8, 32\] are needed"),
+    ],
+)
+def test_a_network_that_foretells_no_tokens_is_told_by_the_plan(model: Any, message: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(replace(study(folder, MODELS[0]), model=Model(model)))
