@@ -56,6 +56,7 @@ PICTURES = {
     "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
     "cheap_tickets": ("cheap-tickets", "costs", True),
     "warm_start": ("warm-start", "accuracy", True),
+    "lstm_brown": ("lstm-brown", "perplexity", False),
 }
 
 

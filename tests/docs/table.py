@@ -119,11 +119,12 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("early_bird", "test_its_smoke_run_learns"),
             ("early_bird_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),
             ("warm_start", "test_its_smoke_run_learns"),
+            ("lstm_brown", "test_its_smoke_run_learns"),
             ("lstm_wikitext2", "test_its_smoke_run_learns"),
             ("transformer_language", "test_its_smoke_run_learns"),
+            ("bert_tickets", "test_its_smoke_run_learns"),
             ("control_tickets", "test_its_smoke_run_learns"),
             ("atari_tickets", "test_its_smoke_run_learns"),
-            ("bert_tickets", "test_its_smoke_run_learns"),
         )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),

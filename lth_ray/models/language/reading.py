@@ -36,7 +36,7 @@ def drop(share: float) -> nn.Module:
 
 
 @torch.no_grad()
-def uniform(weights: "list[nn.Parameter]", bound: float) -> None:
+def uniform(weights: list[torch.Tensor], bound: float) -> None:
     """Draw weights from [-bound, bound], in their order."""
     for weight in weights:
         weight.uniform_(-bound, bound)

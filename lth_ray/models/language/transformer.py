@@ -30,7 +30,8 @@ class Attention(nn.Module):
         return out
 
     def _apart(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        apart: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return apart
 
 
 class Block(nn.Module):
