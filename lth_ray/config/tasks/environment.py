@@ -66,7 +66,8 @@ class Environment(TaskConfig):
     actions, which are played again: environments must do the same for the same seed and actions, as is tried. There
     are no epochs: lengths are steps(...). Train.batch_norm_group counts games.
 
-    name: of one of gymnasium's environments whose actions are numbered (classic control, Box2D), of an Atari game,
+    name: of one of gymnasium's environments whose actions are numbered (classic control, Box2D, or another package's as
+        "PACKAGE:NAME"), of an Atari game,
         "ALE/Breakout-v5", whose frames are preprocessed as is usual (Mnih et al. 2015: grey, 84 x 84 pixels, four of
         every fourth frame, in [0, 1], up to 30 times doing nothing at first; a game that waits for it is started
         by its button; no sticky actions); or a function without parameters that returns a gymnasium.Env.
@@ -117,6 +118,10 @@ class Environment(TaskConfig):
     @property
     def metric(self) -> Metric:
         return RETURN if self.scores == (0.0, 1.0) else SCORE
+
+    def found_at(self, name: str) -> "Environment":
+        """Return the same: an environment's name has no path in it, where "package:Name-v0" looks like one."""
+        return self
 
     def told(self, total: Any) -> Any:
         """Return a game's return as it is told."""

@@ -31,8 +31,9 @@ def drawn(preferences: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     preferences: [B, actions]. uniform: float64 [B] in [0, 1), one for each.
     """
     wide = preferences.astype(np.float64)
-    up_to = np.exp(wide - wide.max(1, keepdims=True)).cumsum(1)
-    found: np.ndarray = (up_to <= (uniform * up_to[:, -1])[:, None]).sum(1)
+    with np.errstate(invalid="ignore"):  # of a network that has diverged, whose loss will say so
+        up_to = np.exp(wide - wide.max(1, keepdims=True)).cumsum(1)
+        found: np.ndarray = (up_to <= (uniform * up_to[:, -1])[:, None]).sum(1)
     return np.asarray(np.minimum(found, preferences.shape[1] - 1))
 
 

@@ -147,8 +147,9 @@ def at_random(actions: int) -> Ask:
 
 
 def _log_softmax(preferences: np.ndarray) -> np.ndarray:
-    lowered = preferences - preferences.max(1, keepdims=True)
-    return np.asarray(lowered - np.log(np.exp(lowered).sum(1, keepdims=True)))
+    with np.errstate(invalid="ignore"):  # of a network that has diverged
+        lowered = preferences - preferences.max(1, keepdims=True)
+        return np.asarray(lowered - np.log(np.exp(lowered).sum(1, keepdims=True)))
 
 
 def _uniform(config: Environment, seed: int, block: int) -> np.ndarray:

@@ -69,7 +69,8 @@ def _by_name(config: Environment, gymnasium: Any, is_atari: bool) -> Simulator:
         known = known if known.startswith("did you mean") else "`gymnasium.pprint_registry()` lists those there are"
         raise ConfigError(
             f"{named(config)}: gymnasium knows no such environment; {known}. Atari's games are called ALE/GAME-v5 (pip "
-            'install "lth_ray[atari]"); one that another package registers is given as a function that makes it'
+            'install "lth_ray[atari]"); one that another package registers is given as PACKAGE:NAME, or as a function '
+            "that makes it"
         ) from error
     except Exception as error:
         given = f", Environment.options = {dict(config.options)!r}" if config.options else ""

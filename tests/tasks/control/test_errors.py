@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
 
 from lth_ray.config import ConfigError, EarlyBird, Environment, Model, Prune, Study, Train, epochs, set_fields, steps
-from lth_ray.lottery import carry_out, make_plan
+from lth_ray.lottery import carry_out, make_plan, ticket_rows
 from lth_ray.models import build
 from lth_ray.store import Store
 from lth_ray.tasks import Control
@@ -58,7 +58,7 @@ def breaks() -> Any:
     ("config", "message"),
     [
         (declared("CartPole-v7"), r"Environment.name = 'CartPole-v7'.*did you mean CartPole-v1"),
-        (declared("Tetris-v0"), r"Environment.name = 'Tetris-v0'.*lth_ray\[atari\].*given as a function"),
+        (declared("Tetris-v0"), r"Environment.name = 'Tetris-v0'.*lth_ray\[atari\].*or as a function"),
         (declared("ALE/Tetris2-v5"), r"Environment.name = 'ALE/Tetris2-v5'.*knows no such environment"),
         (
             declared("LunarLander-v3", options={"continuous": True}),
@@ -99,6 +99,19 @@ def test_a_study_of_games_has_no_use_for_it(changes: Any, message: str, tmp_path
         carried_out(set_fields(STUDY, changes), Store.open(str(tmp_path)))
 
 
+def test_a_loss_that_diverges_is_a_result(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    study = set_fields(STUDY, {"train.lr": 1e30})
+    carried_out(study, store)
+    (row,) = ticket_rows(make_plan(study, None, store), store)
+    assert row["diverged_at"] is not None
+
+
+def test_a_name_with_a_package_stays_what_it_is() -> None:
+    config = declared("highway_env:highway-v0")
+    assert config.found_at("/somewhere/highway-v0").name == "highway_env:highway-v0"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -108,6 +121,7 @@ def test_a_study_of_games_has_no_use_for_it(changes: Any, message: str, tmp_path
         ({"evaluation": "best"}, "did you mean|valid: greedy, sampled"),
         ({"batch_size": 32}, "Environment has no field 'batch_size'"),
         ({"reward_clip": 0}, "Environment.reward_clip = 0"),
+        ({"scores": (1.0, 1.0)}, "Environment.scores = .*two different returns"),
     ],
 )
 def test_fields(given: Any, message: str) -> None:

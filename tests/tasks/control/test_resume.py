@@ -13,12 +13,14 @@ from lth_ray import probes
 from lth_ray.config import (
     Barrier,
     ConfigError,
+    Dynamic,
     Environment,
     Model,
     Prune,
     RandomMask,
     Rewind,
     Study,
+    Supermask,
     Train,
     set_fields,
     steps,
@@ -175,3 +177,19 @@ def test_lineages_with_controls_and_barriers(tmp_path: Path) -> None:
         assert row["lmc_error_barrier"] >= 0  # of returns
         assert row["lmc_train_loss_barrier"] >= 0  # of the loss on states that the two ends came to
         assert row["lmc_train_error_barrier"] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prune": Prune("snip", fraction=0.5, rounds=1, at=steps(0))},
+        {"prune": Prune("random", scope="layer", fraction=0.5, rounds=1, at=steps(0), dynamic=Dynamic("rigl"))},
+        {"branches": [Supermask("edge_popup", rounds=[1])]},
+    ],
+    ids=["snip", "rigl", "supermask"],
+)
+def test_other_ways_to_a_mask(changes: Any, tmp_path: Path) -> None:
+    study = set_fields(replace(STUDY, rewind=[steps(0)]), {"train.length": steps(8), **changes})
+    tickets, found = rows_of(study, Store.open(str(tmp_path)))
+    assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=0.01)
+    assert all(1 <= row["test_return"] <= 30 for row in [*tickets, *found])
