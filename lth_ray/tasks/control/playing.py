@@ -1,5 +1,6 @@
 """Whole games, played one after another by a policy: evaluations, the random policy, and states to keep."""
 
+import atexit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -169,3 +170,4 @@ def borrowed(config: Environment, number: int) -> Iterator[list[Simulator]]:
 
 
 _idle: dict[str, list[Simulator]] = {}
+atexit.register(_idle.clear)  # while what they are made of is still there

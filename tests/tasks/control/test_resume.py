@@ -140,6 +140,7 @@ def test_the_number_of_processes_changes_no_game() -> None:
         assert told["test_return"] == journal["test_return"]
 
 
+@pytest.mark.slow
 def test_games_that_other_processes_play_are_the_same() -> None:
     """Seven games in three processes: where they are, what they come to, and what is told of one that fails."""
     config = replace(STUDY.data, envs=7, longest=12)
