@@ -11,7 +11,7 @@ from lth_ray.record.paper.targets import groups, targets_of
 from lth_ray.record.paper.words import paper_tables
 from lth_ray.record.report.comparisons import comparisons
 from lth_ray.record.report.listing import Listing, in_latex, in_markdown
-from lth_ray.record.report.long_tables import curves, densities, paths, weights
+from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
 from lth_ray.record.report.making import Report, report
 from lth_ray.record.report.paper_table import density_heading, paper_listings, rounds_shown
 from lth_ray.record.report.summary import summary
@@ -50,6 +50,7 @@ __all__ = [
     "summary",
     "summary_listing",
     "targets_of",
+    "updates",
     "weights",
     "write_tables",
 ]

@@ -14,6 +14,7 @@
 | movement_figure | Results.branches() | how far kept and pruned weights move |
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
 | mask_distances_figure | `record.report.looks` | how far the masks of a training's epochs are from each other |
+| regrowth_figure | `record.report.long_tables` | what the updates of moving masks exchange |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
 | costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
@@ -33,6 +34,7 @@ from lth_ray.record.figures.metric import metric_figure
 from lth_ray.record.figures.movement import movement_figure
 from lth_ray.record.figures.overlap import overlap_figure
 from lth_ray.record.figures.paths import paths_figure
+from lth_ray.record.figures.regrowth import regrowth_figure
 from lth_ray.record.figures.retraining import retraining_figure
 from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
@@ -49,6 +51,7 @@ __all__ = [
     "movement_figure",
     "overlap_figure",
     "paths_figure",
+    "regrowth_figure",
     "retraining_figure",
     "stability_figure",
     "surviving_figure",

@@ -23,13 +23,14 @@ from lth_ray.record.figures import (
     movement_figure,
     overlap_figure,
     paths_figure,
+    regrowth_figure,
     retraining_figure,
     stability_figure,
     surviving_figure,
 )
 from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
-from lth_ray.record.report.long_tables import curves, densities, paths, weights
+from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
 from lth_ray.record.report.looks import mask_distances
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import Row, framed
@@ -230,6 +231,12 @@ KINDS = (
         "Distances between the masks of all epochs of a dense training",
         "masks of the dense training's epochs",
         lambda found, *words: mask_distances_figure(mask_distances(found.plan, found.store), *words),
+    ),
+    Kind(
+        "regrowth",
+        "What each update of a moving mask exchanged, over training",
+        "moving masks",
+        lambda found, *words: regrowth_figure(updates(found.ticket_frame, found.store), *words),
     ),
     Kind(
         "overlap",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Columns = Mapping[str, list[Any]]
 WHOSE = ("lineage", "arm", "method", "seed", "rewind_step", "round", "remaining_weights", "key", "branch", "index")
 
+COUNTED = ("kept", "dropped", "returned")  # of a layer, at an update of its mask
+
 
 def curves(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
     """Return a row for each evaluation in a ticket's training.
@@ -45,6 +47,29 @@ def densities(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
         return {"layer": list(found), "density": list(found.values())}
 
     return _long(tickets, layers, ("layer", "density"))
+
+
+def updates(tickets: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
+    """Return a row for each update of a mask that changed while its ticket was trained (RigL, SET).
+
+    Its columns are step, exchanged, the share of the kept weights that left the mask for others, and overlap, the share
+    of those dropped that were grown again at once; both over all layers, in [0, 1]. overlap is missing where none was
+    dropped.
+    """
+
+    def history(key: str) -> Columns:
+        record = finished_segment(store, key)
+        found = (record.mask_history if record else None) or {}
+        totals: dict[int, list[int]] = {}
+        for step, *counts in zip(*(found.get(name, ()) for name in ("step", *COUNTED)), strict=True):
+            totals[step] = [a + b for a, b in zip(totals.get(step, [0] * len(counts)), counts, strict=True)]
+        return {
+            "step": list(totals),
+            "exchanged": [(dropped - returned) / max(1, kept) for kept, dropped, returned in totals.values()],
+            "overlap": [returned / dropped if dropped else None for _, dropped, returned in totals.values()],
+        }
+
+    return _long(tickets, history, ("step", "exchanged", "overlap"))
 
 
 def paths(branches: "pandas.DataFrame", store: Store) -> "pandas.DataFrame":
