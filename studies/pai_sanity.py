@@ -7,6 +7,7 @@ layers that look at nothing (smart ratio, Erdos-Renyi-Kernel). The last study fi
 them from others: two independent numbers. What is done otherwise than in the papers is in OTHERWISE.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from lth_ray import Data, Model, Prune, RandomReinit, Rescored, Scoring, ShuffledMask, Study, Train, epochs, main, steps
@@ -31,17 +32,19 @@ DENSITIES = [0.8**n for n in (2, 5, 8, 11, 14, 17, 20)]
 SMOKE: dict[str, Any] = {
     "data.batch_size": 32,
     "data.evaluation_images": 1000,
-    "train.length": steps(80),
-    "train.milestones": [steps(60), steps(70)],
-    "train.evaluate_every": steps(80),
-    "prune.remaining": [0.35],
+    "train.length": steps(200),
+    "train.milestones": [steps(150), steps(180)],
+    "train.evaluate_every": steps(200),
     "seeds": [0],
 }
 
 
-def sanity(name: str, model: str, smoke_model: str, smart: str, **changes: Any) -> Study:
+def sanity(
+    name: str, model: str, smoke_model: str, smart: str, smoke_ladder: Sequence[float] = (0.35,), **changes: Any
+) -> Study:
     """Return a study of a network.
 
+    smoke_model, smoke_ladder: the network and the densities of a smoke run.
     smart: the rule of its smart ratio.
     changes: of the study's fields.
     """
@@ -54,7 +57,7 @@ def sanity(name: str, model: str, smoke_model: str, smart: str, **changes: Any) 
         "arms": {**CRITERIA, **random},
         "rewind": [steps(0)],
         "prune": Prune(at=steps(0), remaining=DENSITIES, whole_dense=True, scoring=Scoring("train", per_class=10)),
-        "smoke": {**SMOKE, "model.name": smoke_model},
+        "smoke": {**SMOKE, "model.name": smoke_model, "prune.remaining": smoke_ladder},
     }
     fields = given | changes
     return Study(
@@ -84,7 +87,7 @@ LATER = {
 }
 studies = [
     sanity("pai-sanity-resnet20", "cifar_resnet20", "cifar_resnet20_4", "smart_ratio"),
-    sanity("pai-sanity-vgg16", "cifar_vgg16", "cifar_vgg16_4", "smart_ratio_vgg"),
+    sanity("pai-sanity-vgg16", "cifar_vgg16", "cifar_vgg16_4", "smart_ratio_vgg", smoke_ladder=(0.35, 0.1)),
     sanity(
         "pai-sanity-later",
         "cifar_resnet20",
@@ -96,6 +99,7 @@ studies = [
         smoke={
             **SMOKE,
             "model.name": "cifar_resnet20_4",
+            "prune.remaining": [0.35],
             "sweep": {"prune.at": [steps(0), steps(40)]},
             "rewind": [steps(0), steps(20)],
         },
