@@ -34,6 +34,7 @@ LARGEST_BYTES = 80_000
 SIZES = ((1200, 256), (1000, 256), (900, 256), (900, 64), (800, 64), (700, 64), (600, 64))  # pixels, colours
 KNOWN = {  # as planning needs to know what may not be at hand; of the last the number of byte pairs is a guess
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
+    "parquet:tiny_imagenet": Identity("0" * 64, 100_000, 0, 10_000, (3, 64, 64), 200),
     "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
     "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),

@@ -38,11 +38,21 @@ def sample(
 
 
 def check_sample(task: Task[Any], identity: Identity, scoring: Scoring) -> None:
-    """Raise ConfigError for a number of examples a class where examples have no classes."""
-    if scoring.per_class is not None and task.classes(identity) is None:
+    """Raise ConfigError for a number of examples a class where examples have no classes, or where no class can have so
+    many."""
+    if scoring.per_class is None:
+        return
+    classes = task.classes(identity)
+    if classes is None:
         raise ConfigError(
             f"Prune.scoring: per_class = {scoring.per_class}, and the targets of {type(task.config).__name__} are no "
             "classes; leave it out"
+        )
+    asked = classes * scoring.per_class * scoring.batches
+    if asked > identity.n_train:
+        raise ConfigError(
+            f"Prune.scoring: per_class = {scoring.per_class} in {scoring.batches} batches are {asked:,} examples of "
+            f"{classes} classes, and there are {identity.n_train:,}; give fewer"
         )
 
 

@@ -27,7 +27,10 @@ def synflow(evidence: Evidence) -> dict[str, torch.Tensor]:
     with torch.enable_grad():
         total = flow(model, {**tensors, **leaves}, ones)
     if not total.requires_grad:
-        raise NoGradient("the network's outputs do not depend on the weights by operations that have a gradient")
+        raise NoGradient(
+            "the network's outputs do not depend on the weights by operations that have a gradient; mend "
+            "the network, or give another criterion"
+        )
     gradients = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
     return {name: (leaf * g).detach() for (name, leaf), g in zip(leaves.items(), gradients, strict=True)}
 

@@ -116,6 +116,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("cheap_tickets", "test_its_smoke_run_learns"),
             ("pruning_at_init", "test_its_smoke_run_learns"),
             ("pai_sanity", "test_its_smoke_run_learns"),
+            ("pai_sanity_tiny", "test_its_smoke_run_learns"),
             ("early_bird", "test_its_smoke_run_learns"),
             ("early_bird_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),
             ("warm_start", "test_its_smoke_run_learns"),

@@ -149,6 +149,11 @@ def silent(num_classes: int) -> nn.Module:
             {"data": Table("diabetes", batch_size=20, validation=20, test=20)},
             "per_class = 2, and the targets of Table are no classes",
         ),
+        (
+            {"criterion": "snip", "scoring": Scoring(per_class=60, batches=2)},
+            {},
+            "per_class = 60 in 2 batches are 1,200 examples of 10 classes, and there are 1,197",
+        ),
         ({"at": steps(50)}, {}, "Prune.at = steps.50.: step 50 lies beyond the end"),
     ],
 )

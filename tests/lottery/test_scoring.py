@@ -96,8 +96,8 @@ def test_places_of_an_image_keep_their_channels_together() -> None:
 
 
 def test_too_few_of_a_class_are_named_with_it(lab: Any) -> None:
-    with pytest.raises(ConfigError, match=r"1 x 500 examples of each class are asked for, and of class \d there are"):
-        lab.run(early(lab, criterion="snip", remaining=[0.2], scoring=Scoring(per_class=500)))
+    with pytest.raises(ConfigError, match=r"1 x 119 examples of each class are asked for, and of class \d there are"):
+        lab.run(early(lab, criterion="snip", remaining=[0.2], scoring=Scoring(per_class=119)))
 
 
 def test_the_studys_own_loss_gives_the_scores(lab: Any) -> None:

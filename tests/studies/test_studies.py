@@ -36,6 +36,7 @@ SCRIPTS = files("studies", "*.py")
 KNOWN = {  # as planning needs to know what may not be at hand
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
+    "parquet:tiny_imagenet": Identity("0" * 64, 100_000, 0, 10_000, (3, 64, 64), 200),
     "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
     "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
@@ -51,8 +52,8 @@ NEEDED = {
 TINY = "tiny"  # a file in the folder of an encoder that is no pretrained one
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "atari_tickets", "bert_tickets", "cheap_tickets", "control_tickets", "early_bird", "early_bird_imagenet",
-    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pruning_at_init",
-    "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language", "translation_wmt",
+    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pai_sanity_tiny",
+    "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language", "translation_wmt",
     "warmup_rewind_sweep",
 }  # fmt: skip
 
