@@ -39,7 +39,7 @@ def study_of(lab: Any, rule: dict[str, Any], groups: int) -> Study:
 
 
 def by_two(lab: Any, study: Study, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What each of two workers has at the end of every training: contents of its mask and its weights."""
+    """Return for each of two workers the contents of its mask and its weights at the end of every training."""
     plan, train = make_plan(study), execute._train
     dataset = plan.lineages[0].recipe.task.load()
 

@@ -1,4 +1,4 @@
-"""What of a mask changes while its ticket is trained (after Evci et al. 2020, and Mocanu et al. 2018)."""
+"""The changes of a mask while its ticket is trained (after Evci et al. 2020, and Mocanu et al. 2018)."""
 
 from typing import TYPE_CHECKING
 
