@@ -53,7 +53,8 @@ TINY = "tiny"  # a file in the folder of an encoder that is no pretrained one
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "atari_tickets", "bert_tickets", "cheap_tickets", "control_tickets", "early_bird", "early_bird_imagenet",
     "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pai_sanity_tiny",
-    "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language", "translation_wmt",
+    "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language",
+    "translation_wmt",
     "warmup_rewind_sweep",
 }  # fmt: skip
 
