@@ -119,8 +119,11 @@ def _dense(series: Sequence[Series], column: str) -> list[Mapping[str, Any]]:
 def worst_shown(series: Sequence[Series], shown: Sequence[Series], metric: Metric) -> float | None:
     """Return the value beyond which a panel of the lines `shown` is cut: what a collapsed network reaches.
 
-    None where none of them is better.
+    None where none of them is better, and for a metric without bounds, such as a game's return, of which no value is
+    known to be far from another.
     """
+    if not (math.isfinite(metric.lowest) or math.isfinite(metric.highest)):
+        return None
     dense = metric.worst(row[metric.column("test")] for row in _dense(series, metric.column("test")))
     if dense is None:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lth_ray.config.tasks.metric import RETURN
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.figures import metric_figure
 from lth_ray.record.figures.line_styles import Look
@@ -179,3 +180,15 @@ def test_a_paper_is_drawn_where_none_of_ours_has_learnt() -> None:
     rows = [row(seed, n) for n in range(3) for seed in SEEDS]
     panel = metric_figure(summary(rows, []), "", "", [reported("0.5-0.5")]).axes[0]
     assert [text.get_text() for text in panel.texts] == ["1 reported value out of range"]  # of an empty axis
+
+
+def test_nothing_is_far_where_a_metric_has_no_bounds() -> None:
+    """Returns of games: what random subnetworks come to is the point of the figure, however low."""
+    rows = [
+        {**row(seed, n), "test_return": 200.0 if n < 4 else 10.0, "test_return_at_early_stop": None}
+        for n in range(5)
+        for seed in SEEDS
+    ]
+    (panel, *_) = metric_figure(summary(rows, [], metric=RETURN), "games", "").axes
+    assert panel.get_ylim()[0] < 10
+    assert not [text for text in panel.texts if "below" in text.get_text()]
