@@ -69,8 +69,9 @@ def export(
     from lth_ray.lottery import load_ticket
     from lth_ray.lottery.tickets.exporting import kind_of_weights
 
-    places = {"storage": storage, "name": name, "data_root": data_root}
-    key = export_ticket(ticket, to, format=format_, state=state, shrink=shrink, **places)
+    key = export_ticket(
+        ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root, shrink=shrink
+    )
     record = load_ticket(key, storage).record
     click.echo(f"wrote {kind_of_weights(record, state)} of {key} to {to}")
 

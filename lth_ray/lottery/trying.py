@@ -9,12 +9,14 @@ from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune
 from lth_ray.config.blame import in_one_line, named
 from lth_ray.lottery.execution.ranking import Ranking
+from lth_ray.models import coupled
 from lth_ray.models.detection import is_detector
 from lth_ray.tasks import Detection, Images, LanguageModelling
 from lth_ray.tasks.boxes import try_detector
 from lth_ray.tasks.own import own_function
 from lth_ray.tasks.text import try_reader
 from lth_ray.training import Recipe
+from lth_ray.training.backends import SHRUNK
 
 FEW_NUMBERS = 2_000_000  # in the images of a group, of which a loss is tried
 
@@ -29,6 +31,8 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
     The network is left in training mode; torch's global generator as it was.
     """
     own, name = own_function(recipe.train) is not None, recipe.model.name
+    if recipe.train.backend == SHRUNK:
+        _try_to_read(network, recipe)
     if isinstance(name, str) and is_detector(name) != isinstance(recipe.task, Detection):
         kind = "detectors, such as fasterrcnn_resnet50_fpn" if isinstance(recipe.task, Detection) else "Boxes"
         raise ConfigError(
@@ -54,6 +58,14 @@ def try_network(network: nn.Module, recipe: Recipe) -> None:
             _check_loss(network, recipe)
         else:
             _check_logits(network, recipe, "training")
+
+
+def _try_to_read(network: nn.Module, recipe: Recipe) -> None:
+    """Raise ConfigError for a network of which it cannot be said what a smaller one is without."""
+    try:
+        coupled(network, recipe.task.example(recipe.identity))
+    except ConfigError as error:
+        raise ConfigError(f"Train.backend = 'shrunk': {error}; leave it out") from error
 
 
 def try_criterion(network: nn.Module, recipe: Recipe, prune: Prune, ranks: Ranking) -> None:

@@ -14,6 +14,7 @@ from benchmarks import (
     lenet_step,
     mask_share,
     scheduler_cost,
+    shrunk_step,
     train_throughput,
     whole_figure,
 )
@@ -77,6 +78,14 @@ def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:
     assert line.value > 0
     assert line.of_ceiling is not None
     assert line.of_ceiling > 0
+
+
+def test_a_smaller_network_s_step_is_timed_against_the_dense_one_s() -> None:
+    line = shrunk_step.entry("cifar_resnet8_4", pairs=2, batch=4)
+    assert "(shrunk) beside all" in line.name
+    assert line.value > 0
+    mask = shrunk_step.half_of_units("cifar_resnet8_4")
+    assert [int(mask[name].sum()) for name in ("conv.weight", "output.weight")] == [2 * 3 * 9, 8 * 10]
 
 
 def test_a_whole_figure_is_trained_by_both(tmp_path: Path) -> None:

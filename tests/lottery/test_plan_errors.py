@@ -3,15 +3,32 @@
 from typing import Any
 
 import pytest
+import torch
 
 from lth_ray.config import ConfigError, Rewind, epochs, steps
 from lth_ray.lottery import make_plan
+
+
+class Branching(torch.nn.Module):
+    """Its path depends on numbers."""
+
+    def __init__(self, num_classes: int, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.output = torch.nn.Linear(64, num_classes)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.output(images.flatten(1)) * (2 if images.sum() > 0 else 1)
+
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "rewind beyond the end": ({"rewind": [steps(41)]}, r"Study.rewind = steps\(41\): step 41 .* beyond the end"),
     "two names for one point": ({"rewind": [steps(19), epochs(1)]}, r"two lineages would be called 'k19/seed0'"),
     "a value swept twice": ({"sweep": {"train.lr": [0.1, 0.1]}}, r"two lineages would be called 'lr=0.1/k0/seed0'"),
     "unknown model": ({"model.name": "lenet_x"}, r"Model.name = 'lenet_x' is unknown"),
+    "a network that cannot be made smaller": (
+        {"model.name": Branching, "train.backend": "shrunk"},
+        r"Train.backend = 'shrunk': Branching cannot be called without numbers .*; leave it out",
+    ),
     "unknown option": ({"model.options": {"dropuot": 0.5}}, r"Model.options\['dropuot'\]"),
     "exclude matches nothing": ({"prune.exclude": ["conv*"]}, r"Prune.exclude: glob 'conv\*' matches no parameter"),
     "include matches nothing": ({"prune.include": ["fc9*"]}, r"Prune.include: glob 'fc9\*' .* fc1.weight"),

@@ -5,6 +5,7 @@ differ wherever they are not the same function.
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -82,5 +83,5 @@ def _drawn(tensor: Tensor, generator: torch.Generator) -> Tensor:
     """
     if tensor.dim() < 2:
         return torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5
-    spread = float(2 / tensor[0].numel()) ** 0.5
+    spread = math.sqrt(2 / tensor[0].numel())
     return torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * spread

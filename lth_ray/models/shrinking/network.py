@@ -51,10 +51,14 @@ def _fit(module: Any) -> None:
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     elif isinstance(module, nn.RNNBase):
-        module.input_size, module.hidden_size = module.weight_ih_l0.shape[1], module.weight_hh_l0.shape[1]
-        module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]
+        _fit_recurrent(module)
     elif isinstance(module, nn.RNNCellBase):
         module.input_size, module.hidden_size = module.weight_ih.shape[1], module.weight_hh.shape[1]
+
+
+def _fit_recurrent(module: Any) -> None:
+    module.input_size, module.hidden_size = module.weight_ih_l0.shape[1], module.weight_hh_l0.shape[1]
+    module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]
 
 
 def _fit_groups(module: Any) -> None:
