@@ -184,3 +184,16 @@ class Classifier(torch.nn.Module):
 def test_a_network_that_foretells_no_tokens_is_told_by_the_plan(model: Any, message: str, folder: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan(replace(study(folder, MODELS[0]), model=Model(model)))
+
+
+def test_whole_heads_of_a_transformer_are_pruned(folder: Path, tmp_path: Path) -> None:
+    rule = Prune(structure="heads", fraction=0.3, rounds=1)
+    of = study(folder, "transformer_lm_1_16_4", prune=rule, **{"train.length": steps(10), "rewind": [steps(0)]})
+    plan, store = done(of, tmp_path)
+    mask = load_ticket(plan.lineages[0].rounds[1].segment.key, store.uri).mask
+    assert mask is not None
+    query = mask["blocks.0.attention.query.weight"].view(4, -1)
+    assert query.all(1).sum() == 3  # of four heads, of four rows each
+    assert (query.any(1) == query.all(1)).all()
+    out = mask["blocks.0.attention.out.weight"].view(16, 4, 4)
+    assert torch.equal(out.all(0).all(1), query.all(1))
