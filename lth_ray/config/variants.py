@@ -139,7 +139,6 @@ def launched(study: Study, launch: Launch) -> Study:
     """Return `study` as the command line asks for it: --smoke, --set and --sweep; a changed study gets a name
     of its own.
     """
-    study = with_given_tickets(study, lambda given: replace(given, study=launched(given.study, launch)))
     changes = dict(study.smoke) if launch.smoke else {}
     assigned = {path: parse(value) for path, value in (_assignment(text, "set") for text in launch.set)}
     for path in assigned:
@@ -149,6 +148,7 @@ def launched(study: Study, launch: Launch) -> Study:
     suffix = "-smoke" if launch.smoke else ""
     suffix += "".join(f"-{path.split('.')[-1]}_{_plain(value)}" for path, value in assigned.items())
     changed = set_fields(study, {**changes, **assigned})
+    changed = with_given_tickets(changed, lambda given: replace(given, study=launched(given.study, launch)))
     if {"prune.rounds", "prune.remaining"} & {*changes, *assigned}:
         changed = within_rounds(changed)
     added = {}

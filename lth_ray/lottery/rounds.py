@@ -154,8 +154,8 @@ class Lineage:
 
     @property
     def _given_mask(self) -> Copied | None:
-        of, part = self.variant.study.ticket_key, self.variant.study.ticket_part
-        return Copied(of, part, self.rule if part and self.prune.num_rounds else None) if of else None
+        of = self.variant.study.ticket_key
+        return Copied(of, self.variant.study.ticket_part) if of else None
 
     @property
     def origin(self) -> Origin:

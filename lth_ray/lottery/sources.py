@@ -254,18 +254,15 @@ class Pruned:
 class Copied:
     """The mask of segment `of`.
 
-    part: how the names of what it covers begin in the network.
-    rule: the pruning rule's meaning, where all that it ranks is covered, and what is not of that part is kept; None
-        where nothing is pruned any more.
+    part: how the names of what it covers begin in the network; the rest is dense, and covered as soon as it is pruned.
     """
 
     of: str
     part: str = ""
-    rule: Mapping[str, Any] | None = None
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        more = {"part": self.part, "rule": self.rule} if self.part else {}
+        more = {"part": self.part} if self.part else {}
         return {"mask": digest("mask", {"copied": self.of, **more})}
 
 

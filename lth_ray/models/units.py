@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from lth_ray.config import ConfigError
+from lth_ray.models.detection import straight
 from lth_ray.models.graph import coupled
 from lth_ray.models.scales import scale_parameters
 from lth_ray.models.tied import functional
@@ -172,7 +173,7 @@ def image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[i
     tensors = {name: torch.empty_like(one, device="meta") for name, one in every}
     was_training = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad(), torch.device("meta"):
+        with torch.no_grad(), torch.device("meta"), straight(model):
             functional(model.eval())(tensors, tuple(_on_meta(one, tensors) for one in example))
     finally:
         for hook in hooks:

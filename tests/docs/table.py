@@ -126,6 +126,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("bert_tickets", "test_its_smoke_run_learns"),
             ("control_tickets", "test_its_smoke_run_learns"),
             ("atari_tickets", "test_its_smoke_run_learns"),
+            ("detection_transfer", "test_its_smoke_run_learns"),
         )
     ),
     "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),

@@ -311,6 +311,23 @@ def test_nine_games_of_atari_are_each_an_arm(tmp_path: Path) -> None:
     assert (actions["breakout"], actions["seaquest"], actions["spaceinvaders"]) == (4, 18, 6)
 
 
+def test_detectors_begin_with_what_the_classifiers_study_leaves(shared_data: Path) -> None:
+    given = planned("detection_transfer", "detection-transfer-classifier", shared_data)
+    plan = planned("detection_transfer", "detection-transfer", shared_data, seeds=1)
+    (classifier,), lineages = given.lineages, {lineage.variant.arm: lineage for lineage in plan.lineages}
+    tickets = {arm: lineage.variant.study.ticket_key for arm, lineage in lineages.items()}
+    dense, pruned = (classifier.rounds[number].segment.key for number in (0, 1))
+    assert tickets == {
+        "dense": dense, "prune_c": pruned, "prune_d": dense, "scratch": given.branches[0].segment.key, "new": None,
+        "imp": dense,
+    }  # fmt: skip
+    assert len({lineages[arm].dense.key for arm in ("dense", "prune_d", "imp")}) == 1
+    assert {arm: lineage.prune.num_rounds for arm, lineage in lineages.items() if lineage.prune.num_rounds} == {
+        "prune_d": 1,
+        "imp": 4,
+    }
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_what_a_study_does_otherwise_than_its_paper_is_declared_and_told_of(script: Path) -> None:
     """The script's docstring speaks of the list, wherever there is one."""

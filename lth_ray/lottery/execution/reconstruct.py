@@ -11,7 +11,7 @@ from lth_ray.config import meaning
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network, of_part
 from lth_ray.lottery.execution.patterned import patterned_mask
-from lth_ray.lottery.execution.ranking import prune_by, ranking
+from lth_ray.lottery.execution.ranking import Ranking, prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
@@ -138,19 +138,10 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
     if base is None:
         raise MissingState(f"{store.uri}: segment {source.of} is dense and has no mask to start from")
     if isinstance(source, Copied):
-        return Found(_taken_over(source, base, segment.recipe))
+        return Found(fitting(of_part(base, source.part), segment.recipe))
     if isinstance(source, Patterned):
         return Found(patterned_mask(source, base, segment.recipe))
     return Found(redrawn_mask(source, base, segment.recipe))
-
-
-def _taken_over(source: Copied, base: Mask, recipe: Recipe) -> Mask:
-    """Return what a network takes of a mask, which covers all that is ranked where it is to be pruned further."""
-    found = fitting(of_part(base, source.part), recipe)
-    if source.rule is None:
-        return found
-    ranks = ranking(build(recipe), source.rule, recipe)
-    return {name: found.get(name, kept) for name, kept in ranks.whole(ranks.everything).items()}
 
 
 def redrawn_mask(source: Redrawn, base: Mask, recipe: Recipe) -> Mask:
@@ -164,6 +155,12 @@ def redrawn_mask(source: Redrawn, base: Mask, recipe: Recipe) -> Mask:
     return pruning.shuffled_mask(base, source.seed, source.scope)
 
 
+def _with_the_rest(mask: Mask, ranks: Ranking) -> Mask:
+    """Return a mask that covers all that is ranked: a part's ticket has one of that part alone."""
+    whole = ranks.whole(ranks.everything)
+    return {**whole, **mask} if whole.keys() - mask.keys() else mask
+
+
 def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -> Found:
     """Prune the weights of the source's trajectory at its step by exactly the rule's count.
 
@@ -171,7 +168,7 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     """
     model, rule = build(recipe), source.rule
     ranks, stored = ranking(model, rule, recipe), recorded_mask(store, source.of)
-    before = ranks.everything if stored is None else ranks.ranked(stored)
+    before = ranks.everything if stored is None else ranks.ranked(_with_the_rest(stored, ranks))
     record = stored_segment(store, source.of)
     step = drawn_step(store, source.of) if source.step is None else source.step
     if record is not None and record.diverged_at is not None and record.diverged_at <= step:
