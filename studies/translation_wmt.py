@@ -113,8 +113,11 @@ gnmt = Study(
     keep="rewind",
     smoke={
         "model.name": "gnmt_2_64",
-        "model.options": {"dropout": 0.0},
+        "model.options": {"dropout": 0.0, "tied": True},
+        "model.init": 0.15,
         **SMALL,
+        "data.vocabulary": 600,
+        "data.tokens": 600,
         "data.coverage_penalty": 0.0,
         "train.lr": 1e-2,
         "train.warmup": steps(20),
