@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks import (
     cifar_step,
+    encoder_step,
     games,
     input,
     language_step,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     for module in (
         lenet_step,
         cifar_step,
+        encoder_step,
         shrunk_step,
         language_step,
         whole_figure,

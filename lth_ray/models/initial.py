@@ -35,7 +35,7 @@ def initialise(model: nn.Module, init: str | float, generator: torch.Generator |
     transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
     with torch.no_grad():
         for weight in prunable(model).values():
-            draw(weight.t() if id(weight) in transposed else weight, generator)
+            draw(weight.transpose(0, 1) if id(weight) in transposed else weight, generator)
         for module in model.modules():
             if (isinstance(module, _ConvNd) or is_linear(module)) and module.bias is not None:
                 module.bias.zero_()

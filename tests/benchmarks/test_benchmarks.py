@@ -9,6 +9,7 @@ from benchmarks import (
     bare_team,
     ceiling,
     cifar_step,
+    encoder_step,
     games,
     language_step,
     lenet_step,
@@ -86,6 +87,14 @@ def test_a_smaller_network_s_step_is_timed_against_the_dense_one_s() -> None:
     assert line.value > 0
     mask = shrunk_step.half_of_units("cifar_resnet8_4")
     assert [int(mask[name].sum()) for name in ("conv.weight", "output.weight")] == [2 * 3 * 9, 8 * 10]
+
+
+def test_an_encoder_s_step_is_timed_beside_a_plain_one() -> None:
+    pytest.importorskip("transformers", reason="Hugging Face folders need the extra `text`")
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    line = encoder_step.entry({**encoder_step.MINILM, **small, "vocab_size": 50}, pairs=2)
+    assert line.value > 0
+    assert line.n == 2
 
 
 def test_a_whole_figure_is_trained_by_both(tmp_path: Path) -> None:
