@@ -40,8 +40,19 @@ KNOWN = {  # as planning needs to know what may not be at hand; of the last the 
     "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
     "wmt16": Identity("0" * 64, 4_000_000, 3000, 3003, (2, 52), 32_000, "int64", steps_per_epoch=3000),
 }
-# script: (which of its studies, which figure, whether --smoke shortens it)
-PICTURES = {
+PLAYED = ("arms={'iterative': {}}", "prune.fraction=0.36", "prune.rounds=10", "train.schedule=linear", "data.games=50")
+# picture: (which study, which figure, whether --smoke shortens it, or what --set does)
+PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
+    "control_tickets": (
+        "control-cartpole", "return",
+        (*PLAYED, "seeds=[0, 1, 2, 3, 4]", "train.length=steps(800)", "train.lr=0.001",
+         "train.evaluate_every=steps(400)", "rewind=[steps(40)]"),
+    ),
+    "control_acrobot": (
+        "control-acrobot", "return",
+        (*PLAYED, "seeds=[0, 1, 2]", "train.length=steps(500)", "train.lr=0.0004", "train.evaluate_every=steps(250)",
+         "rewind=[steps(25)]"),
+    ),
     "digits": ("digits", "accuracy", False),
     "lenet_mnist": ("lenet-mnist", "accuracy", True),
     "conv_cifar10": ("conv2-cifar10", "accuracy", True),
@@ -58,7 +69,10 @@ PICTURES = {
     "cheap_tickets": ("cheap-tickets", "costs", True),
     "warm_start": ("warm-start", "accuracy", True),
     "lstm_brown": ("lstm-brown", "perplexity", False),
-}
+}  # fmt: skip
+
+
+SCRIPTS = {"control_acrobot": "control_tickets"}  # of pictures that are not called by theirs
 
 
 def declared(script: str) -> list[Study]:
@@ -94,26 +108,30 @@ def put(page: str, name: str, text: str) -> str:
 
 def draw(script: str, launch: Launch) -> str:
     """Run what is left of a study and draw its figure; return its caption."""
-    name, figure, smoke = PICTURES[script]
-    study = next(study for study in declared(script) if study.name == name)
-    launch = replace(launch, smoke=smoke)
+    name, figure, how = PICTURES[script]
+    study = next(study for study in declared(SCRIPTS.get(script, script)) if study.name == name)
+    launch = replace(launch, smoke=how is True)
+    if isinstance(how, tuple):
+        launch = replace(launch, set=how, name=f"{name}-short")
     done, store = launched(study, launch), Store.open(launch.storage)
     plan = make_plan(done, launch.data_root, store)
     results = run(study, launch) if plan.jobs else Results(plan, store)
     report(results.plan, store)
     image = Image.open(BytesIO(store.get(study_path(done.name, f"{figure}.png"))))
     (DOCS / "gallery" / f"{script}.png").write_bytes(small_png(image))
-    return caption(study, done, results, smoke)
+    return caption(study, done, results, how)
 
 
-def caption(study: Study, done: Study, results: Results, smoke: bool) -> str:
+def caption(study: Study, done: Study, results: Results, shorter: bool | tuple[str, ...]) -> str:
     """Return what was run: n, how it was shortened, where and how long, from the record alone."""
     tickets, branches = results.tickets(), results.branches()
     trained = [frame for frame in (tickets, branches) if not frame.empty]
     seconds = sum(float(frame.drop_duplicates("key")["seconds"].sum()) for frame in trained)
     count = sum(int(frame.drop_duplicates("key")["train_steps"].gt(0).sum()) for frame in trained)
     seeds = len(done.seeds)
-    how = f"`--smoke` shortens `{study.name}`: {shortened(study)}" if smoke else f"`{study.name}` in full"
+    how = f"`--smoke` shortens `{study.name}`: {shortened(study)}" if shorter else f"`{study.name}` in full"
+    if isinstance(shorter, tuple):
+        how = f"`--set` shortens `{study.name}`: {', '.join(shorter)}"
     n = f"n = {seeds} seed{'s' if seeds > 1 else ''}"
     devices = ", ".join(sorted(set(tickets["device"])))
     return f"*{how}. {n}; {count:,} trainings, {duration(seconds)} of one core in all, on {devices}.*"
