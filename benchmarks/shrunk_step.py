@@ -15,6 +15,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.pruning import Mask
+from lth_ray.pruning.structured import with_units
 from lth_ray.training import Recipe, Run, train
 from lth_ray.training.shrunk import shrunk
 
@@ -46,7 +47,7 @@ def half_of_units(name: str) -> Mask:
     model = models.build(name, CLASSES, seed=0)
     layers = models.unit_layers(model, (torch.zeros(1, *SHAPE),))
     kept = {one.name: torch.from_numpy(np.arange(one.size) % 2 == 0) for one in layers}
-    return pruning.structured.with_units(kept, layers, dict(model.named_parameters()))
+    return with_units(kept, layers, dict(model.named_parameters()))
 
 
 def run_of(name: str, images: Split, batch: int, mask: Mask | None) -> Run:
@@ -60,6 +61,6 @@ def run_of(name: str, images: Split, batch: int, mask: Mask | None) -> Run:
     model = models.build(name, CLASSES, seed=0)
     if mask is not None:
         pruning.apply_mask(model, mask)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     batches = Batches(images, MEAN, STD, batch, order_seed=0, augmentation_seed=0, augment="crop_flip")
     return Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
