@@ -20,6 +20,7 @@ from lth_ray import Launch, Results, Study, run
 from lth_ray.config import launched
 from lth_ray.data import Identity
 from lth_ray.lottery import make_plan
+from lth_ray.lottery.branch_tree import other_data
 from lth_ray.lottery.pieces import Training
 from lth_ray.record import report
 from lth_ray.running.estimate import estimate
@@ -35,6 +36,7 @@ SIZES = ((1200, 256), (1000, 256), (900, 256), (900, 64), (800, 64), (700, 64), 
 KNOWN = {  # as planning needs to know what may not be at hand; of the last the number of byte pairs is a guess
     "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "parquet:tiny_imagenet": Identity("0" * 64, 100_000, 0, 10_000, (3, 64, 64), 200),
+    "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
     "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
     "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
@@ -144,8 +146,9 @@ def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
     """
     for script in sorted(path.stem for path in STUDIES.glob("*.py")):
         for study in declared(script):
-            large, seeds = study.data.called in KNOWN, len(study.seeds)
-            known = {study.data: KNOWN[study.data.called]} if large else None
+            data, seeds = (study.data, *other_data(study.branches, study.data)), len(study.seeds)
+            known = {one: KNOWN[one.called] for one in data if one.called in KNOWN} or None
+            large = known is not None
             plan = make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known)
             trainings = {piece.segment.key for job in plan.jobs for piece in job.pieces if isinstance(piece, Training)}
             counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)

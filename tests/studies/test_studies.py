@@ -21,6 +21,7 @@ from lth_ray.config.prune import CRITERIA
 from lth_ray.data import Identity
 from lth_ray.data.packed.packing import Options
 from lth_ray.lottery import Plan, make_plan
+from lth_ray.lottery.branch_tree import other_data
 from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.pruning import Mask
@@ -42,7 +43,7 @@ KNOWN = {  # as planning needs to know what may not be at hand
     "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
     "wmt16": Identity("0" * 64, 4_000_000, 3000, 3003, (2, 52), 32_000, "int64", steps_per_epoch=3000),
 }
-PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet")
+PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet", "rethinking_imagenet")
 NOT_OF_BOTH_ENDS = ("bn_scale", "grasp", "grasp_abs", "synflow")  # criteria that Zhou et al. do not have
 NEEDED = {
     "atari_tickets": "ale_py",
@@ -53,6 +54,7 @@ TINY = "tiny"  # a file in the folder of an encoder that is no pretrained one
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "atari_tickets", "bert_tickets", "cheap_tickets", "control_tickets", "early_bird", "early_bird_imagenet",
     "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pai_sanity_tiny",
+    "guided_pruning", "rethinking_imagenet", "rethinking_structured", "rethinking_unstructured",
     "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language",
     "translation_wmt",
     "warmup_rewind_sweep",
@@ -99,7 +101,8 @@ def number_of_lineages(study: Study) -> int:
 def plan_of(script: Path, number: int, data_root: Path, smoke: bool = False, seeds: int | None = 1) -> Plan:
     """Of a script's study, for so many of its seeds."""
     asked = launched(declared(script)[number], Launch(smoke=smoke))
-    known = {asked.data: KNOWN[asked.data.name]} if asked.data.name in KNOWN else None
+    data = (asked.data, *other_data(asked.branches, asked.data))
+    known = {one: KNOWN[one.name] for one in data if one.name in KNOWN} or None
     return make_plan(replace(asked, seeds=asked.seeds[:seeds]), str(data_root), None, known)
 
 

@@ -12,7 +12,8 @@ from lth_ray import models, pruning
 from lth_ray.config import ACCURACY
 from lth_ray.config.tasks.translation import BLEU
 from lth_ray.lottery import Plan
-from lth_ray.lottery.execution.networks import build, eligible
+from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.execution.ranking import ranking
 from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
@@ -22,9 +23,7 @@ from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.records import segment_record
 from tests.studies.test_studies import SCRIPTS, declared, plan_of
 
-WAITING = (  # for what their studies need: other tasks, structured pruning, early stops
-    "rethinking-*",
-)  # fmt: skip
+WAITING: tuple[str, ...] = ()  # for what their studies need
 LARGE = ("language-transformer-*", "retraining-gnmt")
 MEASURED = {"line": {"lmc_error_barrier": 0.0, "share_travelled": 0.3}, "distance": {"l2_distance": 1.0}}
 Row = dict[str, Any]
@@ -53,10 +52,14 @@ def densities(lineage: Lineage) -> list[tuple[float, float]]:
     )
     if name not in _COUNTED:
         model = build(lineage.recipe)
-        mask = eligible(model, lineage.rule)
+        ranks = ranking(model, lineage.rule, lineage.recipe)
+        mask = ranks.everything
         may, every = (sum(weight.numel() for weight in some.values()) for some in (mask, models.counted(model)))
         numbers, rule = range(1, lineage.prune.num_rounds + 1), lineage.prune
-        told = [0, *(pruning.counts_of(lineage.rule, mask, n, rule.density(n)) for n in numbers)]
+        told = [
+            0,
+            *(pruning.counts_of({**lineage.rule, "scope": ranks.scope}, mask, n, rule.density(n)) for n in numbers),
+        ]
         pruned = [count if isinstance(count, int) else sum(count.values()) for count in told]
         _COUNTED[name] = [(1 - count / may, 1 - count / every) for count in pruned]
     return _COUNTED[name]
