@@ -20,6 +20,7 @@ from lth_ray.config import ConfigError
 from lth_ray.models.detection import straight
 from lth_ray.models.following import Following
 from lth_ray.models.marks import FIXED, Book, Marked
+from lth_ray.models.modes import evaluating
 from lth_ray.models.tied import functional
 
 
@@ -68,15 +69,13 @@ def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
     every = (*model.named_parameters(), *model.named_buffers())
     tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in every}
     following = Following(model, book, tensors)
-    was_training = {module: module.training for module in model.modules()}
     try:
-        _call(model.eval(), tensors, example, following)
-        if any(name not in following.named for name, _ in model.named_parameters()):
-            _call(model.train(), tensors, tuple(map(_twice, example)), following)
+        with evaluating(model):
+            _call(model, tensors, example, following)
+            if any(name not in following.named for name, _ in model.named_parameters()):
+                _call(model.train(), tensors, tuple(map(_twice, example)), following)
     finally:
         following.close()
-        for module, training in was_training.items():
-            module.training = training
     names = {id(tensor): name for name, tensor in every}
     marked = {
         name: following.named[names[id(tensor)]]

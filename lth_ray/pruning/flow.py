@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from lth_ray.models import functional
 from lth_ray.models.detection import straight
+from lth_ray.models.modes import evaluating
 
 NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 _OF_PLACES = (nn.LayerNorm, nn.RMSNorm)  # whose weights lie along the last axes, and not along that of channels
@@ -40,17 +41,14 @@ def outputs_of(outputs: Any) -> Tensor:
 @contextmanager
 def linear_normalisations(model: nn.Module) -> Iterator[None]:
     """Put the network in evaluation mode and its normalisations under the rule; put both back."""
-    modes = [(module, module.training) for module in model.modules()]
     norms = [module for module in model.modules() if isinstance(module, NORMALISATIONS)]
     hooks = [module.register_forward_hook(_linear) for module in norms]
     try:
-        model.eval()
-        yield
+        with evaluating(model):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
 
 
 def _linear(module: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Tensor:

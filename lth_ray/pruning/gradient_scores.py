@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from lth_ray.config import ConfigError
 from lth_ray.models import functional
+from lth_ray.models.modes import evaluating
 from lth_ray.pruning.evidence import Batch, Evidence, Loss, NoGradient, alike, masked
 
 Tensors = dict[str, torch.Tensor]
@@ -80,7 +81,8 @@ def _derivatives(evidence: Evidence, scalar: Scalar) -> tuple[Tensors, Tensors]:
     given = {f"model.{name}": value for name, value in (state | leaves).items()}
     total: list[torch.Tensor] = []
     for batch in evidence.batches:
-        with _batch_norms(evidence.model, training=evidence.mode == "train"), torch.enable_grad():
+        norms = [module for module in evidence.model.modules() if isinstance(module, _BatchNorm)]
+        with evaluating(evidence.model, norms if evidence.mode == "train" else ()), torch.enable_grad():
             loss: torch.Tensor = call(given, tuple(tensor.to(device) for tensor in batch))
             found = _derived(loss, list(leaves.values()), scalar)
         total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
@@ -150,16 +152,3 @@ def _divided_outputs(model: nn.Module, by: float) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-@contextmanager
-def _batch_norms(model: nn.Module, training: bool) -> Iterator[None]:
-    """Put batch norms in training mode or not, all else in evaluation mode; put the modes back."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
-            module.training = training and isinstance(module, _BatchNorm)
-        yield
-    finally:
-        for module, was in modes:
-            module.training = was

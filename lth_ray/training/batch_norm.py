@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth_ray.config import ConfigError
+from lth_ray.models.modes import evaluating
 
 
 def statistics_layers(model: nn.Module) -> list[_BatchNorm]:
@@ -41,16 +42,12 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
 @contextlib.contextmanager
 def _measuring(model: nn.Module, layers: list[_BatchNorm]) -> Iterator[None]:
     """Put batch norm alone in training mode, with its statistics reset."""
-    modes = [(module, module.training) for module in model.modules()]
     momenta = [(layer, layer.momentum) for layer in layers]
-    model.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.training = True
     try:
-        yield
+        with evaluating(model, layers):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         for layer, momentum in momenta:
             layer.momentum = momentum

@@ -26,7 +26,7 @@ from lth_ray.training.compiled.fused_graph import fused_graph
 from lth_ray.training.epoch_averages import EpochAverages
 from lth_ray.training.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
-from lth_ray.training.optimizers import build_optimizer, mask_optimizer
+from lth_ray.training.optimizers import build_optimizer, mask_gradients, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
@@ -202,7 +202,7 @@ def update(run: Run, optimizer: torch.optim.Optimizer) -> None:
     """
     train = run.recipe.train
     penalise_scales(run.scales, train.scale_l1)
-    mask_gradients(run)
+    mask_gradients(run.kept)
     if train.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), train.clip_norm)
     if run.low:
@@ -233,13 +233,6 @@ def set_rate(run: Run, step: int) -> None:
     lr = run.recipe.lr(step)
     for group in run.optimizer.param_groups:
         group["lr"] = float(np.float32(lr)) if run.loss_sum.is_cuda else lr
-
-
-def mask_gradients(run: Run) -> None:
-    """Zero the gradients of pruned weights."""
-    if run.kept:
-        masked = [(p.grad, kept) for p, kept in run.kept if p.grad is not None]
-        torch._foreach_mul_([g for g, _ in masked], [kept for _, kept in masked])
 
 
 def network_loss(run: Run) -> Callable[[Batch], tuple[Any, ...]]:

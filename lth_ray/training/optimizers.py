@@ -62,6 +62,16 @@ def lay_out(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
+def mask_gradients(masked: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Zero the gradients of pruned weights.
+
+    masked: (parameter, its mask as floats) pairs.
+    """
+    found = [(parameter.grad, kept) for parameter, kept in masked if parameter.grad is not None]
+    if found:
+        torch._foreach_mul_([gradient for gradient, _ in found], [kept for _, kept in found])
+
+
 def mask_optimizer(optimizer: torch.optim.Optimizer, masked: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
     """Zero the state (momentum, second moments) of pruned weights, for a restored optimizer.
 

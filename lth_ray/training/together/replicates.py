@@ -29,7 +29,7 @@ from lth_ray.training.compiled.captured import captured, rate_on
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import precision_context
-from lth_ray.training.optimizers import begin_state, build_optimizer
+from lth_ray.training.optimizers import begin_state, build_optimizer, mask_gradients
 from lth_ray.training.together.in_turn import InTurn
 from lth_ray.training.together.joint import JointStepper, stand_in
 from lth_ray.training.together.replicable import check_alike, check_replicable, check_steps
@@ -95,9 +95,7 @@ class Replicates(JointStepper):
         """Take the step that is captured: one of every run."""
         losses = vmap(self._loss)(self.parameters, self.buffers, self.feed.batch())
         losses.sum().backward()  # no run's loss depends on another's weights
-        masked = [(p.grad, kept) for p, kept in self.kept if p.grad is not None]
-        if masked:
-            torch._foreach_mul_([gradient for gradient, _ in masked], [kept for _, kept in masked])
+        mask_gradients(self.kept)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.loss_sums += losses.detach()
