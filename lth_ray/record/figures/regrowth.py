@@ -1,5 +1,6 @@
 """The changes of a mask while its ticket is trained (after Evci et al. 2020, and Mocanu et al. 2018)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
@@ -8,6 +9,7 @@ from lth_ray.record.figures.lines import draw, gather
 from lth_ray.record.figures.measured import by_round, by_variant, few, joined, rows_of
 from lth_ray.record.figures.page import Page, styled
 from lth_ray.record.figures.panels import by_label, compact, from_zero, grid
+from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:
     import pandas
@@ -54,6 +56,6 @@ def regrowth_figure(updates: "pandas.DataFrame", title: str = "", caption: str =
     return page.finish(figure, title, by_label(panels[:1]))
 
 
-def _each(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+def _each(rows: Sequence[Row]) -> list[Row]:
     """Return rows that are results of their own: a ticket's updates have its key in common."""
     return [{**row, "key": f"{row['key']}/{row['step']}"} for row in rows]

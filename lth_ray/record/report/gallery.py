@@ -188,7 +188,7 @@ KINDS = (
         "instability",
         "Error barrier against the step at which copies part",
         "linear mode connectivity",
-        lambda found, *words: instability_figure(found.branch_frame, *words, found.has_statistics),
+        lambda found, *words: instability_figure(found.branch_frame, *words, has_statistics=found.has_statistics),
     ),
     Kind(
         "paths",

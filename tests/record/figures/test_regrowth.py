@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lth_ray.config import ACCURACY
@@ -46,8 +47,8 @@ def test_exchanges_and_what_comes_back_are_summed_over_layers(monkeypatch: pytes
     assert figure is not None
     assert legend(figure) == ["rigl, 50 % of weights (n = 2)", "set, 50 % of weights (n = 2)"]
     left, right = figure.axes
-    assert [list(line.get_xdata()) for line in left.lines if line.get_label()[0] != "_"] == [[0, 5, 10]] * 2
-    drawn = next(line for line in right.lines if line.get_label()[0] != "_")
-    assert list(drawn.get_ydata()) == pytest.approx([12.5, 25])
+    lines = [[line for line in panel.lines if not str(line.get_label()).startswith("_")] for panel in (left, right)]
+    assert [np.asarray(line.get_xdata()).tolist() for line in lines[0]] == [[0, 5, 10]] * 2
+    assert np.asarray(lines[1][0].get_ydata()).tolist() == pytest.approx([12.5, 25])
     assert not list(overlaps(figure))
     assert regrowth_figure(found[:0]) is None
