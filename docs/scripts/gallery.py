@@ -69,6 +69,7 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "retraining": ("retraining-resnet20", "retraining", True),
     "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
     "cheap_tickets": ("cheap-tickets", "costs", True),
+    "early_bird": ("early-bird-vgg16", "mask_distances", True),
     "warm_start": ("warm-start", "accuracy", True),
     "lstm_brown": ("lstm-brown", "perplexity", False),
 }  # fmt: skip
