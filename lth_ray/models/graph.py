@@ -20,8 +20,7 @@ from lth_ray.config import ConfigError
 from lth_ray.models.detection import straight
 from lth_ray.models.following import Following
 from lth_ray.models.marks import FIXED, Book, Marked
-from lth_ray.models.modes import evaluating
-from lth_ray.models.tied import functional
+from lth_ray.models.tied import evaluating, functional
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Tensors that a network has under several names: a layer that is used twice, or two layers that share a weight."""
+"""Tensors that a network has under several names, and calls of it with others or in another mode."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -69,3 +70,20 @@ def functional(model: nn.Module) -> Callable[[Mapping[str, torch.Tensor], tuple[
         return functional_call(model, {**tensors, **everywhere}, inputs, tie_weights=False)
 
     return call
+
+
+@contextmanager
+def evaluating(model: nn.Module, but: Iterable[nn.Module] = ()) -> Iterator[None]:
+    """Put a network in evaluation mode; afterwards every module is in its own again.
+
+    but: modules of it that are in training mode meanwhile.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        for module in but:
+            module.training = True
+        yield
+    finally:
+        for module, was in modes:
+            module.training = was

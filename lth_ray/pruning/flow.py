@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from lth_ray.models import functional
 from lth_ray.models.detection import straight
-from lth_ray.models.modes import evaluating
+from lth_ray.models.tied import evaluating
 
 NORMALISATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 _OF_PLACES = (nn.LayerNorm, nn.RMSNorm)  # whose weights lie along the last axes, and not along that of channels

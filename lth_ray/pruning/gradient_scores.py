@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from lth_ray.config import ConfigError
 from lth_ray.models import functional
-from lth_ray.models.modes import evaluating
+from lth_ray.models.tied import evaluating
 from lth_ray.pruning.evidence import Batch, Evidence, Loss, NoGradient, alike, masked
 
 Tensors = dict[str, torch.Tensor]

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth_ray.config import ConfigError
-from lth_ray.models.modes import evaluating
+from lth_ray.models.tied import evaluating
 
 
 def statistics_layers(model: nn.Module) -> list[_BatchNorm]:
