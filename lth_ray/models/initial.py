@@ -37,7 +37,7 @@ def initialise(model: nn.Module, init: str | float, generator: torch.Generator |
         for weight in prunable(model).values():
             draw(weight.transpose(0, 1) if id(weight) in transposed else weight, generator)
         for module in model.modules():
-            if (isinstance(module, _ConvNd) or is_linear(module)) and module.bias is not None:
+            if (isinstance(module, _ConvNd) or is_linear(module)) and isinstance(module.bias, torch.Tensor):
                 module.bias.zero_()
 
 
