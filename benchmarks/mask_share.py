@@ -14,7 +14,7 @@ from lth_ray import models, pruning
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.training import Recipe, Run, train
-from lth_ray.training.loop import mask_gradients
+from lth_ray.training.optimizers import mask_gradients
 
 BATCHES, SIDE, CLASSES = (16, 32), 224, 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -39,7 +39,7 @@ def entry(precision: str, pairs: int, batch: int, side: int = SIDE, model: str =
         parameter.grad = torch.randn_like(parameter)
 
     def masking() -> None:
-        mask_gradients(standing)
+        mask_gradients(standing.kept)
 
     def step() -> None:
         train(run, run.step + 1)

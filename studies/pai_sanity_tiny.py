@@ -33,7 +33,7 @@ def resnet18(num_classes: int) -> "nn.Module":
     from torch import nn
     from torchvision.models import resnet18
 
-    network = resnet18(num_classes=num_classes)
+    network: nn.Module = resnet18(num_classes=num_classes)
     network.conv1, network.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     return network
 

@@ -16,7 +16,7 @@ OTHERWISE = [
     "Batches are of 256 images in two groups of 128 for batch norm, in bfloat16.",
     "The dense network is trained here, theirs is torchvision's pretrained one.",
 ]
-FILTERS = {"structure": "channels", "scope": "layer"}
+FILTERS: dict[str, Any] = {"structure": "channels", "scope": "layer"}
 
 
 def retrained(point: Length, at_most: Length, **prune: Any) -> dict[str, Any]:
@@ -68,7 +68,8 @@ def on_imagenet(name: str, model: str, prune: Prune, arms: dict[str, dict[str, A
     )
 
 
-A, B = ({"keep": f"resnet34_{version}"} for version in "ab")
+A: dict[str, Any] = {"keep": "resnet34_a"}
+B: dict[str, Any] = {"keep": "resnet34_b"}
 THINET = Prune(
     "thinet",
     keep={"layer*.conv[12].weight": 0.7},
@@ -76,7 +77,7 @@ THINET = Prune(
     scoring=Scoring(per_class=10),
     **FILTERS,
 )
-LESS = {"scope": "global", "remaining": [0.4]}
+LESS: dict[str, Any] = {"scope": "global", "remaining": [0.4]}
 studies = [
     on_imagenet("l1-resnet34", "resnet34", Prune("l1", **A, **FILTERS), {"A": A, "B": B}, {}),
     on_imagenet("thinet-resnet50", "resnet50", THINET, {"thinet70": {}}, {"prune.scoring": Scoring()}),

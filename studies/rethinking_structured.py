@@ -22,7 +22,7 @@ OTHERWISE = [
 ]
 SHORTCUTS = "The shortcuts that change a ResNet's width are projections."
 SLIMMED = "Behind an addition or a concatenation a channel loses its scale, for what reads it by this norm alone."
-FILTERS = {"structure": "channels", "scope": "layer"}
+FILTERS: dict[str, Any] = {"structure": "channels", "scope": "layer"}
 SCRATCH = [Scratch(), Scratch("flops")]
 
 

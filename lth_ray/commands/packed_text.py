@@ -1,4 +1,4 @@
-"""What `lth-ray data pack --level` and `lth-ray data verify` do with texts."""
+"""Packing and verifying of texts, as `lth-ray data pack --level` and `lth-ray data verify` do it."""
 
 from pathlib import Path
 

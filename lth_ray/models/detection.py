@@ -20,6 +20,7 @@ ON = "fasterrcnn_"
 RESNETS = re.compile(rf"{ON}((?:wide_)?resnet\d+(?:_2)?)")
 OWN = re.compile(rf"{ON}cifar_resnet([1-9]\d*)(?:_([1-9]\d*))?")
 PATTERNS = [f"{ON}resnet18", f"{ON}resnet34", f"{ON}resnet50", f"{ON}cifar_resnet20[_WIDTH]"]
+BEGINNINGS = ("fasterrcnn", "fcos", "retinanet", "ssd")  # of others torchvision need not be asked, which takes long
 OTHER_TARGETS = ("maskrcnn", "keypointrcnn")  # which learn from more than boxes
 SMALL: Mapping[str, int] = {  # of images of some tens of pixels a side, which have few places
     "rpn_pre_nms_top_n_train": 500,
@@ -42,7 +43,7 @@ def is_detector(name: str) -> bool:
     """Return whether a network's name is one of a detector."""
     if found := RESNETS.fullmatch(name):
         return found[1] in classifiers()
-    return OWN.fullmatch(name) is not None or name in detectors()
+    return OWN.fullmatch(name) is not None or (name.startswith(BEGINNINGS) and name in detectors())
 
 
 def build_detector(

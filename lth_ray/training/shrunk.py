@@ -71,7 +71,7 @@ class Shrunk(Stepper):
         if self.rest:
             small.add_module(REST, nn.ParameterList([one.values for one in self.rest.values()]))
         if run.recipe.train.channels_last:
-            small.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            small.to(memory_format=torch.channels_last)
         mask = {name: how.small(name, keeps) for name, keeps in (run.mask or {}).items()}
         mask = {name: keeps for name, keeps in mask.items() if not keeps.all()}
         self.inner = Run(

@@ -23,34 +23,24 @@ from lth_ray.config import (
     RandomReinit,
     Rewind,
     Scoring,
-    Sentences,
     ShuffledMask,
     Study,
     Subseeds,
     SupermaskRule,
-    Table,
     TaskConfig,
     Train,
     epochs,
     nearest,
     steps,
 )
+from lth_ray.config.study import TicketOf
+from tests.config.bad_tasks import BAD_TASKS, Make
 
-Make = Callable[..., Any]
 NAN, INF = float("nan"), float("inf")
 
 
 def model(**given: Any) -> Model:
     return Model(**{"name": "lenet_300_100", **given})
-
-
-def table(**given: Any) -> Table:
-    return Table(**{"name": "diabetes", "batch_size": 32, "validation": 60, "test": 60, **given})
-
-
-def sentences(**given: Any) -> Sentences:
-    given = {"name": "polarity", "batch_size": 32, "validation": 60, "test": 60, "length": 64, **given}
-    return Sentences(**{"tokenizer": "bert", **given})
 
 
 def examples(**given: Any) -> Examples:
@@ -89,12 +79,17 @@ def supermaskrule(**given: Any) -> SupermaskRule:
     return SupermaskRule(**{"method": "edge_popup", **given})
 
 
+def ticketof(**given: Any) -> TicketOf:
+    return TicketOf(**{"study": study(), **given})
+
+
 def study(**given: Any) -> Study:
     parts = {"model": model(), "data": data(), "train": train(), "prune": prune(), "rewind": [steps(0)], "seeds": [0]}
     return Study(**{"name": "digits", **parts, **given})
 
 
 BAD_VALUES: list[tuple[Make, str, Any, str]] = [
+    *BAD_TASKS,
     (model, "name", 3, "give a name or a function"),
     (model, "init", "golrot", "did you mean glorot?"),
     (model, "init", 0.0, "give a number in (0, inf]"),
@@ -109,24 +104,6 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (data, "batch_size", 60.0, "give a whole number"),
     (data, "batch_size", True, "give a whole number"),
     (data, "validation", -1, "at least 0"),
-    (table, "name", 3, "give diabetes, csv:PATH"),
-    (table, "target", 3, "give a column's name"),
-    (table, "batch_size", 0, "at least 1"),
-    (table, "validation", -1, "at least 0"),
-    (table, "test", 1, "at least 2"),
-    (table, "score", "r3", "did you mean r2"),
-    (table, "split_seed", -1, "at least 0"),
-    (sentences, "name", 3, "give a data set's name"),
-    (sentences, "tokenizer", None, "give the path of a Hugging Face folder"),
-    (sentences, "length", 2, "at least 3"),
-    (sentences, "columns", ["a", "b", "c"], "give one column, or two"),
-    (sentences, "target", 3, "give a column's name"),
-    (sentences, "batch_size", 0, "at least 1"),
-    (sentences, "validation", -1, "at least 0"),
-    (sentences, "test", 0, "at least 1"),
-    (sentences, "tested_on", 3, "give the name of a part"),
-    (sentences, "score", "r3", "did you mean r2"),
-    (sentences, "split_seed", -1, "at least 0"),
     (examples, "source", "mnist", "give a torch Dataset that has a length"),
     (examples, "batch_size", 0, "at least 1"),
     (examples, "validation", -1, "at least 0"),
@@ -197,6 +174,17 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (dynamic, "every", steps(0), "give a length"),
     (dynamic, "fraction", 1, "give a number in (0, 1)"),
     (dynamic, "until", 0, "give a number in (0, 1]"),
+    (prune, "structure", "channel", "did you mean channels"),
+    (prune, "coupled", "means", "did you mean mean"),
+    (prune, "keep", 3, "valid: resnet110_a"),
+    (prune, "may_empty_layers", 1, "give True or False"),
+    (ticketof, "study", 3, "give the study that finds the ticket"),
+    (ticketof, "round", -1, "at least 0"),
+    (ticketof, "seed", "0", "give a whole number"),
+    (ticketof, "arm", 3, "give an arm's name"),
+    (ticketof, "branch", 3, "give a branch's name"),
+    (ticketof, "key", 3, "leave it out"),
+    (study, "ticket_part", 3, "give how its tensors' names begin"),
     (prune, "dynamic", "rigl", "give a Dynamic"),
     (prune, "search_precision", "bf61", "give 'fp32', 'bf16', or block floating point"),
     (prune, "criterion", "magnitud", "did you mean magnitude or magnitude_increase"),
@@ -338,6 +326,7 @@ def test_every_field_with_a_check_has_a_bad_value_in_the_table() -> None:
     alike |= {("perturbation", f.name) for f in fields(Perturbation)} | {("rewind", "perturbation")}  # test_branches.py
     alike |= {("weightsfile", "path"), ("weightsfile", "content")}  # which Model.weights becomes
     alike |= {("folder", name) for name in ("path", "architecture", "weights")}  # which Model.name becomes
+    alike |= {("environment", "batch_size"), ("translation", "batch_size")} - tried  # derived of other fields
     alike |= {("pretraining", "task"), ("pretraining", "blur"), ("rewind", "pretraining")}  # test_branches.py
     ours = [cls for cls in subclasses(Config) if cls.__module__.startswith("lth_ray.") and not issubclass(cls, Branch)]
     declared = {(cls.__name__.lower(), f.name) for cls in ours if cls not in (Length, TaskConfig) for f in fields(cls)}

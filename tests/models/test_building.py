@@ -24,7 +24,7 @@ def test_an_unknown_name_is_met_with_the_nearest(name, suggestion):
 def test_names_list_our_networks_and_torchvisions_classifiers():
     names = models.names()
     assert {"lenet_300_100", "conv6", "cifar_resnet20[_WIDTH]", "resnet50", "squeezenet1_0", "inception_v3"} <= {*names}
-    assert not [name for name in names if "segmentation" in name or "rcnn" in name or "r3d" in name]
+    assert not [name for name in names if "segmentation" in name or "maskrcnn" in name or "r3d" in name]
 
 
 @pytest.mark.parametrize(

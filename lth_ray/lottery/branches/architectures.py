@@ -6,7 +6,8 @@ from lth_ray.config import ConfigError, Guided, Scratch
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
 from lth_ray.lottery.derivation import Segment, Stretch
-from lth_ray.lottery.sources import Copied, Init, Patterned, Small
+from lth_ray.lottery.patterned import Patterned
+from lth_ray.lottery.sources import Copied, Init, Small
 
 
 def scratch(host: Host, branch: Scratch, seed: int) -> Segment:

@@ -6,7 +6,7 @@ from lth_ray import models
 from lth_ray.config import ConfigError, meaning
 from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.execution.smaller import whole_units
-from lth_ray.lottery.sources import Patterned
+from lth_ray.lottery.patterned import Patterned
 from lth_ray.models import UnitLayer
 from lth_ray.pruning import Mask
 from lth_ray.pruning.structured.patterns import (

@@ -36,7 +36,7 @@ WORDS = ("stable: under 2 %", "test set", "training set")
 
 @styled
 def instability_figure(
-    branches: "pandas.DataFrame", title: str = "", caption: str = "", has_statistics: bool = True
+    branches: "pandas.DataFrame", title: str = "", caption: str = "", *, has_statistics: bool = True
 ) -> "Figure | None":
     """Draw the error barrier, in the metric's unit, against the step at which the copies parted.
 

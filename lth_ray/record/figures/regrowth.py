@@ -29,7 +29,7 @@ def regrowth_figure(updates: "pandas.DataFrame", title: str = "", caption: str =
 
     updates: a row for each update (`record.report.long_tables.updates`).
     """
-    rows = [row for row in rows_of(updates) if is_there(row.get("step"))]
+    rows: list[Row] = [dict(row) for row in rows_of(updates) if is_there(row.get("step"))]
     if not rows:
         return None
     variants = {

@@ -29,7 +29,7 @@ class Moves:
 
     @property
     def over(self) -> np.ndarray:
-        """Where a game is over, bool [n]."""
+        """The games that are over: bool [n], True for each."""
         return np.asarray(self.ended | self.cut)
 
 

@@ -84,7 +84,7 @@ class Rollouts:
 
     @property
     def carried(self) -> Mapping[str, Tensor]:
-        """What tells the games that are under way, a row a place: their seeds and actions; and past games' returns.
+        """The state of the games that are under way, a row a place: their seeds and actions; and past games' returns.
 
         At the first time a game is played again, so that an environment in which that comes to something else is
         found before anything relies on it.

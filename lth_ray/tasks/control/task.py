@@ -57,7 +57,7 @@ class States:
 
 @dataclass(frozen=True)
 class Ready:
-    """What there is to play. Training makes its own games; `train` are states, where there are any."""
+    """The games to play. Training makes its own; `train` are states, where there are any."""
 
     train: States
     validation: Seeds | None

@@ -1,4 +1,4 @@
-"""What is wrong with an environment is said in one line, as early as it can be known, and nothing is lost."""
+"""Faults of an environment are told in one line, as early as they can be known, and nothing is lost."""
 
 import os
 import re
