@@ -173,13 +173,23 @@ def _look_up(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -
     return [Marked(shapes[0], tuple(mark.view(*lead, -1) for mark in placed(book, table, [0]).marks))]
 
 
+def _gather(book: Book, operation: Any, arguments: Arguments, shapes: Shapes) -> list[Marked] | None:
+    """Mark numbers that are chosen by their positions along an axis, of which any may be chosen."""
+    given, axis, index = arguments["self"], arguments["dim"] % len(arguments["self"].shape), arguments["index"]
+    beside = [size for other, size in enumerate(given.shape) if other != axis]
+    if beside != [size for other, size in enumerate(shapes[0]) if other != axis]:
+        return None
+    book.fix(*index.marks)
+    return [Marked(shapes[0], placed(book, given, [axis]).marks)]
+
+
 EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(_VIEWS, _view), **dict.fromkeys(_MOVES, _move), **dict.fromkeys(_POINTWISE, _pointwise),
     **dict.fromkeys(("cat", "stack"), _join),
     **dict.fromkeys(_REDUCTIONS, _reduce), **dict.fromkeys(("_softmax", "_log_softmax", "_safe_softmax"), _softmax),
     **dict.fromkeys(("native_layer_norm", "_fused_rms_norm"), _layer_norm), "native_group_norm": _group_norm,
     **dict.fromkeys(_BATCH_NORMS, _batch_norm), **dict.fromkeys(("mm", "bmm", "addmm", "baddbmm", "mv"), _product),
-    "convolution": _convolution, "constant_pad_nd": _pad, "embedding": _look_up,
+    "convolution": _convolution, "constant_pad_nd": _pad, "gather": _gather, "embedding": _look_up,
     "_weight_norm_interface": _weight_norm,
     "index": _look_up, "as_strided_": _restrided,
 }  # fmt: skip

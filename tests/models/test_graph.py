@@ -284,6 +284,23 @@ def test_our_own_networks(name):
     assert all(min(coupling.units[key][0]) >= 0 for key in hidden)  # whatever a layer puts out but the last
 
 
+def test_translators_that_turn_sentences_round():
+    tokens = torch.randint(2, 30, (2, 2, 6), generator=torch.Generator().manual_seed(0))
+    coupling = check(models.build("gnmt_2_8", num_classes=30, input_shape=(2, 6), seed=0), (tokens,))
+    assert set(coupling.sizes) == {8}
+
+
+def test_an_encoder_of_transformers():
+    transformers = pytest.importorskip("transformers", reason='pip install "lth_ray[text]"')
+    config = transformers.BertConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, vocab_size=30
+    )
+    tokens = torch.randint(2, 30, (2, 7), generator=torch.Generator().manual_seed(0))
+    network = transformers.BertForSequenceClassification(config)
+    coupling = coupled(network, (tokens[:1],))
+    assert sorted(coupling.sizes) == [2, 2, 16, 16, 24, 24]  # heads; the stream and what is pooled of it; hidden units
+
+
 UNKNOWN = {
     "numbers looked at": (lambda m, x: m.a(x) if x.sum() > 0 else x, "cannot be called without numbers"),
     "sorted": (lambda m, x: m.a(x).sort(1)[0], r"Forward calls sort"),
