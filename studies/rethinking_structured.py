@@ -66,8 +66,8 @@ def on_cifar10(
             "model.name": small,
             "data.batch_size": 32,
             "data.augment": "flip",
-            "data.train_images": 800,
-            "data.evaluation_images": 500,
+            "data.train_images": 320,
+            "data.evaluation_images": 200,
             "train.length": epochs(4),
             "train.lr": 0.05,
             "train.milestones": [epochs(2), epochs(3)],
@@ -110,7 +110,7 @@ studies = [
     ),
     slimmed("slimming-vgg19", "cifar_vgg19", "cifar_vgg19_8", share=0.7, penalty=1e-4),
     slimmed("slimming-preresnet164", "cifar_preresnet164", "cifar_preresnet29_4", share=0.4, penalty=1e-5),
-    slimmed("slimming-densenet40", "cifar_densenet40", "cifar_densenet22_4", share=0.4, penalty=1e-5),
+    slimmed("slimming-densenet40", "cifar_densenet40", "cifar_densenet16_4", share=0.4, penalty=1e-5),
 ]  # fmt: skip
 
 if __name__ == "__main__":

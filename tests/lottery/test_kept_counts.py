@@ -60,7 +60,7 @@ def test_every_architecture_has_its_numbers_here() -> None:
     assert EXPECTED.keys() == ARCHITECTURES.keys()
 
 
-LARGE = ("resnet110_a", "resnet110_b", "resnet34_b")
+LARGE = ("vgg16_thinet", "resnet56_b", "resnet110_a", "resnet110_b", "resnet34_a", "resnet34_b")
 
 
 @pytest.mark.parametrize(

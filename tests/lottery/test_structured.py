@@ -114,7 +114,17 @@ RULES: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.parametrize("name", RULES)
+# one case of each kind (a criterion of weights, of gradients, of batches; a scope; a structure; a schedule; a moment; a
+# method) is fast
+SLOW = (
+    "l2", "random", "magnitude", "geometric_median", "synflow", "movement", "bn_scale", "stage", "neurons", "one_shot",
+    "steps", "inverted", "early bird", "learning_rate", "continue", "scratch", "cheaply",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in RULES]
+)
 def test_every_rule_and_method_leaves_whole_units(lab: Any, name: str) -> None:
     changes, left = RULES[name]
     ran = lab.run(lab.study({**SHORT, **changes}))
@@ -145,9 +155,8 @@ BRANCHES = [
 ]
 
 
-def test_branches_of_structured_tickets_and_kills(lab: Any) -> None:
-    study = lab.study({**SHORT, "prune": channels(rounds=1)}, branches=BRANCHES)
-    ran = lab.run(study, "whole")
+def test_branches_of_structured_tickets(lab: Any) -> None:
+    ran = lab.run(lab.study({**SHORT, "prune": channels(rounds=1)}, branches=BRANCHES))
     assert not ran.failures
     ticket = load_ticket(ran.key(1), ran.store.uri)
     assert sum(counts(ticket).values()) == 10
@@ -169,6 +178,13 @@ def test_branches_of_structured_tickets_and_kills(lab: Any) -> None:
     for name in ("random_mask-0", "random_mask-1"):
         assert any(not torch.equal(found[name].mask[one], keeps) for one, keeps in ticket.mask.items())
     assert {sum(one.values()) for one in left.values()} == {10}
+
+
+@pytest.mark.slow
+def test_structured_tickets_and_their_branches_survive_kills(lab: Any) -> None:
+    study = lab.study({**SHORT, "prune": channels(rounds=1)}, branches=BRANCHES)
+    ran = lab.run(study, "whole")
+    assert not ran.failures
     before = lab.interrupted(study, 50, every_s=0)
     again = lab.run(study, every_s=0)
     assert before + again.steps == ran.steps + 1
