@@ -38,7 +38,7 @@ study = Study(
         "train.length": steps(250),
         "train.lr": 5e-3,
         "train.evaluate_every": steps(50),
-        "prune.fraction": 0.6,
+        "prune.fraction": 0.5,
         "prune.rounds": 2,
         "rewind": [steps(0), steps(25)],
         "seeds": [0],
