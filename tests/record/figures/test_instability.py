@@ -77,6 +77,8 @@ def test_what_was_not_measured_is_not_drawn(figure: Any) -> None:
 
 
 def test_batch_norms_statistics_are_told_of_where_there_are_any() -> None:
-    told, silent = (instability_figure(frame(barriers()), "lmc", "Of what.", has) for has in (True, False))
+    told, silent = (
+        instability_figure(frame(barriers()), "lmc", "Of what.", has_statistics=has) for has in (True, False)
+    )
     words = ["\n".join(text.get_text() for text in figure.texts) for figure in (told, silent) if figure is not None]
     assert ["Batch norm's statistics" in one for one in words] == [True, False]

@@ -74,6 +74,8 @@ def breaks() -> Any:
     ],
 )
 def test_it_is_found_when_the_study_is_planned(config: Environment, message: str) -> None:
+    if str(config.name).startswith("ALE/"):
+        pytest.importorskip("ale_py", reason='pip install "lth_ray[atari]"')
     with pytest.raises(ConfigError, match=message):
         Control(config).identify()
 
