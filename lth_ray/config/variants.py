@@ -156,9 +156,10 @@ def launched(study: Study, launch: Launch) -> Study:
         path, value = _assignment(text, "sweep")
         values = parse(f"[{value}]")
         added[path] = tuple(values) if isinstance(values, list) else tuple(parse(item) for item in value.split(","))
-    shows = changed.smoke_shows if launch.smoke else "learning"
-    sweep = {**changed.sweep, **added}
-    return replace(changed, name=launch.name or changed.name + suffix, sweep=sweep, smoke_shows=shows)
+    shortened = launch.smoke or not changed.smoke  # now, or before: what --smoke changes is then gone
+    shows = changed.smoke_shows if shortened else "learning"
+    sweep, smoke = {**changed.sweep, **added}, {} if launch.smoke else changed.smoke
+    return replace(changed, name=launch.name or changed.name + suffix, sweep=sweep, smoke=smoke, smoke_shows=shows)
 
 
 def within_rounds(study: Study) -> Study:

@@ -151,6 +151,14 @@ def test_a_changed_study_gets_a_name_of_its_own(given: dict[str, Any], name: str
     assert launched(study(smoke={"train.length": steps(9)}), Launch(**given)).name == name
 
 
+def test_what_a_smoke_run_shows_is_known_to_the_run() -> None:
+    smoking = study(smoke={"train.length": steps(9)}, smoke_shows="pipeline")
+    assert launched(smoking, Launch()).smoke_shows == "learning"  # the whole study
+    launch = Launch(smoke=True)
+    shortened = launched(launched(smoking, launch), launch.applied)  # as the command line has it run
+    assert (shortened.smoke_shows, shortened.name, shortened.train.length) == ("pipeline", "digits-smoke", steps(9))
+
+
 def test_set_comes_after_smoke() -> None:
     smoking = study(smoke={"train.length": steps(9), "seeds": [5]})
     changed = launched(smoking, Launch(smoke=True, set=["train.length=steps(7)", "train.lr = 0.5"]))
