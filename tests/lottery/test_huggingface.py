@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth_ray import models, probes
+from lth_ray import models
 from lth_ray.config import (
     Barrier,
     ConfigError,
@@ -28,13 +28,14 @@ from lth_ray.config import (
     set_fields,
     steps,
 )  # fmt: skip
-from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build
 from lth_ray.models.flops import uses_of_weights
 from lth_ray.models.units import unit_layers
 from lth_ray.running.history import check_same_study, recorded_plan, remember
 from lth_ray.store import Store
-from lth_ray.training import Clock, Start, Team, train_segment
+from lth_ray.training import Start, Team, train_segment
+from tests.carried_out import carried_out, whole_and_killed
 from tests.docs.blocks import blocks
 from tests.tiny_bert import VOCABULARY, save_bert, save_gpt2, save_sentences, save_tokenizer
 from tests.training.teams import together
@@ -60,23 +61,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Interruption(Exception):
-    """Stands for a kill."""
-
-
-def carried_out(
-    study: Study, store: Store, root: Path, every_steps: int | None = None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def rows_of(study: Study, store: Store, root: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of a study's tickets and branches, once all of it is done in this process."""
-    plan = make_plan(study, str(root), store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(root), "cpu", Clock(every_steps=every_steps))
+    plan = carried_out(study, store, root)
     return ticket_rows(plan, store), branch_rows(plan, store)
-
-
-def contents(rows: list[dict[str, Any]]) -> list[str]:
-    return [row["content"] for row in rows]
 
 
 def test_step_0_is_the_folder_and_the_head_is_the_seed_s(root: Path, tmp_path: Path) -> None:
@@ -104,34 +92,17 @@ def test_step_0_is_the_folder_and_the_head_is_the_seed_s(root: Path, tmp_path: P
     assert not any("embeddings" in name for name in mask)
 
 
-def test_a_killed_training_with_dropout_goes_on_bit_for_bit(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_training_with_dropout_goes_on_bit_for_bit(root: Path, tmp_path: Path) -> None:
     study = set_fields(STUDY, {"rewind": [steps(0), Rewind(steps(5), optimizer="restored")]})
-    whole, _ = carried_out(study, Store.open(str(tmp_path / "whole")), root)
-    store, taken = Store.open(str(tmp_path / "killed")), 0
-    written = probes.step
-
-    def step(key: str, number: int, counts: bool = True) -> None:
-        nonlocal taken
-        written(key, number, counts)
-        taken += 1
-        if taken in (8, 26):
-            raise Interruption
-
-    monkeypatch.setattr(probes, "step", step)
-    for _ in range(2):
-        with pytest.raises(Interruption):
-            carried_out(study, store, root, every_steps=3)
-    again, _ = carried_out(study, store, root, every_steps=3)
-    assert contents(again) == contents(whole)
-    assert len(set(contents(whole))) == 3  # a dense network, and a ticket of each rewind point
+    whole, killed = whole_and_killed(study, tmp_path, kills=(8, 26), every_steps=3, root=root)
+    assert killed == whole
+    assert len(set(whole)) == 3  # a dense network, and a ticket of each rewind point
 
 
 def test_it_learns_and_everything_hangs_on_its_tickets(root: Path, tmp_path: Path) -> None:
     branches = [RandomReinit(), RandomMask(), Barrier(points=3, rounds=[1])]
     changes = {"train.length": steps(40), "train.lr": 4e-3, "branches": branches, "prune.fraction": 0.3}
-    tickets, others = carried_out(set_fields(STUDY, changes), Store.open(str(tmp_path)), root)
+    tickets, others = rows_of(set_fields(STUDY, changes), Store.open(str(tmp_path)), root)
     assert min(row["test_accuracy"] for row in tickets) > 0.9  # one word of each sentence tells
     assert tickets[1]["remaining_weights"] == pytest.approx(0.7, abs=1e-3)
     assert {row["branch"] for row in others} == {"random_reinit", "random_mask", "barrier"}
@@ -147,7 +118,7 @@ def test_it_learns_and_everything_hangs_on_its_tickets(root: Path, tmp_path: Pat
 ])  # fmt: skip
 def test_masks_by_other_rules(root: Path, tmp_path: Path, prune: dict[str, Any]) -> None:
     study = set_fields(STUDY, {"train.length": steps(3), **{f"prune.{name}": value for name, value in prune.items()}})
-    tickets, _ = carried_out(study, Store.open(str(tmp_path)), root)
+    tickets, _ = rows_of(study, Store.open(str(tmp_path)), root)
     assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-3)
 
 
@@ -193,7 +164,7 @@ def test_gpt2_foretells_text_and_its_conv1d_are_linear(root: Path, tmp_path: Pat
     language = replace(STUDY, model=Model("hf:gpt2"), data=text, margin=1.0)
     study = set_fields(language, {"prune.exclude": ["*.wte.*"], "train.lr": 2e-2, "train.length": steps(30)})
     store = Store.open(str(tmp_path))
-    tickets, _ = carried_out(study, store, root)
+    tickets, _ = rows_of(study, store, root)
     assert tickets[0]["test_perplexity"] < 256 / 3
     plan = make_plan(study, str(root), store)
     network = build(plan.lineages[0].recipe, 0)

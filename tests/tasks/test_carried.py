@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from lth_ray import probes, tasks
+from lth_ray import tasks
 from lth_ray.config import ConfigError, Model, Prune, Rewind, Study, Table, Train, set_fields, steps
-from lth_ray.lottery import carry_out, make_plan, ticket_rows
+from lth_ray.lottery import make_plan
 from lth_ray.lottery.execution.networks import build
-from lth_ray.store import Store
 from lth_ray.tasks.resident import ResidentBatches
 from lth_ray.tasks.table import Rows
-from lth_ray.training import Clock, Recipe, Seeds, Start, Team, train_segment
+from lth_ray.training import Recipe, Seeds, Start, Team, train_segment
+from tests.carried_out import whole_and_killed
 from tests.training.teams import together
 
 
@@ -68,18 +68,6 @@ STUDY = Study(
 )
 
 
-class Interruption(Exception):
-    """Stands for a kill."""
-
-
-def contents(study: Study, store: Store, every_steps: int | None = None) -> list[str]:
-    plan = make_plan(study, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
-    return [row["content"] for row in ticket_rows(plan, store)]
-
-
 def recipe(**changes: Any) -> Recipe:
     study = set_fields(STUDY, changes)
     return Recipe(study.model, study.data, study.train, tasks.task_of(study.data).identify())
@@ -93,24 +81,9 @@ def trained(given: Recipe, last: int, start: Start | None = None, team: Team | N
     return list(train_segment("key", *arguments, team=team or Team()))[-1].run
 
 
-def test_a_killed_training_goes_on_with_what_was_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = contents(STUDY, Store.open(str(tmp_path / "whole")))
-    store, taken = Store.open(str(tmp_path / "killed")), 0
-    written = probes.step
-
-    def step(key: str, number: int, counts: bool = True) -> None:
-        nonlocal taken
-        written(key, number, counts)
-        taken += 1
-        if taken in (13, 40):
-            raise Interruption
-
-    monkeypatch.setattr(probes, "step", step)
-    for _ in range(2):
-        with pytest.raises(Interruption):
-            contents(STUDY, store, every_steps=5)
-    assert contents(STUDY, store, every_steps=5) == whole
-    assert taken > 30 + 23  # steps behind the last checkpoint were taken twice
+def test_a_killed_training_goes_on_with_what_was_carried(tmp_path: Path) -> None:
+    whole, killed = whole_and_killed(STUDY, tmp_path, kills=(13, 40), every_steps=5)
+    assert killed == whole
 
 
 def test_what_is_carried_matters() -> None:

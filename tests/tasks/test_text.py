@@ -12,18 +12,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth_ray import models, probes
+from lth_ray import models
 from lth_ray.config import ConfigError, Model, Prune, Rewind, Study, Text, Train, set_fields, steps
 from lth_ray.data import DamagedDataset, MissingDataset
 from lth_ray.data.text import catalogue
 from lth_ray.data.text.lines import Part
 from lth_ray.data.text.packed import pack, verify
 from lth_ray.data.text.streams import IGNORED, Held, TextBatches, measured_windows
-from lth_ray.lottery import carry_out, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build
-from lth_ray.store import Store
 from lth_ray.tasks import task_of
-from lth_ray.training import Clock, Recipe, Seeds, Start, Team, evaluate, train_segment
+from lth_ray.training import Recipe, Seeds, Start, Team, evaluate, train_segment
+from tests.carried_out import whole_and_killed
 from tests.training.teams import together
 
 WORDS = [f"w{i}" for i in range(30)]
@@ -167,37 +166,9 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_of_a_token(folder: Path,
     assert sum(half.loss * half.n for half in halves) / found.n == pytest.approx(found.loss, rel=1e-6)
 
 
-def contents(of: Study, store: Store, every_steps: int | None = None) -> list[str]:
-    plan = make_plan(of, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
-    return [row["content"] for row in ticket_rows(plan, store)]
-
-
-class Interruption(Exception):
-    """Stands for a kill."""
-
-
-def test_a_killed_training_goes_on_with_its_state(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    of = study(folder)
-    whole, store, taken = contents(of, Store.open(str(tmp_path / "whole"))), Store.open(str(tmp_path / "killed")), 0
-    written = probes.step
-
-    def step(key: str, number: int, counts: bool = True) -> None:
-        nonlocal taken
-        written(key, number, counts)
-        taken += 1
-        if taken in (23, 60):
-            raise Interruption
-
-    monkeypatch.setattr(probes, "step", step)
-    for _ in range(2):
-        with pytest.raises(Interruption):
-            contents(of, store, every_steps=5)
-    assert contents(of, store, every_steps=5) == whole
+def test_a_killed_training_goes_on_with_its_state(folder: Path, tmp_path: Path) -> None:
+    whole, killed = whole_and_killed(study(folder), tmp_path, kills=(23, 60), every_steps=5)
+    assert killed == whole
 
 
 def test_workers_share_the_places_of_a_batch(folder: Path) -> None:

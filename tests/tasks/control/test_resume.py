@@ -9,7 +9,6 @@ import torch
 
 pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
 
-from lth_ray import probes
 from lth_ray.config import (
     Barrier,
     ConfigError,
@@ -25,13 +24,14 @@ from lth_ray.config import (
     set_fields,
     steps,
 )
-from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery import branch_rows, ticket_rows
 from lth_ray.lottery.execution.networks import build
 from lth_ray.models import build as build_policy
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.tasks.control.rollouts import Rollouts
-from lth_ray.training import Clock, Recipe, Seeds, Start, Team, train_segment
+from lth_ray.training import Recipe, Seeds, Start, Team, train_segment
+from tests.carried_out import carried_out, whole_and_killed
 from tests.tasks.control.scripted import Constant, raises
 from tests.training.teams import together
 
@@ -49,20 +49,9 @@ ACROBOT = {"data.name": "Acrobot-v1", "data.longest": 60}
 LANDER = {"data.name": "LunarLander-v3", "data.longest": 60}
 
 
-class Interruption(Exception):
-    """Stands for a kill."""
-
-
-def rows_of(study: Study, store: Store, every_steps: int | None = None) -> tuple[Any, Any]:
-    plan = make_plan(study, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(every_steps=every_steps))
+def rows_of(study: Study, store: Store) -> tuple[Any, Any]:
+    plan = carried_out(study, store)
     return ticket_rows(plan, store), branch_rows(plan, store)
-
-
-def contents(study: Study, store: Store, every_steps: int | None = None) -> list[str]:
-    return [row["content"] for rows in rows_of(study, store, every_steps) for row in rows]
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -78,25 +67,10 @@ def trained(given: Recipe, last: int, start: Start | None = None, team: Team | N
 
 
 @pytest.mark.parametrize("changes", [{}, ACROBOT, LANDER], ids=["CartPole", "Acrobot", "LunarLander"])
-def test_a_killed_training_goes_on(changes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_training_goes_on(changes: Any, tmp_path: Path) -> None:
     """0 -> T = 0 -> k -> T, bit for bit, with the games of each step."""
-    study, store, taken = set_fields(STUDY, changes), Store.open(str(tmp_path / "killed")), 0
-    whole = contents(study, Store.open(str(tmp_path / "whole")))
-    written = probes.step
-
-    def step(key: str, number: int, counts: bool = True) -> None:
-        nonlocal taken
-        written(key, number, counts)
-        taken += 1
-        if taken in (13, 31):
-            raise Interruption
-
-    monkeypatch.setattr(probes, "step", step)
-    for _ in range(2):
-        with pytest.raises(Interruption):
-            contents(study, store, every_steps=5)
-    assert contents(study, store, every_steps=5) == whole
-    assert taken > 24 + 17  # steps behind the last checkpoint were taken twice
+    whole, killed = whole_and_killed(set_fields(STUDY, changes), tmp_path, kills=(13, 31), every_steps=5)
+    assert killed == whole
 
 
 def test_the_games_that_are_under_way_matter() -> None:
