@@ -12,6 +12,8 @@ from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.store import Store
 from lth_ray.training import Clock
 
+Rows = list[dict[str, Any]]
+
 
 class Interruption(Exception):
     """Stands for a kill."""
@@ -29,9 +31,10 @@ def carried_out(study: Study, store: Store, root: Path | None = None, every_step
     return plan
 
 
-def contents(plan: Plan, store: Store) -> list[str]:
-    """The contents of all tickets and branches."""
-    return [row["content"] for row in (*ticket_rows(plan, store), *branch_rows(plan, store))]
+def rows_of(study: Study, store: Store, root: Path | None = None, every_steps: int | None = None) -> tuple[Rows, Rows]:
+    """Return the rows of a study's tickets and of its branches, once it is `carried_out`."""
+    plan = carried_out(study, store, root, every_steps)
+    return ticket_rows(plan, store), branch_rows(plan, store)
 
 
 def whole_and_killed(
@@ -40,17 +43,21 @@ def whole_and_killed(
     """Return the contents of a study without a break, and of one that is killed as it takes these steps, counted from
     its first beginning, and each time goes on from its last checkpoint.
     """
+
+    def contents(store: Store, every_steps: int | None = None) -> list[str]:
+        return [row["content"] for rows in rows_of(study, store, root, every_steps) for row in rows]
+
     whole, killed = Store.open(str(place / "whole")), Store.open(str(place / "killed"))
     with pytest.MonkeyPatch.context() as patch:
         taken = _counted(patch, ())
-        expected = contents(carried_out(study, whole, root), whole)
+        expected = contents(whole)
         steps = taken()
     with pytest.MonkeyPatch.context() as patch:
         taken = _counted(patch, kills)
         for _ in kills:
             with pytest.raises(Interruption):
-                carried_out(study, killed, root, every_steps)
-        found = contents(carried_out(study, killed, root, every_steps), killed)
+                contents(killed, every_steps)
+        found = contents(killed, every_steps)
         # steps behind a checkpoint are taken twice, and none before it
         assert steps < taken() <= steps + every_steps * len(kills)
     return expected, found

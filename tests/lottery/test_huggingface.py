@@ -28,14 +28,14 @@ from lth_ray.config import (
     set_fields,
     steps,
 )  # fmt: skip
-from lth_ray.lottery import branch_rows, make_plan, ticket_rows
+from lth_ray.lottery import make_plan
 from lth_ray.lottery.execution.networks import build
 from lth_ray.models.flops import uses_of_weights
 from lth_ray.models.units import unit_layers
 from lth_ray.running.history import check_same_study, recorded_plan, remember
 from lth_ray.store import Store
 from lth_ray.training import Start, Team, train_segment
-from tests.carried_out import carried_out, whole_and_killed
+from tests.carried_out import carried_out, rows_of, whole_and_killed
 from tests.docs.blocks import blocks
 from tests.tiny_bert import VOCABULARY, save_bert, save_gpt2, save_sentences, save_tokenizer
 from tests.training.teams import together
@@ -59,12 +59,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_bert(folder / "bert")
     save_sentences(folder / "films.csv")
     return folder
-
-
-def rows_of(study: Study, store: Store, root: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of a study's tickets and branches, once all of it is done in this process."""
-    plan = carried_out(study, store, root)
-    return ticket_rows(plan, store), branch_rows(plan, store)
 
 
 def test_step_0_is_the_folder_and_the_head_is_the_seed_s(root: Path, tmp_path: Path) -> None:

@@ -28,11 +28,12 @@ from lth_ray.config import (
     steps,
 )
 from lth_ray.data.text import catalogue
-from lth_ray.lottery import branch_rows, carry_out, load_ticket, make_plan, ticket_rows
+from lth_ray.lottery import branch_rows, load_ticket, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build, eligible
 from lth_ray.record.report.comparisons import comparisons
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
+from tests.carried_out import carried_out
 from tests.tasks.test_text import chain
 
 
@@ -65,11 +66,7 @@ def study(folder: Path, model: str, **changes: Any) -> Study:
 
 def done(of: Study, place: Path) -> tuple[Any, Store]:
     store = Store.open(str(place))
-    plan = make_plan(of, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu")
-    return plan, store
+    return carried_out(of, store), store
 
 
 MODELS = ["lstm_lm_1_12", "transformer_lm_1_12_2"]

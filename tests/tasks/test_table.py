@@ -11,10 +11,11 @@ from sklearn.datasets import load_diabetes
 from torch import nn
 
 from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Study, Table, Train, set_fields, steps
-from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery import make_plan
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
-from lth_ray.training import Clock, evaluate
+from lth_ray.training import evaluate
+from tests.carried_out import rows_of
 
 DIABETES = Table("diabetes", batch_size=32, validation=60, test=60)
 STUDY = Study(
@@ -32,14 +33,6 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     features = generator.normal(size=(50, 3))
     return features, features @ np.array([1.0, -2.0, 0.5])
-
-
-def carried_out(study: Study, store: Store) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    plan = make_plan(study, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
-    return ticket_rows(plan, store), branch_rows(plan, store)
 
 
 def test_the_diabetes_set_is_split_once_and_standardised_by_its_training_rows() -> None:
@@ -90,7 +83,7 @@ def test_batches_are_a_function_of_the_step_and_workers_share_them() -> None:
 def test_a_study_of_tickets_that_are_no_images(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     study = set_fields(STUDY, {"branches": [RandomReinit(), Barrier(points=5, rounds=[1])]})
-    tickets, branches = carried_out(study, store)
+    tickets, branches = rows_of(study, store)
     assert [row["round"] for row in tickets] == [0, 1, 2]
     assert all("test_accuracy" not in row for row in (*tickets, *branches))
     for row in tickets:
@@ -105,9 +98,9 @@ def test_a_study_of_tickets_that_are_no_images(tmp_path: Path) -> None:
 
 def test_resume_is_bitwise(tmp_path: Path) -> None:
     whole, cut = Store.open(str(tmp_path / "whole")), Store.open(str(tmp_path / "cut"))
-    tickets, _ = carried_out(STUDY, whole)
-    carried_out(set_fields(STUDY, {"prune.rounds": 1}), cut)
-    assert [row["content"] for row in carried_out(STUDY, cut)[0]] == [row["content"] for row in tickets]
+    tickets, _ = rows_of(STUDY, whole)
+    rows_of(set_fields(STUDY, {"prune.rounds": 1}), cut)
+    assert [row["content"] for row in rows_of(STUDY, cut)[0]] == [row["content"] for row in tickets]
 
 
 @pytest.mark.parametrize("score", ["r2", "rmse"])

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from lth_ray.config import ConfigError, Model, Prune, RandomReinit, Study, Train, Translation, set_fields, steps
 from lth_ray.config.tasks.translation import PAD, bleu_signature
 from lth_ray.data.text.spelling import spelled
-from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.lottery.execution.networks import build
 from lth_ray.models.language.translating import translated
 from lth_ray.store import Store
 from lth_ray.tasks import bleu, task_of
-from lth_ray.training import Clock, Recipe, Seeds, Start, Team, evaluate, train_segment
+from lth_ray.training import Recipe, Seeds, Start, Team, evaluate, train_segment
+from tests.carried_out import carried_out
 from tests.training.setups import clone
 from tests.training.teams import together
 
@@ -224,10 +225,7 @@ def test_a_study_of_tickets_that_translate(folder: Path, tmp_path: Path) -> None
         branches=[RandomReinit()],
     )
     store = Store.open(str(tmp_path))
-    plan = make_plan(study, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
+    plan = carried_out(study, store)
     tickets = ticket_rows(plan, store)
     assert [row["remaining_weights"] for row in tickets] == pytest.approx([1, 0.5], abs=1e-3)
     assert all(0 <= row["test_bleu"] <= 100 for row in (*tickets, *branch_rows(plan, store)))
@@ -251,10 +249,7 @@ def test_criteria_by_gradients_take_the_loss_of_translation(folder: Path, tmp_pa
         seeds=[0],
     )
     store = Store.open(str(tmp_path))
-    plan = make_plan(study, None, store)
-    for job in plan.jobs:
-        for piece in job.pieces:
-            carry_out(piece, store, piece.recipe.task.load(), "cpu", Clock(60.0))
+    plan = carried_out(study, store)
     assert ticket_rows(plan, store)[-1]["remaining_weights"] == pytest.approx(0.5, abs=1e-3)
 
 

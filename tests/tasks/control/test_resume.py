@@ -24,14 +24,13 @@ from lth_ray.config import (
     set_fields,
     steps,
 )
-from lth_ray.lottery import branch_rows, ticket_rows
 from lth_ray.lottery.execution.networks import build
 from lth_ray.models import build as build_policy
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.tasks.control.rollouts import Rollouts
 from lth_ray.training import Recipe, Seeds, Start, Team, train_segment
-from tests.carried_out import carried_out, whole_and_killed
+from tests.carried_out import rows_of, whole_and_killed
 from tests.tasks.control.scripted import Constant, raises
 from tests.training.teams import together
 
@@ -47,11 +46,6 @@ STUDY = Study(
 )
 ACROBOT = {"data.name": "Acrobot-v1", "data.longest": 60}
 LANDER = {"data.name": "LunarLander-v3", "data.longest": 60}
-
-
-def rows_of(study: Study, store: Store) -> tuple[Any, Any]:
-    plan = carried_out(study, store)
-    return ticket_rows(plan, store), branch_rows(plan, store)
 
 
 def recipe(**changes: Any) -> Recipe:
