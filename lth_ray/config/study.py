@@ -81,6 +81,8 @@ class Subseeds(Config):
 class TicketOf(Config):
     """A ticket of another study, by its place there; the study is run before, as `main([study, this_one])` does.
 
+    Arms may have one each, which they give whole; it is not swept.
+
     study: the one that finds it, of one rewind point and no sweep.
     round, seed, arm: which of its tickets; None for its last round, its first seed and its first arm.
     branch: the name of a branch of it, such as "random_reinit", whose trained network is taken instead; the first of
@@ -95,6 +97,11 @@ class TicketOf(Config):
     arm: str | None = option(None, check=maybe(text("give an arm's name")))
     branch: str | None = option(None, check=maybe(text("give a branch's name")))
     key: str | None = option(None, check=maybe(text("leave it out")))
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return f"TicketOf({self.study.name!r})"
 
 
 @dataclass(frozen=True)
@@ -168,12 +175,14 @@ class Study(Config):
                 raise ConfigError(
                     f"Study.may_fail = {name!r}: no such arm; the arms are {', '.join(self.arms) or 'none'}"
                 )
+        self._check_varied_tickets()
         if self.ticket is not None and self.model.weights is not None:
+            given = self.ticket.called if isinstance(self.ticket, TicketOf) else repr(self.ticket)
             raise ConfigError(
-                f"Study.ticket = {self.ticket!r} and Model.weights = {str(self.model.file)!r} both give the weights "
+                f"Study.ticket = {given} and Model.weights = {str(self.model.file)!r} both give the weights "
                 "that a lineage begins with; leave one of them out"
             )
-        if self.ticket_part and self.ticket is None and not any("ticket" in fields for fields in self.arms.values()):
+        if self.ticket_part and self.ticket is None and not any("ticket" in fields for fields in self._varied):
             raise ConfigError(
                 f"Study.ticket_part = {self.ticket_part!r}: there is no ticket; give one, or leave it out"
             )
@@ -188,6 +197,20 @@ class Study(Config):
             raise ConfigError(f"Study.margin = {self.margin}: give a number in (0, {widest:g})")
         if self.margin is None and metric.margin <= 0:
             raise ConfigError(f"Study.margin = None: {metric.called} has no margin of its own; give one")
+
+    @property
+    def _varied(self) -> list[Mapping[str, Any]]:
+        """What varies fields: the sweep, and each arm."""
+        return [self.sweep, *self.arms.values()]
+
+    def _check_varied_tickets(self) -> None:
+        """Raise ConfigError for tickets of other studies whose keys no plan would look for."""
+        remedy = "give arms with whole tickets, {name: {'ticket': TicketOf(a study, ...)}}"
+        for path in (path for fields in self._varied for path in fields):
+            if path.startswith("ticket."):
+                raise ConfigError(f"{path!r}: a part of a ticket of another study is not varied; {remedy}")
+        if any(isinstance(value, TicketOf) for value in self.sweep.get("ticket", ())):
+            raise ConfigError(f"Study.sweep['ticket']: tickets of other studies are not swept; {remedy}")
 
     @property
     def ticket_key(self) -> str | None:

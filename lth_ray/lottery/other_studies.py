@@ -16,20 +16,22 @@ def with_keys(study: Study, unfold: Unfold) -> Study:
 
     unfold: gives a study's lineages. Raises ConfigError for a ticket that its study does not find.
     """
-    known: dict[str, Sequence[Lineage]] = {}
+    known: list[tuple[Study, Sequence[Lineage]]] = []  # no dict, as studies have no hash, and two may share a name
 
     def found(ticket: TicketOf) -> TicketOf:
         if ticket.key is not None:
             return ticket
-        if ticket.study.name not in known:
-            known[ticket.study.name] = unfold(ticket.study)
-        return replace(ticket, key=_key(ticket, known[ticket.study.name]))
+        lineages = next((there for other, there in known if other == ticket.study), None)
+        if lineages is None:
+            lineages = unfold(ticket.study)
+            known.append((ticket.study, lineages))
+        return replace(ticket, key=_key(ticket, lineages))
 
     return with_given_tickets(study, found)
 
 
 def _key(ticket: TicketOf, lineages: Iterable[Lineage]) -> str:
-    study, what = ticket.study, f"Study.ticket = TicketOf({ticket.study.name!r})"
+    study, what = ticket.study, f"Study.ticket = {ticket.called}"
     seed = study.seeds[0] if ticket.seed is None else ticket.seed
     arm = next(iter(study.arms), "") if ticket.arm is None else ticket.arm
     there = [one for one in lineages if (one.variant.arm, one.variant.seed) == (arm, seed)]
@@ -56,6 +58,6 @@ def check_found(study: Study, store: Store) -> None:
         if ticket.key is not None and store.segment(ticket.key) is None:
             name = ticket.study.name
             raise ConfigError(
-                f"Study.ticket = TicketOf({name!r}): {store.uri} does not hold it; run that study first, as "
+                f"Study.ticket = {ticket.called}: {store.uri} does not hold it; run that study first, as "
                 f"main([{name.replace('-', '_')}, this_one]) does"
             )

@@ -146,6 +146,30 @@ def test_a_ticket_is_found_by_its_place(classifier: Study, detector: Study, stor
             make_plan(set_fields(detector, {"ticket": wrong}), None, store)
 
 
+def test_two_studies_of_one_name_are_told_apart(classifier: Study, detector: Study) -> None:
+    other = set_fields(classifier, {"train.length": steps(3)})
+    arms = {"one": {"ticket": TicketOf(classifier)}, "other": {"ticket": TicketOf(other)}}
+    found = [
+        one.variant.study.ticket_key
+        for one in make_plan(set_fields(detector, {"arms": arms, "ticket": None}), None).lineages
+    ]
+    assert found == [make_plan(given, None).lineages[0].rounds[2].segment.key for given in (classifier, other)]
+    assert found[0] != found[1]
+
+
+def test_tickets_that_no_plan_would_find_are_refused(classifier: Study, detector: Study) -> None:
+    """They would otherwise be no tickets, or all of them the same one."""
+    for changes, why in (
+        ({"sweep": {"ticket": [TicketOf(classifier, round=n) for n in (0, 1)]}}, r"Study.sweep\['tic"),
+        ({"sweep": {"ticket.round": [0, 1]}}, r"'ticket.round': a part of a ticket"),
+        ({"arms": {"dense": {"ticket.round": 0}}}, r"'ticket.round': a part of a ticket"),
+    ):
+        with pytest.raises(ConfigError, match=why + r".*give arms with whole tickets"):
+            set_fields(detector, changes)
+    swept = set_fields(detector, {"sweep": {"ticket": ["0123-1", "4567-1"]}, "ticket": None})
+    assert swept.ticket_part == BODY
+
+
 def test_a_part_that_does_not_fit_is_refused(classifier: Study, detector: Study, store: Store) -> None:
     for changes, why in {
         ("ticket_part", "backbone.nothing."): "no tensor of this network begins so; did you mean",
