@@ -37,6 +37,12 @@ def drawn(preferences: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return np.asarray(np.minimum(found, preferences.shape[1] - 1))
 
 
+def as_learnt(rewards: np.ndarray, config: Environment) -> np.ndarray:
+    """Return an environment's rewards as training has them: scaled, then cut."""
+    scaled, most = rewards * config.reward_scale, config.reward_clip
+    return scaled if most is None else scaled.clip(-most, most)
+
+
 def discounted(rewards: np.ndarray, after: np.ndarray, goes_on: np.ndarray, last: np.ndarray, discount: float) -> Any:
     """Return the return of each step, float64 [T, n]: its reward and, discounted, what comes then.
 

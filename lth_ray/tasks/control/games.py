@@ -32,6 +32,10 @@ class Moves:
         """The games that are over: bool [n], True for each."""
         return np.asarray(self.ended | self.cut)
 
+    def ended_as_learnt(self, config: Environment) -> np.ndarray:
+        """Return where what is paid from then on does not count in training: bool [n], True for each such game."""
+        return np.asarray(self.ended | self.hurt) if config.life_ends else self.ended
+
 
 Again = tuple[int, Sequence[int], int]  # a game's seed, its actions so far, and what `mark` gave of it then
 

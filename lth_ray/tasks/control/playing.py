@@ -11,7 +11,7 @@ import torch
 
 from lth_ray.config import Environment, digest, meaning, subseed
 from lth_ray.data.order import draws
-from lth_ray.tasks.control.actor_critic import discounted, drawn, parts_of
+from lth_ray.tasks.control.actor_critic import as_learnt, discounted, drawn, parts_of
 from lth_ray.tasks.control.games import Games, as_numbers
 from lth_ray.tasks.control.simulators import Simulator, make
 
@@ -72,9 +72,7 @@ class Kept:
 
 def returns_of(config: Environment, rewards: Sequence[float], behind: float) -> Any:
     """Return the discounted returns of a whole game's steps, of rewards as they are learnt from, float64 [T]."""
-    column = np.array(rewards)[:, None] * config.reward_scale
-    if config.reward_clip is not None:
-        column = column.clip(-config.reward_clip, config.reward_clip)
+    column = as_learnt(np.array(rewards)[:, None], config)
     goes_on = np.ones(column.shape, bool)
     return discounted(column, np.zeros(column.shape), goes_on, np.array([behind]), config.discount)[:, 0]
 

@@ -11,7 +11,7 @@ from lth_ray.config import Environment, subseed
 from lth_ray.data.batches import checked_part
 from lth_ray.data.order import draws
 from lth_ray.tasks.base import Batch
-from lth_ray.tasks.control.actor_critic import discounted, drawn, parts_of
+from lth_ray.tasks.control.actor_critic import as_learnt, discounted, drawn, parts_of
 from lth_ray.tasks.control.apart import Apart
 from lth_ray.tasks.control.games import Games, as_numbers
 
@@ -58,23 +58,23 @@ class Rollouts:
         seen = np.empty((horizon, size, *games.observations.shape[1:]), games.observations.dtype)
         actions = np.empty((horizon, size), np.int64)
         rewards, (goes_on, cut) = np.empty((horizon, size)), np.empty((2, horizon, size), bool)
-        left = []  # what games showed when they were cut off
+        left = []  # what games showed when they were cut off, if what comes then counts
         with acting(model):
             for t in range(horizon):
                 seen[t] = games.observations
                 preferences, _ = self._asked(model, seen[t], device)
                 actions[t] = drawn(preferences.cpu().numpy(), uniform[t])
                 moves = games.step(actions[t].tolist())
-                rewards[t], cut[t] = moves.rewards, moves.cut
-                goes_on[t] = ~(moves.over | moves.hurt) if config.life_ends else ~moves.over
-                left += [games.observations[place].copy() for place in moves.cut.nonzero()[0]]
+                ended = moves.ended_as_learnt(config)
+                rewards[t], goes_on[t], cut[t] = moves.rewards, ~(ended | moves.cut), moves.cut & ~ended
+                left += [games.observations[place].copy() for place in cut[t].nonzero()[0]]
                 self._end_all(moves.over.nonzero()[0].tolist(), step * horizon + t + 1)
             behind = np.concatenate([games.observations, np.stack(left)]) if left else games.observations
             _, values = self._asked(model, behind, device)
         values_there = values.double().cpu().numpy()
         after = np.zeros((horizon, size))
         after[cut] = values_there[size:]
-        returns = discounted(self._as_learnt(rewards), after, goes_on, values_there[:size], config.discount)
+        returns = discounted(as_learnt(rewards, config), after, goes_on, values_there[:size], config.discount)
         self.next = step + 1
 
         def of_places(array: np.ndarray) -> Tensor:
@@ -144,10 +144,6 @@ class Rollouts:
         words = draws(self.seeds[1], step, self.config.horizon * self.config.envs) >> np.uint64(11)
         whole = words.reshape(self.config.horizon, self.config.envs) * 2.0**-53
         return np.asarray(whole[:, self.part.start : self.part.stop])
-
-    def _as_learnt(self, rewards: np.ndarray) -> np.ndarray:
-        scaled, most = rewards * self.config.reward_scale, self.config.reward_clip
-        return scaled if most is None else scaled.clip(-most, most)
 
     def _asked(self, model: torch.nn.Module, seen: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
         return parts_of(model(torch.from_numpy(as_numbers(seen)).to(device)), self.number)

@@ -19,7 +19,7 @@ from lth_ray.data import Identity
 from lth_ray.data.batches import shared_out
 from lth_ray.data.order import draws
 from lth_ray.tasks.base import Batch, Evaluation, Step, Stream, Task
-from lth_ray.tasks.control.actor_critic import actor_critic, losses, parts_of
+from lth_ray.tasks.control.actor_critic import actor_critic, as_learnt, discounted, losses, parts_of
 from lth_ray.tasks.control.games import Games, as_numbers
 from lth_ray.tasks.control.playing import Kept, Result, asking, at_random, play
 from lth_ray.tasks.control.rollouts import SEEDS, Rollouts, acting, last_returns
@@ -100,7 +100,7 @@ class Control(Task[Environment]):
     def examples(self, loaded: Ready, split: Seeds | States, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """Yield seeds of games that are played side by side; or (observations, actions, returns) of states."""
         mine = shared_out(len(split), share)
-        size = max(1, self.config.envs) if isinstance(split, Seeds) else 1_024
+        size = self.config.envs if isinstance(split, Seeds) else 1_024
         for start in range(mine.start, mine.stop, size):
             stop = min(start + size, mine.stop)
             if isinstance(split, Seeds):
@@ -180,7 +180,7 @@ class Control(Task[Environment]):
 
     def chance(self, identity: Identity) -> float:
         """Return the mean return of a policy to which all actions are alike, in the games of the test set."""
-        return random_return(_Known(self.config))
+        return _random_return(_Known(self.config))
 
 
 class _Known:
@@ -240,7 +240,7 @@ def _trace(config: Environment) -> tuple[tuple[int, ...], int, str]:
 
 
 @lru_cache(maxsize=64)
-def random_return(known: _Known) -> float:
+def _random_return(known: _Known) -> float:
     """Return the mean return of a policy to which all actions are alike, in the games of the test set."""
     config, (_, actions, _) = known.config, _probed(known)
     seeds = _seeds(config, "test", config.games).seeds.tolist()
@@ -250,9 +250,10 @@ def random_return(known: _Known) -> float:
 
 
 def _steps_at_random(config: Environment, seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Play steps by drawn actions; a game that is over is followed by another."""
-    from lth_ray.tasks.control.actor_critic import discounted
+    """Play steps by drawn actions; a game that is over is followed by another.
 
+    Return observations, actions and returns, of rewards as training has them.
+    """
     games = Games(config, 1)
     count = int(games.simulators[0].action_space.n)
     actions = (((draws(seed, 0, number) >> np.uint64(11)) * 2.0**-53) * count).astype(np.int64)
@@ -261,10 +262,11 @@ def _steps_at_random(config: Environment, seed: int, number: int) -> tuple[np.nd
     for at, action in enumerate(actions.tolist()):
         seen.append(games.observations[0].copy())
         moves = games.step([action])
-        rewards[at], goes_on[at] = moves.rewards, ~moves.over
+        rewards[at], goes_on[at] = moves.rewards, ~(moves.ended_as_learnt(config) | moves.cut)
         if moves.over[0]:
             games.begin(0, subseed(seed, "next", at) % SEEDS)
-    returns = discounted(rewards * config.reward_scale, np.zeros((number, 1)), goes_on, np.zeros(1), config.discount)
+    games.close()
+    returns = discounted(as_learnt(rewards, config), np.zeros((number, 1)), goes_on, np.zeros(1), config.discount)
     return np.stack(seen), actions, returns[:, 0].astype(np.float32)
 
 

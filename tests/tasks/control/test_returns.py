@@ -62,6 +62,29 @@ def test_a_lost_life_ends_the_return_but_not_the_game(life_ends: bool) -> None:
     assert returns[0].tolist() == [1 + 0.5 * second, second, 3 + 0.5 * fourth, fourth]
 
 
+@pytest.mark.parametrize("life_ends", [False, True])
+def test_a_life_that_is_lost_as_the_game_is_cut_off_ends_the_return(life_ends: bool) -> None:
+    ((_, _, returns),) = batches(declared(has_lives, life_ends=life_ends, longest=4), 1)
+    assert returns[0, 3] == (4.0 if life_ends else 4 + 0.5 * 40)
+
+
+@pytest.mark.parametrize("life_ends", [False, True])
+def test_criteria_look_at_returns_as_training_has_them(life_ends: bool) -> None:
+    """Step t of a game is paid half of t x (action + 1), at most 1; a life is lost at the second and the fourth."""
+    config = declared(has_lives, life_ends=life_ends, longest=5, reward_scale=0.5, reward_clip=1.0)
+    task = Control(config)
+    observations, actions, returns = task.evidence(task.load(), 0)
+    paid = (0.5 * (observations[:, :, 0] + 1) * (actions + 1)).clamp(max=1)
+    assert set(paid.flatten().tolist()) == {0.5, 1.0}
+    for place in range(2):
+        then = 0.0
+        for step in reversed(range(paid.shape[1])):
+            taken = int(observations[place, step, 0]) + 1
+            ends = taken == 5 or (life_ends and taken in (2, 4))
+            then = float(paid[place, step]) + (0.0 if ends else 0.5 * then)
+            assert float(returns[place, step]) == pytest.approx(then)
+
+
 def test_rewards_are_scaled_then_clipped_in_training_alone() -> None:
     config = declared(ends_by_itself, reward_scale=0.5, reward_clip=1.0, discount=0.0)
     stream = Rollouts(config, 1, 2)
@@ -77,7 +100,7 @@ def test_a_game_counts_once_whatever_the_horizon() -> None:
     for horizon in (1, 4, 8, 40):
         stream = Rollouts(declared(ends_by_itself, horizon=horizon), 1, 2)
         for step in range(40 // horizon):
-            stream.batch(step, Constant(action=step % 2 if horizon == 40 else 0))
+            stream.batch(step, Constant())
         found.append(task.told(stream.carried))
     assert all(one == {"return": 15.0, "return_sd": 0.0, "games": 16.0} for one in found)
 
