@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lth_ray.models.detection import straight
+from lth_ray.models.tied import evaluating
 from lth_ray.models.weights import computed, is_linear, prunable
 
 TRAINING = 3  # a step's backward pass costs about two forward ones
@@ -37,12 +38,11 @@ def uses_of_weights(model: nn.Module, example: tuple[Any, ...]) -> dict[str, int
                 found[name] = found.get(name, 0) + _places(module, output)
 
             hooks.append(module.register_forward_hook(count))
-    was_training, first = model.training, next(model.parameters())
+    first = next(model.parameters())
     try:
-        with straight(model):
-            model.eval()(*(like(first, given) for given in example))
+        with evaluating(model), straight(model):
+            model(*(like(first, given) for given in example))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return found

@@ -7,6 +7,7 @@ as it is; without what belongs to a unit it is a smaller network.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,7 @@ def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
     it does to units, with its layer.
     """
     book = Book()
-    every = (*model.named_parameters(), *model.named_buffers())
-    tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in every}
+    tensors = tensors_without_numbers(model)
     following = Following(model, book, tensors)
     try:
         with evaluating(model):
@@ -75,7 +75,7 @@ def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
                 _call(model.train(), tensors, tuple(map(_twice, example)), following)
     finally:
         following.close()
-    names = {id(tensor): name for name, tensor in every}
+    names = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     marked = {
         name: following.named[names[id(tensor)]]
         for name, tensor in model.state_dict(keep_vars=True).items()
@@ -86,11 +86,33 @@ def coupled(model: nn.Module, example: tuple[Any, ...]) -> Coupling:
 
 def _call(model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, ...], following: Following) -> None:
     """Follow one call; what comes out keeps its place."""
+    for one in tree_leaves(called_without_numbers(model, tensors, example, following)):
+        if isinstance(one, Tensor):
+            following.fix(one)
+
+
+def tensors_without_numbers(model: nn.Module) -> dict[str, Tensor]:
+    """Return what stands in for a network's parameters and buffers, by name, on torch's meta device."""
+    every = (*model.named_parameters(), *model.named_buffers())
+    return {name: torch.empty_like(tensor, device="meta") for name, tensor in every}
+
+
+def called_without_numbers(
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    example: tuple[Any, ...],
+    within: AbstractContextManager[Any] = nullcontext(),
+) -> Any:
+    """Return what a network gives on torch's meta device, in the mode it is in.
+
+    Raise ConfigError for a network whose own code fails there.
+    tensors: those of `tensors_without_numbers`. within: what follows the call.
+    """
     dtype = next((one.dtype for one in tensors.values() if one.is_floating_point()), None)
     inputs = tree_map(lambda one: _without_numbers(one, dtype), example)
     try:
-        with torch.no_grad(), torch.device("meta"), straight(model), following:
-            outputs = functional(model)(tensors, inputs)
+        with torch.no_grad(), torch.device("meta"), straight(model), within:
+            return functional(model)(tensors, inputs)
     except ConfigError:
         raise
     except Exception as error:  # whatever the network's own code raises when it meets no numbers
@@ -98,9 +120,6 @@ def _call(model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, .
             f"{type(model).__name__} cannot be called without numbers to find its units "
             f"({type(error).__name__}: {error})"
         ) from error
-    for one in tree_leaves(outputs):
-        if isinstance(one, Tensor):
-            following.fix(one)
 
 
 def _without_numbers(given: Any, dtype: torch.dtype | None) -> Any:

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from lth_ray.models.flops import like
+from lth_ray.models.tied import evaluating
 
 LAYERS = ("conv1d", "conv2d", "conv3d", "linear")  # functions of torch that make channels
 
@@ -40,12 +41,9 @@ def scales(model: nn.Module, example: tuple[Any, ...]) -> tuple[Scale, ...]:
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     reading = _Reading(names, set(scale_parameters(model)))
-    was_training, first = model.training, next(model.parameters())
-    try:
-        with torch.no_grad(), reading:
-            model.eval()(*(like(first, given) for given in example))
-    finally:
-        model.train(was_training)
+    first = next(model.parameters())
+    with evaluating(model), torch.no_grad(), reading:
+        model(*(like(first, given) for given in example))
     return tuple(Scale(name, reading.members(name)) for name in reading.norms)
 
 

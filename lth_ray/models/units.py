@@ -5,18 +5,16 @@ convolution shares, or a head consists of, is one unit; a concatenation's parts 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from lth_ray.config import ConfigError
-from lth_ray.models.detection import straight
-from lth_ray.models.graph import coupled
+from lth_ray.models.graph import called_without_numbers, coupled, tensors_without_numbers
 from lth_ray.models.scales import scale_parameters
-from lth_ray.models.tied import functional
+from lth_ray.models.tied import evaluating
 from lth_ray.models.weights import computed, counted, is_transposed
 
 KINDS = ("channels", "heads", "neurons")
@@ -148,16 +146,14 @@ def _named_apart(layers: list[UnitLayer]) -> Iterator[UnitLayer]:
     taken: dict[str, int] = {}
     for one in layers:
         number = taken[one.name] = taken.get(one.name, 0) + 1
-        yield one if number == 1 else _renamed(one, f"{one.name}#{number}")
-
-
-def _renamed(layer: UnitLayer, name: str) -> UnitLayer:
-    fields = {key: getattr(layer, key) for key in layer.__dataclass_fields__}
-    return UnitLayer(**(fields | {"name": name}))
+        yield one if number == 1 else replace(one, name=f"{one.name}#{number}")
 
 
 def image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the height and width of what each module puts out, by the names of its parameters."""
+    """Return the height and width of what each module puts out, by the names of its parameters.
+
+    Raise ConfigError for a network that cannot be called without numbers.
+    """
     found: dict[str, tuple[int, ...]] = {}
     hooks = []
     for path, module in model.named_modules():
@@ -169,22 +165,10 @@ def image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[i
                         found.setdefault(name, tuple(output.shape[2:]))
 
         hooks.append(module.register_forward_hook(look))
-    every = (*model.named_parameters(), *model.named_buffers())
-    tensors = {name: torch.empty_like(one, device="meta") for name, one in every}
-    was_training = {module: module.training for module in model.modules()}
     try:
-        with torch.no_grad(), torch.device("meta"), straight(model):
-            functional(model.eval())(tensors, tuple(_on_meta(one, tensors) for one in example))
+        with evaluating(model):
+            called_without_numbers(model, tensors_without_numbers(model), example)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in was_training.items():
-            module.training = training
     return found
-
-
-def _on_meta(given: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if not isinstance(given, Tensor):
-        return given
-    dtype = next((one.dtype for one in tensors.values() if one.is_floating_point()), given.dtype)
-    return torch.empty_like(given, device="meta", dtype=dtype if given.is_floating_point() else None)

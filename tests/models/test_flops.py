@@ -74,11 +74,15 @@ def test_projections_of_attention_are_used_once_a_token():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_counting_leaves_the_network_as_it_was(training):
+@pytest.mark.parametrize("look", [uses_of_weights, models.scales, models.unit_layers])
+def test_looking_at_a_network_leaves_it_as_it_was(look, training):
+    """Each module in a mode of its own: frozen batch norms stay so."""
     model = models.build("cifar_resnet8_4", seed=0).train(training)
+    model.blocks[0].train(not training)
+    modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    uses_of_weights(model, (torch.zeros(1, 3, 32, 32),))
-    assert model.training is training
+    look(model, (torch.zeros(1, 3, 32, 32),))
+    assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
 

@@ -131,6 +131,15 @@ def test_nothing_of_a_removed_unit_is_left_in_what_the_network_computes(name: st
     assert torch.allclose(network(inputs), before, atol=1e-12)
 
 
+def test_image_sizes_of_a_network_that_cannot_be_called_without_numbers() -> None:
+    class Branching(nn.Conv2d):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) if images.sum() > 0 else images
+
+    with pytest.raises(ConfigError, match="Branching cannot be called without numbers"):
+        models.image_sizes(Branching(3, 2, 3), IMAGE)
+
+
 def test_a_structure_that_the_network_has_not() -> None:
     with pytest.raises(ConfigError, match=r"Prune.structure = 'heads': the network has no layer .*; it has channels"):
         unit_layers(models.build("cifar_vgg11_4"), IMAGE, "heads")

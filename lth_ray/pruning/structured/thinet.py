@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from lth_ray.config import ConfigError
 from lth_ray.data.order import uniform
 from lth_ray.models import Slices, UnitLayer, functional
+from lth_ray.models.tied import evaluating
 from lth_ray.pruning.evidence import Evidence
 
 POSITIONS = 10  # of each example (the authors' code)
@@ -108,19 +109,15 @@ def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[st
                 parts.append(sampled_parts(module, inputs[0], output, one, evidence.seed, f"{use}/{len(parts)}"))
 
             hooks.append(module.register_forward_hook(look))
-    modes = [(module, module.training) for module in model.modules()]
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers()), **evidence.masked()}
     device = next(model.parameters()).device
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             for batch in evidence.batches:
                 functional(model)(tensors, (batch[0].to(device),))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, was in modes:
-            module.training = was
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
