@@ -44,6 +44,7 @@ def smaller_networks(
     megabytes of its file, and for each batch size the median latency in milliseconds, its quartiles, and how many
     times as fast it is as the dense network of its lineage (the median over rounds in which they take turns), and file:
     dense.safetensors and small.safetensors, behind the lineage's name where there are several.
+    A lineage that has ended before its last round has the last ticket that it came to; without one it is left out.
     rounds: in which each network is timed once.
     """
     import pandas as pd
@@ -51,15 +52,19 @@ def smaller_networks(
     for name, value, least in (("batch_sizes", min(batch_sizes, default=0), 1), ("rounds", rounds, 2)):
         if value < least:
             raise ConfigError(f"smaller_networks(..., {name}=): {value}: give at least {least}")
+    tickets = results.tickets().to_dict("records")
+    last = {row["lineage"]: row["round"] for row in sorted(tickets, key=lambda row: row["round"]) if row["round"]}
+    if not last:
+        raise ConfigError(f"smaller_networks: study {results.plan.study.name!r} has no pruned ticket yet; train one")
     folder = Path(to)
     folder.mkdir(parents=True, exist_ok=True)
-    metric = {row["key"]: row for row in results.tickets().to_dict("records")}
+    metric = {row["key"]: row for row in tickets}
     rows: list[dict[str, Any]] = []
-    for lineage in results.plan.lineages:
+    for lineage in (one for one in results.plan.lineages if one.id in last):
         before = f"{lineage.id.replace('/', '-')}-" if len(results.plan.lineages) > 1 else ""
         made = {
             name: _made(lineage, number, results.store, folder / f"{before}{name}.safetensors")
-            for name, number in (("dense", 0), ("small", lineage.prune.num_rounds))
+            for name, number in (("dense", 0), ("small", last[lineage.id]))
         }
         for size in batch_sizes:
             _time(made, lineage, size, rounds)
@@ -76,14 +81,15 @@ def _made(lineage: Lineage, number: int, store: Store, file: Path) -> _Made:
     recipe, ticket = segment.recipe, load_ticket(segment.key, store.uri)
     network, example = build_without_averages(recipe), recipe.task.example(recipe.identity)
     network.load_state_dict(weights_of_ticket(ticket, "trained"))
-    kept, shrink = dict(ticket.mask), False
+    small = network
     try:
-        small, _ = smaller(network, ticket.mask, example) if number else (network, None)
-        shrink = small is not network
-    except ConfigError:  # nothing goes whole: it is what the mask makes of the dense network
-        small = network
+        if number:
+            small, _ = smaller(network, ticket.mask, example)
+    except ConfigError:
+        pass  # nothing goes whole: it is what the mask makes of the dense network
+    shrink = small is not network
     export_ticket(segment.key, file, storage=store.uri, shrink=shrink, model=build_without_averages(recipe))
-    mask = {} if shrink else kept
+    mask = {} if shrink else ticket.mask
     sizes = sum(mask[name].sum().item() if name in mask else p.numel() for name, p in small.named_parameters())
     row = {
         "key": segment.key,

@@ -1,5 +1,6 @@
 """The table of what pruning has made of a network, and the files beside it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import torch
 from lth_ray import Data, Model, Prune, Study, Train, load_small, smaller_networks, steps
 from lth_ray.analysis.latency import Latency, latencies
 from lth_ray.config import ConfigError
+from lth_ray.lottery import make_plan
 from lth_ray.running.results import Results
 from lth_ray.store import Store
 from tests.commands.conftest import Own
@@ -50,6 +52,16 @@ def test_the_table_and_the_files(results: Results, tmp_path: Path) -> None:
         assert (table[f"ms_{size}"] > 0).all()
         assert list(table[f"times_as_fast_{size}"].iloc[[0, 2]]) == [1.0, 1.0]
     assert isinstance(table, pd.DataFrame)
+
+
+def test_the_last_ticket_of_a_lineage_that_ended_before_its_last_round(results: Results, tmp_path: Path) -> None:
+    study = results.plan.study
+    longer = replace(study, arms={}, prune=Prune("l1", structure="channels", fraction=0.5, rounds=3))
+    table = smaller_networks(Results(make_plan(longer), results.store), tmp_path / "made", batch_sizes=(1,), rounds=2)
+    assert list(table["round"]) == [0, 1]
+    later = replace(longer, seeds=[0, 1])
+    table = smaller_networks(Results(make_plan(later), results.store), tmp_path / "made", batch_sizes=(1,), rounds=2)
+    assert set(table["lineage"]) == {"k0/seed0"}
 
 
 @pytest.mark.parametrize("given", [{"batch_sizes": (0,)}, {"batch_sizes": ()}, {"rounds": 1}])
