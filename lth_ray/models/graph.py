@@ -7,7 +7,7 @@ as it is; without what belongs to a unit it is a smaller network.
 """
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,10 +98,7 @@ def tensors_without_numbers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def called_without_numbers(
-    model: nn.Module,
-    tensors: Mapping[str, Tensor],
-    example: tuple[Any, ...],
-    within: AbstractContextManager[Any] = nullcontext(),
+    model: nn.Module, tensors: Mapping[str, Tensor], example: tuple[Any, ...], within: AbstractContextManager[Any]
 ) -> Any:
     """Return what a network gives on torch's meta device, in the mode it is in.
 

@@ -5,6 +5,7 @@ convolution shares, or a head consists of, is one unit; a concatenation's parts 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -167,7 +168,7 @@ def image_sizes(model: nn.Module, example: tuple[Any, ...]) -> dict[str, tuple[i
         hooks.append(module.register_forward_hook(look))
     try:
         with evaluating(model):
-            called_without_numbers(model, tensors_without_numbers(model), example)
+            called_without_numbers(model, tensors_without_numbers(model), example, nullcontext())
     finally:
         for hook in hooks:
             hook.remove()
