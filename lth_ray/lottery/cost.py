@@ -183,7 +183,7 @@ class Spent:
 
 def _is_scored(segment: Segment) -> bool:
     """Return whether its mask was found by scores that take any operations of the network."""
-    return isinstance(segment.mask, Pruned) and pruning.CRITERIA[segment.mask.rule["criterion"]].passes > 0
+    return isinstance(segment.mask, Pruned) and pruning.criterion_of(segment.mask.rule["criterion"]).passes > 0
 
 
 def _sum(trained: float | None, scored: float | None) -> float | None:

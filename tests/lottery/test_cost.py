@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lth_ray.config import RandomMask, RandomReinit, Rescored, Rewind, Scoring, Stability, Transfer, steps
+from lth_ray.config import Prune, RandomMask, RandomReinit, Rescored, Rewind, Scoring, Stability, Transfer, steps
+from lth_ray.lottery import make_plan
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execution.reading import stored_segment
 from tests.lottery.ladders import early
@@ -120,6 +121,15 @@ def test_scores_by_examples_are_part_of_the_search(
         assert (row["scoring_flops"], row["search_flops"]) == (scored, scored + trained)
         assert row["ticket_flops"] == row["search_flops"]  # no dense training
     assert ran.tickets[0]["scoring_flops"] == 0
+
+
+@pytest.mark.parametrize(("criterion", "known"), [("taylor", None), ("l1", 0.0)])
+def test_scores_of_units_without_a_record_are_unknown_where_they_look_at_examples(
+    lab: Any, criterion: str, known: float | None
+) -> None:
+    rule = Prune(criterion, structure="neurons", fraction=0.3, rounds=1)
+    plan = make_plan(lab.study({"train.length": TRAIN["train.length"], "prune": rule}))
+    assert Costs(plan).of_ticket(plan.lineages[0], 1, lambda key: None)["scoring_flops"] == known
 
 
 def test_what_an_earlier_version_did_not_count_is_not_known(lab: Any) -> None:
