@@ -223,6 +223,17 @@ def test_a_packed_text_is_the_same_text(folder: Path, tmp_path: Path) -> None:
         task_of(replace(data, vocabulary=None)).identify()
 
 
+@pytest.mark.parametrize("form", ["text", "packed"])
+def test_a_measured_word_that_stands_for_nothing_is_refused_packed_or_not(tmp_path: Path, form: str) -> None:
+    (tmp_path / "train.txt").write_text("a b\n" * 50)
+    (tmp_path / "test.txt").write_text("a\n\nb z y\n")
+    place = tmp_path
+    if form == "packed":
+        place = pack(catalogue.find_parts(f"text:{tmp_path}"), "word", None, 1, tmp_path / "packed").folder
+    with pytest.raises(ConfigError, match=r"do not occur in the text to train on, which has no <unk>"):
+        task_of(Text(f"{form}:{place}", batch_size=4, window=10)).identify()
+
+
 def test_a_text_larger_than_memory_is_read_from_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(Text(f"text:{folder}", batch_size=4, window=10))
     resident = task.load().train.windows([-1, 1555], 12)

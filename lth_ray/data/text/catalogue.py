@@ -5,7 +5,7 @@ import json
 import tempfile
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def _found(
                 raise ConfigError(
                     f"Text.{field} = {asked!r}: {place} was packed with {there!r}; give that, or pack it anew"
                 )
+        _check_unknown(packed)
         return packed
     parts = find_parts(name, column, data_root)
     packed = _kept(parts, level, size, min_count)
@@ -147,8 +148,6 @@ def _kept(parts: dict[str, Part], level: str, size: int | None, min_count: int) 
     folder = cache_dir() / "text" / key
     try:
         return open_packed(folder) or pack(parts, level, size, min_count, folder)
-    except DamagedDataset:
-        raise
     except OSError as error:
         warnings.warn(
             f"a text's tokens could not be kept in {folder.parent} ({error}): each process makes them anew",
@@ -171,18 +170,24 @@ def _library(level: str) -> str:
     return str(tokenizers().__version__)
 
 
-def _check_unknown(packed: PackedText, parts: dict[str, Part]) -> None:
-    """Raise ConfigError for words that stand for nothing: measured, but never in the text to train on."""
+def _check_unknown(packed: PackedText, parts: Mapping[str, Part] = {}) -> None:
+    """Raise ConfigError for words that stand for nothing: measured, but never in the text to train on.
+
+    parts: the text that was packed, where it is at hand; one of the words is named then.
+    """
     if packed.level != "word" or packed.parts["train"].unknown:
         return
-    for name, part in parts.items():
-        number = packed.parts[name].unknown
+    for name, tokens in packed.parts.items():
+        number = tokens.unknown
         if number:
-            known = packed.vocabulary
-            assert isinstance(known, Words)
-            word = next(w for line in part.lines() for w in line.split() if w not in known.numbers or w == UNKNOWN)
-            more = f" and {number - 1:,} more" if number > 1 else ""
+            where, words = f"{packed.folder}, {name} part", f"words ({number:,} in all)"
+            if name in parts:
+                known = packed.vocabulary
+                assert isinstance(known, Words)
+                lines, more = parts[name].lines(), f" and {number - 1:,} more" if number > 1 else ""
+                word = next(w for line in lines for w in line.split() if w not in known.numbers or w == UNKNOWN)
+                where, words = parts[name].called, f"the word {word!r}{more}"
             raise ConfigError(
-                f"{part.called}: the word {word!r}{more} do not occur in the text to train on, which has no {UNKNOWN} "
+                f"{where}: {words} do not occur in the text to train on, which has no {UNKNOWN} "
                 "that could stand for them; give Text(min_count=2), by which rare words are learned as such"
             )
