@@ -115,6 +115,13 @@ def test_every_token_of_a_part_is_measured_once(length: int, world: int) -> None
     assert sorted(seen) == list(range(length))
 
 
+def test_a_short_part_has_something_for_each_process() -> None:
+    """Ten tokens are ten rows: three processes measure three or four of them."""
+    text = Held(np.arange(10), end=999)
+    counts = [sum(len(targets) for _, targets in measured_windows(text, 7, (rank, 3))) for rank in range(3)]
+    assert counts == [3, 3, 4]
+
+
 def test_an_lstm_read_window_by_window_is_one_long_pass() -> None:
     model = models.build("lstm_lm_2_12", num_classes=17, input_shape=(5,), seed=3, dropout=0.0).double()
     tokens = torch.randint(0, 17, (3, 35), generator=torch.Generator().manual_seed(0))

@@ -115,11 +115,12 @@ def steps_per_epoch(tokens: int, window: int, batch_size: int) -> int:
 def measured_windows(text: Held, window: int, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (tokens [rows, <= window], the next ones) of a part, so that each of its tokens is foretold once.
 
-    The part is cut into ROWS stretches, of which a process has its share (rank, world), side by side; the windows of a
-    row follow each other. Before the very first token there is an end of a line; a target that is none is IGNORED.
+    The part is cut into ROWS stretches, or fewer of a short one, of which a process has its share (rank, world), side
+    by side; the windows of a row follow each other. Before the very first token there is an end of a line; a target
+    that is none is IGNORED.
     """
     length = -(-len(text) // ROWS)
-    rows = [row for row in shared_out(ROWS, share) if row * length < len(text)]
+    rows = shared_out(-(-len(text) // length), share)
     for at in range(0, length, window) if rows else ():
         size = min(window, length - at)
         starts = [row * length + at for row in rows]
