@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from lth_ray import models
-from lth_ray.config import ConfigError, Guided, Model, Prune
+from lth_ray.config import ConfigError, Guided, Model, Prune, RandomMask, ShuffledMask
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.models import unit_layers
+from lth_ray.pruning import Mask
 from lth_ray.pruning.structured import of_units, with_units
 from lth_ray.pruning.structured.patterns import (
     guided_channels,
@@ -117,6 +118,33 @@ def test_they_are_branches_of_tickets(lab: Any) -> None:
         )
     assert not torch.equal(found[2].mask["body.3.weight"], found[3].mask["body.3.weight"])
     assert lab.run(lab.study(changes, branches=asked)).steps == 0
+
+
+def counted(mask: Mask) -> dict[str, int]:
+    return {name: int(keeps.sum()) for name, keeps in mask.items()}
+
+
+def test_random_masks_of_theirs_are_of_what_the_pattern_is_of(lab: Any) -> None:
+    """Of single weights, or of channels of the network that is made; not of what the study's rule prunes."""
+    changes = {**SHORT, "model": Model(Staged), "prune": CHANNELS}
+    asked = [
+        Guided("positions", branches=[RandomMask()]),
+        Guided("channels", model=BIG, branches=[ShuffledMask("layer")]),
+    ]
+    ran = lab.run(lab.study(changes, branches=asked))
+    assert not ran.failures
+    masks = [(one.path, load_ticket(one.segment.key, ran.store.uri).mask) for one in ran.plan.branches]
+    (random,) = (mask for path, mask in masks if path.endswith("random_mask"))
+    (shuffled,) = (mask for path, mask in masks if path.endswith("shuffled_mask"))
+    ours, channels = (mask for path, mask in masks if path.endswith("guided"))
+    assert counted(random) == counted(ours)
+    assert not torch.equal(random["body.3.weight"], ours["body.3.weight"])
+    layers = unit_layers(Staged(10, wide=12, deep=2), (torch.zeros(1, 1, 8, 8),))
+    units, before = of_units(shuffled, layers), of_units(channels, layers)
+    assert counted(units) == counted(before)
+    assert any(not torch.equal(units[name], one) for name, one in before.items())
+    whole = with_units(units, layers, dict(Staged(10, wide=12, deep=2).named_parameters()))
+    assert all(torch.equal(whole[name], keeps) for name, keeps in shuffled.items())
 
 
 REFUSED = {

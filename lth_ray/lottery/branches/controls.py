@@ -1,11 +1,14 @@
 """Controls: a ticket with its weights or its mask replaced by random ones."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.patterned import Patterned
 from lth_ray.lottery.sources import Copied, Pruned, Redrawn
 
 
@@ -23,7 +26,7 @@ def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:
 
 def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
     """Train the ticket's start under its own mask, permuted."""
-    if branch.scope == "filter" and host.lineage.prune.structure is not None:
+    if branch.scope == "filter" and _rule_of_units(host) is not None:
         raise ConfigError(
             "ShuffledMask.scope = 'filter': whole units of a structured ticket are exchanged, and one has no order "
             "within itself; give 'layer' or 'global'"
@@ -33,8 +36,15 @@ def shuffled_mask(host: Host, branch: ShuffledMask, seed: int) -> Segment:
 
 def _redrawn(host: Host, scope: str, seed: int) -> Redrawn:
     """Return a random mask of the host's; of a structured ticket a random choice of units."""
-    lineage = host.lineage
-    return Redrawn(host.segment.key, scope, seed, lineage.rule if lineage.prune.structure else None)
+    return Redrawn(host.segment.key, scope, seed, _rule_of_units(host))
+
+
+def _rule_of_units(host: Host) -> Mapping[str, Any] | None:
+    """Return the rule by which the host's mask is one of whole units; None where it is of single weights."""
+    mask, lineage = host.segment.mask, host.lineage
+    if isinstance(mask, Patterned):  # of another network, and by its pattern in place of the study's rule
+        return {"structure": "channels", "include": [], "exclude": []} if mask.pattern == "channels" else None
+    return lineage.rule if lineage.prune.structure else None
 
 
 def rescored(host: Host, branch: Rescored, seed: int) -> Segment:
