@@ -229,11 +229,8 @@ class Recipe:
         """Return this recipe in `last` steps, with milestones at the same shares of them (Liu et al. 2019)."""
         in_epochs = self.train.length.unit == "epochs" and last % self.steps_per_epoch == 0
         whole, unit = (last // self.steps_per_epoch, epochs) if in_epochs else (last, steps)
-        shares = [point / self.total_steps for point in self.milestone_steps]
-        return replace(
-            self,
-            train=replace(self.train, length=unit(whole), milestones=tuple(unit(int(s * whole)) for s in shares)),
-        )
+        milestones = tuple(unit(point * whole // self.total_steps) for point in self.milestone_steps)
+        return replace(self, train=replace(self.train, length=unit(whole), milestones=milestones))
 
     def fine_tuning(self) -> "Recipe":
         """Return this recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""

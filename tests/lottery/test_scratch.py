@@ -133,6 +133,8 @@ def test_lengths_are_stretched_in_whole_epochs() -> None:
     in_steps = Recipe(recipe.model, recipe.data, Train(steps(1001), lr=0.1, milestones=[steps(500)]), recipe.identity)
     assert in_steps.stretched(1.5) == 1501
     assert in_steps.lasting(1501).milestone_steps == (int(500 / 1001 * 1501),)
+    uneven = Recipe(recipe.model, recipe.data, Train(steps(22), lr=0.1, milestones=[steps(15)]), recipe.identity)
+    assert uneven.lasting(22).milestone_steps == (15,)  # as binary fractions 15 / 22 x 22 is less
     assert recipe.stretched(9.0, at_most=181 * 20 + 3) == 181 * 20
 
 
