@@ -23,7 +23,7 @@ def yolo(place: Path) -> Found:
     """
     about = next((path for path in (place / name for name in YAMLS) if path.is_file()), None)
     stated = {} if about is None else _yaml(about)
-    lists = {name: found for name in LISTS if (found := _images(place, name, stated))}
+    lists = {name: found for name in LISTS if (found := _images(place, name, stated)) is not None}
     if "train" not in lists:
         looked = f"{place / 'images' / 'train'} or {place / 'train' / 'images'}"
         raise MissingDataset(f"Boxes.name = 'yolo:{place}': there is no folder {looked} with images")
@@ -32,8 +32,8 @@ def yolo(place: Path) -> Found:
     return Found(annotations, tuple(sorted(classes)) if classes else None)
 
 
-def _images(place: Path, name: str, stated: Mapping[str, Any]) -> list[Path]:
-    """Return the images of a list, none where there is no such list."""
+def _images(place: Path, name: str, stated: Mapping[str, Any]) -> list[Path] | None:
+    """Return the images of a list, None where there is no such list."""
     said = [place / one for one in (stated.get(folder) for folder in FOLDERS[name]) if isinstance(one, str)]
     listed = next((path for path in said if path.is_file()), None)
     if listed is not None:
@@ -42,7 +42,7 @@ def _images(place: Path, name: str, stated: Mapping[str, Any]) -> list[Path]:
         return [place / line for line in lines if line]
     usual = [folder for one in FOLDERS[name] for folder in (place / "images" / one, place / one / "images")]
     folder = next((path for path in (*said, *usual) if path.is_dir()), None)
-    return [] if folder is None else _in_folder(folder)
+    return None if folder is None else _in_folder(folder)
 
 
 def _in_folder(folder: Path) -> list[Path]:
