@@ -45,14 +45,12 @@ def mean_precision(rows: Tensor) -> tuple[float, float]:
     found = rows[:, :split].reshape(len(rows), MOST, FOUND).cpu()
     there = rows[:, split:].reshape(len(rows), -1, THERE).cpu()
     truths: list[dict[str, Any]] = [
-        {**_box(image, corners, abs(label)), "id": 0, "iscrowd": int(label < 0)}
-        for image, (*corners, label) in _boxes(there)
+        {**_box(image, corners, abs(label)), "id": number, "iscrowd": int(label < 0)}
+        for number, (image, (*corners, label)) in enumerate(_boxes(there), start=1)
     ]
     guesses = [{**_box(image, corners, label), "score": score} for image, (*corners, score, label) in _boxes(found)]
     if all(truth["iscrowd"] for truth in truths):
         return float("nan"), float("nan")
-    for number, truth in enumerate(truths, start=1):
-        truth["id"] = number
     if not guesses:
         return 0.0, 0.0
     labels = sorted({one["category_id"] for one in (*truths, *guesses)})

@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -131,7 +131,7 @@ def _read(name: str, classes: tuple[str, ...] | None, root: str | None) -> _Set:
     if not place.is_dir():
         raise MissingDataset(f"Boxes.name = {name!r}: there is no folder {place}; give its path, or --data-root")
     given = FORMATS[kind](place)
-    lists = {one: tuple(_in_order(annotations)) for one, annotations in given.lists.items()}
+    lists = {one: tuple(sorted(annotations, key=_place)) for one, annotations in given.lists.items()}
     for one, annotations in lists.items():
         if not annotations:
             raise DamagedDataset(place, f"its list {one!r} has no images", "fill it, or remove it")
@@ -146,9 +146,9 @@ def _read(name: str, classes: tuple[str, ...] | None, root: str | None) -> _Set:
     return _Set(pictures, known, _digest(pictures, known))
 
 
-def _in_order(annotations: Iterable[Annotation]) -> list[Annotation]:
-    """Return annotations by the names of their images: lists of other formats have them in this order, too."""
-    return sorted(annotations, key=lambda one: (one.image.stem, one.image.name))
+def _place(one: Annotation | Picture) -> tuple[str, str]:
+    """Return what images are sorted by, their names: lists of other formats have them in this order, too."""
+    return one.image.stem, one.image.name
 
 
 def _classes(lists: Mapping[str, Sequence[Annotation]], listed: Sequence[str] | None) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ def _parts(config: Boxes, found: _Set) -> tuple[list[Picture], list[Picture], li
         )
     left = list(lists["train"])
     if not own and "test" in lists:
-        left = sorted([*left, *lists.get("val", ())], key=lambda one: (one.image.stem, one.image.name))
+        left = sorted([*left, *lists.get("val", ())], key=_place)
     drawn = 0 if own else config.validation
     wanted = config.train_images
     if drawn >= len(left) or (wanted or 0) > len(left) - drawn:
