@@ -16,6 +16,7 @@ from lth_ray.data import Identity
 from lth_ray.data.batches import shared_out
 from lth_ray.data.boxes import PictureBatches, Pictures, PictureSet, identify, load
 from lth_ray.data.boxes.streaming import batch_of
+from lth_ray.models.tied import evaluating
 from lth_ray.tasks.base import Batch, Evaluation, Step, Stream, Task
 from lth_ray.tasks.mean_precision import check_counter, mean_precision, rows_of
 
@@ -177,14 +178,9 @@ def _giving_losses(model: Any) -> Iterator[None]:
     if model.training:
         yield
         return
-    modes = [(module, module.training) for module in model.modules()]
-    for module, mode in modes:
-        module.training = mode if isinstance(module, (_NormBase, _DropoutNd)) else True
-    try:
+    others = [one for one in model.modules() if one.training or not isinstance(one, (_NormBase, _DropoutNd))]
+    with evaluating(model, others):
         yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _kind(found: object) -> str:
