@@ -140,3 +140,11 @@ def test_what_an_earlier_version_did_not_count_is_not_known(lab: Any) -> None:
     older = replace(record, scoring_flops=None)
     found = Costs(ran.plan).of_ticket(lineage, 1, {record.key: older}.get)
     assert [found[name] for name in ("scoring_flops", "search_flops", "ticket_flops")] == [None, None, None]
+
+
+@pytest.mark.parametrize(("criterion", "scored"), [("l1", 0), ("taylor", None)])
+def test_what_scores_of_units_took_is_told_without_a_record(lab: Any, criterion: str, scored: float | None) -> None:
+    """Norms of filters take nothing, and what gradients took is then not known."""
+    prune = Prune(criterion, structure="neurons", fraction=0.25, rounds=1)
+    plan = make_plan(lab.study({"prune": prune}, branches=[RandomReinit()]))
+    assert Costs(plan).of_branch(plan.branches[0], {}.get)["scoring_flops"] == scored
