@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -132,11 +132,8 @@ def _classes(parts: Sequence[Labelled]) -> list[Any]:
 
 def _label(value: Any) -> Any:
     """Return a whole number as one, whatever it is written as; all else as words."""
-    try:
-        number = float(value)
-    except ValueError:
-        return str(value)
-    return int(number) if number == int(number) else str(value)
+    number = _number(value)
+    return int(number) if number.is_integer() else str(value)
 
 
 def _classed(part: Labelled, known: Sequence[Any]) -> Tensor:
@@ -146,13 +143,17 @@ def _classed(part: Labelled, known: Sequence[Any]) -> Tensor:
 
 def _numbers(part: Labelled, score: str) -> Tensor:
     for row, value in enumerate(part.targets):
-        try:
-            bad = not np.isfinite(float(value))
-        except ValueError:
-            bad = True
-        if bad:
+        if not isfinite(_number(value)):
             raise ConfigError(
                 f"{part.where}: the target of row {row} is {value!r}, and score = {score!r} judges numbers; mend it, "
                 "or give score='accuracy' for classes"
             )
-    return torch.tensor([float(value) for value in part.targets])
+    return torch.tensor([_number(value) for value in part.targets])
+
+
+def _number(value: Any) -> float:
+    """Return a target as a number, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan

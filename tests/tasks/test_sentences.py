@@ -103,6 +103,14 @@ def test_polarity_is_two_files_of_lines(root: Path) -> None:
     assert read.inputs[5, 0].tolist() == [*ids("[CLS] the film was good [SEP]"), 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(("word", "classes"), [("nan", [1, 0, 0]), ("inf", [1, 0, 0]), ("1.5", [0, 1, 1])])
+def test_a_class_may_be_called_like_a_number_that_is_not_whole(root: Path, word: str, classes: list[int]) -> None:
+    (root / "a.csv").write_text(f"label,sentence\n{word},bad\n2.0,fine\n2,good\n")
+    read = task_of(sentences("csv:a.csv", validation=0, test=1))._read(root)  # type: ignore[attr-defined]
+    assert read.outputs == 2
+    assert read.train.targets.tolist() == classes
+
+
 def parquet(**columns: Any) -> bytes:
     file = io.BytesIO()
     pandas.DataFrame(columns).to_parquet(file)
@@ -118,6 +126,12 @@ BAD: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
     "no such column": ("a.csv", b"label,sentnce\n0,bad\n", {}, r"no such column in .*; did you mean sentnce"),
     "hidden labels": ("a.csv", b"label,sentence\n-1,bad\n0,fine\n", {}, r"a label is -1, as where labels are not"),
     "words as numbers": ("a.csv", b"label,sentence\nx,bad\n", {"score": "rmse"}, r"the target of row 0 is 'x'"),
+    "lists as numbers": (
+        "a.parquet",
+        parquet(label=[[1.0]], sentence=["bad"]),
+        {"score": "rmse"},
+        r"the target of row 0 is \[1",
+    ),
     "nothing": ("a.csv", b"label,sentence\n", {}, r"it holds no sentence"),
     "no Parquet": ("a.parquet", b"PAR", {}, r"a.parquet: not a readable Parquet file"),
     "a missing sentence": ("a.parquet", parquet(label=[1], sentence=[None]), {}, r"'sentence' of row 0 is empty"),
