@@ -1,5 +1,6 @@
 """Files and folders of pretrained weights, found and identified when a study is planned."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ def identified(study: Study, data_root: str | None = None) -> Study:
         return known[file.path]
 
     def place(path: str, field: str) -> str:
-        return str(found_folder(path, data_root, field))
+        return path if os.path.isabs(path) else str(found_folder(path, data_root, field))
 
     def named(name: Any) -> Any:
         """Return a model's name: of a folder with what is in it."""

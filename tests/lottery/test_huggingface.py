@@ -30,6 +30,7 @@ from lth_ray.config import (
 )  # fmt: skip
 from lth_ray.lottery import make_plan
 from lth_ray.lottery.execution.networks import build
+from lth_ray.lottery.pretrained import identified
 from lth_ray.models.flops import uses_of_weights
 from lth_ray.models.units import unit_layers
 from lth_ray.running.history import check_same_study, recorded_plan, remember
@@ -216,6 +217,19 @@ def test_the_content_counts_and_the_place_does_not(root: Path, tmp_path: Path) -
     )
     again = recorded_plan(store, "tiny-bert")  # by its record alone
     assert [r.segment.key for r in again.lineages[0].rounds] == keys["bert"]
+
+
+def test_a_study_that_was_identified_asks_for_no_folder_again(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "bert", tmp_path / "bert")
+    arms = {
+        "network": {"model.name": "hf:bert"},
+        "tokenizer": {"data.tokenizer": "hf:bert"},
+        "data": {"data": STUDY.data},
+    }
+    known = identified(set_fields(STUDY, {"arms": arms}), str(tmp_path))
+    assert known.arms["tokenizer"] == {"data.tokenizer": str(tmp_path / "bert")}
+    shutil.rmtree(tmp_path / "bert")
+    assert identified(known) == known
 
 
 def test_the_encoder_of_the_documents(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

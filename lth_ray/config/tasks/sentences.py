@@ -1,6 +1,5 @@
 """Labelled sentences, declared: classification or regression of one sentence or of two."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 
@@ -66,8 +65,7 @@ class Sentences(TaskConfig):
             )
 
     def located(self, find: Callable[[str, str], str]) -> "Sentences":
-        given = self.tokenizer
-        return self if os.path.isabs(given) else replace(self, tokenizer=find(given, "Sentences.tokenizer"))
+        return replace(self, tokenizer=find(self.tokenizer, "Sentences.tokenizer"))
 
     @property
     def metric(self) -> Metric:
