@@ -36,6 +36,10 @@ class Costs:
         return [key for key, segment in self._by_key.items() if segment.draw is not None]
 
     @cached_property
+    def _stretched(self) -> list[str]:
+        return [key for key, segment in self._by_key.items() if segment.stretch is not None]
+
+    @cached_property
     def _by_trajectory(self) -> dict[str, list[Segment]]:
         """The segments of each trajectory, the longest first."""
         found: dict[str, list[Segment]] = {}
@@ -87,10 +91,9 @@ class Costs:
 
     def _drawn(self, record_of: Lookup) -> dict[str, int]:
         """Return {segment: step} of the draws that have taken place, and of the ends of stretched trainings."""
-        records = {key: record_of(key) for key in self._drawing}
+        records = {key: record_of(key) for key in (*self._drawing, *self._stretched)}
         drawn = {key: record.drawn["step"] for key, record in records.items() if record and record.drawn}
-        stretched = {key: record_of(key) for key, segment in self._by_key.items() if segment.stretch is not None}
-        return drawn | {key: record.last for key, record in stretched.items() if record is not None}
+        return drawn | {key: record.last for key in self._stretched if (record := records[key]) is not None}
 
     def spent(self, own: Segment, record_of: Lookup) -> list["Spent"]:
         """Return `own` and all training that its weights and its mask come from, whoever else uses it too.
