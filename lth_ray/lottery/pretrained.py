@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lth_ray.config import ConfigError, Folder, Model, Study, TaskConfig, WeightsFile, weights_file
+from lth_ray.config.places import places
 from lth_ray.models import read_weights
 from lth_ray.models.huggingface.folder import architecture, found_folder, read_config
 from lth_ray.store import content
@@ -100,9 +101,8 @@ def _identified(file: WeightsFile, data_root: str | None) -> WeightsFile:
 
 
 def _found(path: str, data_root: str | None) -> Path:
-    """Return an absolute path. A relative one is looked up in the data root, then in the working directory."""
-    given = Path(path).expanduser()
-    tried = [(Path(root).expanduser() / given).absolute() for root in dict.fromkeys((data_root or "", ""))]
+    """Return the absolute path of a file or folder. Raise ConfigError where there is none."""
+    tried = places(path, data_root)
     for place in tried:
         if place.exists():
             return place

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lth_ray.config import ConfigError, nearest
+from lth_ray.config.places import places
 
 NAMES = ("polarity", "csv:PATH", "tsv:PATH", "parquet:PATH")
 POLARITY = ("rt-polarity.neg", "rt-polarity.pos")  # a file for each class, a sentence a line
@@ -55,14 +56,13 @@ def read_sentences(
 
 
 def _found(name: str, path: str, data_root: str | None) -> Path:
-    tried = [
-        (Path(root).expanduser() / Path(path).expanduser()).absolute() for root in dict.fromkeys((data_root or "", ""))
-    ]
+    tried = places(path, data_root)
     for place in tried:
         if place.exists():
             return place
-    places = " or ".join(map(str, tried))
-    raise ConfigError(f"Sentences.name = {name!r}: there is no {places}; give its path, or --data-root")
+    raise ConfigError(
+        f"Sentences.name = {name!r}: there is no {' or '.join(map(str, tried))}; give its path, or --data-root"
+    )
 
 
 def _files(folder: Path, part: str, kind: str) -> list[Path]:

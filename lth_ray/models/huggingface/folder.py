@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lth_ray.config import ConfigError
+from lth_ray.config.model import HUGGING_FACE
+from lth_ray.config.places import places
 
-PREFIX, WEIGHTS = "hf:", "model.safetensors"
+WEIGHTS = "model.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SAVED = "give a folder as transformers' save_pretrained(PATH) writes it"
 # of config.json, what says nothing of the network
@@ -25,8 +27,7 @@ def found_folder(path: str, data_root: str | None, field: str) -> Path:
     A relative one is looked up in the data root, then in the working directory. Raise ConfigError, naming the field,
     where there is no such folder: none is fetched.
     """
-    given = Path(path.removeprefix(PREFIX)).expanduser()
-    tried = [(Path(root).expanduser() / given).absolute() for root in dict.fromkeys((data_root or "", ""))]
+    tried = places(path.removeprefix(HUGGING_FACE), data_root)
     for place in tried:
         if place.is_dir():
             return place
