@@ -59,6 +59,15 @@ MOST_CLASSES = 2**20
 WHAT = "a torch Dataset that has a length, a pair (train, test) of them, or a function that returns either"
 
 
+def check_variance(kind: str, score: str, **held_out: int | None) -> None:
+    """Raise ConfigError where a share of variance is asked of one example. held_out: {field: examples}."""
+    for name, examples in held_out.items():
+        if score == "r2" and examples == 1:
+            raise ConfigError(
+                f"{kind}.{name} = 1: one example has no variance to explain; hold out more, or judge by 'rmse'"
+            )
+
+
 @dataclass(frozen=True)
 class Given:
     """A data set as the function that returns it, the same one in every process it is sent to."""
@@ -127,11 +136,7 @@ class Examples(TaskConfig):
             raise ConfigError(
                 f"Examples.mean has {len(self.mean)} numbers, Examples.std {len(self.std)}; give as many of both"
             )
-        if self.score == "r2" and 1 in (self.validation, self.test):
-            name = "validation" if self.validation == 1 else "test"
-            raise ConfigError(
-                f"Examples.{name} = 1: one example has no variance to explain; hold out more, or judge by 'rmse'"
-            )
+        check_variance("Examples", self.score, validation=self.validation, test=self.test)
         if self.score != "accuracy" and self.classes is not None:
             raise ConfigError(f"Examples.classes = {self.classes}: {self.score} judges numbers; leave it out")
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 
-from lth_ray.config.base import ConfigError, many, maybe, one_of, option, text, whole
+from lth_ray.config.base import many, maybe, one_of, option, text, whole
 from lth_ray.config.tasks.base import TaskConfig
-from lth_ray.config.tasks.images import SCORES
+from lth_ray.config.tasks.images import SCORES, check_variance
 from lth_ray.config.tasks.metric import Metric
 
 LONGEST = 65_536  # tokens of an example
@@ -58,11 +58,7 @@ class Sentences(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.score == "r2" and 1 in (self.validation, self.test):
-            name = "validation" if self.validation == 1 else "test"
-            raise ConfigError(
-                f"Sentences.{name} = 1: one example has no variance to explain; hold out more, or judge by 'rmse'"
-            )
+        check_variance("Sentences", self.score, validation=self.validation, test=self.test)
 
     def located(self, find: Callable[[str, str], str]) -> "Sentences":
         return replace(self, tokenizer=find(self.tokenizer, "Sentences.tokenizer"))
