@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.studies.test_studies import start
+from tests.studies.plans import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -21,7 +21,7 @@ from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.quantities import measured_as
 from lth_ray.record.paper.targets import Target, group_of, groups, targets_of
 from tests.records import segment_record
-from tests.studies.test_studies import SCRIPTS, declared, plan_of
+from tests.studies.plans import SCRIPTS, declared, plan_of
 
 WAITING: tuple[str, ...] = ()  # for what their studies need
 LARGE = ("language-transformer-*", "retraining-gnmt")
