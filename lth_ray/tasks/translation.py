@@ -49,11 +49,10 @@ class Held:
         """
         chosen = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
         source, target = self._sides[0].rows(chosen, length), self._sides[1].rows(chosen, length)
-        nothing = (chosen < 0)[..., None]
-        source = source.masked_fill(nothing & (torch.arange(length, device=self.device) == 0), END)
+        nothing = (chosen < 0)[..., None] & (torch.arange(length, device=self.device) == 0)  # its first places
+        source = source.masked_fill(nothing, END)
         begun = F.pad(target[..., :-1], (1, 0), value=BEGIN).masked_fill(target == PAD, PAD)
-        begun = begun.masked_fill(nothing & (torch.arange(length, device=self.device) == 0), BEGIN)
-        return torch.stack([source, begun], -2), target
+        return torch.stack([source, begun.masked_fill(nothing, BEGIN)], -2), target
 
     @cached_property
     def _sides(self) -> "tuple[_OnDevice, _OnDevice]":
@@ -151,8 +150,9 @@ class SentencePairs(Task[Translation]):
         return split if n is None else split.first(n)
 
     def examples(self, loaded: Parallel, split: Held, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        """Yield pairs of like length together, in batches that do not depend on the number of processes: each takes
-        whole ones. A batch ends with `spelling`, by which it can be told what sentences say.
+        """Yield pairs of like length together, in batches of which each process takes whole ones: the same whatever
+        their number, but where there are so few that they are made smaller, for each to have one. A batch ends with
+        `spelling`, by which it can be told what sentences say.
         """
         lengths = rounded_up(split.pairs.lengths, self.config.bucket)
         order = np.argsort(lengths, kind="stable")

@@ -14,7 +14,7 @@ FEWEST = 256  # every byte is a token, so that no text has an unknown one
 
 @dataclass(frozen=True)
 class Bpe(Vocabulary):
-    """A vocabulary of pieces of words. What it encodes it decodes to the same text, but for repeated white space.
+    """A vocabulary of pieces of words. What it encodes it decodes to the same text, but for a space that begins a line.
 
     tokenizer: the `tokenizers` library's JSON. Special tokens have the lowest numbers; the first of them ends lines.
     """
@@ -40,12 +40,6 @@ class Bpe(Vocabulary):
                 lines[-1].append(token)
         return "\n".join(self._tokenizer.decode(line).removeprefix(" ") for line in lines)
 
-    def number(self, special: str) -> int:
-        """Return the number of a special token."""
-        found: int | None = self._tokenizer.token_to_id(special)
-        assert found is not None, special
-        return found
-
     @property
     def document(self) -> dict[str, Any]:
         return {"level": "bpe", "tokenizer": self.tokenizer}
@@ -67,7 +61,7 @@ def train_bpe(lines: Iterable[str], size: int, specials: Sequence[str] = (END,))
     if size < FEWEST + len(specials):
         raise ConfigError(
             f"vocabulary = {size}: by byte-pair encoding every byte is a token, beside {', '.join(specials)}; give "
-            f"more than {FEWEST + len(specials)}"
+            f"at least {FEWEST + len(specials)}"
         )
     library = tokenizers()
     made = library.Tokenizer(library.models.BPE())

@@ -14,12 +14,11 @@ from lth_ray.data.cache import cache_dir
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.sets.download import download, places
 from lth_ray.data.sets.parquet import shards
-from lth_ray.data.text.lines import ENDINGS, Part
+from lth_ray.data.text.lines import ENDINGS, STEMS, Part
 from lth_ray.data.text.packed import PackedText, open_packed, pack
 from lth_ray.data.text.vocabulary import UNKNOWN, Words
 
 NAMES = ("wikitext2", "wikitext103", "text:PATH", "parquet:PATH", "packed:PATH")
-STEMS = {"train": ("train",), "validation": ("valid", "validation", "val", "dev"), "test": ("test",)}
 WIKITEXT = {"wikitext2": "wikitext-2-v1", "wikitext103": "wikitext-103-v1"}  # Merity et al. 2017, as on the Hub
 HUB = "https://huggingface.co/datasets/Salesforce/wikitext/resolve/main"
 WIKITEXT_FILES = {

@@ -11,6 +11,11 @@ from typing import BinaryIO, cast
 from lth_ray.data.errors import DamagedDataset, readable
 
 ENDINGS = (".txt", ".txt.gz")
+STEMS: dict[str, tuple[str, ...]] = {  # of the files of each part
+    "train": ("train",),
+    "validation": ("valid", "validation", "val", "dev"),
+    "test": ("test",),
+}
 DAMAGED = (EOFError, OSError, zlib.error)  # what reading a truncated or foreign .gz raises
 
 

@@ -17,7 +17,7 @@ from lth_ray.data.dataset import combined_digest, file_digest
 from lth_ray.data.errors import DamagedDataset
 from lth_ray.data.text.levels import make_vocabulary, read_vocabulary
 from lth_ray.data.text.lines import Part
-from lth_ray.data.text.vocabulary import Vocabulary, Words, encoded
+from lth_ray.data.text.vocabulary import Bytes, Vocabulary, Words, encoded
 
 MANIFEST, VOCABULARY = "manifest.json", "vocabulary.json"
 FORMAT, VERSION = "lth_ray packed text", 1
@@ -84,7 +84,7 @@ def number_type(size: int) -> np.dtype[np.generic]:
 def pack(parts: Mapping[str, Part], level: str, size: int | None, min_count: int, folder: Path) -> PackedText:
     """Make `folder` of a text, whole or not at all; what another process has made there first stands.
 
-    The text is read line by line, once to make the vocabulary of its training part and once to number its tokens.
+    The text is read line by line: to make the vocabulary of its training part, to number its tokens, and for digests.
     """
     vocabulary = make_vocabulary(level, parts["train"].lines(), size, min_count)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -178,4 +178,4 @@ def _write(part: Part, vocabulary: Vocabulary, path: Path) -> Tokens:
 
 def _tokens(part: Part, vocabulary: Vocabulary) -> Iterable[Iterable[int]]:
     """Yield the tokens of each line; at the level of bytes the text's own, whatever its encoding."""
-    return encoded(vocabulary, part.lines()) if vocabulary.document["level"] != "byte" else part.raw()
+    return part.raw() if isinstance(vocabulary, Bytes) else encoded(vocabulary, part.lines())

@@ -19,14 +19,14 @@ from lth_ray.data.cache import cached_arrays
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.sets.download import places
 from lth_ray.data.text.bpe import Bpe, tokenizers, train_bpe
-from lth_ray.data.text.lines import Part
+from lth_ray.data.text.lines import STEMS, Part
 
 NAMES = ("multi30k", "wmt14", "wmt16", "text:PATH")
-STEMS: dict[str, dict[str, tuple[str, ...]]] = {  # of the files of each part
+SETS: dict[str, dict[str, tuple[str, ...]]] = {  # the stems of the files of each part
     "multi30k": {"train": ("train",), "validation": ("val",), "test": ("test_2016_flickr",)},
     "wmt14": {"train": ("train",), "validation": ("newstest2013",), "test": ("newstest2014",)},
     "wmt16": {"train": ("train",), "validation": ("newstest2013",), "test": ("newstest2014",)},
-    "text": {"train": ("train",), "validation": ("valid", "validation", "val", "dev"), "test": ("test",)},
+    "text": STEMS,
 }
 ENDINGS = ("", ".txt", ".gz", ".txt.gz")
 AT_A_TIME = 10_000  # lines that are encoded
@@ -183,10 +183,10 @@ def find(name: str, languages: tuple[str, str], validated: bool, root: Path | No
     MissingDataset, which says what was looked for.
     """
     kind, _, path = name.partition(":")
-    if kind not in STEMS or (kind == "text") != bool(path):
+    if kind not in SETS or (kind == "text") != bool(path):
         raise ConfigError(f"Translation.name = {name!r}: no such set; {nearest(name, NAMES)}")
     folders = [(root or Path()) / Path(path).expanduser()] if path else [place / name for place in places(root)]
-    parts = {part: stems for part, stems in STEMS[kind].items() if part != "validation" or validated}
+    parts = {part: stems for part, stems in SETS[kind].items() if part != "validation" or validated}
     return {part: Sides(*(_find(name, folders, stems, one) for one in languages)) for part, stems in parts.items()}
 
 

@@ -32,10 +32,6 @@ class Held:
     def __len__(self) -> int:
         return len(self._mapped)
 
-    def first(self, n: int) -> "Held":
-        """Return the first n tokens, or all where there are fewer."""
-        return Held(self._mapped[:n], self.end, self.device)
-
     def windows(self, starts: Sequence[int], length: int) -> Tensor:
         """Return the tokens int64 [starts, length] from each start on; the text goes on from its end at its beginning.
 
