@@ -61,7 +61,8 @@ def beam_search(
         over = ends[:, :width] & found[:, :width].isfinite() & (ended < width)[:, None]
         ranked = found[:, :width] / ((5 + number) / 6) ** length_penalty
         if covered is not None and present is not None:
-            lacking = covered.clamp(max=1).log().masked_fill(~present[:, None], 0.0).sum(-1)
+            least = torch.finfo(covered.dtype).tiny  # of a token without any: sentences are still to be ranked
+            lacking = covered.clamp(least, 1).log().masked_fill(~present[:, None], 0.0).sum(-1)
             ranked = ranked + coverage_penalty * lacking.gather(1, origin[:, :width])
         ranked, which = ranked.masked_fill(~over, -torch.inf).max(1)
         sentence = _of(said, origin.gather(1, which[:, None]))[:, 0]

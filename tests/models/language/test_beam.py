@@ -101,6 +101,17 @@ def test_a_coverage_penalty_prefers_what_looks_at_all_of_the_source() -> None:
     assert found(2.12) == B
 
 
+def test_a_token_that_is_never_looked_at_leaves_the_likeliest_sentence() -> None:
+    def step(tokens: torch.Tensor, state: dict[str, torch.Tensor]) -> Any:
+        logits = torch.full((len(tokens), 5), -50.0)
+        logits[torch.arange(len(tokens)), torch.where(tokens == BEGIN, A, END)] = 0.0
+        return logits, torch.tensor([[1.0, 0.0]]).expand(len(tokens), 2), state
+
+    options = {"coverage_penalty": 0.1, "present": torch.ones(1, 2, dtype=torch.bool)}
+    found = beam_search(step, {"none": torch.zeros(1, 1)}, torch.tensor([4]), width=2, **options)
+    assert found.tolist() == [[A, END, PAD, PAD]]
+
+
 def test_a_sentence_that_does_not_end_is_ended() -> None:
     assert search({text: {"a": 1.0} for text in ("", "a", "aa", "aaa", "aaaa")}, longest=4) == ["aaa."]
 
