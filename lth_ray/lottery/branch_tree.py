@@ -8,6 +8,7 @@ from typing import Any
 from lth_ray.config import Branch, ConfigError, TaskConfig, digest, subseed, told
 from lth_ray.lottery.branches import BRANCHES, Asked, Host
 from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.patterned import Patterned
 from lth_ray.lottery.rounds import Lineage
 
 
@@ -113,6 +114,7 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
     lineage, number = host.lineage, host.number
     results = function(host, branch, lambda index: subseed(lineage.variant.seed, label, index))
     for index, asked in enumerate(results):
+        _check_same_network(host, branch, asked)
         parameters = branch.parameters() | dict(asked.told)
         yield BranchResult(lineage, number, path, label, index, parameters, asked, host.id)
         for further in branch.branches:
@@ -120,3 +122,14 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
                 raise ConfigError(f"{type(branch).__name__}.branches: it measures and trains no ticket to hang them on")
             if further.rounds is None or number in further.rounds:
                 yield from _hung(Host(lineage, number, asked.trainings[-1][1], f"{label}-{index}"), further)
+
+
+def _check_same_network(host: Host, branch: Branch, asked: Asked) -> None:
+    """Raise ConfigError for a branch that would train or measure the study's network under the mask of another one."""
+    ours = [one for _, one in asked.trainings if not isinstance(one.mask, Patterned)]
+    tables = [asked.table] if asked.table is not None else []
+    if any(one.recipe.model != host.segment.recipe.model for one in (*ours, *tables)):
+        raise ConfigError(
+            f"Guided.branches: {type(branch).__name__} is of the study's network, and the one that it hangs on has "
+            "another (Guided.model); hang it on tickets, or on a Guided of the study's own"
+        )

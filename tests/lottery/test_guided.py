@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 from lth_ray import models
-from lth_ray.config import ConfigError, Guided, Model, Prune, RandomMask, ShuffledMask
+from lth_ray.config import (
+    ConfigError,
+    Guided,
+    Model,
+    Prune,
+    RandomMask,
+    RandomReinit,
+    Scratch,
+    ShuffledMask,
+    Transfer,
+)
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.models import unit_layers
 from lth_ray.pruning import Mask
@@ -149,6 +159,12 @@ def test_random_masks_of_theirs_are_of_what_the_pattern_is_of(lab: Any) -> None:
 
 REFUSED = {
     "has 1 stages, and that of the ticket 2": Guided("channels", model=Model(Staged, options={"stages": 1})),
+    **{
+        f"Guided.branches: {type(branch).__name__} is of the study's network": Guided(
+            "channels", model=BIG, branches=[branch]
+        )
+        for branch in (RandomReinit(), Scratch(), Transfer({"target": "rotation"}))
+    },
     "Guided.changes: Data has no field 'nam': did you mean name": Guided("channels", changes={"nam": "mnist"}),
 }
 
