@@ -6,7 +6,7 @@ from pathlib import Path
 from lth_ray.config import Text
 from lth_ray.tasks import task_of
 from tests.conftest import Call
-from tests.tasks.test_text import chain
+from tests.tasks.text.chained import chain
 
 
 def test_a_text_is_packed_and_checked(call: Call, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from lth_ray.record.report.comparisons import comparisons
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from tests.carried_out import carried_out
-from tests.tasks.test_text import chain
+from tests.tasks.text.chained import chain
 
 
 @pytest.fixture(scope="module")
