@@ -100,7 +100,7 @@ class TicketOf(Config):
 
     @property
     def called(self) -> str:
-        """What errors call it."""
+        """Its name in errors."""
         return f"TicketOf({self.study.name!r})"
 
 
@@ -200,7 +200,7 @@ class Study(Config):
 
     @property
     def _varied(self) -> list[Mapping[str, Any]]:
-        """What varies fields: the sweep, and each arm."""
+        """The tables that vary fields: the sweep, and each arm."""
         return [self.sweep, *self.arms.values()]
 
     def _check_varied_tickets(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a path of a study's is looked for."""
+"""The places where a path of a study is looked for."""
 
 from pathlib import Path
 

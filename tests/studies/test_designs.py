@@ -1,4 +1,4 @@
-"""What single studies plan: their papers' arms, rounds, lengths, controls and rates."""
+"""Single studies' plans: their papers' arms, rounds, lengths, controls and rates."""
 
 from collections import Counter
 from dataclasses import replace
