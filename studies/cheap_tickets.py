@@ -4,8 +4,8 @@ VGG-16 on CIFAR-10 at the same densities by every way of finding a mask: iterati
 search in float32, in bfloat16 and in 8-bit block floating point (as You et al. 2020 search for early-bird tickets,
 section 4.3); early-bird tickets at two densities; SNIP, GraSP and synaptic flow before any training; RigL and SET,
 whose mask changes in the one training there is. The figure `costs` has accuracy against the operations of all training
-that one ticket takes. What is otherwise than in the papers is listed in OTHERWISE: a comparison with their numbers says
-"not comparable".
+and scoring that one ticket takes. What is otherwise than in the papers is listed in OTHERWISE: a comparison with their
+numbers says "not comparable".
 """
 
 from collections.abc import Sequence
