@@ -6,7 +6,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from lth_ray.models.weights import prunable
+from lth_ray.models.weights import is_transposed, prunable
 
 
 def small_initial(
@@ -21,10 +21,12 @@ def small_initial(
     found = dict(state)
     if isinstance(init, float):
         return found
-    for name in prunable(model):
+    transposed = {id(module.weight) for module in model.modules() if is_transposed(module)}
+    for name, weight in prunable(model).items():
         if name not in mask or not mask[name].any():
             continue
-        factor = _factor(mask[name], both=init == "glorot")
+        keeps = mask[name].transpose(0, 1) if id(weight) in transposed else mask[name]
+        factor = _factor(keeps, both=init == "glorot")
         found[name] = state[name] * factor
         bias = f"{name.removesuffix('weight')}bias"
         if init is None and name.endswith("weight") and bias in state:

@@ -2,8 +2,8 @@
 
 X[m, c] is unit c's part of the m-th sampled number y[m] that the next layer puts out, less its bias: of each example
 POSITIONS numbers, each of a place and an output unit drawn at random. Greedily that unit is removed next with which
-those removed add up to least, ||sum of X over them||^2. What is left is then rescaled by least squares,
-w = (X'X)^-1 X'y, in the weights of the next layer.
+those removed add up to least, ||sum of X over them||^2. `rescaled` multiplies what is left by least squares,
+w = (X'X)^-1 X'y, in the weights of the next layer; the rounds of a study take the order alone, and train what is left.
 """
 
 from collections.abc import Mapping, Sequence
