@@ -126,9 +126,9 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
 
 def _check_same_network(host: Host, branch: Branch, asked: Asked) -> None:
     """Raise ConfigError for a branch that would train or measure the study's network under the mask of another one."""
-    ours = [one for _, one in asked.trainings if not isinstance(one.mask, Patterned)]
-    tables = [asked.table] if asked.table is not None else []
-    if any(one.recipe.model != host.segment.recipe.model for one in (*ours, *tables)):
+    recipes = [one.recipe for _, one in asked.trainings if not isinstance(one.mask, Patterned)]
+    recipes += [asked.table.recipe] if asked.table is not None else []
+    if any(recipe.model != host.segment.recipe.model for recipe in recipes):
         raise ConfigError(
             f"Guided.branches: {type(branch).__name__} is of the study's network, and the one that it hangs on has "
             "another (Guided.model); hang it on tickets, or on a Guided of the study's own"
