@@ -45,11 +45,11 @@ def _annotations(place: Path, path: Path, names: dict[str, None]) -> list[Annota
         raise DamagedDataset(path, "lacks the lists 'images', 'annotations' and 'categories'", MEND)
     if not isinstance(held.get("annotations"), list):  # as in image_info_test*.json, whose boxes are kept secret
         raise DamagedDataset(path, "has no list 'annotations'", "use a list whose boxes are there, or remove the file")
-    classes = {_of(one, "id", path): str(_of(one, "name", path)) for one in held["categories"]}
+    classes = {_id(one, "id", path): str(_of(one, "name", path)) for one in held["categories"]}
     names.update(dict.fromkeys(classes.values()))
-    boxes: dict[Any, list[Box]] = {_of(image, "id", path): [] for image in held["images"]}
+    boxes: dict[Any, list[Box]] = {_id(image, "id", path): [] for image in held["images"]}
     for number, one in enumerate(held["annotations"]):
-        image = _of(one, "image_id", path)
+        image = _id(one, "image_id", path)
         if image not in boxes:
             raise DamagedDataset(path, f"annotation {number} is of image {image!r}, which it does not list", MEND)
         boxes[image].append(_box(one, classes, f"{path}, annotation {number}"))
@@ -72,9 +72,9 @@ def _image(place: Path, path: Path, name: str) -> Path:
 
 
 def _box(one: Mapping[str, Any], classes: Mapping[Any, str], where: str) -> Box:
-    kind, given = one.get("category_id"), one.get("bbox")
+    kind, given = _id(one, "category_id", where), one.get("bbox")
     if kind not in classes:
-        raise DamagedDataset(where, f"is of the unknown class {kind!r}", f"'categories' has {sorted(classes)}")
+        raise DamagedDataset(where, f"is of the unknown class {kind!r}", f"'categories' has {list(classes)}")
     is_four = isinstance(given, list) and len(given) == 4
     if not is_four or not all(isinstance(edge, (int, float)) and not isinstance(edge, bool) for edge in given or ()):
         raise DamagedDataset(where, f"'bbox' is {given!r}", "give [left, top, width, height]")
@@ -82,7 +82,14 @@ def _box(one: Mapping[str, Any], classes: Mapping[Any, str], where: str) -> Box:
     return Box(classes[kind], (left, top, left + width, top + height), bool(one.get("iscrowd")))
 
 
-def _of(held: Any, name: str, path: Path) -> Any:
+def _id(held: Any, name: str, where: Path | str) -> int | float | str:
+    found = _of(held, name, where)
+    if not isinstance(found, (int, float, str)):
+        raise DamagedDataset(where, f"{name!r} is {found!r}", "give a number")
+    return found
+
+
+def _of(held: Any, name: str, where: Path | str) -> Any:
     if not isinstance(held, dict) or name not in held:
-        raise DamagedDataset(path, f"an entry has no {name!r}: {str(held)[:80]}", MEND)
+        raise DamagedDataset(where, f"an entry has no {name!r}: {str(held)[:80]}", MEND)
     return held[name]

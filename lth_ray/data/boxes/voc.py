@@ -1,6 +1,7 @@
 """Boxes in the format of PASCAL VOC: an XML file for each image, and lists of images."""
 
 import glob
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -79,9 +80,12 @@ def _text(element: Element, tag: str, path: Path) -> str:
 def _number(element: Element, tag: str, path: Path) -> float:
     found = _text(element, tag, path)
     try:
-        return float(found)
+        number = float(found)
     except ValueError:
-        raise DamagedDataset(path, f"<{tag}> is {found!r}, no number", MEND) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise DamagedDataset(path, f"<{tag}> is {found!r}, no number", MEND)
+    return number
 
 
 def _whole(element: Element, tag: str, path: Path) -> int:

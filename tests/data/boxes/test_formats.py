@@ -155,6 +155,11 @@ def test_a_box_outside_its_image_is_refused_by_file(tmp_path: Path) -> None:
         assert where in str(error.value)
 
 
+def said(**parts: Any) -> str:
+    """A list of COCO's with these parts."""
+    return json.dumps({"images": [], "annotations": [], "categories": [{"id": 7, "name": "circle"}], **parts})
+
+
 def changed(place: Path, file: str, text: str) -> Path:
     (place / file).write_text(text)
     return place / file
@@ -179,6 +184,17 @@ def changed(place: Path, file: str, text: str) -> Path:
         ),
         ("coco", "annotations/instances_train2026.json", "{", "is not a readable JSON file"),
         ("coco", "annotations/instances_train2026.json", "[]", "lacks the lists"),
+        ("coco", "annotations/instances_train2026.json", said(images=[{"id": [1]}]), "'id' is [1]"),
+        ("coco", "annotations/instances_train2026.json", said(categories=[{"id": {}, "name": "a"}]), "'id' is {}"),
+        ("coco", "annotations/instances_train2026.json", said(annotations=[{"image_id": []}]), "'image_id' is []"),
+        (
+            "coco",
+            "annotations/instances_train2026.json",
+            said(images=[{"id": 1, "file_name": "a.png"}], annotations=[{"image_id": 1, "category_id": [7]}]),
+            "annotation 0: 'category_id' is [7]",
+        ),
+        ("voc", "Annotations/a.xml", "<annotation><size><width>nan</width></size></annotation>", "<width> is 'nan'"),
+        ("voc", "Annotations/a.xml", "<annotation><size><width>inf</width></size></annotation>", "<width> is 'inf'"),
         ("yolo", "labels/train/a.txt", "0 0.5 0.5\n", "line 1: is '0 0.5 0.5'"),
         ("yolo", "labels/train/a.txt", "7 0.5 0.5 0.1 0.1\n", "is of the unknown class 7"),
         ("yolo", "labels/train/a.txt", "0 nan 0.5 0.1 0.1\n", "has coordinates that are no numbers"),
