@@ -45,8 +45,8 @@ def evaluate(
     ):
         sums, kept = measured(model if graph is None else graph, batches, task, train)
     model.train(was_training)
-    sums = team.add(sums)
-    return task.evaluation(sums) if kept is None else task.judged(sums, gathered(kept, team))
+    sums, kept = _of_all(sums, kept, team, next(model.parameters(), sums).device)
+    return task.evaluation(sums) if kept is None else task.judged(sums, kept)
 
 
 def measured(
@@ -54,7 +54,7 @@ def measured(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the task's sums over all batches, float64 [k], and what it keeps of each example, if anything.
 
-    With a loss of the study's own in the place of the task's.
+    With a loss of the study's own in the place of the task's. Of no batches there are none, float64 [0].
     """
     total: torch.Tensor | None = None
     kept: list[torch.Tensor] = []
@@ -69,8 +69,20 @@ def measured(
             own = task.kept(outputs, batch)
         kept += [] if own is None else [own]
         total = sums if total is None else total + sums
-    assert total is not None, "there is nothing to measure"
-    return total, torch.cat(kept) if kept else None
+    sums = torch.zeros(0, dtype=torch.float64) if total is None else total
+    return sums, torch.cat(kept) if kept else None
+
+
+def _of_all(
+    sums: torch.Tensor, kept: torch.Tensor | None, team: Team, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the sums of all workers together, and the rows that all keep. One whose share is empty has neither."""
+    width, columns = team.largest([len(sums), 0 if kept is None else kept.shape[1]], device)
+    assert width, "there is nothing to measure"
+    if len(sums) == 0:
+        sums = torch.zeros(width, dtype=torch.float64, device=device)
+        kept = torch.zeros(0, columns, dtype=torch.float64, device=device) if columns else None
+    return team.add(sums), kept if kept is None else gathered(kept, team)
 
 
 def gathered(kept: torch.Tensor, team: Team) -> torch.Tensor:

@@ -29,7 +29,7 @@ from lth_ray.models import build as build_policy
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.tasks.control.rollouts import Rollouts
-from lth_ray.training import Recipe, Seeds, Start, Team, train_segment
+from lth_ray.training import Recipe, Seeds, Start, Team, evaluate, train_segment
 from tests.carried_out import rows_of, whole_and_killed
 from tests.tasks.control.scripted import Constant, raises
 from tests.training.teams import together
@@ -106,6 +106,19 @@ def test_the_number_of_processes_changes_no_game() -> None:
         assert all(torch.allclose(own[name], weights[name], atol=1e-6) for name in weights)
         assert told["train_return"] == journal["train_return"]
         assert told["test_return"] == journal["test_return"]
+
+
+def test_a_worker_without_a_game_to_evaluate_measures_with_the_others() -> None:
+    given = recipe(**{"data.games": 2})
+
+    def measured(team: Team) -> list[float]:
+        task = given.task
+        loaded = task.load()
+        games = task.examples(loaded, task.splits(loaded)["test"], (team.rank, team.size))
+        found = evaluate(build(given, seed=0), games, task, given.train, team)
+        return [found.loss, found.value, found.n]
+
+    assert together(3, measured) == [pytest.approx(measured(Team()), rel=1e-6)] * 3
 
 
 @pytest.mark.slow
