@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lth_ray.config import ConfigError, Sentences
+from lth_ray.data import absolute
 from lth_ray.tasks import task_of
 from tests.tiny_bert import VOCABULARY, save_sentences, save_tokenizer
 
@@ -79,6 +80,16 @@ def test_tokens_count_and_no_place_does(root: Path) -> None:
     found = {task_of(sentences(**one)).identify(root).digest for one in changed}  # type: ignore[arg-type]
     assert len(found) == 4
     assert known not in found
+
+
+def test_a_path_is_found_where_processes_elsewhere_look_for_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    config = sentences(tokenizer=str(root / "words"))
+    name, _ = absolute(config.name, None)
+    assert task_of(config.found_at(name)).identify(None) == task_of(config).identify(None)
+    (root / "data").mkdir()
+    with pytest.raises(ConfigError, match=r"there is no .*data/films.csv; give its path, or --data-root"):
+        task_of(config).identify(root / "data")  # though there is one here
 
 
 def test_a_folder_brings_its_test_set_and_numbers_are_predicted(root: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.config.places import places
 
 NAMES = ("polarity", "csv:PATH", "tsv:PATH", "parquet:PATH")
 POLARITY = ("rt-polarity.neg", "rt-polarity.pos")  # a file for each class, a sentence a line
@@ -42,7 +41,9 @@ def read_sentences(
         return _polarity(data_root), None
     if kind not in READERS or not path:
         raise ConfigError(f"Sentences.name = {name!r}: no such set; valid: {', '.join(NAMES)}")
-    place = _found(name, path, data_root)
+    place = (Path(data_root or "").expanduser() / Path(path).expanduser()).absolute()
+    if not place.exists():
+        raise ConfigError(f"Sentences.name = {name!r}: there is no {place}; give its path, or --data-root")
     if place.is_file():
         return _read([place], kind, columns, target), None
     parts = [_files(place, part, kind) for part in ("train", tested_on)]
@@ -53,16 +54,6 @@ def read_sentences(
             )
     train, test = (_read(files, kind, columns, target) for files in parts)
     return train, test
-
-
-def _found(name: str, path: str, data_root: str | None) -> Path:
-    tried = places(path, data_root)
-    for place in tried:
-        if place.exists():
-            return place
-    raise ConfigError(
-        f"Sentences.name = {name!r}: there is no {' or '.join(map(str, tried))}; give its path, or --data-root"
-    )
 
 
 def _files(folder: Path, part: str, kind: str) -> list[Path]:
