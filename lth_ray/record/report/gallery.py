@@ -90,9 +90,11 @@ class Found:
 
     @cached_property
     def has_statistics(self) -> bool:
-        """True where any network has batch norms with running statistics, or that is not known: its function is not
-        at hand.
+        """True where barriers were measured and any network has batch norms with running statistics, or that is not
+        known: its function is not at hand.
         """
+        if not any(measures(row, "barrier") for row in self.branches):
+            return False  # networks are built to find out, and large ones take seconds
         recipes = {id(lineage.recipe): lineage.recipe for lineage in self.plan.lineages}.values()
         try:
             return any(statistics_layers(build_without_averages(recipe)) for recipe in recipes)

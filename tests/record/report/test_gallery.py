@@ -71,6 +71,17 @@ def test_words_are_drawn_as_they_are(name: str, store: Store) -> None:
     assert store.exists("studies/tickets/accuracy.png")
 
 
+def test_networks_are_built_for_a_caption_about_barriers_alone(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    original = gallery.build_without_averages
+    monkeypatch.setattr(gallery, "build_without_averages", lambda recipe: built.append(recipe) or original(recipe))
+    without = replace(found, branches=[one for one in found.branches if not one["branch"].endswith("barrier")])
+    assert not without.has_statistics
+    assert not built
+    assert not found.has_statistics  # a LeNet
+    assert len(built) == 1
+
+
 def test_a_study_has_every_figure_that_was_measured(found: Found) -> None:
     pictures = write_gallery(found, "tickets", "of something")
     assert [picture.name for picture in pictures] == [
