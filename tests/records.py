@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lth_ray.lottery.records import SegmentRecord, TableRecord
+from lth_ray.lottery.kept.records import SegmentRecord, TableRecord
 
 COMMON: dict[str, Any] = {
     "key": "k", "meaning": {}, "remaining_weights": 0.5, "content": "c", "started_at": "2026-01-02T03:04:05+00:00",

@@ -11,8 +11,8 @@ from rich.table import Table
 from lth_ray.commands.tickets import Place, places
 from lth_ray.config import Metric
 from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
-from lth_ray.lottery.records import Json, SegmentRecord
-from lth_ray.lottery.stored import finished_segment
+from lth_ray.lottery.kept.records import Json, SegmentRecord
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.lottery.tickets.importing import IMPORTED
 from lth_ray.store import Store, mask_path
 from lth_ray.training import averages

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from rich.console import Console
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.lottery.stored import finished_segment
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.running import history
 from lth_ray.store import MissingFile, Store
 from lth_ray.store.layout import CHECKPOINTS, MASKS, SEGMENTS, STATES, STUDIES, TABLES, is_own, mask_path, state_of

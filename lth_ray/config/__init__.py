@@ -4,12 +4,14 @@ from lth_ray.config.base import Config, ConfigError, field_table, nearest
 from lth_ray.config.branches import (
     Barrier,
     Branch,
+    Guided,
     MaskOverlap,
     Perturb,
     Pretrain,
     RandomMask,
     RandomReinit,
     Rescored,
+    Scratch,
     ShuffledMask,
     Stability,
     Supermask,
@@ -37,7 +39,6 @@ from lth_ray.config.model import Folder, Model, WeightsFile, weights_file
 from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
-from lth_ray.config.scratch import Guided, Scratch
 from lth_ray.config.study import Study, Subseeds, TicketOf, given_tickets, with_given_tickets
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.tasks.base import TaskConfig

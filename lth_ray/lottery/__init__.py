@@ -6,8 +6,8 @@ from lth_ray.lottery.execution.dispatch import carry_out, carry_out_all, stored
 from lth_ray.lottery.execution.execute import execute
 from lth_ray.lottery.execution.progress import Outcome
 from lth_ray.lottery.jobs import Job
+from lth_ray.lottery.kept.older_meanings import Older, older
 from lth_ray.lottery.measurements import early_stop, measurements, metric_of
-from lth_ray.lottery.older_meanings import Older, older
 from lth_ray.lottery.other_studies import check_found
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.plan import Plan, make_plan

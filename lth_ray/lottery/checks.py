@@ -17,12 +17,12 @@ from lth_ray.lottery.execution.networks import build, of_part
 from lth_ray.lottery.execution.patterned import check_patterned
 from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
+from lth_ray.lottery.kept.records import Record, SegmentRecord
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.lottery.patterned import Patterned
 from lth_ray.lottery.pieces import Measurement, Piece, Training
-from lth_ray.lottery.records import Record, SegmentRecord
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
-from lth_ray.lottery.stored import finished_segment
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe

@@ -10,9 +10,9 @@ from lth_ray import pruning
 from lth_ray.config import bits
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.pieces import Training
 from lth_ray.lottery.plan import Plan
-from lth_ray.lottery.records import SegmentRecord
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Pruned
 from lth_ray.models.flops import TRAINING

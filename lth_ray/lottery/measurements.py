@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lth_ray.config import Metric
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.kept.records import Record
 
 COLLAPSE = ("lowest_layer_density", "max_compression", "empty_layers", "cut")
 

@@ -20,14 +20,14 @@ from lth_ray.lottery.checks import (
 )
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.jobs import Job, make_jobs
-from lth_ray.lottery.kept_states import make_pieces, state_pieces
+from lth_ray.lottery.kept.kept_states import make_pieces, state_pieces
+from lth_ray.lottery.kept.records import segments
+from lth_ray.lottery.kept.stored import Stock, damaged_masks, take_stock
 from lth_ray.lottery.other_studies import with_keys
 from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
-from lth_ray.lottery.records import segments
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import ending_of
-from lth_ray.lottery.stored import Stock, damaged_masks, take_stock
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.training import Recipe

@@ -5,11 +5,11 @@ from typing import Any
 from lth_ray.config import Folder, Length, WeightsFile
 from lth_ray.lottery.branch_tree import BranchResult
 from lth_ray.lottery.cost import Costs
+from lth_ray.lottery.kept.records import Record, SegmentRecord, segments
+from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.lottery.measurements import measurements
 from lth_ray.lottery.plan import Plan
-from lth_ray.lottery.records import Record, SegmentRecord, segments
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.stored import whole_records
 from lth_ray.store import Store
 
 

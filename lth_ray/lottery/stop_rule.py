@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from lth_ray.config import Metric
+from lth_ray.lottery.kept.records import Record
 from lth_ray.lottery.measurements import measurements
-from lth_ray.lottery.records import Record
 
 
 @dataclass(frozen=True)

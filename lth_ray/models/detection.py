@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lth_ray.config import ConfigError, nearest
-from lth_ray.models.cifar_resnet import CifarResNet
+from lth_ray.models.cifar.resnet import CifarResNet
 from lth_ray.models.zoo import classifiers
 
 BODY = "backbone.body."  # how the names of a classifier's tensors begin in a Faster R-CNN on it

@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from lth_ray.config import ConfigError
-from lth_ray.models.cifar_densenet import CifarDenseNet
-from lth_ray.models.cifar_preresnet import CifarPreResNet
-from lth_ray.models.cifar_resnet import CifarResNet
-from lth_ray.models.cifar_vgg import CifarVGG
+from lth_ray.models.cifar.densenet import CifarDenseNet
+from lth_ray.models.cifar.preresnet import CifarPreResNet
+from lth_ray.models.cifar.resnet import CifarResNet
+from lth_ray.models.cifar.vgg import CifarVGG
 from lth_ray.models.conv import Conv
 from lth_ray.models.language.encoder_decoder import Transformer
 from lth_ray.models.language.gnmt import GNMT

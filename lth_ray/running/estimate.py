@@ -11,8 +11,8 @@ import torch
 from lth_ray.config import Launch, Prune
 from lth_ray.lottery import Measurement, Plan, Training, make_trials
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.records import segments
-from lth_ray.lottery.stored import whole_records
+from lth_ray.lottery.kept.records import segments
+from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.running.timing import Timing, pace_of, timed
 from lth_ray.store import Store
 from lth_ray.training.backends import FUSED

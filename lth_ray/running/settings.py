@@ -7,7 +7,7 @@ from typing import Any
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery import StopRule
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.kept.records import Record
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.running import history
 from lth_ray.running.notices import Reader

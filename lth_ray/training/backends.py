@@ -10,7 +10,7 @@ from lth_ray.training.recipe import Recipe
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
 SHRUNK = "shrunk"
 FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
-NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar_resnet, cifar_vgg
+NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar.resnet, cifar_vgg
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 

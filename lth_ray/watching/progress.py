@@ -7,7 +7,7 @@ from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Job, Lineage, Piece, Plan, Training, measurements
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.kept.records import Record
 from lth_ray.store import LiveRun
 from lth_ray.watching.pace import Pace
 from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped

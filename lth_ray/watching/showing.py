@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.live import Live
 
 from lth_ray.lottery import Plan
-from lth_ray.lottery.records import Record
-from lth_ray.lottery.stored import whole_records
+from lth_ray.lottery.kept.records import Record
+from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.store import StorageError, Store
 from lth_ray.watching.live_lines import began, pause_s, where
 from lth_ray.watching.live_view import View

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from lth_ray.config import MaskOverlap, steps
-from lth_ray.lottery.records import SegmentRecord, TableRecord, read_record
+from lth_ray.lottery.kept.records import SegmentRecord, TableRecord, read_record
 from lth_ray.lottery.tickets.importing import import_ticket
 from lth_ray.store import Store
 

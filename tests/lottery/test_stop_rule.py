@@ -6,7 +6,7 @@ import pytest
 
 from lth_ray.config import ACCURACY, Metric
 from lth_ray.config.tasks.metric import RMSE
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.stop_rule import StopRule, ending, ending_of
 from tests.records import segment_record
 

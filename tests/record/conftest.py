@@ -14,7 +14,7 @@ import pytest
 from lth_ray.config import Data, Model, Prune, RandomMask, RandomReinit, Study, Train, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.store import Store
 
 ENVIRONMENT = {

@@ -13,7 +13,7 @@ from lth_ray.config import Barrier, ConfigError, Model, Prune, RandomReinit, Stu
 from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
 from lth_ray.config.variants import variants
 from lth_ray.lottery import Plan, carry_out, make_plan
-from lth_ray.lottery.stored import finished
+from lth_ray.lottery.kept.stored import finished
 from lth_ray.record import comparisons, comparisons_table, summary
 from lth_ray.record.figures import curves_figure, metric_figure
 from lth_ray.record.mlflow.registry import is_finished

@@ -14,7 +14,7 @@ from lth_ray.config.tasks.translation import BLEU
 from lth_ray.lottery import Plan
 from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.execution.ranking import ranking
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.results import branch_row, ticket_row
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.record.paper.comparing import against_paper

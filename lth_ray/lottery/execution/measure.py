@@ -22,8 +22,8 @@ from lth_ray.lottery.execution.progress import Outcome
 from lth_ray.lottery.execution.publish import discard
 from lth_ray.lottery.execution.reading import MissingState, recorded_mask, stored_segment, stored_table
 from lth_ray.lottery.execution.reconstruct import start_state
+from lth_ray.lottery.kept.records import Json, SegmentRecord, TableRecord
 from lth_ray.lottery.pieces import Measurement
-from lth_ray.lottery.records import Json, SegmentRecord, TableRecord
 from lth_ray.lottery.sources import StartSource, weights_of
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, Tensors

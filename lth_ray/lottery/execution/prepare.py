@@ -7,8 +7,8 @@ from lth_ray.lottery.execution.publish import discard
 from lth_ray.lottery.execution.reading import MissingState, is_whole, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.reconstruct import Found, mask_of, segment_start
 from lth_ray.lottery.execution.taking_up import taken_up
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.pieces import Training
-from lth_ray.lottery.records import SegmentRecord
 from lth_ray.pruning import Mask
 from lth_ray.store import Store, segment_path
 from lth_ray.store.layout import OPTIMIZER, state_of, states_folder

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from lth_ray.lottery.kept.records import Record, SegmentRecord
 from lth_ray.lottery.pieces import Training
-from lth_ray.lottery.records import Record, SegmentRecord
 from lth_ray.pruning import Mask
 from lth_ray.training import Pause, Start
 

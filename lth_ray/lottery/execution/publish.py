@@ -13,8 +13,8 @@ from lth_ray.lottery.execution.networks import network_of
 from lth_ray.lottery.execution.progress import Prepared
 from lth_ray.lottery.execution.reading import stored_segment
 from lth_ray.lottery.execution.scoring import uses
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.pieces import Piece, Training
-from lth_ray.lottery.records import SegmentRecord
 from lth_ray.models import tied
 from lth_ray.models.flops import forward_flops
 from lth_ray.pruning import Mask

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-from lth_ray.lottery.records import Json, Kind, SegmentRecord, TableRecord, read_record
+from lth_ray.lottery.kept.records import Json, Kind, SegmentRecord, TableRecord, read_record
 from lth_ray.pruning import Mask
 from lth_ray.store import DamagedFile, MissingFile, State, Store
 

@@ -5,8 +5,8 @@ from typing import Any
 from lth_ray.lottery.execution.looking import Looks, until
 from lth_ray.lottery.execution.progress import Progress
 from lth_ray.lottery.execution.reading import MissingState, stored_segment, stored_state
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.pieces import Training
-from lth_ray.lottery.records import SegmentRecord
 from lth_ray.store import Store
 from lth_ray.training import Start
 

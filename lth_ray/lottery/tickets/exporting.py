@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from lth_ray.config import ConfigError
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.tickets.loading import Ticket
 from lth_ray.lottery.tickets.prune_naming import Tensors, to_prune_naming
 from lth_ray.models import retied

@@ -11,7 +11,7 @@ from torch import nn
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, digest
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.tickets.prune_naming import ORIG, Tensors, finite, from_prune_naming, is_dense
 from lth_ray.models import checked, read_weights, under_own_names
 from lth_ray.store import Store, content, mask_path

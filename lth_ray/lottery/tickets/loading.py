@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lth_ray.lottery.execution.networks import masked
-from lth_ray.lottery.records import SegmentRecord, read_record
-from lth_ray.lottery.stored import finished_segment
+from lth_ray.lottery.kept.records import SegmentRecord, read_record
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.models import retied
 from lth_ray.store import StorageError, Store, Tensors
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import GREY, looks
-from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.measured import by_variant, few, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, compression_axis, grid
+from lth_ray.record.figures.drawing.line_styles import GREY, looks
+from lth_ray.record.figures.drawing.lines import draw, gather
+from lth_ray.record.figures.drawing.measured import by_variant, few, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, compression_axis, grid
 
 if TYPE_CHECKING:
     import pandas

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import beside, looks
-from lth_ray.record.figures.lines import counted, draw, line_of, mean_and_ends
-from lth_ray.record.figures.measured import by_variant, evenly, joined, percent, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, grid, name_panel, short
-from lth_ray.record.figures.series import DENSE, dense_level
+from lth_ray.record.figures.drawing.line_styles import beside, looks
+from lth_ray.record.figures.drawing.lines import counted, draw, line_of, mean_and_ends
+from lth_ray.record.figures.drawing.measured import by_variant, evenly, joined, percent, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, grid, name_panel, short
+from lth_ray.record.figures.drawing.series import DENSE, dense_level
 from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import Look, ramp
-from lth_ray.record.figures.lines import Line, counted, draw, line_of
-from lth_ray.record.figures.measured import by_variant, evenly, few, percent, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, compact, grid, name_panel, short
+from lth_ray.record.figures.drawing.line_styles import Look, ramp
+from lth_ray.record.figures.drawing.lines import Line, counted, draw, line_of
+from lth_ray.record.figures.drawing.measured import by_variant, evenly, few, percent, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, compact, grid, name_panel, short
 from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lth_ray.record.figures.line_styles import COLOURS, GREY, looks, ramp
-from lth_ray.record.figures.lines import counted, draw, gather
-from lth_ray.record.figures.measured import by_round, by_variant, few, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, grid, name_panel, weights_axis
+from lth_ray.record.figures.drawing.line_styles import COLOURS, GREY, looks, ramp
+from lth_ray.record.figures.drawing.lines import counted, draw, gather
+from lth_ray.record.figures.drawing.measured import by_round, by_variant, few, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, grid, name_panel, weights_axis
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

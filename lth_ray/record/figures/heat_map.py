@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import Metric, is_there
+from lth_ray.record.figures.drawing.lines import SPREAD, mean_and_ends
+from lth_ray.record.figures.drawing.measured import by_variant, few, joined, percent, rows_of, spawned_later
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import compact, name_panel, short
 from lth_ray.record.figures.instability import PARAMETERS, STABLE
-from lth_ray.record.figures.lines import SPREAD, mean_and_ends
-from lth_ray.record.figures.measured import by_variant, few, joined, percent, rows_of, spawned_later
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import compact, name_panel, short
 from lth_ray.record.report.summary import chain, measures
 from lth_ray.record.report.tables import Row, branch_columns, metric_of_frame
 from lth_ray.record.report.wording import LENGTH, length_said

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import Metric, is_there
-from lth_ray.record.figures.line_styles import GREY, Look, looks, ramp
-from lth_ray.record.figures.lines import Line, counted, draw, gather
-from lth_ray.record.figures.measured import (
+from lth_ray.record.figures.drawing.line_styles import GREY, Look, looks, ramp
+from lth_ray.record.figures.drawing.lines import Line, counted, draw, gather
+from lth_ray.record.figures.drawing.measured import (
     by_round,
     by_subnetwork,
     by_variant,
@@ -16,8 +16,8 @@ from lth_ray.record.figures.measured import (
     rows_of,
     spawned_later,
 )
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
 from lth_ray.record.report.summary import subnetwork
 from lth_ray.record.report.tables import Row, metric_of_frame
 

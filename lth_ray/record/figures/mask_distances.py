@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.page import Page, styled
+from lth_ray.record.figures.drawing.page import Page, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import COLOURS, DASHES, Look, looks
-from lth_ray.record.figures.multiples import multiples
-from lth_ray.record.figures.overlays import draw_targets, drawable, said
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero
-from lth_ray.record.figures.series import DENSE, OPEN, Series, draw_series, leave_out_the_worst, mark_open, worst_shown
+from lth_ray.record.figures.drawing.line_styles import COLOURS, DASHES, Look, looks
+from lth_ray.record.figures.drawing.multiples import multiples
+from lth_ray.record.figures.drawing.overlays import draw_targets, drawable, said
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero
+from lth_ray.record.figures.drawing.series import (
+    DENSE,
+    OPEN,
+    Series,
+    draw_series,
+    leave_out_the_worst,
+    mark_open,
+    worst_shown,
+)
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.tables import metric_of_frame
 from lth_ray.record.report.wording import labels

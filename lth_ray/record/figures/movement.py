@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lth_ray.record.figures.line_styles import DASHES, Look, looks
-from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
+from lth_ray.record.figures.drawing.line_styles import DASHES, Look, looks
+from lth_ray.record.figures.drawing.lines import draw, gather
+from lth_ray.record.figures.drawing.measured import by_host, few, joined, results_of, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, weights_axis
 
 if TYPE_CHECKING:
     import pandas

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lth_ray.record.figures.line_styles import DASHES, GREY, Look, looks
-from lth_ray.record.figures.lines import counted, draw, gather
-from lth_ray.record.figures.measured import by_host, few, joined, results_of, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero, grid, weights_axis
+from lth_ray.record.figures.drawing.line_styles import DASHES, GREY, Look, looks
+from lth_ray.record.figures.drawing.lines import counted, draw, gather
+from lth_ray.record.figures.drawing.measured import by_host, few, joined, results_of, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, weights_axis
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import looks
-from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.measured import by_round, by_variant, few, joined, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, compact, from_zero, grid
+from lth_ray.record.figures.drawing.line_styles import looks
+from lth_ray.record.figures.drawing.lines import draw, gather
+from lth_ray.record.figures.drawing.measured import by_round, by_variant, few, joined, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, compact, from_zero, grid
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import ACCURACY, Metric, is_there
-from lth_ray.record.figures.line_styles import Look, beside, looks
-from lth_ray.record.figures.lines import draw, gather, mean_and_ends
-from lth_ray.record.figures.measured import evenly, joined, percent, rows_of, stem_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, compression_axis, grid, name_panel, short
-from lth_ray.record.figures.series import DENSE, dense_level
+from lth_ray.record.figures.drawing.line_styles import Look, beside, looks
+from lth_ray.record.figures.drawing.lines import draw, gather, mean_and_ends
+from lth_ray.record.figures.drawing.measured import evenly, joined, percent, rows_of, stem_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, compression_axis, grid, name_panel, short
+from lth_ray.record.figures.drawing.series import DENSE, dense_level
 from lth_ray.record.report.tables import Row, metric_of_frame
 
 if TYPE_CHECKING:

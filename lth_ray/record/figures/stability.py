@@ -5,11 +5,19 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lth_ray.record.figures.line_styles import DASHES, Look, looks
-from lth_ray.record.figures.lines import draw, gather
-from lth_ray.record.figures.measured import by_subnetwork, by_variant, few, joined, results_of, rows_of, spawned_later
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero, grid, name_panel, weights_axis
+from lth_ray.record.figures.drawing.line_styles import DASHES, Look, looks
+from lth_ray.record.figures.drawing.lines import draw, gather
+from lth_ray.record.figures.drawing.measured import (
+    by_subnetwork,
+    by_variant,
+    few,
+    joined,
+    results_of,
+    rows_of,
+    spawned_later,
+)
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, name_panel, weights_axis
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.record.figures.line_styles import ramp
-from lth_ray.record.figures.lines import Line, counted, draw
-from lth_ray.record.figures.measured import by_host, by_round, evenly, few, joined, rows_of
-from lth_ray.record.figures.page import Page, styled
-from lth_ray.record.figures.panels import by_label, from_zero, name_panel
+from lth_ray.record.figures.drawing.line_styles import ramp
+from lth_ray.record.figures.drawing.lines import Line, counted, draw
+from lth_ray.record.figures.drawing.measured import by_host, by_round, evenly, few, joined, rows_of
+from lth_ray.record.figures.drawing.page import Page, styled
+from lth_ray.record.figures.drawing.panels import by_label, from_zero, name_panel
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

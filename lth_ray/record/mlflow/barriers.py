@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from lth_ray.lottery import BranchResult, Plan
-from lth_ray.lottery.records import TableRecord
+from lth_ray.lottery.kept.records import TableRecord
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
 BRANCH, MEASURED = "barrier", ("lmc_error_barrier", "lmc_train_error_barrier")

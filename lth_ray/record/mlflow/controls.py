@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lth_ray.config import Metric as Judged
 from lth_ray.lottery import BranchResult, Plan, measurements
 from lth_ray.lottery.branches import controls
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.record.mlflow.runs import Metric, milliseconds
 
 ODD = re.compile(r"[^\w.-]+")

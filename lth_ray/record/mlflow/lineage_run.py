@@ -3,7 +3,7 @@
 from typing import Any
 
 from lth_ray.lottery import Lineage
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.kept.records import Record
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.record.mlflow.runs import ROUNDS, Metric, ended, point
 from lth_ray.record.mlflow.sending import log_batch

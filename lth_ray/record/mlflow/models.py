@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import load_ticket
-from lth_ray.lottery.records import SegmentRecord, chosen
+from lth_ray.lottery.kept.records import SegmentRecord, chosen
 from lth_ray.lottery.tickets.exporting import kind_of_weights, weights_of_ticket
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description
 from lth_ray.record.mlflow.sending import local_folder

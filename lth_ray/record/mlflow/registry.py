@@ -12,8 +12,8 @@ from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.lottery.stop_rule import ending
-from lth_ray.lottery.stored import finished_segment
 from lth_ray.record.mlflow.models import ABOUT, Models, ticket_files
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE

@@ -13,7 +13,7 @@ from typing import Any
 
 from lth_ray.config import Folder, WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
-from lth_ray.lottery.records import Record, SegmentRecord, TableRecord, chosen
+from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord, chosen
 
 Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970

@@ -8,7 +8,7 @@ from typing import Any
 
 from lth_ray.config import ACCURACY
 from lth_ray.lottery import Lineage, measurements
-from lth_ray.lottery.records import Record
+from lth_ray.lottery.kept.records import Record
 from lth_ray.record.mlflow.barriers import INSTABILITY, MEASURED
 from lth_ray.record.mlflow.cards import TAG, VERSIONS, decode, encode, fragment
 from lth_ray.record.mlflow.controls import is_of_control

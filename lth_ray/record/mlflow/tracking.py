@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
-from lth_ray.lottery.records import Record, SegmentRecord
-from lth_ray.lottery.stored import finished, finished_segment, finished_table
+from lth_ray.lottery.kept.records import Record, SegmentRecord
+from lth_ray.lottery.kept.stored import finished, finished_segment, finished_table
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lth_ray.lottery.records import Record
-from lth_ray.lottery.stored import finished
+from lth_ray.lottery.kept.records import Record
+from lth_ray.lottery.kept.stored import finished
 from lth_ray.store import Store
 
 VERSIONS = ("lth_ray", "torch")  # those that a caption names

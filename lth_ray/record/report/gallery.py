@@ -28,7 +28,7 @@ from lth_ray.record.figures import (
     stability_figure,
     surviving_figure,
 )
-from lth_ray.record.figures.page import is_drawn, paths_of, write_figure
+from lth_ray.record.figures.drawing.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
 from lth_ray.record.report.looks import mask_distances

@@ -6,8 +6,8 @@ Each takes tickets or branch results as Results has them, and keeps the columns 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.lottery.stored import finished_segment, finished_table
-from lth_ray.record.figures.measured import rows_of
+from lth_ray.lottery.kept.stored import finished_segment, finished_table
+from lth_ray.record.figures.drawing.measured import rows_of
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import branch_columns, framed, metric_of_frame, ticket_columns
 from lth_ray.store import Store

@@ -3,8 +3,8 @@
 from typing import Any
 
 from lth_ray.lottery import Plan
-from lth_ray.lottery.records import segments
-from lth_ray.lottery.stored import whole_records
+from lth_ray.lottery.kept.records import segments
+from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.record.figures.mask_distances import Distances
 from lth_ray.store import Store
 

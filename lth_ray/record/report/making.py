@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
-from lth_ray.lottery.stored import whole_records
+from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.record.mlflow.runs import name_of
 from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.targets import group_of, targets_of

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lth_ray.record.figures import instability_figure, paths_figure
-from lth_ray.record.figures.lines import gather
+from lth_ray.record.figures.drawing.lines import gather
 from tests.record.figures.setups import Row, barriers, frame, legend, names, overlaps, row
 
 

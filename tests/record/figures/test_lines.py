@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from lth_ray.record.figures.line_styles import beside, looks, ramp
-from lth_ray.record.figures.lines import counted, gather
-from lth_ray.record.figures.measured import evenly, stem_of
-from lth_ray.record.figures.page import Page
-from lth_ray.record.figures.panels import compact, note
+from lth_ray.record.figures.drawing.line_styles import beside, looks, ramp
+from lth_ray.record.figures.drawing.lines import counted, gather
+from lth_ray.record.figures.drawing.measured import evenly, stem_of
+from lth_ray.record.figures.drawing.page import Page
+from lth_ray.record.figures.drawing.panels import compact, note
 from lth_ray.record.report.summary import subnetwork
 
 

@@ -10,10 +10,10 @@ import pytest
 from lth_ray.config.tasks.metric import RETURN
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.figures import metric_figure
-from lth_ray.record.figures.line_styles import Look
-from lth_ray.record.figures.multiples import facets
-from lth_ray.record.figures.panels import density_ticks
-from lth_ray.record.figures.series import UP, Series
+from lth_ray.record.figures.drawing.line_styles import Look
+from lth_ray.record.figures.drawing.multiples import facets
+from lth_ray.record.figures.drawing.panels import density_ticks
+from lth_ray.record.figures.drawing.series import UP, Series
 from lth_ray.record.paper.targets import Target, targets_of
 from lth_ray.record.report.summary import summary
 from lth_ray.store import Store

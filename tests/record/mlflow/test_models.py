@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
-from lth_ray.lottery.stored import finished_segment
+from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.record import comparisons, entrance, replay
 from lth_ray.record.mlflow.models import Models, model_name, ticket_files
 from lth_ray.record.mlflow.registry import alias_of, is_finished

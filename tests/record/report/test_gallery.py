@@ -8,7 +8,7 @@ import pytest
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.figures import metric_figure
-from lth_ray.record.figures.page import is_drawn, write_figure
+from lth_ray.record.figures.drawing.page import is_drawn, write_figure
 from lth_ray.record.report import gallery
 from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
 from lth_ray.record.report.summary import summary

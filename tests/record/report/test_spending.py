@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lth_ray.lottery import Plan
-from lth_ray.lottery.records import SegmentRecord
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.record.report.environments import HOURS, SECONDS, core_seconds, spent
 from lth_ray.record.report.making import report
 from lth_ray.store import Store

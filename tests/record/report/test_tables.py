@@ -8,7 +8,7 @@ from scipy import stats
 
 from lth_ray.config import ACCURACY, Study, steps
 from lth_ray.lottery import Plan, branch_rows, make_plan, ticket_rows
-from lth_ray.record.figures.measured import by_variant
+from lth_ray.record.figures.drawing.measured import by_variant
 from lth_ray.record.report.listing import in_markdown
 from lth_ray.record.report.summary import summary
 from lth_ray.record.report.tables import ticket_columns, write_tables

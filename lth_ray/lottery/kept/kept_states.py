@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lth_ray.lottery.derivation import Segment, Table
+from lth_ray.lottery.kept.stored import Stock
 from lth_ray.lottery.pieces import Discard, Measurement, Piece, Training
-from lth_ray.lottery.stored import Stock
 
 
 def make_pieces(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lth_ray.record.figures.line_styles import GREY
+from lth_ray.record.figures.drawing.line_styles import GREY
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:

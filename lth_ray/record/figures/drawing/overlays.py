@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import ACCURACY, Metric, is_there
-from lth_ray.record.figures.line_styles import GREY, Look
-from lth_ray.record.figures.panels import ALONE, note
+from lth_ray.record.figures.drawing.line_styles import GREY, Look
+from lth_ray.record.figures.drawing.panels import ALONE, note
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.summary import subnetwork
 from lth_ray.record.report.tables import Row

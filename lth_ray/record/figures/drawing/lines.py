@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
 from lth_ray.config import is_there
-from lth_ray.record.figures.line_styles import Look
+from lth_ray.record.figures.drawing.line_styles import Look
 from lth_ray.record.report.tables import Row
 
 if TYPE_CHECKING:

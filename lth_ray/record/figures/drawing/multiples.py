@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lth_ray.config import Metric
-from lth_ray.record.figures.line_styles import COLOURS, DASHES, GREY, Look, looks
-from lth_ray.record.figures.lines import draw
-from lth_ray.record.figures.overlays import draw_targets, drawable, said
-from lth_ray.record.figures.page import Page
-from lth_ray.record.figures.panels import name_panel
-from lth_ray.record.figures.series import Series, draw_series, leave_out_the_worst, worst_shown
+from lth_ray.record.figures.drawing.line_styles import COLOURS, DASHES, GREY, Look, looks
+from lth_ray.record.figures.drawing.lines import draw
+from lth_ray.record.figures.drawing.overlays import draw_targets, drawable, said
+from lth_ray.record.figures.drawing.page import Page
+from lth_ray.record.figures.drawing.panels import name_panel
+from lth_ray.record.figures.drawing.series import Series, draw_series, leave_out_the_worst, worst_shown
 from lth_ray.record.paper.targets import Target
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lth_ray.record.figures.line_styles import GREY, LIGHT
+from lth_ray.record.figures.drawing.line_styles import GREY, LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import Metric, is_there
-from lth_ray.record.figures.line_styles import GREY, Look, beside
-from lth_ray.record.figures.lines import SPREAD, Line, counted, draw, moved_by
-from lth_ray.record.figures.panels import grid, level, weights_axis
+from lth_ray.record.figures.drawing.line_styles import GREY, Look, beside
+from lth_ray.record.figures.drawing.lines import SPREAD, Line, counted, draw, moved_by
+from lth_ray.record.figures.drawing.panels import grid, level, weights_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

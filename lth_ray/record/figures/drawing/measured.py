@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
-from lth_ray.record.figures.panels import short
+from lth_ray.record.figures.drawing.panels import short
 from lth_ray.record.report.summary import chain, measures, series_of
 from lth_ray.record.report.tables import Row, plain
 from lth_ray.record.report.wording import as_words

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 from lth_ray.config.base import FLAG, ConfigError, a, field_table, mapping, maybe, nearest, one_of, option, whole
-from lth_ray.config.branches import Branch
+from lth_ray.config.branches.base import Branch
 from lth_ray.config.model import Model
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.units import Length, a_length

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord, read_record
 from lth_ray.lottery.pieces import Piece
-from lth_ray.lottery.records import Record, SegmentRecord, TableRecord, read_record
 from lth_ray.store import DamagedFile, MissingFile, Store, mask_path
 from lth_ray.store.layout import MASKS, OPTIMIZER, STATES, state_of
 

@@ -1,0 +1,28 @@
+"""Branches: experiments hung on a finished ticket, a question a class."""
+
+from lth_ray.config.branches.anatomy import MaskOverlap, Weights
+from lth_ray.config.branches.base import Branch
+from lth_ray.config.branches.connectivity import Barrier, Stability
+from lth_ray.config.branches.controls import RandomMask, RandomReinit, Rescored, ShuffledMask
+from lth_ray.config.branches.scratch import Guided, Scratch
+from lth_ray.config.branches.starts import Perturb, Pretrain
+from lth_ray.config.branches.supermask import Supermask
+from lth_ray.config.branches.transfer import Transfer
+
+__all__ = [
+    "Barrier",
+    "Branch",
+    "Guided",
+    "MaskOverlap",
+    "Perturb",
+    "Pretrain",
+    "RandomMask",
+    "RandomReinit",
+    "Rescored",
+    "Scratch",
+    "ShuffledMask",
+    "Stability",
+    "Supermask",
+    "Transfer",
+    "Weights",
+]

@@ -1,0 +1,24 @@
+"""Anatomy: what a ticket's mask and weights look like."""
+
+from dataclasses import dataclass
+
+from lth_ray.config.base import option, whole
+from lth_ray.config.branches.base import Branch
+
+
+@dataclass(frozen=True)
+class Weights(Branch):
+    """The initial weights that survive, and the distances that weights have moved when the mask is found.
+
+    Distances are from initialisation, those of the weights that it keeps and of those that it prunes (Frankle
+    & Carbin 2019, appendix F).
+
+    bins: of the histograms.
+    """
+
+    bins: int = option(40, check=whole(1, 100_000))
+
+
+@dataclass(frozen=True)
+class MaskOverlap(Branch):
+    """The ticket's mask against those of the study's other seeds at the same round."""

@@ -1,0 +1,82 @@
+"""Controls of a ticket: its mask on other weights, and its weights under other masks."""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar
+
+from lth_ray.config.base import ConfigError, field_table, mapping, nearest, one_of, option, whole
+from lth_ray.config.branches.base import Branch
+from lth_ray.config.prune import Scoring
+
+
+@dataclass(frozen=True)
+class RandomReinit(Branch):
+    """The ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2).
+
+    copies: draws for each ticket.
+    length: "ticket" trains it from the rewind point k to T, as long as the ticket and at its place in
+        schedule and data; "whole" from 0 to T, as a network in use would be. At k = 0 they are the same.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+    _: KW_ONLY
+    length: str = option("ticket", check=one_of("ticket", "whole"), absent_means="ticket")
+
+
+@dataclass(frozen=True)
+class RandomMask(Branch):
+    """The ticket's rewind weights under a random mask with the same number of weights in each layer.
+
+    copies: draws for each ticket.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+
+@dataclass(frozen=True)
+class ShuffledMask(Branch):
+    """The ticket's own mask, its entries permuted.
+
+    copies: draws for each ticket.
+    scope: "global" over all prunable weights (Morcos et al. 2019), so that layer densities even out; "layer"
+        within each layer; "filter" within each output unit, whose number of inputs is kept.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    scope: str = option("global", check=one_of("global", "layer", "filter"))
+    _: KW_ONLY
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+
+@dataclass(frozen=True)
+class Rescored(Branch):
+    """The ticket's start under the mask that its rule finds by other scores, at the ticket's own density.
+
+    It is a sanity check of a criterion (Su et al. 2020; Frankle et al. 2021), which asks whether inverted
+    scores, or those of spoilt examples, find masks that are as good.
+
+    changes: fields of Scoring, such as {"invert": True} or {"data": "random_labels"}.
+    copies: draws of what is exchanged.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    changes: Mapping[str, Any] = option(check=mapping())
+    _: KW_ONLY
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+    def scoring(self, given: Scoring) -> Scoring:
+        """Return what scores are taken from, `given` being the study's."""
+        known = field_table(Scoring)
+        for name in self.changes.keys() - known.keys():
+            raise ConfigError(f"Rescored.changes: Scoring has no field {name!r}: {nearest(name, known)}")
+        return replace(given, **self.changes)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.scoring(Scoring())
