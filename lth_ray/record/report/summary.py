@@ -22,8 +22,8 @@ def summary(
     Branch results that only measure, such as a barrier, have no test metric and no place here.
 
     Columns. series: a lineage without its seed: arm, swept values, method and rewind point; the columns after
-    it say the same one by one. branch: "" for tickets. seeds: n, the different seeds behind the line. runs:
-    its results, more than seeds where a branch has `copies`; they are averaged within a seed first. diverged:
+    it say the same one by one. branch: its `path_of`, "" for tickets. seeds: n, the different seeds behind the line.
+    runs: its results, more than seeds where a branch has `copies`; they are averaged within a seed first. diverged:
     runs without a test metric, which enter no mean. test_METRIC, such as test_accuracy, early_stop_step: mean
     over seeds, with _min, _max and _half_width, that of the 95 % t-interval over seeds (None under 2).
     at_end: runs whose early-stop step is their last, where it might have come later.
@@ -43,7 +43,7 @@ def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         described = tuple(plain(row[name]) if name in row else "" for name in fields)
-        kind = row.get("branch", ""), row["method"]  # a supermask has a method of its own
+        kind = path_of(row), row["method"]  # a supermask has a method of its own
         groups.setdefault((series_of(row), *kind, described, row["round"]), []).append(row)
     return list(groups.values())
 
@@ -100,7 +100,7 @@ def _line(rows: list[Row], fields: list[str], metric: Metric) -> dict[str, Any]:
         SERIES: series_of(first),
         **{name: first[name] for name in COMMON},
         **{name: first.get(name) for name in fields},
-        "branch": first.get("branch", ""),
+        "branch": path_of(first),
         "round": first["round"],
         "remaining_weights": over_seeds(rows, "remaining_weights").mean,
         "remaining_of_all": over_seeds(rows, "remaining_of_all").mean,
@@ -132,6 +132,7 @@ def present(rows: Sequence[Row], name: str) -> list[float]:
 
 
 COPY = re.compile(r"-\d+$")
+PARTS = re.compile(r"[_=]|-(?=[a-z])")  # between words, and not in 1e-05
 MEASUREMENTS = ("barrier", "stability", "weights", "mask_overlap")  # branches that measure what they hang on
 
 
@@ -152,9 +153,22 @@ def chain(row: Mapping[str, Any]) -> str:
     "random_reinit, random_mask" stands for "random_reinit-0/random_mask-1/barrier". What is averaged together
     has one chain.
     """
-    path = str(row.get("branch") or "").split("/")
+    path = path_of(row).split("/")
     hosts = path[:-1] if path[-1] in MEASUREMENTS else path
-    return ", ".join(COPY.sub("", host) for host in hosts) or ("ticket" if row["round"] else "dense")
+    return ", ".join(filter(None, hosts)) or ("ticket" if row["round"] else "dense")
+
+
+def path_of(row: Mapping[str, Any]) -> str:
+    """Return a branch's path without the numbers of copies: "random_mask/barrier" of "random_mask-1/barrier".
+
+    Results on the copies of a branch are averaged within a seed, as copies are.
+    """
+    return "/".join(COPY.sub("", part) for part in str(row.get("branch") or "").split("/"))
+
+
+def in_words(path: str) -> str:
+    """Return a part of a path as people read it: "perturb redrawn signs rewound"."""
+    return PARTS.sub(" ", path)
 
 
 def measures(row: Mapping[str, Any], name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.analysis.statistics import interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.summary import COMMON, SERIES, chain, measures, series_of
+from lth_ray.record.report.summary import COMMON, SERIES, chain, in_words, measures, series_of
 from lth_ray.record.report.tables import Row, framed, metric_of_frame
 from lth_ray.record.report.wording import as_words, percent, points, spread, valued
 
@@ -81,7 +81,7 @@ def _line(groups: Mapping[Group, Sequence[Row]], name: Group, metric: Metric) ->
 def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple[str, ...]:
     gap, least, greatest = (points(line[f"gap{end}"], sign=True, metric=metric) for end in ("", "_min", "_max"))
     return (
-        ", ".join([line["subnetwork"].replace("_", " "), *(line[name] for name in told)]),
+        ", ".join([in_words(line["subnetwork"]), *(line[name] for name in told)]),
         line["start"],
         str(line["round"]),
         percent(line["remaining_weights"]),

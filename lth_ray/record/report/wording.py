@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.analysis.statistics import CONFIDENCE
 from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.report.listing import Listing
-from lth_ray.record.report.summary import COMMON
+from lth_ray.record.report.summary import COMMON, in_words, path_of
 from lth_ray.record.report.tables import metric_of_frame, plain
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def labels(frame: "pandas.DataFrame") -> list[str]:
 
 def kind(line: Mapping[str, Any]) -> str:
     """Return "ticket", or the branch in words. Whether a ticket wins is for the metric to say."""
-    return str(line["branch"]).replace("/", ", then ").replace("_", " ") or "ticket"
+    return in_words(path_of(line)).replace("/", ", then ") or "ticket"
 
 
 def _tells(lines: Sequence[Mapping[str, Any]], name: str, branch: str) -> bool:

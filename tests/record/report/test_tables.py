@@ -147,8 +147,17 @@ def test_branches_are_told_apart_by_their_parameters() -> None:
     branches = [row(0, 1, 0.9, "shuffled_mask", scope=scope) for scope in ("global", "layer")]
     frame = summary([row(0, 1, 0.9)], [*branches, row(0, 1, 0.9, "random_reinit-0/random_mask")])
     assert labels(frame) == [
-        "ticket", "shuffled mask, scope global", "shuffled mask, scope layer", "random reinit-0, then random mask",
+        "ticket", "shuffled mask, scope global", "shuffled mask, scope layer", "random reinit, then random mask",
     ]  # fmt: skip
+
+
+def test_results_on_the_copies_of_a_branch_are_one_line_as_the_copies_are() -> None:
+    paths = ["random_mask-0/random_reinit", "random_mask-1/random_reinit", "perturb-redrawn-signs=rewound-0/barrier"]
+    branches = [row(seed, 1, 0.8 + 0.1 * i, path) for seed in (0, 1) for i, path in enumerate(paths)]
+    frame = summary([], branches)
+    assert labels(frame) == ["random mask, then random reinit", "perturb redrawn signs rewound, then barrier"]
+    line = frame.iloc[0]
+    assert (line.seeds, line.runs, line.test_accuracy) == (2, 4, pytest.approx(0.85))
 
 
 def test_a_parameter_is_told_of_a_branch_only_where_it_tells_its_results_apart() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.drawing.panels import short
-from lth_ray.record.report.summary import chain, measures, series_of
+from lth_ray.record.report.summary import chain, in_words, measures, series_of
 from lth_ray.record.report.tables import Row, plain
 from lth_ray.record.report.wording import as_words
 
@@ -60,7 +60,7 @@ def by_host(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """
     kinds: dict[str, list[Row]] = {}
     for row in rows:
-        name = chain(row).replace("_", " ")
+        name = in_words(chain(row))
         kinds.setdefault("ticket" if name == "dense" else name, []).append(row)
     return {
         joined(variant, kind if len(kinds) > 1 else ""): own
@@ -98,7 +98,7 @@ def by_subnetwork(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Return rows by kind, in words: dense first, then ticket, then the others as they come."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(chain(row).replace("_", " "), []).append(row)
+        found.setdefault(in_words(chain(row)), []).append(row)
     first = ("dense", "ticket")
     return {kind: found[kind] for kind in sorted(found, key=lambda kind: first.index(kind) if kind in first else 2)}
 
