@@ -1,8 +1,10 @@
-"""CartPole, 32 games side by side, 4 steps of each in a batch, one thread: ours beside stable-baselines3's A2C.
+"""Games: CartPole beside stable-baselines3's A2C, and Atari with its games played by other processes (--loaders).
 
-Both train the same network (three layers of 128 units that the policy and the value share) by RMSprop on the same
-environments, and take turns. stable-baselines3 is none of our requirements: without it ours is timed alone. How much of
-our time the simulator itself takes is measured by stepping as many games with actions that are drawn beforehand.
+On CartPole (32 games side by side, 4 steps of each in a batch, one thread) both train the same network (three layers of
+128 units that the policy and the value share) by RMSprop on the same environments, and take turns. stable-baselines3 is
+none of our requirements: without it ours is timed alone. How much of our time the simulator itself takes is measured by
+stepping as many games with actions that are drawn beforehand. On Breakout (16 games of 5 steps, the network of Mnih et
+al. 2015) our own step is timed with games that it plays itself and with those that one, two and more processes play.
 """
 
 import importlib.util
@@ -25,11 +27,20 @@ RATE, ENTROPY, VALUE, NORM, SMOOTHING, EPSILON = 1e-4, 0.01, 0.5, 0.5, 0.99, 1e-
 STEPS = 25  # a turn
 MOST = 100.0  # per cent: the simulator's share is shown, and has no target
 CONFIG = Environment("CartPole-v1", envs=GAMES, horizon=HORIZON, longest=LONGEST, games=2)
+ATARI = Environment("ALE/Breakout-v5", envs=16, horizon=5, games=2, reward_clip=1.0, life_ends=True)
+LOADERS, ATARI_STEPS = (1, 2, 4), 3
+ANY = 0.0  # times as fast: shown, and has no target
 
 
 def entries(pairs: int = 200) -> list[Entry]:
-    """Time training steps of 128 steps of games."""
+    """Time training steps of 128 steps of CartPole's games, and of 80 of Breakout's where its emulator is there."""
     torch.set_num_threads(1)
+    has_atari = importlib.util.find_spec("ale_py") is not None
+    return [*cartpole(pairs), *(atari(pairs) if has_atari else [])]
+
+
+def cartpole(pairs: int) -> list[Entry]:
+    """Time our step beside the other library's, and the games alone."""
     works: dict[str, Work] = {"ours": ours(), "simulator": simulator()}
     has_peer = importlib.util.find_spec("stable_baselines3") is not None
     if has_peer:
@@ -44,26 +55,45 @@ def entries(pairs: int = 200) -> list[Entry]:
     return found
 
 
-def ours() -> Work:
-    """Return training as a study does it."""
-    task = task_of(CONFIG)
+def atari(pairs: int) -> list[Entry]:
+    """Time our step on Breakout with its games played by other processes against by itself, and the games alone."""
+    network, turn = "atari_policy", ATARI_STEPS
+    works = {f"{n}": ours(ATARI, network, turn, loaders=n) for n in (0, *LOADERS)}
+    times = in_turn(
+        works | {"simulator": simulator(ATARI, turn)},
+        rounds=max(2, pairs // 8),
+        units=dict.fromkeys([*works, "simulator"], turn),
+    )
+    shown = [share("Breakout: the simulator's share of our step", Pair(times["simulator"], times["0"]), target=MOST)]
+    for n in LOADERS:
+        shown.append(
+            speed_up(f"Breakout with --loaders {n}, against none", Pair(times[f"{n}"], times["0"]), target=ANY)
+        )
+    return shown
+
+
+def ours(
+    config: Environment = CONFIG, network: str = f"policy_{WIDTH}_{WIDTH}_{WIDTH}", turn: int = STEPS, loaders: int = 0
+) -> Work:
+    """Return training as a study does it, so many steps a turn."""
+    task = task_of(config)
     made = Train(
         steps(10**9), optimizer="rmsprop", lr=RATE, alpha=SMOOTHING, eps=EPSILON, clip_norm=NORM,
         evaluate_every=steps(10**9),
     )  # fmt: skip
-    recipe = Recipe(Model(f"policy_{WIDTH}_{WIDTH}_{WIDTH}"), CONFIG, made, task.identify())
+    recipe = Recipe(Model(network), config, made, task.identify())
     model = build(recipe, seed=0)
-    run = Run("benchmark", recipe, model, task.stream(task.load(), 0, 0), 0, None, 0)
-    return lambda: train(run, run.step + STEPS)
+    run = Run("benchmark", recipe, model, task.stream(task.load(loaders=loaders), 0, 0), 0, None, 0)
+    return lambda: train(run, run.step + turn)
 
 
-def simulator() -> Work:
+def simulator(config: Environment = CONFIG, turn: int = STEPS) -> Work:
     """Return what steps the games alone."""
-    games = Games(CONFIG, GAMES)
-    for place in range(GAMES):
+    games = Games(config, config.envs)
+    for place in range(config.envs):
         games.begin(place, place)
-    actions = np.random.default_rng(0).integers(0, 2, (STEPS * HORIZON, GAMES)).tolist()
-    begun = GAMES
+    drawn = np.random.default_rng(0).integers(0, games.number_of_actions, (turn * config.horizon, config.envs))
+    actions, begun = drawn.tolist(), config.envs
 
     def take() -> None:
         nonlocal begun

@@ -29,7 +29,8 @@ class Launch(Config):
     cpus_per_worker: give each worker, or without workers each training, so many CPU cores, those of its loaders
         too.
     gpus_per_worker: give each of them so many GPUs, or a share of one.
-    loaders: decode images in so many processes for each worker, out of its cores.
+    loaders: decode images, or play the games of an Environment, in so many processes for each worker, out of its
+        cores.
     gpu_type: pin trainings to a GPU type as Ray names it, such as H100, or jobs by a glob of their names, such as
         'k500/*=H100'.
     concurrent: run so many trainings at a time; by default as many as the cluster holds now. Give it where the

@@ -75,7 +75,7 @@ class Games:
     def step(self, actions: Sequence[int], places: Iterable[int] | None = None) -> Moves:
         """Take one action of each game, or of those at `places` alone. A game that is over has to be begun anew.
 
-        Errors: ConfigError for an environment that raises, or whose reward is no finite number.
+        Errors: ConfigError for an environment that raises, or that pays or shows what is no finite number.
         """
         number = len(self.simulators)
         rewards, (ended, cut, hurt) = np.zeros(number), np.zeros((3, number), bool)
@@ -96,6 +96,12 @@ class Games:
             if self.lives[place] or info:
                 lives = int(info.get("lives", 0))
                 hurt[place], self.lives[place] = lives < self.lives[place], lives
+        if self.observations.dtype != np.uint8 and not np.isfinite(self.observations).all():
+            place = int(np.argmin(np.isfinite(self.observations).reshape(number, -1).all(1)))
+            raise ConfigError(
+                f"{self._whose(place)} shows what is no finite number; mend the environment: a network learns nothing "
+                "from NaN or infinity"
+            )
         self.totals += rewards
         return Moves(rewards, ended, cut & ~ended, hurt)
 

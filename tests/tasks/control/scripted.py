@@ -99,11 +99,11 @@ def forgets_later() -> gymnasium.Env[Any, Any]:
 
 
 class Failing(Scripted):
-    """Raises, or pays what is no number, in the third step of a game of training whose seed is even."""
+    """Raises, or pays or shows what is given, in the third step of a game of training whose seed is even."""
 
-    def __init__(self, reward: float | None = None) -> None:
+    def __init__(self, reward: float | None = None, seen: float | None = None) -> None:
         super().__init__()
-        self.reward = reward
+        self.reward, self.seen = reward, seen
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.fails = seed is not None and seed > 1_000 and seed % 2 == 0
@@ -112,6 +112,8 @@ class Failing(Scripted):
     def step(self, action: Any) -> Any:
         shown, reward, *rest = super().step(action)
         if self.fails and self.taken == 3:
+            if self.seen is not None:
+                return np.full_like(shown, self.seen), reward, *rest
             if self.reward is None:
                 raise RuntimeError("the hinge is stuck")
             return shown, self.reward, *rest
@@ -124,3 +126,7 @@ def raises() -> gymnasium.Env[Any, Any]:
 
 def pays_nan() -> gymnasium.Env[Any, Any]:
     return Failing(float("nan"))
+
+
+def shows_infinity() -> gymnasium.Env[Any, Any]:
+    return Failing(seen=float("inf"))

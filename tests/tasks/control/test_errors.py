@@ -170,6 +170,7 @@ def carried_out(study: Study, store: Store) -> None:
             r"raises: step 3 of the game with seed \d+ fails: RuntimeError: the hinge is stuck",
         ),
         (scripted.pays_nan, r"pays_nan: step 3 of the game with seed \d+ gives the reward nan"),
+        (scripted.shows_infinity, r"shows_infinity: step 3 of the game with seed \d+ shows what is no finite number"),
     ],
 )
 def test_an_environment_that_fails_leaves_its_last_checkpoint(made: Any, message: str, tmp_path: Path) -> None:
