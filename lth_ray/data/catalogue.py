@@ -14,22 +14,37 @@ from lth_ray.data.dataset import (
     AnySplit,
     Dataset,
     Identity,
+    Labels,
     Source,
+    Split,
+    as_shape,
     check_split,
     hold_out,
     measured_statistics,
     random_labels,
 )
-from lth_ray.data.packed.reading import CROP_SIZE, PackedSplit, check_packed, find_packed, is_packed
+from lth_ray.data.packed.reading import CROP_SIZE, PACKED_SETS, PackedSplit, check_packed, find_packed, is_packed
+from lth_ray.data.selecting import (
+    check_classes,
+    is_selected,
+    selected,
+    shape_in_channels,
+    statistics_in_channels,
+    testing_rows,
+    training_rows,
+)
 from lth_ray.data.sets.arrow import arrow_source
 from lth_ray.data.sets.cifar import CIFAR_SETS, cifar_source
 from lth_ray.data.sets.class_folders import folder_source
 from lth_ray.data.sets.digits import digits_source
 from lth_ray.data.sets.idx import IDX_SETS, idx_source
 from lth_ray.data.sets.parquet import parquet_source
+from lth_ray.data.sets.svhn import svhn_source
+from lth_ray.data.sets.tiny_imagenet import tiny_imagenet_source
 from lth_ray.store.uri import SCHEME
 
-NAMES = ("digits", *IDX_SETS, *CIFAR_SETS, "imagenet", "parquet:PATH", "arrow:PATH", "folder:PATH", "packed:PATH")
+IN_MEMORY = ("digits", *IDX_SETS, *CIFAR_SETS, "svhn", "tiny_imagenet")
+NAMES = (*IN_MEMORY, *PACKED_SETS, "parquet:PATH", "arrow:PATH", "folder:PATH", "packed:PATH")
 
 IN_FILES = {"parquet": parquet_source, "arrow": arrow_source, "folder": folder_source}  # of images of any size
 
@@ -44,7 +59,8 @@ def identify(data: Data, data_root: str | Path | None = None) -> Identity:
     allow; MissingDataset; DamagedDataset.
     """
     _check_kind(data)
-    return _as_asked(data, _identify(data.name, data.image_size, _root(data_root)))
+    stored = _identify(data.name, data.image_size, _root(data_root))
+    return _as_asked(data, stored, _labels(data, _root(data_root)))
 
 
 def load(
@@ -102,10 +118,15 @@ def find(name: str, image_size: int | None, data_root: Path | None) -> Source:
         return packed_source(name, image_size, data_root)
     if name not in NAMES:
         raise ConfigError(f"Data.name = {name!r}: no such data set; {nearest(name, NAMES)}")
+    if name == "tiny_imagenet":
+        return tiny_imagenet_source(data_root, image_size)
     if image_size is not None:
         raise ConfigError(
-            f"Data.image_size = {image_size}: only for parquet:, arrow:, folder: and packed sets; leave it out"
+            f"Data.image_size = {image_size}: only for tiny_imagenet, parquet:, arrow:, folder: and packed sets; leave "
+            "it out"
         )
+    if name == "svhn":
+        return svhn_source(data_root)
     if name in IDX_SETS:
         return idx_source(name, data_root)
     return cifar_source(name, data_root) if name in CIFAR_SETS else digits_source()
@@ -147,11 +168,28 @@ def _identity(source: Source) -> Identity:
     return Identity(source.digest, source.n_train, 0, source.n_test, source.input_shape, source.num_classes)
 
 
-def _as_asked(data: Data, stored: Identity) -> Identity:
+@lru_cache(maxsize=8)
+def _stored_labels(name: str, image_size: int | None, data_root: Path | None) -> tuple[Labels, Labels]:
+    return find(name, image_size, data_root).labels()
+
+
+def _labels(data: Data, data_root: Path | None) -> tuple[Labels, Labels] | None:
+    """Return the labels of (train, test), where `data` asks for some of the images."""
+    return _stored_labels(data.name, data.image_size, data_root) if is_selected(data) else None
+
+
+def _as_asked(data: Data, stored: Identity, labels: tuple[Labels, Labels] | None) -> Identity:
     """Return the sizes that are left by the fields of `data`.
+
+    labels: as of `_labels`.
 
     Raise ConfigError where the images do not allow them.
     """
+    check_classes(data, stored.num_classes)
+    stored = replace(stored, input_shape=shape_in_channels(as_shape(stored.input_shape), data.channels))
+    if labels is not None:
+        n_train, n_test = len(training_rows(labels[0], data)), len(testing_rows(labels[1], data))
+        stored = replace(stored, n_train=n_train, n_test=n_test)
     check_split(data.validation, data.train_images, stored.n_train)
     _, height, width = stored.input_shape
     if height % data.blur or width % data.blur:
@@ -170,19 +208,22 @@ def _as_asked(data: Data, stored: Identity) -> Identity:
         stored,
         n_train=data.train_images or stored.n_train - data.validation,
         n_validation=data.validation,
-        num_classes=QUARTERS if data.target == "rotation" else stored.num_classes,
+        num_classes=QUARTERS if data.target == "rotation" else len(data.classes or ()) or stored.num_classes,
     )
 
 
 @lru_cache(maxsize=4)
 def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Dataset:
     source = find(data.name, data.image_size, data_root)
-    identity = _as_asked(data, _identity(source))  # before images are decoded
+    identity = _as_asked(data, _identity(source), _labels(data, data_root))  # before images are decoded
     everything, test = source.read()
+    if isinstance(everything, Split) and isinstance(test, Split):
+        everything, test = selected(everything, test, data)
     if data.target == "random_labels":
-        everything = random_labels(everything, source.num_classes, data.split_seed)
+        everything = random_labels(everything, identity.num_classes, data.split_seed)
     train, held_out = hold_out(everything, data.validation, data.split_seed)
-    mean, std = source.statistics or measured_statistics(train)
+    shape = as_shape(identity.input_shape)
+    mean, std = statistics_in_channels(source.statistics or measured_statistics(train), shape[0])
     if data.train_images is not None:
         train, _ = hold_out(everything, data.validation, data.split_seed, data.train_images)
     return Dataset(
@@ -190,7 +231,7 @@ def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Data
         validation=None if held_out is None else _prepared(held_out, data, loaders).to(device),
         test=_prepared(test, data, loaders).to(device),
         num_classes=identity.num_classes,
-        input_shape=source.input_shape,
+        input_shape=shape,
         mean=mean,
         std=std,
         digest=source.digest,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lth_ray.config import ConfigError
@@ -16,6 +17,7 @@ from lth_ray.data.packed.reading import PackedSplit
 
 Channels = tuple[float, ...]
 Shape = tuple[int, int, int]
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ class Identity:
     steps_per_epoch: int | None = None
 
 
+def as_shape(shape: tuple[int, ...]) -> Shape:
+    """Return the shape of an image, [C, H, W], for what it is."""
+    channels, height, width = shape
+    return channels, height, width
+
+
 @dataclass(frozen=True)
 class Source:
     """A data set that was found but not yet read.
@@ -103,6 +111,7 @@ class Source:
     n_train: images before any are held out.
     read: gives (train, test) on the CPU.
     statistics: published (mean, std), or None to measure them.
+    stored_labels: gives those of (train, test), where they are at hand without the images.
     """
 
     digest: str
@@ -112,6 +121,16 @@ class Source:
     num_classes: int
     read: Callable[[], tuple[AnySplit, AnySplit]]
     statistics: tuple[Channels, Channels] | None = None
+    stored_labels: Callable[[], tuple[Labels, Labels]] | None = None
+
+    def labels(self) -> tuple[Labels, Labels]:
+        """Return the labels of (train, test)."""
+        if self.stored_labels is not None:
+            return self.stored_labels()
+        train, test = self.read()
+        assert isinstance(train, Split), "those of packed sets are not read at once"
+        assert isinstance(test, Split)
+        return train.labels.numpy(), test.labels.numpy()
 
 
 def file_digest(path: Path) -> str:

@@ -62,7 +62,8 @@ def image_source(
         )
 
     digest = combined_digest(train.digests, test.digests)
-    return Source(digest, len(train.labels), len(test.labels), shape, num_classes, read, statistics)
+    labels = train.labels, test.labels
+    return Source(digest, len(labels[0]), len(labels[1]), shape, num_classes, read, statistics, lambda: labels)
 
 
 def probe(train: EncodedSplit, image_size: int | None) -> Shape:

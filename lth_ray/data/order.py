@@ -23,6 +23,7 @@ LABELS: Final = 5
 CROPS: Final = 6
 ROUNDING: Final = 7  # of training in block floating point
 BATCHES: Final = 8  # of sentences of like length
+HALVES: Final = 9  # of a data set
 
 
 def draws(seed: int, epoch: int, n: int, stream: int = AUGMENTATION) -> NDArray[np.uint64]:

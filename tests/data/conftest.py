@@ -14,7 +14,7 @@ from lth_ray.data import catalogue
 from lth_ray.data.packed import layouts
 from lth_ray.data.packed.manifest import Manifest
 from lth_ray.data.packed.packing import Options, finish, pack_piece, plan_packing
-from lth_ray.data.sets import cifar, idx
+from lth_ray.data.sets import cifar, idx, svhn
 from lth_ray.store.local import LocalFiles
 
 
@@ -28,10 +28,11 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(cache))
     monkeypatch.setattr(idx, "_fetch", no_network)
+    monkeypatch.setattr(svhn, "_fetch", no_network)
     opened = cifar._open
     monkeypatch.setattr(cifar, "_open", lambda *args, download=False: no_network() if download else opened(*args))
-    catalogue._identify.cache_clear()
-    catalogue._load.cache_clear()
+    for kept in (catalogue._identify, catalogue._stored_labels, catalogue._load):
+        kept.cache_clear()
     return cache
 
 

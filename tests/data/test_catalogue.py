@@ -17,7 +17,11 @@ from lth_ray.data import absolute, identify, load
         ("parquet:PATH ", {}, r"no train-\*.parquet in PATH"),
         ("folder", {}, r"give the folder, folder:PATH"),
         ("imagenet", {}, r"no manifest.json in .*imagenet; pack the images once, `lth-ray data pack"),
-        ("digits", {"image_size": 8}, r"Data.image_size = 8: only for parquet:, arrow:, folder: and packed sets"),
+        (
+            "digits",
+            {"image_size": 8},
+            r"Data.image_size = 8: only for tiny_imagenet, parquet:, arrow:, folder: and packed sets",
+        ),
         ("digits", {"validation": 1397}, r"Data.validation = 1397: there are 1397 training images in all"),
     ],
 )

@@ -1,5 +1,5 @@
-"""Layouts that can be packed: image files in one folder per class, torchvision's ImageNet, Hugging Face
-Parquet files.
+"""Layouts that can be packed: image files in one folder per class, torchvision's ImageNet and Places365, Hugging
+Face Parquet files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ import numpy as np
 
 from lth_ray.config import ConfigError
 from lth_ray.data.errors import DamagedDataset, MissingDataset, readable, reason
+from lth_ray.data.packed.place_lists import find_places, is_places
 from lth_ray.data.sets.class_folders import TEST_FOLDERS, ImageFile, find_class_folders
 from lth_ray.data.sets.parquet import (
     IMAGE_COLUMNS,
@@ -138,6 +139,10 @@ def find_layout(source: Path, shard_mb: int) -> Layout:
 
     MissingDataset where it is none of the layouts; DamagedDataset where a layout is incomplete.
     """
+    if is_places(source):
+        places = find_places(source)
+        train, test = (_pieces(files, shard_mb * MB) for files in (places.train, places.test))
+        return Layout("torchvision Places365", places.classes, train, test)
     if (source / "train").is_dir():
         return _folder_layout(source, shard_mb * MB)
     parquet = next((folder for folder in (source, source / "data") if shards(folder, "train")), None)
@@ -150,7 +155,7 @@ def find_layout(source: Path, shard_mb: int) -> Layout:
         )
     raise MissingDataset(
         f"{source}: nothing to pack; looked for train/ and one of {', '.join(TEST_FOLDERS)} with one folder per class, "
-        "and for train-*.parquet with test-*.parquet or validation-*.parquet"
+        "for train-*.parquet with test-*.parquet or validation-*.parquet, and for the lists of Places365"
     )
 
 

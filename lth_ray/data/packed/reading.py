@@ -19,6 +19,9 @@ from lth_ray.store.uri import SCHEME, open_files
 
 CROP_SIZE = 224
 AUGMENTS = ("none", "flip", "resized_crop_flip")
+PACKED_SETS = ("imagenet", "places365")  # too large for memory: folders of these names are made by `lth-ray data pack`
+SOURCE = "a folder with train/ and val/ or with Parquet files"
+SOURCES = {"places365": f"that of torchvision's Places365, with its places365_train_standard.txt, or {SOURCE}"}
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,18 @@ class PackedSet:
 
 def is_packed(name: str) -> bool:
     """Return whether Data.name is that of a packed set."""
-    return name == "imagenet" or name.partition(":")[0] == "packed"
+    return name in PACKED_SETS or name.partition(":")[0] == "packed"
 
 
 def find_packed(name: str, data_root: Path | None) -> PackedSet:
-    """Find imagenet, in the data root or the cache of data sets, or packed:PATH; read the manifest alone.
+    """Find one of PACKED_SETS, in the data root or the cache of data sets, or packed:PATH; read the manifest alone.
 
     PATH: a folder, inside data_root if relative, or s3://BUCKET/PREFIX.
     Errors: MissingDataset, with the command that makes it; DamagedDataset; StorageError.
     """
     path = name.partition(":")[2]
-    if name == "imagenet":
-        tried = [str(place / "imagenet") for place in places(data_root)]
+    if name in PACKED_SETS:
+        tried = [str(place / name) for place in places(data_root)]
     elif not path:
         raise ConfigError(f"Data.name = {name!r}: give the folder, packed:PATH")
     else:
@@ -97,7 +100,7 @@ def find_packed(name: str, data_root: Path | None) -> PackedSet:
             return found
     raise MissingDataset(
         f"Data.name = {name!r}: no {MANIFEST} in {' or '.join(tried)}; pack the images once, "
-        f"`lth-ray data pack SOURCE {tried[0]}`, SOURCE being a folder with train/ and val/ or with Parquet files"
+        f"`lth-ray data pack SOURCE {tried[0]}`, SOURCE being {SOURCES.get(name, SOURCE)}"
     )
 
 
@@ -122,5 +125,8 @@ def check_packed(data: Data) -> None:
         )
     if data.blur != 1:
         raise ConfigError(f"Data.blur = {data.blur}: packed sets are not blurred; leave it out")
+    for field, value in (("classes", data.classes), ("part", data.part)):
+        if value is not None:
+            raise ConfigError(f"Data.{field} = {value!r}: packed sets are used whole; leave it out, or pack such a set")
     if data.target == "rotation":
         raise ConfigError("Data.target = 'rotation': images of packed sets are not turned; use labels or random_labels")

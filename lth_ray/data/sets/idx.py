@@ -64,7 +64,9 @@ def idx_source(name: str, data_root: Path | None) -> Source:
         return array_split(train_images[:, None], train_labels), array_split(test_images[:, None], test_labels)
 
     digest = combined_digest(digests[:2], digests[2:])
-    return Source(digest, len(arrays[0]), len(arrays[2]), (1, 28, 28), 10, read, IDX_SETS[name].statistics)
+    labels = arrays[1].astype(np.int64), arrays[3].astype(np.int64)
+    sizes = len(arrays[0]), len(arrays[2])
+    return Source(digest, *sizes, (1, 28, 28), 10, read, IDX_SETS[name].statistics, lambda: labels)
 
 
 def locate(name: str, data_root: Path | None) -> list[Path]:
