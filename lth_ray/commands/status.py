@@ -53,7 +53,9 @@ def status_of(store: Store, name: str) -> Status:
         return Status(stored, _words(stored, "no run is live"), False)
     seen, ago = _with_endings(stored, heard), duration(max(0.0, time.time() - heard.at))
     if heard.over or not seen.steps_left:
-        return Status(seen, _words(seen, f"no run is live, the last one ended {ago} ago"), False)
+        ended = f"was stopped {ago} ago ({heard.stopping})" if heard.stopping else f"ended {ago} ago"
+        goes_on = "; running the study again goes on from there" if heard.stopping and seen.pieces_left else ""
+        return Status(seen, _words(seen, f"no run is live, the last one {ended}{goes_on}"), False)
     died = (
         f"no run is live: the last one, on {heard.host}, pid {heard.pid}, seems to have died, last heard of {ago} ago"
     )

@@ -1,5 +1,6 @@
 """Jobs: pieces that follow one another; jobs can run side by side, producers before consumers."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,12 +66,13 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
     for key, piece in unfinished.items():
         if isinstance(piece, Training) and not piece.measured:
             groups.setdefault(("state", f"state/{piece.segment.trajectory[:8]}"), []).append(key)
+    before = shared_names((lineage, one) for lineage in lineages for one in (lineage.pretraining,) if one)
+    dense = shared_names((lineage, one) for lineage in lineages for one in (lineage.trunk, lineage.dense))
     for lineage in sorted(lineages, key=lambda one: one.draw is None):  # which go on from where draws have ended
-        before = lineage.pretraining
-        if before is not None:
-            claim("dense", f"pretraining/{before.trajectory[:8]}/seed{lineage.variant.seed}", [before])
-        for dense in (lineage.trunk, lineage.dense):
-            claim("dense", f"dense/{dense.trajectory[:8]}/seed{lineage.variant.seed}", [dense])
+        if lineage.pretraining is not None:
+            claim("dense", f"pretraining/{before[lineage.pretraining.trajectory]}", [lineage.pretraining])
+        for one in (lineage.trunk, lineage.dense):
+            claim("dense", f"dense/{dense[one.trajectory]}", [one])
     for lineage in lineages:
         claim("lineage", lineage.id, [s for r in lineage.rounds[1:] for s in (r.segment, r.search)])
     for result in branches:
@@ -78,6 +80,25 @@ def _groups(lineages: list[Lineage], branches: Iterable[BranchResult], unfinishe
             claim("branch", job_id, [segment])
         claim("table", result.id, [result.table])
     return groups
+
+
+def shared_names(standing: Iterable[tuple[Lineage, Segment]]) -> dict[str, str]:
+    """Return {trajectory: name} of the trainings that lineages stand on.
+
+    A name is what the lineages on one have in common and those on others have not, as `batch_size=60`, with the seed.
+    Two of one name have the beginnings of their trajectories behind it.
+    """
+    on: dict[str, list[Lineage]] = {}
+    for lineage, segment in standing:
+        on.setdefault(segment.trajectory, []).append(lineage)
+    pieces = {one: [lineage.id.split("/")[:-1] for lineage in own] for one, own in on.items()}  # less the seed
+    everywhere = set.intersection(*(set(parts) for own in pieces.values() for parts in own)) if pieces else set()
+    names = {}
+    for trajectory, own in pieces.items():
+        shared = [part for part in own[0] if all(part in parts for parts in own) and part not in everywhere]
+        names[trajectory] = "/".join([*shared, f"seed{on[trajectory][0].variant.seed}"])
+    counts = Counter(names.values())
+    return {one: name if counts[name] == 1 else f"{name}/{one[:8]}" for one, name in names.items()}
 
 
 def _ordered(jobs: list[Job]) -> tuple[Job, ...]:

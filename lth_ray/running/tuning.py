@@ -31,6 +31,7 @@ from lth_ray.running.workers import Workers
 from lth_ray.store import Store
 from lth_ray.watching.showing import following
 
+SPENT = 3  # the exit code where --max-gpu-hours are
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
 HEARD_S = 10.0  # that the notices may take to answer
@@ -92,7 +93,8 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
         with following(watch.board, lambda: ray.get(notices.at_work.remote(), timeout=HEARD_S)):
             try:
                 tuner.fit()
-            except (SystemExit, KeyboardInterrupt):  # Interrupted, or what Ray makes of one that is raised within it
+            except (SystemExit, KeyboardInterrupt) as error:  # Interrupted, or what Ray makes of one raised within it
+                watch.board.on_stopping(_why(error, signals.halted))
                 if signals.halted is None or not signals.halted.lost:
                     last_checkpoints(notices)
                 if signals.halted is not None:
@@ -108,6 +110,13 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
                 is_asked = job.id in cancelled  # its trial ended before the scheduler looked
                 reason = "it was cancelled" if is_asked else "Tune ended before it was done"
                 watch.on_end(job, Ending(reason, failed=not is_asked))
+
+
+def _why(error: BaseException, halted: Halted | None) -> str:
+    """Return why a run is being stopped, in words."""
+    if halted is not None:
+        return halted.reason
+    return "its --max-gpu-hours are spent" if getattr(error, "code", None) == SPENT else "interrupted"
 
 
 def _needs(watch: Watch, scheduler: LineageScheduler, workers: Workers, notices: Any) -> dict[str, Wait]:
@@ -246,7 +255,7 @@ class Listener(tune.Callback):
         if self.max_hours is not None and hours >= self.max_hours:
             kind = "GPU-hours" if self.on_gpus else "core-hours"
             self.watch.console.print(f"stopping: {hours:.3g} {kind} are spent of --max-gpu-hours {self.max_hours:g}")
-            raise Interrupted(3)
+            raise Interrupted(SPENT)
         if time.monotonic() - self.looked > DRAINING_POLL_S:
             self.looked = time.monotonic()
             with suppress(Exception):  # the head may be away for a moment, and nothing hangs on this

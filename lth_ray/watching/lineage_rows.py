@@ -104,7 +104,7 @@ def _headings(lines: Sequence[Line], rounds: int) -> tuple[list[str], bool]:
 def _value(line: Line, number: int, glyphs: dict[str, str], metric: Metric) -> tuple[str, str]:
     letter, value = line.rounds[number], line.values[number]
     text = glyphs[letter]
-    if letter in (DONE, REUSED) and value is not None:
+    if value is not None and (letter in (DONE, REUSED) or line.words):
         text = figure(metric.scale * value)
     elif letter == NOW and line.work is not None and line.work.watched:
         text = f"{100 * line.work.share:.0f}%"
@@ -169,6 +169,8 @@ def _shown(value: float | None, metric: Metric) -> str:
 
 def _state(line: Line, width: int) -> tuple[str, str]:
     """Return what a lineage does now, in the fullest words that fit."""
+    if line.words:
+        return _fullest([line.words, line.words.partition(", ")[0]], width), "dim"
     if line.work is not None:
         return _fullest(_working(line.work), width), STYLES[NOW]
     if line.finished and ENDED in line.rounds:
@@ -186,8 +188,10 @@ def waiting_for(job: str) -> str:
 
 
 def _working(work: Work) -> list[str]:
-    where = "dense run" if work.round == 0 or work.kind == "dense" else f"round {work.round}"
+    where = work.branch or ("dense run" if work.round == 0 or work.kind == "dense" else f"round {work.round}")
     share = f"{100 * work.share:.0f} %"
+    if work.branch:
+        return [f"{where}: {work.doing}", f"branch: {work.doing}", work.doing]
     if not work.watched:
         return [where]
     if work.steps_per_s is None:

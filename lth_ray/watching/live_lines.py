@@ -1,7 +1,7 @@
 """A snapshot as plain lines, for logs: few, each of which says where the run is."""
 
 from lth_ray.watching.lineage_rows import speed
-from lth_ray.watching.live_view import number, percent
+from lth_ray.watching.live_view import number, percent, stopping
 from lth_ray.watching.snapshot import Snapshot, Work, duration
 
 SHORTEST_S, LONGEST_S = 10.0, 300.0
@@ -36,6 +36,7 @@ def where(snapshot: Snapshot) -> str:
     facts += [] if snapshot.steps_per_s is None else [f"{speed(snapshot.steps_per_s)} steps/s"]
     facts.append(f"{duration(snapshot.at - snapshot.began)} so far")
     facts += [] if not snapshot.seconds_left else [f"about {duration(snapshot.seconds_left)} left"]
+    facts += [stopping(snapshot.stopping)] if snapshot.stopping else []
     text = ", ".join(facts)
     works = snapshot.at_work
     if works:
@@ -47,4 +48,5 @@ def where(snapshot: Snapshot) -> str:
 
 def _briefly(work: Work) -> str:
     number = "" if work.round is None else f" round {work.round}"
-    return f"{work.job}{number} ({100 * work.share:.0f} %)" if work.watched else f"{work.job}{number}"
+    does = f"{100 * work.share:.0f} %" if work.watched else "" if work.round is not None else work.doing
+    return f"{work.job}{number} ({does})" if does else f"{work.job}{number}"

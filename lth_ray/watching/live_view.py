@@ -12,7 +12,16 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from lth_ray.watching.lineage_rows import fitted, legend, speed, table
-from lth_ray.watching.snapshot import ENDED, SLOT, Ended, Line, Snapshot, Work, duration
+from lth_ray.watching.snapshot import (
+    ENDED,
+    SLOT,
+    TO_COME,
+    Ended,
+    Line,
+    Snapshot,
+    Work,
+    duration,
+)
 
 FEWEST = 3  # lineages that are shown however small a screen is
 SHOWN_REASONS, SHOWN_BESIDE = 3, 4
@@ -42,9 +51,11 @@ def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_onl
     foot = [Text(""), *(line for name, facts in _notes(snapshot) for line in _note(name, facts, width))]
     rows = None if height is None else max(FEWEST, height - len(head) - len(foot) - 3)  # 2 of headings, the legend
     shown, folded = chosen(snapshot.lines, rows)
-    lines = table(shown, width, ascii_only, snapshot.hides_metric, snapshot.lines, snapshot.metric)
-    if folded:
-        lines += _packed([f"and {_counted(folded)}"], width, "dim")
+    groups = by_series(folded)
+    rest = [standing_for(name, own) for name, own in groups.items()] if _folds(snapshot.lines, rows) else []
+    lines = table([*shown, *rest], width, ascii_only, snapshot.hides_metric, snapshot.lines, snapshot.metric)
+    if folded and not rest:
+        lines += _packed([f"and {len(folded):,} more: {counted(folded)}"], width, "dim")
     return [*head, *lines, *foot, _legend(shown, width, ascii_only)]
 
 
@@ -52,11 +63,13 @@ def chosen(lines: Sequence[Line], rows: int | None) -> tuple[list[Line], list[Li
     """Return (the lineages that so many rows show, the others), both in the study's order.
 
     Those at work come first, then those that ended early, those that have begun, those that wait and those
-    that are finished.
+    that are finished. The others have a row for each series, lineages that differ in the seed alone, where these are
+    few, and else one row for all.
     """
     if rows is None or len(lines) <= rows:
         return list(lines), []
-    picked = set(sorted(range(len(lines)), key=lambda number: _interest(lines[number]))[: rows - 1])
+    kept = rows - (len(by_series(lines)) if _folds(lines, rows) else 1)
+    picked = set(sorted(range(len(lines)), key=lambda number: _interest(lines[number]))[:kept])
     shown = [line for number, line in enumerate(lines) if number in picked]
     return shown, [line for number, line in enumerate(lines) if number not in picked]
 
@@ -69,10 +82,41 @@ def _interest(line: Line) -> int:
     return 3 if line.last is not None else 4
 
 
-def _counted(lines: Iterable[Line]) -> str:
+def _folds(lines: Iterable[Line], rows: int | None) -> bool:
+    """Return whether so many rows have room for one that stands for the others of each series."""
+    return rows is not None and len(by_series(lines)) <= max(1, rows // 3)
+
+
+def by_series(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Return {lineage without its seed: its lines}."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.lineage.rpartition("/")[0], []).append(line)
+    return found
+
+
+def standing_for(series: str, lines: Sequence[Line]) -> Line:
+    """Return a line that stands for several lineages: of each round what most of them have, and the means."""
+    rounds = range(max(len(line.rounds) for line in lines))
+    letters = [Counter(line.rounds[number : number + 1] for line in lines) for number in rounds]
+    return Line(
+        "/".join(filter(None, [series, f"{len(lines):,} more"])),
+        "".join(count.most_common(1)[0][0] or TO_COME for count in letters),
+        tuple(_mean(line.remaining[number : number + 1] for line in lines) for number in rounds),
+        tuple(_mean(line.values[number : number + 1] for line in lines) for number in rounds),
+        words=counted(lines),
+    )
+
+
+def _mean(values: Iterable[Sequence[float | None]]) -> float | None:
+    known = [value for own in values for value in own if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def counted(lines: Iterable[Line]) -> str:
+    """Return what lineages do: "200 finished, 70 waiting"."""
     counts = Counter(_state(line) for line in lines)
-    states = (f"{counts[state]} {state}" for state in sorted(counts))
-    return f"{counts.total()} more: {', '.join(states)}"
+    return ", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))
 
 
 def _state(line: Line) -> str:
@@ -90,15 +134,15 @@ def _head(snapshot: Snapshot, width: int, ascii_only: bool) -> Text:
     share = f"{percent(snapshot):>4} %"
     name = fitted(snapshot.study, min(len(snapshot.study), max(8, width // 2)))
     room = max(0, width - len(name) - len(share) - 2)
-    done = round(room * snapshot.share)
+    done = round(room * percent(snapshot) / 100)
     stroke = "-" if ascii_only else "━"
     bar = ((stroke if not ascii_only else "=") * done, "green"), (stroke * (room - done), "bright_black")
     return Text.assemble((name, "bold"), "  ", *bar, (share, "bold"), no_wrap=True)
 
 
 def percent(snapshot: Snapshot) -> int:
-    """Return the share of the study's steps that is done; what is not quite done is not called so."""
-    return min(99, int(100 * snapshot.share)) if snapshot.steps_left else 100
+    """Return the share of the study's steps that is done; while anything is trained or measured it is no 100."""
+    return min(99, int(100 * snapshot.share)) if snapshot.steps_left or snapshot.pieces_left else 100
 
 
 def _facts(snapshot: Snapshot) -> list[str]:
@@ -112,7 +156,13 @@ def _facts(snapshot: Snapshot) -> list[str]:
         facts += [] if snapshot.steps_per_s is None else [f"{speed(snapshot.steps_per_s)} steps/s"]
         facts.append(f"{duration(snapshot.at - snapshot.began)} so far")
         facts += [] if not snapshot.seconds_left else [f"about {duration(snapshot.seconds_left)} left"]
+    if snapshot.stopping:
+        facts.append(f"stopped: {snapshot.stopping}" if snapshot.over else stopping(snapshot.stopping))
     return facts
+
+
+def stopping(why: str) -> str:
+    return f"stopping ({why}): trainings write their last checkpoints"
 
 
 def _packed(facts: Iterable[str], width: int, style: str = "", between: str = BETWEEN) -> Iterator[Text]:
@@ -137,9 +187,9 @@ def wrapped(text: str, width: int) -> list[str]:
 def _notes(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
     """Yield (what it is about, facts)."""
     live = snapshot.run and not snapshot.over
-    if live and snapshot.beside:
-        yield "also", _beside(snapshot)
-    if live and (waiting := _waiting(snapshot)):
+    if live and (beside := _beside(snapshot)):
+        yield "also", beside
+    if live and not snapshot.stopping and (waiting := _waiting(snapshot)):
         yield "waiting", waiting
     if live and snapshot.room:
         yield "no room", list(snapshot.room[:SHOWN_BESIDE])
@@ -178,16 +228,18 @@ def _awaited(job: str) -> str:
 def _beside(snapshot: Snapshot) -> list[str]:
     """Return dense runs, with how many lineages stand on each, and branches."""
     standing = Counter(line.work.job for line in snapshot.lines if line.work is not None)
-    shown = [_described(work, standing[work.job]) for work in snapshot.beside[:SHOWN_BESIDE]]
-    more = len(snapshot.beside) - len(shown)
+    in_rows = {line.work.job for line in snapshot.lines if line.work is not None and line.work.branch}
+    beside = [work for work in snapshot.beside if work.job not in in_rows]
+    shown = [_described(work, standing[work.job]) for work in beside[:SHOWN_BESIDE]]
+    more = len(beside) - len(shown)
     return [*shown, *([f"and {more} more"] if more else [])]
 
 
 def _described(work: Work, lineages: int) -> str:
-    pieces = [f"{100 * work.share:.0f} %"] if work.watched else [] if work.steps else ["measuring"]
+    pieces = [work.doing]
     pieces += [] if work.steps_per_s is None else [f"{speed(work.steps_per_s)} steps/s"]
     pieces += [f"for {number(lineages, 'lineage')}"] if work.kind == "dense" and lineages else []
-    return f"{work.job} ({', '.join(pieces)})" if pieces else work.job
+    return f"{work.job} ({', '.join(pieces)})"
 
 
 def _ended(ended: Sequence[Ended]) -> list[str]:

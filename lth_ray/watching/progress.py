@@ -1,128 +1,19 @@
 """The progress of a run: told of what happens, it gives snapshots."""
 
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lth_ray.config import Metric
-from lth_ray.lottery import Job, Lineage, Piece, Plan, Training, measurements
-from lth_ray.lottery.kept.records import Record
-from lth_ray.store import LiveRun
-from lth_ray.watching.pace import Pace
+from lth_ray.lottery import Job, Lineage, Piece, Training
+from lth_ray.watching.events import Events, begins
 from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
 
-Measured = tuple[float | None, float | None]  # remaining weights, the metric on the test set
 
+class Board(Events):
+    """The progress of a run: whoever looks is given a `snapshot` of it, in any thread.
 
-class Board:
-    """The progress of a run.
-
-    `on_...` are called as things happen and `snapshot` whenever somebody looks, from any thread.
-
-    run: the live run; None looks at what is stored, and nothing waits.
+    Without a live run it shows what is stored, and nothing waits.
     """
-
-    def __init__(self, plan: Plan, run: LiveRun | None = None) -> None:
-        self.plan, self.run, self.began = plan, run, time.time()
-        self.producers = {piece.key: job for job in plan.jobs for piece in job.pieces}
-        self.pieces = {piece.key: piece for job in plan.jobs for piece in job.pieces}
-        self.left = {job.id: len(job.pieces) for job in plan.jobs}  # pieces of those that have not ended
-        self.steps = {job.id: job.num_steps for job in plan.jobs}
-        self.steps_left = dict(self.steps)
-        self.reused = plan.keys - self.pieces.keys()
-        self.done: set[str] = set()
-        self.measured: dict[str, Measured] = {}
-        self.diverged: set[str] = set()
-        self.cut: set[str] = set()
-        self.ended: dict[str, str] = {}
-        self.at_work: dict[str, int | None] = {}  # key -> step
-        self.waits: tuple[str, ...] = ()  # what waits for room in the cluster
-        self.pace, self.table_s, self.tables = Pace(), 0.0, 0  # of the tables measured so far
-        self.last = ""
-        self.trainings = frozenset(key for key, piece in plan.pieces.items() if isinstance(piece, Training))
-        self.numbers = {
-            (lineage.id, segment.key): r.number
-            for lineage in plan.lineages
-            for r in lineage.rounds
-            for segment in (r.search, r.segment)
-            if segment
-        }
-        self.new_steps = sum(piece.num_steps for piece in self.pieces.values() if piece.measured)
-        dense = {one.key for lineage in plan.lineages for one in (lineage.dense, lineage.trunk)}
-        self.dense_runs = len(dense & plan.keys)
-        self._lock = threading.Lock()
-
-    # What happens -----------------------------------------------------------------------------------------------
-
-    def on_piece(self, job: Job, result: Mapping[str, Any]) -> None:
-        """Take in that a piece of `job` is in the store.
-
-        result: `running.trial.summary` of it.
-        """
-        key = result["key"]
-        with self._lock:
-            piece = self.pieces[key]
-            self.done.add(key)
-            self.at_work.pop(key, None)
-            self.left[job.id] = max(0, self.left[job.id] - 1)
-            self.steps_left[job.id] = max(0, self.steps_left[job.id] - piece.num_steps)
-            self.measured[key] = result["remaining_weights"], result["test"]
-            if result["diverged_at"] is not None:
-                self.diverged.add(key)
-            if result.get("cut"):
-                self.cut.add(key)
-            if job.kind == "table":
-                self.table_s, self.tables = self.table_s + result.get("wall_s", 0.0), self.tables + 1
-            self.pace.finished(key, result["trained_steps"], time.monotonic())
-            self.last = f"{job.id}: {self.describe(result)}"
-
-    def on_end(self, job: Job, reason: str) -> None:
-        """Take in that a job will not be finished."""
-        with self._lock:
-            self.ended[job.id] = reason
-            self.left[job.id] = self.steps_left[job.id] = 0
-            for piece in job.pieces:
-                self.at_work.pop(piece.key, None)
-
-    def on_steps(self, steps: Mapping[str, int | None]) -> None:
-        """Take in the pieces at work, by key, with the step of those that train already."""
-        with self._lock:
-            known = {key: step for key, step in steps.items() if key in self.pieces and key not in self.done}
-            self.at_work = {key: step for key, step in known.items() if self.producers[key].id not in self.ended}
-            heard = {key: step for key, step in self.at_work.items() if step is not None}
-            self.pace.heard(heard, time.monotonic())
-
-    def on_waits(self, waits: tuple[str, ...]) -> None:
-        """Take in what waits for room in the cluster."""
-        with self._lock:
-            self.waits = waits
-
-    def on_records(self, records: Mapping[str, Record]) -> None:
-        """Take in what the store holds of tickets that are reused."""
-        measured = {key: measurements(record) for key, record in records.items()}
-        test = self.metric.column("test")
-        with self._lock:
-            self.measured |= {key: (row["remaining_weights"], row[test]) for key, row in measured.items()}
-            self.diverged |= {key for key, row in measured.items() if row["diverged_at"] is not None}
-            self.cut |= {key for key, row in measured.items() if row["cut"]}
-
-    def describe(self, result: Mapping[str, Any]) -> str:
-        """Return a finished piece in few words, without the metric where that would mean nothing."""
-        if self.hides_metric and result["remaining_weights"] is not None:
-            return f"{result['remaining_weights']:.1%} remaining"
-        return describe(result, self.metric)
-
-    # What is seen -----------------------------------------------------------------------------------------------
-
-    @property
-    def metric(self) -> Metric:
-        """The metric that the study's networks are judged by."""
-        return self.plan.study.data.metric
-
-    @property
-    def hides_metric(self) -> bool:
-        return self.plan.study.smoke_shows == "pipeline"
 
     def snapshot(self, over: bool = False) -> Snapshot:
         """Return how far it is now.
@@ -145,9 +36,11 @@ class Board:
                 beside=tuple(work for work in works.values() if work.job not in own),
                 ended=grouped({**{line.lineage: line.ended for line in lines if line.ended}, **self.ended}.items()),
                 steps_left=steps_left,
+                pieces_left=sum(self.left.values()),
                 steps_per_s=rate,
+                stopping=self.stopping,
                 room=() if over else self.waits,
-                seconds_left=None if rate is None else self._seconds_left(steps_left, rate, works),
+                seconds_left=None if rate is None or self.stopping else self._seconds_left(steps_left, rate, works),
             )
 
     def moves(self) -> tuple[int, dict[str, int | None], bool]:
@@ -199,7 +92,7 @@ class Board:
                 yield piece.key, self._work(job, piece, None)
 
     def _work(self, job: Job, piece: Piece, step: int | None) -> Work:
-        taken = 0 if step is None else min(piece.num_steps, max(0, step - _begins(piece)))
+        taken = 0 if step is None else min(piece.num_steps, max(0, step - begins(piece)))
         number = self.numbers.get((job.id, piece.key))
         return Work(job.id, job.kind, number, taken, piece.num_steps, self.pace.of(piece.key))
 
@@ -218,8 +111,10 @@ class Board:
             work = works.get(keys[first]) or (works.get(searching.key) if searching else None)
             if work is not None:
                 rounds[first] = NOW
-            elif self.run is not None and not over:
+            elif self.run is not None and not over and not self.stopping:
                 waits_for = self._waits_for(lineage, keys[first])
+        if work is None and not waits_for:
+            work = next((one for one in works.values() if one.job.startswith(f"{lineage.id}/")), None)
         measured = [self.measured.get(key, (None, None)) for key in keys]
         return Line(
             lineage.id,
@@ -259,7 +154,7 @@ class Board:
 
     def _steps_left(self) -> int:
         steps = self.pace.steps
-        partial = sum(max(0, step - _begins(self.pieces[key])) for key, step in steps.items() if key in self.at_work)
+        partial = sum(max(0, step - begins(self.pieces[key])) for key, step in steps.items() if key in self.at_work)
         return max(0, sum(self.steps_left.values()) - partial)
 
     def _seconds_left(self, steps_left: int, rate: float, works: Mapping[str, Work]) -> float | None:
@@ -278,23 +173,3 @@ class Board:
         chains = self.plan.priorities.items()
         chain = max((steps - self._taken(job) for job, steps in chains if self.left[job]), default=0)
         return max(steps_left / rate, chain / each) + tables_s
-
-
-def _begins(piece: Piece) -> int:
-    """Return the step that a piece sets out from."""
-    if not isinstance(piece, Training):
-        return 0
-    return piece.segment.first if piece.begins is None else piece.begins
-
-
-def describe(result: Mapping[str, Any], metric: Metric) -> str:
-    """Return a finished piece in few words."""
-    if result["diverged_at"] is not None:
-        return f"diverged by step {result['diverged_at']}"
-    if result["remaining_weights"] is None:
-        return "state restored"
-    if result.get("error_barrier") is not None:
-        return f"{result['remaining_weights']:.1%} remaining, error barrier {metric.brief(result['error_barrier'])}"
-    return f"{result['remaining_weights']:.1%} remaining, " + (
-        "-" if result["test"] is None else f"{metric.brief(result['test'])} test"
-    )

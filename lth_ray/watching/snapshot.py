@@ -1,16 +1,19 @@
 """A snapshot of a study at one moment: plain data that a terminal shows and a file in the storage carries."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lth_ray.config import ACCURACY, Metric
 
-VERSION = 3  # of the file: what was written by another version is not read
+VERSION = 4  # of the file: what was written by another version is not read
 
 # A letter a round.
 DONE, REUSED, NOW, TO_COME, ENDED, CUT = "d", "r", "n", ".", "x", "c"
+THERE = (DONE, REUSED, CUT)  # a ticket
 SLOT = "a free slot"  # what waits for this alone could start at once
+ROUND, COPY = re.compile(r"/round(\d+)/"), re.compile(r"-\d+$")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,20 @@ class Work:
         return self.steps > 0 and (self.step > 0 or self.steps_per_s is not None)
 
     @property
+    def doing(self) -> str:
+        """The share of it that is done, "training" before any of its steps was heard of, or "measuring"."""
+        return f"{100 * self.share:.0f} %" if self.watched else "training" if self.steps else "measuring"
+
+    @property
+    def branch(self) -> str:
+        """A branch or measurement in words, "random mask of round 4"; "" for other work."""
+        found = ROUND.search(self.job) if self.kind in ("branch", "table") else None
+        if found is None:
+            return ""
+        path = (COPY.sub("", part).replace("_", " ") for part in self.job[found.end() :].split("/"))
+        return f"{', then '.join(path)} of round {found[1]}"
+
+    @property
     def share(self) -> float:
         """The share of it that is done, in [0, 1]."""
         return min(1.0, self.step / self.steps) if self.steps else 0.0
@@ -48,9 +65,10 @@ class Line:
         still to come, never to come, or a ticket whose mask cuts the network in two.
     remaining: by round, in [0, 1]; None where unknown.
     values: by round, of the metric on the test set; None where unknown.
-    work: what it stands on or is at.
+    work: what it stands on or is at, or one of its branches where nothing else of it is.
     waits_for: SLOT or the job that must be done before it goes on; "" where it does not wait.
     ended: why it ended early.
+    words: what they do, of a line that stands for several lineages.
     """
 
     lineage: str
@@ -60,6 +78,7 @@ class Line:
     work: Work | None = None
     waits_for: str = ""
     ended: str = ""
+    words: str = ""
 
     @property
     def finished(self) -> bool:
@@ -69,7 +88,7 @@ class Line:
     @property
     def last(self) -> int | None:
         """The last round that has a ticket."""
-        there = [number for number, state in enumerate(self.rounds) if state in (DONE, REUSED, CUT)]
+        there = [number for number, state in enumerate(self.rounds) if state in THERE]
         return there[-1] if there else None
 
 
@@ -95,6 +114,7 @@ class Snapshot:
     unique_steps, naive_steps: of the whole study, with and without sharing.
     reused_steps: in the store before the run.
     steps_left: of the whole study.
+    pieces_left: trainings and measurements that are not done.
     trainings, branches: (done, in all).
     dense_runs: their number.
     steps_per_s: of all trainings together.
@@ -104,6 +124,7 @@ class Snapshot:
     metric: what networks are judged by.
     hides_metric: where it would mean nothing.
     room: what waits for room in the cluster.
+    stopping: why the run is being stopped, or was.
     """
 
     study: str
@@ -117,6 +138,7 @@ class Snapshot:
     naive_steps: int
     reused_steps: int
     steps_left: int
+    pieces_left: int
     trainings: tuple[int, int]
     branches: tuple[int, int]
     dense_runs: int
@@ -129,6 +151,7 @@ class Snapshot:
     metric: Metric = ACCURACY
     hides_metric: bool = False
     room: tuple[str, ...] = ()
+    stopping: str = ""
 
     @property
     def share(self) -> float:

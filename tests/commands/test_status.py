@@ -103,6 +103,15 @@ def test_a_run_that_ended_leaves_its_reasons(store: Store) -> None:
     assert [line.ended for line in seen.snapshot.lines] == ["it was cancelled", ""]
 
 
+def test_a_run_that_was_stopped_is_told_from_one_that_ended(store: Store) -> None:
+    with live(store, "small", "abc") as run:
+        board = Board(make_plan(declared(), None, store), run)
+        board.on_stopping("interrupted")
+        store.put_study("small", PROGRESS, to_record(board.snapshot(over=True)))
+    words = status_of(store, "small").words
+    assert "the last one was stopped 0 s ago (interrupted); running the study again goes on from there" in words
+
+
 def test_a_finished_study_is_told_from_the_store(store: Store, call: Call, tmp_path: Path) -> None:
     train_here(declared(), store)
     (tmp_path / "studies" / "small" / PROGRESS).write_text("{")  # of no consequence

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lth_ray.config import Branch, RandomMask, RandomReinit, Rewind, steps
+from lth_ray.lottery import make_plan
 
 POINTS = [steps(0), steps(10), steps(20)]
 
@@ -23,6 +24,22 @@ def test_the_dense_run_is_shared_and_every_step_is_as_planned(lab: Any) -> None:
     assert len(round_0) == 2
     again = lab.run(study)
     assert (again.steps, again.plan.jobs, again.contents) == (0, (), ran.contents)
+
+
+NAMED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "seeds": ({"rewind": POINTS, "seeds": [0, 1]}, {"dense/seed0", "dense/seed1"}),
+    "a sweep": ({"sweep": {"train.lr": [0.1, 0.2]}}, {"dense/lr=0.1/seed0", "dense/lr=0.2/seed0"}),
+    "arms that share": ({"arms": {"a": {}, "b": {"prune.one_shot": True}}}, {"dense/seed0"}),
+    "one arm apart": (
+        {"arms": {"a": {}, "b": {"prune.one_shot": True}, "c": {"train.lr": 0.3}}}, {"dense/seed0", "dense/c/seed0"}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "expected"), NAMED.values(), ids=NAMED)
+def test_dense_runs_are_named_by_what_tells_them_apart(lab: Any, changes: dict[str, Any], expected: set[str]) -> None:
+    jobs = make_plan(lab.study(changes)).jobs
+    assert {job.id for job in jobs if job.kind == "dense"} == expected
 
 
 GROWN: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {

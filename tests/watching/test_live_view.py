@@ -26,7 +26,7 @@ from lth_ray.watching.snapshot import (
     to_record,
 )
 
-DENSE = "dense/1a2b3c4d/seed3"
+DENSE = "dense/seed3"
 
 
 def lineage(name: str, done: int, num_rounds: int = 10, reused: int = 0, **fields: Any) -> Line:
@@ -59,8 +59,8 @@ def snapshot(lines: list[Line], **fields: Any) -> Snapshot:
     given: dict[str, Any] = {
         "study": "digits", "run": "abc", "host": "here", "pid": 12, "began": 0.0, "at": 200.0, "over": False,
         "unique_steps": 61000, "naive_steps": 66400, "reused_steps": 1200, "steps_left": 24000, "trainings": (52, 115),
-        "branches": (14, 40), "dense_runs": 5, "beside": (dense, branch), "steps_per_s": 1240.4, "seconds_left": 42.0,
-        "last": "b/k0/seed0: 13.4% remaining, 96.8% test",
+        "pieces_left": 89, "branches": (14, 40), "dense_runs": 5, "beside": (dense, branch), "steps_per_s": 1240.4,
+        "seconds_left": 42.0, "last": "b/k0/seed0: 13.4% remaining, 96.8% test",
     }  # fmt: skip
     return Snapshot(lines=tuple(lines), **{**given, **fields})
 
@@ -69,13 +69,13 @@ REASON = "its loss became NaN or infinite by step 20"
 TEN = [
     lineage("iterative/k0/seed0", 6, reused=2), lineage("iterative/k0/seed1", 10), ended("iterative/k0/seed2", REASON),
     lineage("iterative/k0/seed3", 0, work=Work(DENSE, "dense", None, 210, 600, 1022.0)),
-    waiting("iterative/k0/seed4", "dense/1a2b3c4d/seed4"), lineage("one_shot/k0/seed0", 8),
+    waiting("iterative/k0/seed4", "dense/seed4"), lineage("one_shot/k0/seed0", 8),
     *(waiting(f"one_shot/k0/seed{seed}", SLOT) for seed in range(1, 5)),
 ]  # fmt: skip
 MANY = [
     lineage(f"warmup=steps(500)/iterative/k2000/seed{seed}", 25, 25) if seed % 3 else
     lineage(f"warmup=steps(500)/iterative/k2000/seed{seed}", 7, 25) if seed < 30 else
-    waiting(f"warmup=steps(500)/iterative/k2000/seed{seed}", f"dense/1a2b3c4d/seed{seed}", 25)
+    waiting(f"warmup=steps(500)/iterative/k2000/seed{seed}", f"dense/seed{seed}", 25)
     for seed in range(300)
 ]  # fmt: skip
 STUDIES = {
@@ -120,7 +120,7 @@ def test_five_seeds_of_two_arms_show_every_rounds_accuracy(width: int) -> None:
     assert row["iterative/k0/seed1"][1:] == [figure(98 - 0.1 * number) for number in range(10)]
     assert row["iterative/k0/seed2"][4:12] == [GLYPHS[ENDED]] * 7 + [{80: "ended", 140: "ended:"}[width]]
     assert row["iterative/k0/seed3"][1:3] == ["35%", "·"]
-    assert row["iterative/k0/seed4"][11:] == {80: ["waits"], 140: ["waits", "for", "dense/1a2b3c4d/seed4"]}[width]
+    assert row["iterative/k0/seed4"][11:] == {80: ["waits"], 140: ["waits", "for", "dense/seed4"]}[width]
 
 
 @pytest.mark.parametrize("width", [60, 140])
@@ -138,7 +138,7 @@ def test_the_head_and_the_foot_say_how_far_what_is_shared_and_what_waits() -> No
     for words in (
         "60 %",
         "52/115 trainings 2/10 lineages 14/40 branches 4 at work 1,240 steps/s 3 min 20 s so far about 42 s left",
-        f"also {DENSE} (35 %, 1,022 steps/s, for 1 lineage) a/seed0/round3/random_mask-0 waiting",
+        f"also {DENSE} (35 %, 1,022 steps/s, for 1 lineage) a/seed0/round3/random_mask-0 (training) waiting",
         "1 lineage for a dense run, 4 for a free slot, 25 branches for tickets",
         "5 dense runs for 10 lineages, 5,400 steps saved, 1,200 from the store",
         f"ended iterative/k0/seed2: {REASON}",
@@ -153,8 +153,59 @@ def test_hundreds_of_lineages_show_the_active_ones_and_count_the_others() -> Non
     assert rows[0].split() == ["seed0", "■" * 7 + "◧" + "·" * 17, "6.87", "%", "97.4", "%", "round", "7,", "1,191/s"]
     assert sum("◧" in row for row in rows) == 10
     more = 300 - len(rows)
-    assert f"and {more} more: 200 finished, {more - 200} waiting" in lines
+    folded = next(line.split() for line in lines if " more " in line)
+    assert folded == [f"{more}", "more", "■" * 25, figure(100 * 0.64**24), "%", "95.6", "%",
+                      "200", "finished,", f"{more - 200}", "waiting"]  # fmt: skip
     assert len(shown(STUDIES["many"], 80)) > 300  # without a screen all of them
+
+
+def test_seeds_that_are_folded_have_a_row_of_means_for_each_series() -> None:
+    arms = [
+        lineage(f"{arm}/k0/seed{seed}", 10, values=(0.9 + 0.0002 * seed + up,) * 10) if seed < 60
+        else waiting(f"{arm}/k0/seed{seed}", SLOT)
+        for arm, up in (("a", 0.0), ("b", 0.01)) for seed in range(100)
+    ]  # fmt: skip
+    lines = shown(snapshot(arms, beside=()), 140, 24)
+    a, b = ([text.split() for text in lines if text.startswith(f"{arm}/k0/")] for arm in "ab")
+    assert len(lines) <= 24
+    assert [row[:2] for row in (a[-1], b[-1])] == [[f"a/k0/{101 - len(a)}", "more"], [f"b/k0/{101 - len(b)}", "more"]]
+    assert (a[-1][2:12], b[-1][2]) == (["90.6"] * 10, "91.6")
+    assert a[-1][12:] == ["60", "finished,", str(41 - len(a)), "waiting"]
+    many = [waiting(f"{number}/k0/seed0", SLOT) for number in range(50)]  # of too many series
+    assert any(line.startswith("and ") and line.endswith(" waiting") for line in shown(snapshot(many), 140, 24))
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (Work("k0/seed0/round3/random_mask-0", "branch", None, 0, 90), "random mask of round 3: training"),
+        (Work("k0/seed0/round3/random_mask-0", "branch", None, 45, 90), "random mask of round 3: 50 %"),
+        (Work("k0/seed0/round0/a_b-1/barrier-0", "table", None, 0, 0), "a b, then barrier of round 0: measuring"),
+    ],
+)  # fmt: skip
+def test_a_lineage_whose_rounds_are_done_shows_the_branch_at_work(work: Work, expected: str) -> None:
+    done = lineage("k0/seed0", 10, work=work)
+    wide, narrow = shown(snapshot([done], beside=(work,)), 140), shown(snapshot([done], beside=(work,)), 80)
+    assert next(text for text in wide if text.startswith("k0")).endswith(f"  {expected}")
+    assert next(text for text in narrow if text.startswith("k0")).endswith(expected.rpartition(": ")[2])
+    assert not any(text.startswith("also") for text in wide)  # once is enough
+    assert "1 at work" in " ".join(wide)
+
+
+def test_nothing_is_all_done_while_something_is_measured() -> None:
+    measured = snapshot([lineage("k0/seed0", 10)], steps_left=0, pieces_left=1)
+    assert shown(measured, 80)[0].endswith(" 99 %")
+    assert where(measured).startswith("99 %")
+    assert shown(replace(measured, pieces_left=0), 80)[0].endswith(" 100 %")
+
+
+def test_a_run_that_is_being_stopped_says_so() -> None:
+    stopped = replace(STUDIES["ten"], stopping="interrupted", seconds_left=None)
+    text = " ".join(shown(stopped, 140))
+    assert "stopping (interrupted): trainings write their last checkpoints" in text
+    assert "stopping (interrupted)" in where(stopped)
+    assert "waiting" not in text
+    assert "stopped: interrupted" in " ".join(shown(replace(stopped, over=True), 140))
 
 
 def test_those_at_work_come_first_and_stay_in_order() -> None:

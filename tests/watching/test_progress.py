@@ -108,6 +108,30 @@ def test_time_left_is_no_shorter_than_the_longest_chain(plan: Plan, monkeypatch:
     assert board.snapshot().seconds_left == pytest.approx(300 / 10)  # two rounds of 100 steps and a branch of 100
 
 
+def test_a_run_that_is_stopped_waits_for_nothing(plan: Plan) -> None:
+    board, dense = Board(plan, RUN), jobs(plan)["dense"]
+    board.on_steps({dense.pieces[0].key: 40})
+    board.on_stopping("interrupted")
+    snapshot = board.snapshot()
+    assert (snapshot.stopping, snapshot.seconds_left, snapshot.pieces_left) == ("interrupted", None, 7)
+    assert [one.rounds for one in snapshot.lines] == ["n..", "n.."]  # which still writes its checkpoint
+    assert {one.waits_for for one in board.snapshot(over=True).lines} == {""}
+
+
+def test_branches_that_train_are_seen_in_their_lineages(plan: Plan) -> None:
+    board, found = Board(plan, RUN), jobs(plan)
+    for name in ("dense", "k0/seed0"):
+        for piece in found[name].pieces:
+            board.on_piece(found[name], result(plan, piece.key))
+    branch = found["k0/seed0/round2/random_reinit-0"]
+    board.on_steps({branch.pieces[0].key: 25})
+    snapshot = board.snapshot()
+    own, other = (line(snapshot, name).work for name in ("k0/seed0", "k40/seed0"))
+    assert own is not None
+    assert (own.branch, own.doing, other) == ("random reinit of round 2", "25 %", None)
+    assert snapshot.at_work == [own]
+
+
 def test_what_ended_early_is_told_and_is_not_waited_for(plan: Plan) -> None:
     board, found = Board(plan, RUN), jobs(plan)
     board.on_piece(found["dense"], result(plan, found["dense"].pieces[0].key))
@@ -159,7 +183,7 @@ def test_tables_are_measured_and_their_time_is_counted(monkeypatch: pytest.Monke
                 board.on_piece(job, result(plan, piece.key, wall_s=4.0))
     board.on_steps({tables[1].pieces[0].key: None})
     time_left = board.snapshot()
-    assert time_left.steps_left == 0
+    assert (time_left.steps_left, time_left.pieces_left) == (0, 3)
     assert [work.job for work in time_left.beside] == [tables[1].id]
     assert len(tables) == 4
     monkeypatch.setattr(board.pace.total.__class__, "per_s", 5.0)
