@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from lth_ray.running.driver import run
     from lth_ray.running.results import Results
 
-__version__ = "0.2.0"  # moves with lth_ray.config.REVISIONS
+__version__ = "0.3.0"  # moves with lth_ray.config.REVISIONS
 
 tell_plainly()
 

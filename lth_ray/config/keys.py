@@ -37,11 +37,13 @@ REVISIONS = {
     "kept_alike": 2,
     "warmup": 2,
     "replicated": 2,
+    "constants": 2,
 }
 RAISED = {
     "kept_alike": "kept weights that are 'grown' or 'shrunk' go on from the round before",
     "warmup": "the rate of step t is lr * min(1, t / warmup), and milestones within it count",
     "replicated": "a CPU takes the steps of several networks in turn",
+    "constants": "'redrawn' and 'constant' scales of batch norms are 1 as they were drawn, and no longer 0",
 }
 # (version, the revisions above 1) that storages may have been filled by, oldest first; the last are the present ones.
 RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
@@ -50,6 +52,7 @@ RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
     ("0.1.0", {"warmup": 2, "replicated": 2}),
     ("0.1.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
     ("0.2.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
+    ("0.3.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2}),
 )
 _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)
 

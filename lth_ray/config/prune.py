@@ -171,6 +171,11 @@ class Prune(Config):
         return self.rounds if self.rounds is not None else whole
 
     @property
+    def covers_constants(self) -> bool:
+        """True where masks may cover what no initialisation draws: the scales of batch norms, biases of zero."""
+        return bool(self.structure or self.include) or self.criterion == "bn_scale"
+
+    @property
     def from_dense(self) -> bool:
         """True where every round's mask is found in the dense network, and not in the round before."""
         return self.one_shot or self.remaining is not None

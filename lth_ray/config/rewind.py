@@ -10,6 +10,7 @@ from lth_ray.config.units import Length, a_length
 WEIGHTS = (
     "rewound",
     "init",
+    "final",
     "redrawn",
     "shuffle_global",
     "shuffle_layer",
@@ -18,7 +19,7 @@ WEIGHTS = (
     "grown",
     "shrunk",
 )
-SIGNS = ("own", "rewound", "init")
+SIGNS = ("own", "rewound", "init", "final")
 PRUNED = ("zero", "init", "grown", "shrunk")
 
 
@@ -26,21 +27,26 @@ PRUNED = ("zero", "init", "grown", "shrunk")
 class Perturbation(Config):
     """New values for the weights that a mask keeps, and for those that it prunes.
 
-    weights: of the kept ones: "rewound" (as they are), "init" (at initialisation), "redrawn" (normal, with the standard
-        deviation s of the layer's initial weights), "shuffle_global", "shuffle_layer" or "shuffle_filter" (kept values
-        permuted), "constant" (+-s), "grown" (what the training that the mask was found by set out from, and 0 where
-        |w| became smaller in it), "shrunk" (0 where |w| became larger). What became 0 stays 0 in later rounds.
-    signs: "own" come with these values; "rewound" or "init" take those that the weights have there.
+    weights: of the kept ones: "rewound" (as they are), "init" (at initialisation), "final" (as the training ended that
+        the mask was found by), "redrawn" (normal, with the standard deviation s of the layer's initial weights),
+        "shuffle_global", "shuffle_layer" or "shuffle_filter" (kept values permuted), "constant" (+-s), "grown" (what
+        the training that the mask was found by set out from, and 0 where |w| became smaller in it), "shrunk" (0 where
+        |w| became larger). What became 0 stays 0 in later rounds. A parameter whose initial values are all one, as the
+        scales of batch norms, is "redrawn" and "constant" at that value.
+    signs: "own" come with these values; "rewound", "init" or "final" take those that the weights have there.
+    flipped: the share of the kept weights of each layer whose signs are then flipped, round(flipped x kept) of them,
+        chosen at random.
     noise: adds normal noise of so many s.
     pruned: what pruned weights are frozen at: "zero", "init", or the initial value only where the weight had "grown" or
         "shrunk".
     Sources: mask-1 and mask-0 actions of Zhou et al. 2019, sections 4 and 3; the perturbations of Frankle, Schwab &
-    Morcos 2020, section 5.
+    Morcos 2020, section 5; flipped signs of Gadhikar & Burkholz 2024; "final" signs on other weights of Oh et al. 2025.
     """
 
     weights: str = option("rewound", check=one_of(*WEIGHTS))
     _: KW_ONLY
     signs: str = option("own", check=one_of(*SIGNS))
+    flipped: float = option(0.0, check=number(0, 1), absent_means=0.0)
     noise: float = option(0.0, check=number(0))
     pruned: str = option("zero", check=one_of(*PRUNED))
 
@@ -52,7 +58,8 @@ class Perturbation(Config):
     @property
     def draws(self) -> bool:
         """True where anything is left to chance, so that copies differ."""
-        return self.noise > 0 or self.weights in ("redrawn", "constant") or self.weights.startswith("shuffle")
+        drawn = self.weights in ("redrawn", "constant") or self.weights.startswith("shuffle")
+        return drawn or self.noise > 0 or self.flipped > 0
 
 
 METHODS = ("weights", "learning_rate", "fine_tune", "continue", "scratch")

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lth_ray import pruning
-from lth_ray.config import ConfigError, Perturbation, SupermaskRule, digest, meaning, revised
+from lth_ray.config import ConfigError, Perturbation, Prune, SupermaskRule, digest, meaning, revised
 from lth_ray.lottery.sources import (
     Copied,
     Drawn,
@@ -209,10 +209,11 @@ class Segment:
         return self.mask.of if self.mask else None
 
 
-def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin) -> Segment:
+def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin, prune: Prune) -> Segment:
     """Return `ticket` from perturbed weights; where `rule` gives pruned weights values, they are frozen there.
 
     origin: the lineage's initial weights.
+    prune: its pruning rule.
 
     Raises ConfigError where the rule looks at the weights that the mask was found by and there are none.
     """
@@ -222,11 +223,13 @@ def perturbed(ticket: Segment, rule: Perturbation, seed: int, origin: Origin) ->
     if "final" in needs:
         if not isinstance(ticket.mask, Pruned) or ticket.mask.step is None:
             raise ConfigError(
-                f"Perturb({rule.weights!r}, pruned={rule.pruned!r}): it looks at the weights that the mask was found "
-                f"by, and {_why_of_no_weights(ticket.mask)}"
+                f"Perturb({rule.weights!r}, signs={rule.signs!r}, pruned={rule.pruned!r}): it looks at the weights "
+                f"that the mask was found by, and {_why_of_no_weights(ticket.mask)}"
             )
         final = Snapshot(ticket.mask.trajectory, ticket.mask.step)
-    source = Perturbed(weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0)
+    source = Perturbed(
+        weights_of(ticket.start), rule, initial, final, seed if rule.draws else 0, prune.covers_constants
+    )
     return replace(ticket, start=source, frozen=rule.pruned != "zero")
 
 

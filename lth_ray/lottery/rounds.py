@@ -262,7 +262,7 @@ class Lineage:
             return ticket
         if rule.goes_on and before.key != self.trunk.key:
             ticket = replace(ticket, start=Snapshot(before.trajectory, before.first))
-        return perturbed(ticket, rule, subseed(self.variant.seed, "perturbation", number), self.origin)
+        return perturbed(ticket, rule, subseed(self.variant.seed, "perturbation", number), self.origin, self.prune)
 
     def _from_draw(self, mask: Pruned) -> Segment | None:
         """Return the training of an early-bird ticket from its draw to the end; None where it rewinds."""

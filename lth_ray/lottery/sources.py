@@ -144,6 +144,7 @@ class Perturbed:
     """The weights of `base`, perturbed.
 
     final: the weights by which the mask was found, where the rule asks for them.
+    of_constants: the mask may cover parameters whose initial values are all one.
     """
 
     base: "StartSource"
@@ -151,6 +152,7 @@ class Perturbed:
     initial: Origin | None
     final: Snapshot | None
     seed: int
+    of_constants: bool = False
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
@@ -158,6 +160,8 @@ class Perturbed:
         content = {"rule": meaning(self.rule), "sources": sources, "seed": self.seed}
         if self.rule.goes_on:
             content |= revised("kept_alike")
+        if self.of_constants and self.rule.weights in ("redrawn", "constant"):
+            content |= revised("constants")
         return {"perturbed": digest("perturbed", content)}
 
     @property

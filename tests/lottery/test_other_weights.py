@@ -37,10 +37,12 @@ def test_perturbations_change_kept_weights_and_nothing_else(lab: Any) -> None:
     kinds = [
         Perturb(), Perturb("init"), Perturb(signs="init"), Perturb("init", signs="rewound"), Perturb("redrawn"),
         Perturb("shuffle_layer", signs="rewound"), Perturb("constant", signs="rewound"), Perturb(noise=0.5),
-        Perturb("grown"), Perturb(pruned="init"), Perturb(pruned="grown"), Perturb("shuffle_global", copies=2),
+        Perturb("grown"), Perturb("final"), Perturb("redrawn", signs="final"), Perturb(flipped=0.5),
+        Perturb(pruned="init"), Perturb(pruned="grown"), Perturb("shuffle_global", copies=2),
     ]  # fmt: skip
     ran = lab.run(lab.study(rewind=[steps(10)], branches=[replace(kind, rounds=[2]) for kind in kinds]))
     assert ran.plan.branch_steps == (len(kinds) + 1) * 30
+    assert make_plan(lab.study(branches=[Perturb(flipped=0.0)])).keys == make_plan(lab.study(branches=[Perturb()])).keys
     ticket = ticket_of(lab, ran, 2)
     for result in ran.plan.branches:
         found = load_ticket(result.segment.key, lab.store().uri)

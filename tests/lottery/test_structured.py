@@ -180,6 +180,16 @@ def test_branches_of_structured_tickets(lab: Any) -> None:
     assert {sum(one.values()) for one in left.values()} == {10}
 
 
+def test_redrawn_tickets_of_whole_units_have_the_scales_that_batch_norms_begin_with(lab: Any) -> None:
+    """They are the same number, and no distribution: of mean 0 and standard deviation 0 they would be zeros."""
+    drawn = [Perturb(weights) for weights in ("redrawn", "constant")]
+    ran = lab.run(lab.study({**SHORT, "prune": channels(rounds=1)}, branches=drawn))
+    for result in ran.plan.branches:
+        found = load_ticket(result.segment.key, ran.store.uri)
+        scale, kept = found.rewind_state["stem_norm.weight"], found.mask["stem_norm.weight"]
+        assert torch.equal(scale, kept.float())
+
+
 @pytest.mark.slow
 def test_structured_tickets_and_their_branches_survive_kills(lab: Any) -> None:
     study = lab.study({**SHORT, "prune": channels(rounds=1)}, branches=BRANCHES)

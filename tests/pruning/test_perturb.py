@@ -49,7 +49,8 @@ def test_a_study_can_name_every_option_and_they_start_at_its_defaults():
     assert {*SIGNS} - {"own"} <= VALUES.keys()
     defaults = {name: p.default for name, p in inspect.signature(pruning.perturb).parameters.items()}
     chosen = Perturbation()
-    assert all(defaults[name] == getattr(chosen, name) for name in ("weights", "signs", "noise", "pruned"))
+    options = ("weights", "signs", "flipped", "noise", "pruned")
+    assert all(defaults[name] == getattr(chosen, name) for name in options)
 
 
 # Six weights in two units of three. b, d and e are pruned.
@@ -70,6 +71,11 @@ S = (17.5 / 6) ** 0.5  # the initial weights' mean is 0 and their squares' sum 1
         ({"signs": "init"}, [-1.0, 0, 3.0, 0, 0, -6.0]),
         ({"weights": "constant", "signs": "rewound"}, [S, 0, S, 0, 0, -S]),
         ({"weights": "constant", "signs": "init"}, [-S, 0, S, 0, 0, -S]),
+        ({"weights": "final"}, [0.4, 0, 2.0, 0, 0, 2.5]),
+        ({"weights": "init", "signs": "final"}, [0.5, 0, 1.5, 0, 0, 2.5]),
+        ({"weights": "constant", "signs": "final"}, [S, 0, S, 0, 0, S]),
+        ({"flipped": 1.0}, [-1.0, 0, -3.0, 0, 0, 6.0]),
+        ({"weights": "init", "signs": "rewound", "flipped": 1.0}, [-0.5, 0, -1.5, 0, 0, 2.5]),
         ({"weights": "grown"}, [0.0, 0, 0, 0, 0, 0]),
         ({"weights": "shrunk"}, [1.0, 0, 3.0, 0, 0, -6.0]),
         ({"weights": "shrunk", "signs": "init"}, [-1.0, 0, 3.0, 0, 0, -6.0]),
@@ -84,6 +90,33 @@ def test_six_weights(options, expected):
     new = pruning.perturb(STATE, MASK, initial=INITIAL, final=FINAL, **options)
     torch.testing.assert_close(new["w"].flatten(), torch.tensor(expected))
     assert new["bias"].tolist() == [7.0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.25, 0.5, 1.0])
+def test_exactly_a_share_of_the_kept_weights_of_each_layer_is_flipped(share):
+    generator = torch.Generator().manual_seed(1)
+    state = {"a": torch.randn(40, 5, generator=generator), "b": torch.randn(30, generator=generator)}
+    mask = {name: torch.rand(value.shape, generator=generator) < 0.6 for name, value in state.items()}
+    new = pruning.perturb(state, mask, flipped=share, seed=3)
+    for name, keeps in mask.items():
+        assert torch.equal(new[name].abs(), state[name].abs() * keeps)
+        flipped = new[name].sign() != (state[name] * keeps).sign()
+        assert int(flipped.sum()) == round(share * int(keeps.sum()))
+    other = pruning.perturb(state, mask, flipped=share, seed=4)
+    assert all(torch.equal(new[name], other[name]) for name in mask) == (share in (0.0, 1.0))
+
+
+@pytest.mark.parametrize(("value", "shape"), [(1.0, (6,)), (0.1, (7, 3)), (0.0, (4,))])
+def test_what_no_initialisation_drew_is_drawn_as_that_value_again(value, shape):
+    """The scales of batch norms begin at 1: as normal numbers of standard deviation 0 they would cut the network."""
+    state, initial = {"scale": torch.full(shape, 3.0)}, {"scale": torch.full(shape, value)}
+    mask = {"scale": torch.ones(shape, dtype=torch.bool)}
+    mask["scale"].view(-1)[0] = False
+    for weights in ("redrawn", "constant"):
+        new = pruning.perturb(state, mask, weights=weights, noise=2.0, initial=initial)["scale"]
+        assert torch.equal(new, torch.full(shape, value) * mask["scale"])
+        flipped = pruning.perturb(state, mask, weights=weights, signs="rewound", flipped=1.0, initial=initial)["scale"]
+        assert torch.equal(flipped, -torch.full(shape, value) * mask["scale"])
 
 
 @pytest.mark.parametrize("weights", SHUFFLES)

@@ -1,7 +1,7 @@
 """Tickets trained from other weights: perturbed, pretrained on another task, or on other data."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from lth_ray.config import ConfigError, Length, Perturb, Perturbation, Pretrain, Transfer, told
 from lth_ray.lottery.branches.base import Asked, Host, Seed
@@ -15,9 +15,9 @@ def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
 
     3 and 4; Frankle, Schwab & Morcos 2020, s. 5).
     """
-    rule = Perturbation(branch.weights, signs=branch.signs, noise=branch.noise, pruned=branch.pruned)
+    rule = Perturbation(**{f.name: getattr(branch, f.name) for f in fields(Perturbation)})
     ticket = host.segment.settled if branch.at is None else _from_dense(host, branch.at)
-    segment = perturbed(ticket, rule, seed, host.lineage.origin)
+    segment = perturbed(ticket, rule, seed, host.lineage.origin, host.lineage.prune)
     return segment if branch.trained else replace(segment, last=segment.first)
 
 
