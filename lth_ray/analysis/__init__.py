@@ -1,4 +1,4 @@
-"""Measurements of trained networks: connectivity, distances, alignment, masks and weights.
+"""Measurements of trained networks: connectivity, distances, curvature, alignment, masks and weights.
 
 Each name is imported when it is first used: pandas and scipy take a second that a training should not wait for.
 """
@@ -9,30 +9,38 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lth_ray.analysis.alignment import align
     from lth_ray.analysis.connectivity import barrier, error_barrier, linear_path, walk
-    from lth_ray.analysis.distances import angle, l2_distance, share_travelled
+    from lth_ray.analysis.distances import angle, l2_distance, share_travelled, to_segment
+    from lth_ray.analysis.hessian import Eigenvalues, Hessian, Trace, largest_eigenvalues, trace
     from lth_ray.analysis.masks import overlap
     from lth_ray.analysis.weights import movement, surviving
 
 _MODULES = {
     "alignment": ("align",),
     "connectivity": ("barrier", "error_barrier", "linear_path", "walk"),
-    "distances": ("angle", "l2_distance", "share_travelled"),
+    "distances": ("angle", "l2_distance", "share_travelled", "to_segment"),
+    "hessian": ("Eigenvalues", "Hessian", "Trace", "largest_eigenvalues", "trace"),
     "masks": ("overlap",),
     "weights": ("movement", "surviving"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Eigenvalues",
+    "Hessian",
+    "Trace",
     "align",
     "angle",
     "barrier",
     "error_barrier",
     "l2_distance",
+    "largest_eigenvalues",
     "linear_path",
     "movement",
     "overlap",
     "share_travelled",
     "surviving",
+    "to_segment",
+    "trace",
     "walk",
 ]
 

@@ -1,10 +1,11 @@
-"""Aligning the hidden units of one network to another's by weight matching (Ainsworth, Hayase & Srinivasa 2022).
+"""Aligning the hidden units of one network to another's: by weights, after Ainsworth, Hayase & Srinivasa 2022, or by
+activations.
 
 Copies from different initialisations may compute alike with their units in another order; the line between them
 crosses a barrier that says nothing until the order is made the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from lth_ray.analysis.activations import Batch, Caller, called, match_activations
 from lth_ray.analysis.states import Tensors, require_same
 from lth_ray.config import ConfigError, subseed
 from lth_ray.data.order import permutation
@@ -30,11 +32,13 @@ def align(
     seed: int = 0,
     iterations: int = 100,
     in_place: bool = False,
+    examples: Iterable[Batch] | None = None,
+    caller: Caller | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return state_b with its hidden units in the order that brings its weights nearest to state_a's
-    (algorithm 1).
+    (algorithm 1), or its activations on `examples`, see `activations.match_activations`.
 
-    Inputs and outputs keep their order, and the network's function stays that of state_b. The optimum is a
+    Inputs and outputs keep their order, and the network's function stays that of state_b. By weights the optimum is a
     local one.
 
     model: of the states' architecture; its own weights are neither read nor changed.
@@ -44,6 +48,8 @@ def align(
     iterations: passes over the groups, at most.
     in_place: put the new tensors into the dict state_b itself, one after another, so that no third copy is
         held.
+    examples: batches, inputs first, on the model's device; None matches by weights.
+    caller: gives for a network what calls it on a batch; None: on its inputs.
 
     Errors: ConfigError as in `models.coupled`, for states of different networks, and for NaN or infinite
     weights.
@@ -51,8 +57,11 @@ def align(
     require_same(state_a, state_b)
     require_same(model.state_dict(), state_a, ("the model", "the states"))
     coupling = coupled(model, example)
-    weights = [name for name, _ in model.named_parameters()]
-    orders = match(coupling, {name: state_a[name] for name in weights}, state_b, seed, iterations)
+    if examples is None:
+        weights = {name: state_a[name] for name, _ in model.named_parameters()}
+        orders = match(coupling, weights, state_b, seed, iterations)
+    else:
+        orders = match_activations(model, coupling, state_a, state_b, examples, caller or called)
     aligned = state_b if in_place else dict(state_b)
     for name in coupling.units:
         aligned[name] = reorder(aligned[name], coupling.places(name), orders)

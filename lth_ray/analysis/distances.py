@@ -1,4 +1,4 @@
-"""Distances between two copies of a network: L2 distance, angle, and share of the distance travelled.
+"""Distances between copies of a network: L2 distance, angle, share of the distance travelled, distance to a line.
 
 All are over the same weights: those of `names`, under `mask`. Parameters are read one after another, in pieces and
 in float64, so that nothing but the states themselves is held in memory.
@@ -9,7 +9,7 @@ Errors: ConfigError for a name that is not there and for states or masks of diff
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -57,22 +57,45 @@ def share_travelled(start: Tensors, a: Tensors, b: Tensors, names: Names = None,
     return l2_distance(a, b, names, mask) / travelled if travelled else math.nan
 
 
+def to_segment(
+    point: Tensors, a: Tensors, b: Tensors, names: Names = None, mask: Tensors | None = None
+) -> tuple[float, float]:
+    """Return the distance of `point` from the line segment between a and b, and alpha in [0, 1] of the nearest place
+    on it, alpha x a + (1 - alpha) x b, as `linear_path` counts; 0 where a and b are one place.
+    """
+    names = None if names is None else list(names)  # passed over twice
+    along = length = 0.0
+    for p, x, y in _together((point, a, b), names, mask):
+        along += float((p - y).dot(x - y))
+        length += _squared(x - y)
+    alpha = min(1.0, max(0.0, along / length)) if length else 0.0
+    squares = sum(_squared(p - torch.lerp(y, x, alpha)) for p, x, y in _together((point, a, b), names, mask))
+    return math.sqrt(squares), alpha
+
+
 def _squared(vector: torch.Tensor) -> float:
     return float(vector.dot(vector))
 
 
 def _pairs(a: Tensors, b: Tensors, names: Names, mask: Tensors | None) -> Iterator[list[torch.Tensor]]:
     """Yield the measured weights of both, in float64, piece by piece."""
+    return _together((a, b), names, mask)
+
+
+def _together(states: Sequence[Tensors], names: Names, mask: Tensors | None) -> Iterator[list[torch.Tensor]]:
+    """Yield the measured weights of all states, in float64, piece by piece."""
+    a, *others = states
     if names is None:
         names = [name for name in a if _is_weight(name, a[name])] if mask is None else mask
     a = selected(a, names)
     if not a:
         raise ConfigError("names: there is nothing to measure; give the names of parameters")
-    require_same(a, {name: b[name] for name in a if name in b}, ("the first state", "the second"))
+    for which, other in zip(("the second", "the third"), others, strict=False):
+        require_same(a, {name: other[name] for name in a if name in other}, ("the first state", which))
     mask = {} if mask is None else {name: mask[name] for name in a if name in mask}
     require_same({name: a[name] for name in mask}, mask, ("the state", "the mask"))
     for name, weight in a.items():
-        yield from pieces(weight, b[name], keeps=mask.get(name))
+        yield from pieces(weight, *(other[name] for other in others), keeps=mask.get(name))
 
 
 def _is_weight(name: str, tensor: torch.Tensor) -> bool:

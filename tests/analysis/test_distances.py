@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lth_ray.analysis import angle, l2_distance, share_travelled, states
+from lth_ray.analysis import angle, l2_distance, share_travelled, states, to_segment
 from lth_ray.config import ConfigError
 
 fast = settings(max_examples=40, deadline=None)
@@ -102,6 +102,20 @@ def test_sums_are_in_float64():
     a = {"w": torch.full((n,), 4.0)}
     assert l2_distance(a, {"w": torch.zeros(n)}) == 4 * math.sqrt(n)
     assert l2_distance({"w": torch.full((5,), 1e30)}, {"w": torch.zeros(5)}) == pytest.approx(1e30 * math.sqrt(5))
+
+
+def test_the_nearest_place_on_a_segment():
+    """a = (4, 0), b = (0, 0): above its middle, beyond either end, and where the ends are one."""
+    a, b = ({"w": torch.tensor([x, 0.0]), "v": torch.tensor([9.0])} for x in (4.0, 0.0))
+    point = [{"w": torch.tensor(at), "v": torch.tensor([7.0])} for at in ([3.0, 2.0], [7.0, 4.0], [-3.0, 4.0])]
+    assert to_segment(point[0], a, b, ["w"]) == pytest.approx((2.0, 0.75))
+    assert to_segment(point[1], a, b, ["w"]) == pytest.approx((5.0, 1.0))
+    assert to_segment(point[2], a, b, ["w"]) == pytest.approx((5.0, 0.0))
+    assert to_segment(point[0], a, b) == pytest.approx((math.sqrt(8), 0.75))
+    assert to_segment(point[0], a, b, mask={"w": torch.tensor([True, False])}) == pytest.approx((0.0, 0.75))
+    assert to_segment(point[2], b, b, ["w"]) == pytest.approx((5.0, 0.0))
+    with pytest.raises(ConfigError, match=r"'v': the first state has shape \(1,\), the third has none"):
+        to_segment(point[0], a, {"w": b["w"]})
 
 
 @pytest.mark.parametrize(
