@@ -17,7 +17,7 @@ GIVEN = {  # what no option of a network may be called
     "init": "that is Model.init",
     "seed": "weights are drawn from the study's seeds",
 }
-INITIALISATIONS = ("default", "glorot", "kaiming")
+INITIALISATIONS = ("default", "glorot", "kaiming", "orthogonal", "sparse")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ def _named_or_callable(value: Any) -> Any:
     return Folder(name.removeprefix(HUGGING_FACE)) if name.startswith(HUGGING_FACE) else name
 
 
-def _initialisation(value: Any) -> str | float:
+def _initialisation(value: Any) -> str | float | Callable[..., Any]:
+    if callable(value):
+        return value  # type: ignore[no-any-return]
     if isinstance(value, str):
         return str(one_of(*INITIALISATIONS)(value))
     return float(number(0, open_low=True)(value))
@@ -85,10 +87,14 @@ class Model(Config):
         nothing is fetched. What the folder lacks, such as the layer that tells classes apart, is drawn by the lineage's
         seed as Hugging Face does. `options` are fields of its config.json, such as hidden_dropout_prob. What is in
         config.json counts in keys, and the place does not. Needs the extra `text`.
-    init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", or a standard deviation.
+    init: "default" (its paper's), "glorot" (Gaussian Glorot, zero biases), "kaiming", "orthogonal", "sparse" (15 inputs
+        of each unit), or a standard deviation: see lth_ray.models.initialise. Or a function of one's own, such as one
+        that learns how large weights are to be: it is called with those of `network`, `generator`, num_classes,
+        input_shape and vocabulary that it accepts, changes the network's weights in place, and draws from the generator
+        alone, which is seeded by the lineage's seed (torch's global one is, too).
     options: keyword arguments of the network, such as dropout=0.5.
-    version: of one's own function, part of the key in its source's place: change it when the function changes what it
-        builds. None: its source counts, with what it closes over and refers to.
+    version: of one's own functions, part of the key in their source's place: change it when one changes what it makes.
+        None: its source counts, with what it closes over and refers to.
     weights: the path of pretrained weights, which are then what every lineage begins with, its step 0: a safetensors
         file, or one of torch.save (.pt, .pth) that holds a state dict, by itself or as "state_dict" or "model". A
         relative path is one inside --data-root, or the working directory. It must give every tensor of this network
@@ -102,7 +108,7 @@ class Model(Config):
 
     name: str | Callable[..., Any] | Folder = option(check=_named_or_callable)
     _: KW_ONLY
-    init: str | float = option("default", check=_initialisation)
+    init: str | float | Callable[..., Any] = option("default", check=_initialisation)
     options: Mapping[str, Any] = option({}, check=mapping())
     version: str | None = option(None, check=maybe(TEXT), none_means="1")
     weights: str | WeightsFile | None = option(None, check=maybe(weights_file), absent_means=None)

@@ -1,7 +1,7 @@
 """The networks of the studies, their initial weights, and which of their weights may be pruned."""
 
 from lth_ray.models.building import build, initialisation_of, names
-from lth_ray.models.fans import small_initial
+from lth_ray.models.fans import check_scaled, small_initial
 from lth_ray.models.files import checked, read_weights
 from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.huggingface.weights import in_own_names
@@ -24,6 +24,7 @@ __all__ = [
     "UnitLayer",
     "build",
     "build_small",
+    "check_scaled",
     "checked",
     "computed",
     "counted",

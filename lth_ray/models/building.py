@@ -14,7 +14,7 @@ from lth_ray.config import ConfigError, Folder, nearest, short_name
 from lth_ray.models.detection import PATTERNS, build_detector, detectors, is_detector
 from lth_ray.models.families import FAMILIES
 from lth_ray.models.huggingface.networks import build_from_folder
-from lth_ray.models.initial import initialise
+from lth_ray.models.initial import Scheme, initialise
 from lth_ray.models.zoo import build_classifier, classifiers
 
 Shape = tuple[int, ...]
@@ -32,7 +32,7 @@ def build(
     name: str | Factory | Folder,
     num_classes: int = 10,
     input_shape: Shape | None = None,
-    init: str | float = "default",
+    init: Scheme = "default",
     seed: int | None = None,
     vocabulary: int | None = None,
     **options: Any,
@@ -44,7 +44,8 @@ def build(
     input_shape: (C, H, W) of the images, or the shape of one example of other tasks. None: (1, 28, 28) for lenets,
         (3, 32, 32) for our other networks.
     init: "default" (the family's paper: Gaussian Glorot for lenet and conv, Kaiming normal for the CIFAR nets,
-        their own for torchvision and functions), "glorot", "kaiming" or a standard deviation: see `initialise`.
+        their own for torchvision and functions), "glorot", "kaiming", "orthogonal", "sparse", a standard deviation or
+        a function: see `initialise`.
     seed: equal seeds give equal weights, and torch's global generator is left as it was. None: draws from it.
 
     Errors: ConfigError for an unknown name, option, initialisation or an image shape the network cannot take.
@@ -56,12 +57,12 @@ def build(
         chosen = default_init if init == "default" else init
         if chosen is not None:
             # Anew from the seed, so that the weights do not depend on what the constructor happened to draw.
-            initialise(model, chosen, None if seed is None else torch.Generator().manual_seed(seed))
+            initialise(model, chosen, None if seed is None else torch.Generator().manual_seed(seed), offered)
     return model
 
 
-def initialisation_of(name: object, init: str | float) -> str | float | None:
-    """Return what `build` draws a network's weights by: a scheme, a standard deviation, or None for its own."""
+def initialisation_of(name: object, init: Scheme) -> Scheme | None:
+    """Return what `build` draws a network's weights by; None for its own way."""
     if init != "default":
         return init
     families = (family for family in FAMILIES if isinstance(name, str) and family.match(name) is not None)

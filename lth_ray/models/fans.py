@@ -6,11 +6,13 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from lth_ray.config import ConfigError, short_name
+from lth_ray.models.initial import SCALED, Scheme
 from lth_ray.models.weights import is_transposed, prunable
 
 
 def small_initial(
-    model: nn.Module, state: Mapping[str, Tensor], mask: Mapping[str, Tensor], init: str | float | None
+    model: nn.Module, state: Mapping[str, Tensor], mask: Mapping[str, Tensor], init: Scheme | None
 ) -> dict[str, Tensor]:
     """Return a newly initialised state of the network as the smaller one that a mask leaves would have drawn it.
 
@@ -32,6 +34,17 @@ def small_initial(
         if init is None and name.endswith("weight") and bias in state:
             found[bias] = state[bias] * factor
     return found
+
+
+def check_scaled(init: Scheme | None) -> None:
+    """Raise ConfigError for an initialisation that layers of other fans do not draw as these do but for one factor."""
+    if init is None or isinstance(init, float) or init in SCALED:
+        return
+    said = short_name(init) if callable(init) else repr(init)
+    raise ConfigError(
+        f"Model.init = {said}: a smaller network's weights are not its own but for one factor; give 'kaiming', "
+        "'glorot' or a standard deviation"
+    )
 
 
 def _factor(keeps: Tensor, both: bool) -> float:

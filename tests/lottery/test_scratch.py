@@ -1,5 +1,6 @@
 """Scratch-E and Scratch-B: the small network's own initial weights, and a training as long as operations last."""
 
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from lth_ray import models
-from lth_ray.config import Barrier, ConfigError, Model, Prune, Scratch, Train, epochs, steps
+from lth_ray.config import Barrier, ConfigError, Guided, Model, Prune, Scratch, Train, epochs, steps
 from lth_ray.data import Identity
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.lottery.execution.networks import build
@@ -157,3 +158,45 @@ def test_what_is_refused(lab: Any) -> None:
     unstructured = lab.study({**CHANGES, "prune": Prune(fraction=0.5, rounds=1)}, branches=[Scratch("flops")])
     assert make_plan(unstructured).branches
     assert {layer.kind for layer in ALL} == {"channels", "neurons"}
+
+
+@pytest.mark.parametrize(
+    ("branch", "init"),
+    [(Scratch(), "orthogonal"), (Scratch("flops"), "sparse"), (Guided("positions", model=Model("conv2_4")), "kaiming")],
+)
+def test_weights_of_a_smaller_network_that_do_not_follow_from_the_full_one_s_are_refused(
+    lab: Any, branch: Any, init: str
+) -> None:
+    if isinstance(branch, Guided):
+        branch = replace(branch, model=replace(branch.model, init="orthogonal"))
+    study = lab.study({**CHANGES, "model.init": init}, branches=[branch])
+    what = type(branch).__name__
+    with pytest.raises(ConfigError, match=rf"{what}.*Model.init = .*: a smaller network's weights are not its own but"):
+        make_plan(study)
+    if isinstance(branch, Scratch):
+        assert make_plan(lab.study({**CHANGES, "model.init": init}, branches=[replace(branch, initialisation="full")]))
+
+
+def constants(network: Any) -> None:
+    for number, value in enumerate(network.parameters()):
+        value.data.copy_(torch.linspace(-0.1, 0.1, value.numel()).view(value.shape) * (number + 1))
+
+
+def test_a_study_begins_with_an_initialisation_of_its_own(lab: Any) -> None:
+    ran = lab.run(
+        lab.study(
+            {"model.init": constants, "prune.rounds": 1},
+            seeds=[0, 1],
+            branches=[Scratch(rounds=[1], initialisation="full")],
+        )
+    )
+    assert not ran.failures
+    dense, other = (load_ticket(ran.key(0, number), ran.store.uri).rewind_state for number in (0, 1))
+    assert torch.equal(dense["fc1.bias"], torch.linspace(-0.1, 0.1, 20) * 2)
+    assert all(torch.equal(other[name], value) for name, value in dense.items())  # it draws nothing
+    assert {lineage.recipe.functions[0][0] for lineage in ran.plan.lineages} == {"Model.init"}
+    key = ran.key(0)
+    named, again = (
+        make_plan(lab.study({"model.init": constants, "model.version": v})).lineages[0].dense.key for v in "23"
+    )
+    assert len({key, named, again}) == 3

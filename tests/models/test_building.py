@@ -1,5 +1,7 @@
 """Names, options, factories, torchvision's networks and pretrained weights."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -121,6 +123,67 @@ def test_initialisations_are_the_stated_normals(name, init, parameter, deviation
     biases = [value for key, value in model.named_parameters() if key.endswith("bias")]
     assert all(not bias.any() for bias in biases)
     assert all((module.weight == 1).all() for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("lenet_20_30", "fc2.weight"), ("conv2_4", "conv2.weight")])
+def test_orthogonal_weights_are_orthogonal_and_as_large_as_relu_asks(name, parameter):
+    weight = models.build(name, init="orthogonal", seed=0).get_parameter(parameter).detach().double().flatten(1)
+    rows, columns = weight.shape
+    product = weight @ weight.T if rows <= columns else weight.T @ weight
+    assert torch.allclose(product, 2 * torch.eye(min(rows, columns), dtype=torch.double), atol=1e-5)
+    other = models.build(name, init="orthogonal", seed=1).get_parameter(parameter).detach().double().flatten(1)
+    assert not torch.allclose(weight, other, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "few"),
+    [("lenet_300", "fc1.weight", 15), ("conv2_64", "conv2.weight", 15), ("lenet_8_400", "fc2.weight", 8)],
+)
+def test_sparse_weights_are_those_of_fifteen_inputs(name, parameter, few):
+    model = models.build(name, init="sparse", seed=0)
+    weight = model.get_parameter(parameter).detach().flatten(1)
+    assert set(weight.count_nonzero(1).tolist()) == {few}
+    assert weight[weight != 0].square().mean().item() == pytest.approx(2 / few, rel=0.15)
+    assert len(set(weight.nonzero()[:, 1].tolist())) > 0.7 * weight.shape[1]  # other inputs for every unit
+    assert all(not value.any() for key, value in model.named_parameters() if key.endswith("bias"))
+
+
+def halves(network, generator, input_shape):
+    """Draw normal weights of variance 1 / (2 inputs of the network)."""
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(std=(2 * math.prod(input_shape)) ** -0.5, generator=generator)
+
+
+def test_an_initialisation_of_ones_own_draws_from_the_seed():
+    first, again, other = (models.build("lenet_30", 10, (1, 28, 28), halves, seed) for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(first.fc1.weight, other.fc1.weight)
+    assert first.fc1.weight.std().item() == pytest.approx((2 * 784) ** -0.5, rel=0.03)
+    assert first.fc1.bias.any()  # the function alone says what becomes of biases
+
+
+def grown(network, generator):
+    network.add_module("more", nn.Linear(2, 2))
+
+
+def spoilt(network):
+    nn.init.constant_(network.fc1.bias, math.nan)
+
+
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [
+        (lambda weights, generator: None, "it is called with those of network, generator, num_classes, input_shape"),
+        (lambda network, mean: None, "it is called with those of"),
+        (lambda network: network, "returned a Lenet: change the network's weights in place"),
+        (grown, "has changed which tensors the network has"),
+        (spoilt, r"'fc1\.bias' has values that are NaN"),
+    ],
+)  # fmt: skip
+def test_an_initialisation_of_ones_own_that_is_of_no_use(init, said):
+    with pytest.raises(ConfigError, match=rf"Model\.init = .*{said}"):
+        models.build("lenet_5", init=init, seed=0)
 
 
 def test_torchvision_keeps_its_own_initialisation():

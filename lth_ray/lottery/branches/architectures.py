@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lth_ray import models
 from lth_ray.config import ConfigError, Guided, Scratch
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
@@ -14,7 +15,7 @@ def scratch(host: Host, branch: Scratch, seed: int) -> Segment:
     """Train the ticket's architecture from scratch, for the dense network's epochs or its operations."""
     lineage = host.lineage
     initial = lineage.initial(seed)
-    start = initial if branch.initialisation == "full" else Small(initial)
+    start = initial if branch.initialisation == "full" else _small("Scratch.initialisation = 'small'", initial)
     segment = lineage.whole(start, Copied(host.segment.key))
     if branch.budget == "epochs":
         return segment
@@ -34,5 +35,14 @@ def guided(host: Host, branch: Guided, seed: int) -> Segment:
     check_same_metric("Guided.changes", given, on)
     recipe = on if branch.model is None else replace(on, model=branch.model)
     mask = Patterned(host.segment.key, branch.pattern, branch.uniform, seed, given.model, given.identity)
-    start = Small(Init(recipe.model, recipe.identity.digest, seed))
+    start = _small("Guided", Init(recipe.model, recipe.identity.digest, seed))
     return Segment(recipe, start, mask, lineage.seeds, 0, recipe.total_steps)
+
+
+def _small(what: str, initial: Init) -> Small:
+    """Return the weights that a smaller network would draw; raise ConfigError where none follow from the full one's."""
+    try:
+        models.check_scaled(models.initialisation_of(initial.model.name, initial.model.init))
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from None
+    return Small(initial)

@@ -22,11 +22,12 @@ def build(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
 
 def build_without_averages(recipe: Recipe, seed: int | None = None) -> torch.nn.Module:
     model, data = recipe.model, recipe.identity
+    init = "default" if seed is None and callable(model.init) else model.init  # which may take long, and for nothing
     return models.build(
         model.name,
         data.num_classes,
         input_shape=data.input_shape,
-        init=model.init,
+        init=init,
         seed=seed,
         vocabulary=data.vocabulary,
         **called(model.options),
