@@ -247,5 +247,5 @@ def test_a_ticket_shows_its_model_and_what_its_training_took(
     page.get_by_text("process_memory_usage_megabytes").first.wait_for()
     page.screenshot(path=SCREENSHOTS / "system.png")
     page.goto(f"{server.uri}/#/experiments/{experiment.experiment_id}/models/{output.model_id}/artifacts")
-    page.get_by_text("mask.safetensors").or_(page.get_by_text("rewind.safetensors")).first.wait_for()
+    page.get_by_text("ticket.json").first.wait_for()
     page.screenshot(path=SCREENSHOTS / "model.png")

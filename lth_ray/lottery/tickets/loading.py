@@ -8,7 +8,7 @@ from lth_ray.lottery.execution.networks import masked
 from lth_ray.lottery.kept.records import SegmentRecord, read_record
 from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.models import retied
-from lth_ray.store import StorageError, Store, Tensors
+from lth_ray.store import StorageError, Store, Tensors, layout
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,32 @@ def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None)
         raise StorageError(f"no ticket {key!r} in {store.uri}: give a `key` of Results.tickets(), and its storage")
     record = read_record(SegmentRecord, stored)
     mask = store.load_mask(record.mask) if record.mask else {}
-    start = record.meaning["start"]
-    trajectory, step = start.get("snapshot", record.trajectory), start.get("step", record.first)
-    if "drawn" in start and (search := finished_segment(store, start["drawn"])) is not None and search.drawn:
-        trajectory, step = search.trajectory, search.drawn["step"]
     zero = {} if record.meaning.get("frozen") else mask  # pruned weights that are frozen keep their values
-    rewound = _masked(store, (trajectory, step), zero, record.tied)
+    rewound = _masked(store, _rewound(store, record), zero, record.tied)
     trained = _masked(store, (record.trajectory, record.last), zero, record.tied)
     return Ticket(mask, rewound, trained, stored, record.tied)
+
+
+def addresses(store: Store, record: SegmentRecord) -> dict[str, str]:
+    """Return where a ticket's tensors lie: {"mask", "rewind", "trained": URI of a safetensors file}, of what is kept.
+
+    A mask is packed bits; states are whole, their pruned weights not yet zero: `load_ticket` reads both.
+    """
+    mask = layout.mask_path(record.mask) if record.mask else None
+    paths = {
+        "mask": mask if mask and store.exists(mask) else None,
+        "rewind": store.find_state(*_rewound(store, record)),
+        "trained": store.find_state(record.trajectory, record.last),
+    }
+    return {name: f"{store.uri.rstrip('/')}/{path}" for name, path in paths.items() if path is not None}
+
+
+def _rewound(store: Store, record: SegmentRecord) -> tuple[str, int]:
+    """Return (trajectory, step) of the weights that its training set out from."""
+    start = record.meaning["start"]
+    if "drawn" in start and (search := finished_segment(store, start["drawn"])) is not None and search.drawn:
+        return search.trajectory, search.drawn["step"]
+    return start.get("snapshot", record.trajectory), start.get("step", record.first)
 
 
 def _masked(store: Store, at: tuple[str, int], mask: Tensors, ties: dict[str, str]) -> Tensors | None:

@@ -1,30 +1,24 @@
-"""Tickets as MLflow's LoggedModels: safetensors files and a JSON document, nothing that is unpickled.
+"""Tickets as MLflow's LoggedModels: a JSON document of what each is and where its tensors lie.
 
-A study has thousands of tickets, so what each brings is small: its mask, what it is, and its weights where they are
-few. A ticket that goes to the registry brings its weights whatever their size.
+A study has thousands of tickets, and the storage has their masks and weights already: a model refers to them, by URI
+and by the line of Python that loads them, and copies none.
 """
 
 import json
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lth_ray.lottery import load_ticket
 from lth_ray.lottery.kept.records import SegmentRecord, chosen
-from lth_ray.lottery.tickets.exporting import kind_of_weights, weights_of_ticket
+from lth_ray.lottery.tickets.exporting import kind_of_weights
+from lth_ray.lottery.tickets.loading import addresses
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description
 from lth_ray.record.mlflow.sending import local_folder
-from lth_ray.store import StorageError, Store
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from lth_ray.store import Store
 
 TYPE = "lottery-ticket"
-FEW_BYTES, FLOAT_BYTES = 2 * 2**20, 4  # of a network whose weights every ticket brings along
-MASK, REWIND, TRAINED, ABOUT = "mask.safetensors", "rewind.safetensors", "trained.safetensors", "ticket.json"
+ABOUT = "ticket.json"
 UNSAID = (PARENT, "mlflow.loggedArtifacts")  # tags of a run that say nothing of its model
 
 
@@ -52,18 +46,16 @@ class Models:
         return model
 
     def finish(self, model: Any, record: SegmentRecord) -> None:
-        """Give a model its files and declare it ready."""
-        self.put(model, ticket_files(self._store, record))
-        self._client.finalize_logged_model(model.model_id, "READY")
-
-    def put(self, model: Any, files: Mapping[str, bytes]) -> None:
+        """Give a model its document and declare it ready."""
+        page = ticket_page(self._store, record)
         folder = local_folder(model.artifact_location)
         if folder is not None:
-            _write(folder, files)
-            return
-        with tempfile.TemporaryDirectory() as temporary:
-            _write(Path(temporary), files)
-            self._client.log_model_artifacts(model.model_id, temporary)
+            _write(folder, page)
+        else:
+            with tempfile.TemporaryDirectory() as temporary:
+                _write(Path(temporary), page)
+                self._client.log_model_artifacts(model.model_id, temporary)
+        self._client.finalize_logged_model(model.model_id, "READY")
 
     def of_ticket(self, digest: str, content: str) -> Any | None:
         """Return a finished model by its tags."""
@@ -82,41 +74,14 @@ def model_name(name: str) -> str:
     return re.sub(r"[/:.%\"'\s]+", "-", name)
 
 
-def ticket_files(store: Store, record: SegmentRecord, whatever_size: bool = False) -> dict[str, bytes]:
-    """Return a ticket's files: {name: bytes}.
-
-    ticket.json: what it is made from, where and when, and where its states lie. mask.safetensors: {parameter: bool},
-    True keeps; none of a dense network. rewind.safetensors, trained.safetensors: state dicts with pruned weights at
-    zero, where the study keeps them, and where the network is small unless whatever_size; trained are the weights that
-    were measured (lth_ray.lottery.tickets.exporting), and ticket.json says what these are.
-    """
+def ticket_page(store: Store, record: SegmentRecord) -> bytes:
+    """Return a ticket's ticket.json: what it is made from, where and when, and where its mask and its states lie."""
     about = chosen(record, FROM_RECORD)
     about |= {"key": record.key, "storage": store.uri, "weights": kind_of_weights(record, "trained")}
-    files = {ABOUT: json.dumps(about, indent=1).encode()}
-    with suppress(StorageError):  # what is damaged or was collected is missing here too: that costs no measurement
-        mask = store.load_mask(record.mask) if record.mask else {}
-        if mask:
-            files[MASK] = _encoded(mask)
-        if whatever_size or _bytes(mask) * FLOAT_BYTES <= FEW_BYTES:
-            ticket = load_ticket(record.key, store.uri)
-            states = {"rewind": (REWIND, ticket.rewind_state), "trained": (TRAINED, ticket.trained_state)}
-            for kind, (name, state) in states.items():
-                if state is not None and (whatever_size or _bytes(state) <= FEW_BYTES):
-                    files[name] = _encoded(weights_of_ticket(ticket, kind))
-    return files
+    about |= {"files": addresses(store, record), "load": f"lth_ray.load_ticket({record.key!r}, {store.uri!r})"}
+    return json.dumps(about, indent=1).encode()
 
 
-def _bytes(tensors: Mapping[str, "Tensor"]) -> int:
-    return sum(tensor.nbytes for tensor in tensors.values())
-
-
-def _encoded(tensors: Mapping[str, "Tensor"]) -> bytes:
-    from safetensors.torch import save
-
-    return bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
-
-
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write(folder: Path, page: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
+    (folder / ABOUT).write_bytes(page)

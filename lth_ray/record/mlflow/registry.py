@@ -6,15 +6,14 @@ no longer holds takes its alias back.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
-from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.lottery.stop_rule import ending
-from lth_ray.record.mlflow.models import ABOUT, Models, ticket_files
+from lth_ray.record.mlflow.models import Models
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.summary import series_of
@@ -35,7 +34,6 @@ class Matching:
 
     digest: str
     content: str
-    key: str
     aliases: tuple[str, ...]
     description: str
     tags: Mapping[str, str]
@@ -81,7 +79,7 @@ def matching_tickets(plan: Plan, tickets: Iterable[Row], comparisons: Iterable[R
         taken |= {*aliases}
         digest = lineages[row["lineage"]].digest(row["round"])
         tags = {SEED: str(row["seed"]), "lth.lineage": row["lineage"], "lth.round": str(row["round"])}
-        found.append(Matching(digest, row["content"], row["key"], aliases, _words(row, verdict, metric), tags))
+        found.append(Matching(digest, row["content"], aliases, _words(row, verdict, metric), tags))
     return found
 
 
@@ -101,34 +99,32 @@ def register(client: Any, experiment: str, plan: Plan, store: Store, matching: I
     name = plan.study.name
     wanted = {(one.digest, one.content): one for one in matching}
     there: dict[tuple[str, str], Any] = {}
-    for version in client.search_model_versions(f"name = '{name}'", max_results=10_000):
+    for version in list(_versions(client, name)):  # all pages, before any goes
         identity = _identity(version.tags)
         if identity in wanted:
             there.setdefault(identity, version)
         elif version.tags.get(STORAGE) == store.uri:
             client.delete_model_version(name, version.version)
     models = Models(client, experiment, store)
+    held = _aliases(client, name)
     count = 0
     for identity, one in wanted.items():
-        version = there.get(identity) or _version(client, models, name, one, store)
+        version = there.get(identity) or _version(client, models, name, one, store.uri)
         if version is not None:
             count += 1
-            for alias in set(one.aliases) - set(version.aliases or ()):
-                client.set_registered_model_alias(name, alias, version.version)
+            for alias in one.aliases:
+                if held.get(alias) != str(version.version):
+                    client.set_registered_model_alias(name, alias, version.version)
     return count
 
 
-def _version(client: Any, models: Models, name: str, one: Matching, store: Store) -> Any | None:
+def _version(client: Any, models: Models, name: str, one: Matching, storage: str) -> Any | None:
     """Return a new version; None where the ticket is not in MLflow."""
     model = models.of_ticket(one.digest, one.content)
     if model is None:
         return None
-    record = finished_segment(store, one.key)
-    if record is not None:
-        files = ticket_files(store, record, whatever_size=True)
-        models.put(model, {file: data for file, data in files.items() if file != ABOUT})
     _make(client, name)
-    tags = {DIGEST: one.digest, CONTENT: one.content, STORAGE: store.uri, **one.tags}
+    tags = {DIGEST: one.digest, CONTENT: one.content, STORAGE: storage, **one.tags}
     return client.create_model_version(
         name,
         model.artifact_location,
@@ -138,6 +134,29 @@ def _version(client: Any, models: Models, name: str, one: Matching, store: Store
         model_id=model.model_id,
         await_creation_for=0,
     )
+
+
+def _versions(client: Any, name: str) -> Iterator[Any]:
+    """Yield every version of a model, which MLflow gives in pages and without aliases."""
+    token = None
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _aliases(client: Any, name: str) -> dict[str, str]:
+    """Return {alias: version} of a model, all in one read; none of a model that is not there yet."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
 
 
 def _make(client: Any, name: str) -> None:

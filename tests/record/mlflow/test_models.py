@@ -9,13 +9,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
 from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.record import comparisons, entrance, replay
-from lth_ray.record.mlflow.models import Models, model_name, ticket_files
+from lth_ray.record.mlflow.models import Models, model_name, ticket_page
 from lth_ray.record.mlflow.registry import alias_of, is_finished
 from lth_ray.store import Store
 from tests.running.conftest import train_here
@@ -81,33 +82,32 @@ def trained(recorded_store: Store) -> tuple[Plan, Store]:
     return train_here(study, recorded_store), recorded_store
 
 
-def test_a_models_files_are_the_ticket(trained: tuple[Plan, Store], database: Any) -> None:
+def test_a_model_refers_to_the_ticket_and_copies_nothing(trained: tuple[Plan, Store], database: Any) -> None:
     plan, store = trained
     replay(plan, store)
     dense, _, last = models(database, "trained")
-    assert set(files(dense)) == {"ticket.json", "rewind.safetensors", "trained.safetensors"}
+    assert set(files(dense)) == set(files(last)) == {"ticket.json"}
     key = plan.lineages[0].rounds[2].segment.key
+    page = json.loads(files(last)["ticket.json"].read_text())
+    assert (page["key"], page["load"]) == (key, f"lth_ray.load_ticket({key!r}, {store.uri!r})")
+    assert page["files"].keys() == {"mask", "rewind", "trained"}
+    assert json.loads(files(dense)["ticket.json"].read_text())["files"].keys() == {"rewind", "trained"}
     ticket = load_ticket(key, store.uri)
-    for name, tensors in (
-        ("mask", ticket.mask), ("rewind", ticket.rewind_state), ("trained", ticket.trained_state)
-    ):  # fmt: skip
-        read = load_file(files(last)[f"{name}.safetensors"])
-        assert tensors is not None
-        assert read.keys() == tensors.keys()
-        assert all(read[part].equal(tensor) for part, tensor in tensors.items())
-    with open(files(last)["ticket.json"]) as file:
-        assert json.load(file)["key"] == key
+    for kind, state in (("rewind", ticket.rewind_state), ("trained", ticket.trained_state)):
+        read = load_file(Path(urlsplit(page["files"][kind]).path))
+        assert state is not None
+        for name, tensor in state.items():
+            kept = ticket.mask.get(name, torch.ones_like(tensor, dtype=torch.bool))
+            assert read[f"model.{name}"][kept].equal(tensor[kept])
 
 
-def test_large_weights_stay_where_they_are(trained: tuple[Plan, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_kept_has_no_address(trained: tuple[Plan, Store]) -> None:
     plan, store = trained
     record = finished_segment(store, plan.lineages[0].rounds[1].segment.key)
     assert record is not None
-    monkeypatch.setattr("lth_ray.record.mlflow.models.FEW_BYTES", 100)
-    assert set(ticket_files(store, record)) == {"ticket.json", "mask.safetensors"}
-    assert "trained.safetensors" in ticket_files(store, record, whatever_size=True)
+    store.delete_state(record.trajectory, record.last)
     store.delete(f"masks/{record.mask}.safetensors")
-    assert set(ticket_files(store, record)) == {"ticket.json"}  # what is not there costs no record
+    assert json.loads(ticket_page(store, record))["files"].keys() == {"rewind"}
 
 
 # The registry -----------------------------------------------------------------------------------------------------
@@ -155,6 +155,29 @@ def test_matching_tickets_are_in_the_registry_by_their_aliases(verdicts: tuple[P
     assert "64.00 % of the weights" in version.description
     assert "n = 3 seeds less than 0.20 pp worse" in version.description
     entrance(plan, store, None, compared(plan, store))
+    assert len(database.client.search_model_versions("name = 'tickets'")) == 6
+
+
+def test_what_the_registry_holds_is_read_in_pages_and_not_set_again(
+    verdicts: tuple[Plan, Store], database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    plan, store = verdicts
+    replay(plan, store)
+    entrance(plan, store, None, compared(plan, store))
+    search, pages, aliases = MlflowClient.search_model_versions, list[int](), list[str]()
+
+    def two_at_a_time(self: Any, *args: Any, **options: Any) -> Any:
+        page = search(self, *args, **options | {"max_results": 2})
+        pages.append(len(page))
+        return page
+
+    monkeypatch.setattr(MlflowClient, "search_model_versions", two_at_a_time)
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", lambda _, __, alias, ___: aliases.append(alias))
+    assert entrance(plan, store, None, compared(plan, store)).registered == 6
+    assert (pages, aliases) == ([2, 2, 2], [])
+    monkeypatch.undo()
     assert len(database.client.search_model_versions("name = 'tickets'")) == 6
 
 
