@@ -74,7 +74,9 @@ THINET = Prune(
     "thinet",
     keep={"layer*.conv[12].weight": 0.7},
     exclude=["conv1.weight", "layer*.conv3.weight", "layer*.downsample.*"],
-    scoring=Scoring(per_class=10),
+    in_turn=True,
+    rescale=True,
+    scoring=Scoring(per_class=1, batches=10),
     **FILTERS,
 )
 LESS: dict[str, Any] = {"scope": "global", "remaining": [0.4]}

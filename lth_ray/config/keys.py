@@ -33,6 +33,7 @@ REVISIONS = {
     "pretrained": 1,
     "early_bird": 1,
     "small": 1,
+    "rescaled": 1,
     "order": 1,
     "kept_alike": 2,
     "warmup": 2,

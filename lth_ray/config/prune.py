@@ -117,6 +117,12 @@ class Prune(Config):
         are random masks of these densities.
     iterations: n steps of scoring in a round, each under the mask of the step before. Of a round that keeps the share
         1/c of the weights there were, step k keeps c^(-k/n) (Tanaka et al. 2020, algorithm 1).
+    in_turn: layers are pruned one after another, in the order of registration, each scored in the network without what
+        has gone of those before it (scope="layer").
+    rescale: with "thinet", what is left of a layer's units is multiplied, in the weights of the next layer, by the
+        least-squares factors that rebuild its outputs best. This is done to weights that are inherited, by
+        Rewind(method="fine_tune", "learning_rate" or "continue"), before they are trained on, and with `in_turn` also
+        before the next layer is scored.
     scoring: the examples and the mode of the network by which gradients are taken: a Scoring.
     include, exclude: globs over parameter names; conv and linear weights are pruned, what `include` matches as well
         (biases, normalisations), and nothing that `exclude` matches.
@@ -154,6 +160,8 @@ class Prune(Config):
     densities: str | Mapping[str, float] | None = option(None, check=maybe(_densities), absent_means=None)
     keep: str | Mapping[str, float | int] | None = option(None, check=maybe(_keep), absent_means=None)
     iterations: int = option(1, check=whole(1, 100_000), absent_means=1)
+    in_turn: bool = option(False, check=FLAG, absent_means=False)
+    rescale: bool = option(False, check=FLAG, absent_means=False)
     scoring: Scoring = option(Scoring(), check=a(Scoring, "give a Scoring"), absent_means=Scoring())
     include: Sequence[str] = option((), check=many(text("give globs")))
     exclude: Sequence[str] = option((), check=many(text("give globs")))
@@ -232,6 +240,14 @@ class Prune(Config):
             raise ConfigError(f"Prune.rounds = {self.rounds}: what Prune.keep leaves is found in one round; give 1")
 
     def _check_structure(self) -> None:
+        if self.in_turn and self.scope != "layer":
+            raise ConfigError(
+                f"Prune.scope = {self.scope!r}: layers that are pruned in turn rank their own; give scope='layer'"
+            )
+        if self.rescale and self.criterion != "thinet":
+            raise ConfigError(
+                f"Prune.rescale = True: the factors are ThiNet's, and criterion = {self.criterion!r}; leave it out"
+            )
         if self.structure is None:
             for wrong, what in {
                 self.criterion in UNIT_CRITERIA: f"criterion = {self.criterion!r}: it ranks units",

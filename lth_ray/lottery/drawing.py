@@ -56,3 +56,14 @@ def check_steps(variant: Variant, recipe: Recipe, rewind_step: int, pruned_step:
             f"Study.rewind = {rewind.point}: step {rewind_step}, where {what}, lies beyond Prune.at = {prune.at} = "
             f"step {pruned_step}, whose weights are pruned; give an earlier rewind point, or a later step for Prune.at"
         )
+    if prune.rescale and rewind.method not in ("weights", "scratch"):
+        averaged = "Train.ema_decay" if recipe.train.ema_decay is not None else "Train.average_from"
+        for what, is_so in {
+            "Rewind.optimizer = 'restored'": rewind.optimizer == "restored",
+            averaged: recipe.train.is_averaged,
+        }.items():
+            if is_so:
+                raise ConfigError(
+                    f"Prune.rescale = True and {what}: it belongs to weights as they were before they are rescaled; "
+                    "leave one of them out"
+                )

@@ -6,7 +6,7 @@ from typing import Any
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Data, EarlyBird, Prune, Rewind, meaning, subseed
 from lth_ray.lottery.derivation import Draw, Segment
-from lth_ray.lottery.sources import Origin, Pruned
+from lth_ray.lottery.sources import Origin, Pruned, Rescaled, Snapshot, StartSource
 from lth_ray.training import Recipe
 
 # fields of Prune that say when and in what training masks are found, and not which weights go
@@ -71,6 +71,12 @@ def with_evidence(mask: Pruned, prune: Prune, rewind: Rewind, recipe: Recipe, or
         other = recipe.train.loss is not None or recipe.train.step is not None or recipe.train.label_smoothing > 0
         mask = replace(mask, order=order, own_loss=other or not isinstance(recipe.data, Data))
     return mask
+
+
+def inherited(trajectory: str, step: int, restored: bool, mask: Pruned) -> StartSource:
+    """Return the weights in which a mask was found, which retraining goes on from: rescaled where the rule says so."""
+    ended = Snapshot(trajectory, step, restored)
+    return Rescaled(ended, mask) if mask.rule.get("rescale") else ended
 
 
 def regrowth(prune: Prune, rewind: Rewind, recipe: Recipe, seed: int) -> pruning.Regrowth | None:

@@ -1,11 +1,36 @@
-"""The source of a mask that follows the pattern of another network's."""
+"""Sources of masks that are made from another one: redrawn at random, or by its pattern for another network."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, digest
 from lth_ray.data import Identity
+
+# fields of Prune that say what its units are, and which layers are left
+STRUCTURAL = ("structure", "include", "exclude", "may_empty_layers")
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A random mask made from that of segment `of`.
+
+    scope: "random" draws as many weights in each layer, the scopes of ShuffledMask permute its entries.
+    rule: the pruning rule's meaning where it prunes whole units, which are then what is drawn.
+    """
+
+    of: str
+    scope: str
+    seed: int
+    rule: Mapping[str, Any] | None = None
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        content = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.rule is not None:
+            content["rule"] = {name: self.rule[name] for name in STRUCTURAL if name in self.rule}
+        return {"mask": digest("mask", {"redrawn": content})}
 
 
 @dataclass(frozen=True)

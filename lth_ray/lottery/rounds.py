@@ -25,7 +25,7 @@ from lth_ray.config import (
 from lth_ray.data import Identity
 from lth_ray.lottery.derivation import Draw, Segment, perturbed
 from lth_ray.lottery.drawing import check_draw, check_steps
-from lth_ray.lottery.mask_rules import draw_of, mask_seed, pruning_rule, regrowth, searched, with_evidence
+from lth_ray.lottery.mask_rules import draw_of, inherited, mask_seed, pruning_rule, regrowth, searched, with_evidence
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -241,13 +241,13 @@ class Lineage:
     def _round(self, number: int, before: Segment) -> Round:
         """Return the round that prunes the weights at the end of `before`."""
         mask = self._mask(number, before)
-        ended = Snapshot(before.trajectory, before.last if mask.step is None else mask.step, self._restores)
+        ended = inherited(before.trajectory, before.last if mask.step is None else mask.step, self._restores, mask)
         ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
         searches = (goes_on or self._searches_apart) and not self.prune.from_dense and number < self.prune.num_rounds
         search = self.retraining(ended, mask) if goes_on else ticket
         return Round(number, ticket, searched(search, self.prune.search_precision) if searches else None)
 
-    def _ticket(self, number: int, before: Segment, mask: Pruned, ended: Snapshot) -> Segment:
+    def _ticket(self, number: int, before: Segment, mask: Pruned, ended: StartSource) -> Segment:
         """Return the training of a round's ticket."""
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "scratch":

@@ -5,21 +5,28 @@ Initialising, pruning and perturbing are cheap, so that only the states and meas
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
-from lth_ray.lottery.patterned import Patterned
+from lth_ray.lottery.patterned import Patterned, Redrawn
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
-# fields of Prune that say what its units are, and which layers are left
-STRUCTURAL = ("structure", "include", "exclude", "may_empty_layers")
 UNKNOWN = -1  # a step that training will tell
 
 
+class Computed:
+    """A source that is made from nothing stored."""
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        """The stored states it is made from."""
+        return ()
+
+
 @dataclass(frozen=True)
-class Init:
+class Init(Computed):
     """Newly initialised weights."""
 
     model: Model
@@ -31,14 +38,9 @@ class Init:
         content = {"model": meaning(self.model), "data": self.data_identity, "seed": self.seed}
         return {"init": digest("init", content)}
 
-    @property
-    def needs(self) -> tuple[StateAt, ...]:
-        """The stored states it is made from."""
-        return ()
-
 
 @dataclass(frozen=True)
-class Pretrained:
+class Pretrained(Computed):
     """The weights of a file; those of `initial` where the globs `redraw` say so."""
 
     file: WeightsFile
@@ -49,10 +51,6 @@ class Pretrained:
     def meaning(self) -> dict[str, Any]:
         content = {"file": meaning(self.file), "redraw": list(self.redraw), "initial": self.initial.meaning}
         return {"pretrained": digest("pretrained", content)}
-
-    @property
-    def needs(self) -> tuple[StateAt, ...]:
-        return ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def drawn_state(of: str, trajectory: str, step: int | None, optimizer: bool) -> 
 
 
 @dataclass(frozen=True)
-class Small:
+class Small(Computed):
     """Newly drawn weights, as the network that a mask leaves would draw them; the mask is its segment's own."""
 
     initial: Init
@@ -130,10 +128,6 @@ class Small:
     @cached_property
     def meaning(self) -> dict[str, Any]:
         return {"small": digest("small", self.initial.meaning)}
-
-    @property
-    def needs(self) -> tuple[StateAt, ...]:
-        return ()
 
 
 Origin = Init | Adopted | Pretrained  # what a lineage begins with
@@ -185,7 +179,26 @@ class Transplanted:
         return self.base.needs
 
 
-StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small
+@dataclass(frozen=True)
+class Rescaled:
+    """The weights of `base` that a segment's mask leaves, rescaled so that the next layers are rebuilt (Prune.rescale).
+
+    by: what found the mask in these weights, with its examples.
+    """
+
+    base: Snapshot
+    by: "Pruned"
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"rescaled": digest("rescaled", [self.base.meaning, self.by.meaning])}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return self.base.needs
+
+
+StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small | Rescaled
 
 
 def weights_of(source: StartSource) -> StartSource:
@@ -268,27 +281,6 @@ class Copied:
     def meaning(self) -> dict[str, Any]:
         more = {"part": self.part} if self.part else {}
         return {"mask": digest("mask", {"copied": self.of, **more})}
-
-
-@dataclass(frozen=True)
-class Redrawn:
-    """A random mask made from that of segment `of`.
-
-    scope: "random" draws as many weights in each layer, the scopes of ShuffledMask permute its entries.
-    rule: the pruning rule's meaning where it prunes whole units, which are then what is drawn.
-    """
-
-    of: str
-    scope: str
-    seed: int
-    rule: Mapping[str, Any] | None = None
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        content = {name: value for name, value in asdict(self).items() if value is not None}
-        if self.rule is not None:
-            content["rule"] = {name: self.rule[name] for name in STRUCTURAL if name in self.rule}
-        return {"mask": digest("mask", {"redrawn": content})}
 
 
 MaskSource = Pruned | Copied | Redrawn | Patterned

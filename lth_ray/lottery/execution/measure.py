@@ -71,7 +71,7 @@ class Bench:
         return masked(self._weights(self.table.start, mask), mask)
 
     def _weights(self, source: StartSource, mask: Mask | None = None) -> Tensors:
-        return start_state(weights_of(source), self.table.recipe, self.store, mask).model
+        return start_state(weights_of(source), self.table.recipe, self.store, self.dataset, mask).model
 
     def mask(self, number: int = 0) -> Mask | None:
         return recorded_mask(self.store, self.table.of[number])

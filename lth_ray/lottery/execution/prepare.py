@@ -33,7 +33,7 @@ def prepare(
         found = mask_of(training.segment, store, dataset)
     else:
         found = Found(recorded_mask(store, training.record_key, at_first=True))
-    beginning = _beginning(making, store, found.mask, began, here)
+    beginning = _beginning(making, store, dataset, found.mask, began, here)
     return Prepared(rest, record, found.mask, beginning, found.scoring_flops)
 
 
@@ -60,7 +60,9 @@ def _published(training: Training, store: Store, dataset: Loaded) -> SegmentReco
     return None
 
 
-def _beginning(training: Training, store: Store, mask: Mask | None, began: float, here: dict[str, Any]) -> Progress:
+def _beginning(
+    training: Training, store: Store, dataset: Loaded, mask: Mask | None, began: float, here: dict[str, Any]
+) -> Progress:
     """Return the newest checkpoint; for what only makes states, else the nearest stored one; else the start.
 
     Nothing may be passed over: a checkpoint behind a state that is still missing is of no use.
@@ -68,7 +70,7 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
     segment, missing = training.segment, training.missing(store)
     contents = {}
     if segment.starts_anew and segment.first in missing:
-        state = segment_start(segment, mask, store)
+        state = segment_start(segment, mask, store, dataset)
         contents[segment.first] = store.save_state(segment.trajectory, segment.first, state.model)
         missing.remove(segment.first)
     wanted = min(missing, default=segment.last)
@@ -94,11 +96,11 @@ def _beginning(training: Training, store: Store, mask: Mask | None, began: float
         known.looks, known.taken_up = kept.get("looks", {}), kept.get("taken_up")
         return known
     snapshot = None if training.measured else _nearest_snapshot(training, store, wanted)
-    return Progress(snapshot or _first(training, store, mask), [here], began, contents=contents)
+    return Progress(snapshot or _first(training, store, dataset, mask), [here], began, contents=contents)
 
 
-def _first(training: Training, store: Store, mask: Mask | None) -> Start:
-    state = segment_start(training.segment, mask, store)
+def _first(training: Training, store: Store, dataset: Loaded, mask: Mask | None) -> Start:
+    state = segment_start(training.segment, mask, store, dataset)
     return Start(training.segment.first, state.model, state.optimizer)
 
 

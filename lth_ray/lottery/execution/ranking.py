@@ -12,11 +12,13 @@ from lth_ray import models, pruning
 from lth_ray.config import subseed
 from lth_ray.lottery.execution.networks import eligible
 from lth_ray.pruning import Mask
+from lth_ray.pruning.evidence import Batch, Evidence
 from lth_ray.pruning.structured import (
     check_units_are_left,
     chosen_layers,
     guarded,
     of_units,
+    rebuilt,
     score_units,
     with_units,
 )
@@ -24,6 +26,7 @@ from lth_ray.training import Recipe
 
 Counts = int | dict[str, int]
 Scores = Callable[..., dict[str, Tensor]]  # (criterion, model, mask, **evidence), as lth_ray.pruning.score
+Rebuilt = Callable[[nn.Module, Mask, Mask, list[Batch] | None, int], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Ranking:
     everything: all of it. ranked: what of it a mask of weights keeps. whole: the mask of weights that it means.
     score: of what is ranked. scope: "global", or "layer" for each name apart.
     guard: scores in which what must stay is above all. check: raises ConfigError where so much of it cannot go.
+    rebuilt: (model, what was there, what is left, batches, seed) -> the state of the model with what is left rescaled
+        (Prune.rescale); None where nothing is.
     """
 
     everything: Mask
@@ -42,6 +47,7 @@ class Ranking:
     scope: str
     guard: Callable[[Mapping[str, Tensor], Mask], Mapping[str, Tensor]] = lambda scores, there: scores
     check: Callable[[Mapping[str, Tensor], Counts], None] = lambda there, counts: None
+    rebuilt: Rebuilt | None = None
 
 
 def ranking(model: nn.Module, rule: Mapping[str, Any], recipe: Recipe) -> Ranking:
@@ -91,12 +97,17 @@ def _of_units(model: nn.Module, rule: Mapping[str, Any], recipe: Recipe) -> Rank
         else:
             check_units_are_left(left, counts)
 
+    def rebuilding(model: nn.Module, before: Mask, after: Mask, batches: list[Batch] | None, seed: int) -> Mask:
+        evidence = Evidence(model, {}, None, batches, seed)
+        return rebuilt(evidence, layers, apart(before), apart(after), rule.get("in_turn", False))
+
     found = Ranking(
         joined({layer.name: torch.ones(layer.size, dtype=torch.bool) for layer in layers}),
         lambda mask: joined(of_units(mask, layers)),
         lambda mask: with_units(apart(mask), layers, parameters),
         score,
         "global" if rule["scope"] == "global" else "layer",
+        rebuilt=rebuilding if rule.get("rescale") else None,
     )
     if rule.get("may_empty_layers"):
         return found
@@ -126,4 +137,9 @@ def prune_by(
         found = scores(mask)
         return ranking.guard(pruning.inverted(found) if inverted else found, mask)
 
-    return pruning.prune_in_steps(order, before, counts, ranking.scope, rule.get("iterations", 1), ties)
+    left, each = before, [counts]
+    if rule.get("in_turn") and isinstance(counts, dict):
+        each = [{**dict.fromkeys(counts, 0), name: number} for name, number in counts.items() if number]
+    for number in each:
+        left = pruning.prune_in_steps(order, left, number, ranking.scope, rule.get("iterations", 1), ties)
+    return left

@@ -25,6 +25,7 @@ from lth_ray.lottery.sources import (
     Pretrained,
     Pruned,
     Redrawn,
+    Rescaled,
     Small,
     Snapshot,
     StartSource,
@@ -36,9 +37,9 @@ from lth_ray.tasks.base import Loaded
 from lth_ray.training import Recipe, averages, supermask_state
 
 
-def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
+def segment_start(segment: Segment, mask: Mask | None, store: Store, dataset: Loaded) -> State:
     """Return the state a segment starts from, before its mask is applied."""
-    state = start_state(segment.start, segment.recipe, store, mask)
+    state = start_state(segment.start, segment.recipe, store, dataset, mask)
     if segment.learned is None:
         return state
     covered = mask or eligible(build(segment.recipe), segment.learned.prunable)
@@ -47,10 +48,10 @@ def segment_start(segment: Segment, mask: Mask | None, store: Store) -> State:
     return State(wrapped, None, content(wrapped))
 
 
-def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | None = None) -> State:
+def start_state(source: StartSource, recipe: Recipe, store: Store, dataset: Loaded, mask: Mask | None = None) -> State:
     """Return the weights (and optimizer state) that a source describes, before any mask is applied.
 
-    mask: of the network that starts from it, which perturbations depend on.
+    mask: of the network that starts from it, which what is perturbed, rescaled or drawn as a small one depends on.
     """
     if isinstance(source, (Snapshot, Drawn)):
         step = drawn_step(store, source.of) if isinstance(source, Drawn) else source.step
@@ -68,10 +69,12 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, mask: Mask | 
             raise MissingState("a dense network has no mask, and no smaller one is left of it")
         made = small_start(build(recipe, source.initial.seed).state_dict(), mask, recipe)
     elif isinstance(source, Perturbed):
-        made = _perturbed(source, recipe, store, mask)
+        made = _perturbed(source, recipe, store, dataset, mask)
+    elif isinstance(source, Rescaled):
+        made = _rescaled(source, recipe, store, dataset, mask)
     else:
-        made = dict(start_state(source.initial, recipe, store).model)
-        given = start_state(source.base, recipe, store, mask).model
+        made = dict(start_state(source.initial, recipe, store, dataset).model)
+        given = start_state(source.base, recipe, store, dataset, mask).model
         made |= {name: given[name] for name in made if name in given and given[name].shape == made[name].shape}
     return State(made, None, content(made))
 
@@ -105,13 +108,27 @@ def pretrained_weights(source: Pretrained, recipe: Recipe) -> dict[str, torch.Te
     return models.fitting_weights(network, given, where, source.redraw)
 
 
-def _perturbed(source: Perturbed, recipe: Recipe, store: Store, mask: Mask | None) -> dict[str, torch.Tensor]:
+def _perturbed(
+    source: Perturbed, recipe: Recipe, store: Store, dataset: Loaded, mask: Mask | None
+) -> dict[str, torch.Tensor]:
     if mask is None:
         raise MissingState("a dense network has no mask, and what is perturbed are the weights that a mask keeps")
-    initial, final = (start_state(one, recipe, store).model if one else None for one in (source.initial, source.final))
-    base = start_state(source.base, recipe, store, mask).model
+    initial, final = (
+        start_state(one, recipe, store, dataset).model if one else None for one in (source.initial, source.final)
+    )
+    base = start_state(source.base, recipe, store, dataset, mask).model
     made = pruning.perturb(base, mask, **meaning(source.rule), initial=initial, final=final, seed=source.seed)
     return models.retied(made, models.tied(build(recipe)))
+
+
+def _rescaled(
+    source: Rescaled, recipe: Recipe, store: Store, dataset: Loaded, mask: Mask | None
+) -> dict[str, torch.Tensor]:
+    if mask is None:
+        raise MissingState("a dense network has no mask, and what is rescaled are the weights that a mask keeps")
+    scoring, before = _scoring(source.by, build(recipe), recipe, store, dataset)
+    scoring.model.load_state_dict(stored_state(store, source.base.trajectory, source.base.step).model)
+    return scoring.rebuilt(before, scoring.ranks.ranked(mask))
 
 
 @dataclass(frozen=True)
@@ -167,8 +184,7 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     Raises MissingState where segment `source.of`, its mask or that state is not in the store, and where it diverged.
     """
     model, rule = build(recipe), source.rule
-    ranks, stored = ranking(model, rule, recipe), recorded_mask(store, source.of)
-    before = ranks.everything if stored is None else ranks.ranked(_with_the_rest(stored, ranks))
+    scores, before = _scoring(source, model, recipe, store, dataset)
     record = stored_segment(store, source.of)
     step = drawn_step(store, source.of) if source.step is None else source.step
     if record is not None and record.diverged_at is not None and record.diverged_at <= step:
@@ -176,10 +192,18 @@ def pruned_mask(source: Pruned, recipe: Recipe, store: Store, dataset: Loaded) -
     model.load_state_dict(stored_state(store, source.trajectory, step).model)
     if recipe.train.ema_for == "evaluation_and_pruning":
         model.load_state_dict(averages.named(model), strict=False)
-    initial = start_state(source.initial, recipe, store).model if source.initial else None
+    pruned = prune_by(scores.ranks, rule, scores, before, source.rounds, source.seed or 0, source.density)
+    return Found(scores.ranks.whole(pruned), scores.flops)
+
+
+def _scoring(
+    source: Pruned, model: torch.nn.Module, recipe: Recipe, store: Store, dataset: Loaded
+) -> tuple[Scorer, Mask]:
+    """Return what scores a model for a mask, and what was there of what is ranked before."""
+    ranks, stored = ranking(model, source.rule, recipe), recorded_mask(store, source.of)
+    before = ranks.everything if stored is None else ranks.ranked(_with_the_rest(stored, ranks))
+    initial = start_state(source.initial, recipe, store, dataset).model if source.initial else None
     batches = examples(source, recipe, dataset)
     if source.order is not None and batches:
         model.to(batches[0][0].device)
-    scores = Scorer(source, recipe, model, ranks, initial, batches)
-    pruned = prune_by(ranks, rule, scores, before, source.rounds, source.seed or 0, source.density)
-    return Found(ranks.whole(pruned), scores.flops)
+    return Scorer(source, recipe, model, ranks, initial, batches), before

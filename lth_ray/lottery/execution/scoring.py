@@ -28,6 +28,7 @@ class Scorer:
     batches: the examples; None for a criterion that looks at none.
     flops: of all scores taken so far: each takes the criterion's number of forward passes of its examples, over the
         weights that are left then.
+    last: what was there when scores were taken last; what has gone since is rebuilt first, where the rule rescales.
     """
 
     source: Pruned
@@ -37,9 +38,13 @@ class Scorer:
     initial: Mapping[str, torch.Tensor] | None
     batches: list[Batch] | None
     flops: float = 0.0
+    last: Mask | None = None
 
     def __call__(self, mask: Mask) -> Mask:
         """Return the scores of what is ranked under a mask of it."""
+        if self.ranks.rebuilt is not None and self.last is not None:
+            self.model.load_state_dict(self.rebuilt(self.last, mask))
+        self.last = mask
         rule, passes = self.source.rule, pruning.criterion_of(self.source.rule["criterion"]).passes
         if passes and self.batches:
             examples = sum(len(batch[0]) for batch in self.batches)
@@ -54,6 +59,11 @@ class Scorer:
             loss=self.recipe.task.step(self.recipe.train) if self.source.own_loss else None,
             mode=scoring_of(rule).mode,
         )
+
+    def rebuilt(self, before: Mask, after: Mask) -> Mask:
+        """Return the model's state with what is left rescaled."""
+        assert self.ranks.rebuilt is not None
+        return self.ranks.rebuilt(self.model, before, after, self.batches, self.source.seed or 0)
 
 
 def scoring_of(rule: Mapping[str, Any]) -> Scoring:

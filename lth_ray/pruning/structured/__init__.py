@@ -10,6 +10,7 @@ from lth_ray.pruning.structured.masks import (
     without_dead_units,
 )
 from lth_ray.pruning.structured.scores import UNIT_CRITERIA, score_units
+from lth_ray.pruning.structured.thinet import rebuilt
 
 __all__ = [
     "UNIT_CRITERIA",
@@ -17,6 +18,7 @@ __all__ = [
     "chosen_layers",
     "guarded",
     "of_units",
+    "rebuilt",
     "score_units",
     "shuffled_units",
     "with_units",

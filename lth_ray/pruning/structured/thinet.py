@@ -2,11 +2,14 @@
 
 X[m, c] is unit c's part of the m-th sampled number y[m] that the next layer puts out, less its bias: of each example
 POSITIONS numbers, each of a place and an output unit drawn at random. Greedily that unit is removed next with which
-those removed add up to least, ||sum of X over them||^2. `rescaled` multiplies what is left by least squares,
-w = (X'X)^-1 X'y, in the weights of the next layer; the rounds of a study take the order alone, and train what is left.
+those removed add up to least, ||sum of X over them||^2. What is left is multiplied by least squares, w = (X'X)^-1 X'y,
+in the weights of the next layer, where a study asks for it (Prune.rescale). As y is the sum of all columns of X, X'X is
+all that either takes of it.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from lth_ray.data.order import uniform
 from lth_ray.models import Slices, UnitLayer, functional
 from lth_ray.models.tied import evaluating
 from lth_ray.pruning.evidence import Evidence
+from lth_ray.pruning.structured.masks import with_units
 
 POSITIONS = 10  # of each example (the authors' code)
 
@@ -27,16 +31,15 @@ def greedy_orders(
     evidence: Evidence, layers: Sequence[UnitLayer], kept: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:  # fmt: skip
     """Return {layer: the number of units that are removed before each}; higher ones are kept."""
-    found = parts_of_outputs(evidence, layers)
-    return {layer.name: greedy_order(found[layer.name], kept[layer.name]) for layer in layers}
+    grams = grams_of_outputs(evidence, layers)
+    return {layer.name: greedy_order(grams[layer.name], kept[layer.name]) for layer in layers}
 
 
-def greedy_order(parts: Tensor, kept: Tensor) -> Tensor:
+def greedy_order(gram: Tensor, kept: Tensor) -> Tensor:
     """Return the place of each unit in the order of removal, float64 [units]; 0 for those that are gone.
 
-    parts: X, float64 [numbers, units].
+    gram: X'X, float64 [units, units].
     """
-    gram = parts.T @ parts
     order, removed = torch.zeros(len(gram), dtype=torch.float64), torch.zeros(len(gram), dtype=torch.float64)
     left = kept.cpu().clone()
     for place in range(int(left.count_nonzero())):
@@ -48,37 +51,57 @@ def greedy_order(parts: Tensor, kept: Tensor) -> Tensor:
     return order
 
 
-def rescales(parts: Tensor, kept: Tensor) -> Tensor:
+def rescales(gram: Tensor, kept: Tensor) -> Tensor:
     """Return the factor of each unit by least squares, (X'X)^-1 X'y over the units that stay; float64 [units], 1 for
     those that do not.
 
-    parts: X of the whole layer, of which y is the sum. Units that the others make up for anyhow get the least factors.
+    gram: X'X of the whole layer, float64 [units, units]. Units that the others make up for anyhow get the least
+    factors.
     """
     stays = kept.cpu()
-    x, y = parts[:, stays], parts.sum(1)
-    factors = torch.ones(parts.shape[1], dtype=torch.float64)
-    factors[stays] = torch.linalg.pinv(x.T @ x, hermitian=True) @ (x.T @ y)
+    factors = torch.ones(len(gram), dtype=torch.float64)
+    factors[stays] = torch.linalg.pinv(gram[stays][:, stays], hermitian=True) @ gram[stays].sum(1)
     return factors
 
 
-def rescaled(
-    state: Mapping[str, Tensor], layers: Sequence[UnitLayer], parts: Mapping[str, Tensor], kept: Mapping[str, Tensor]
+def rebuilt(
+    evidence: Evidence,
+    layers: Sequence[UnitLayer],
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    in_turn: bool = False,
 ) -> dict[str, Tensor]:
-    """Return a state dict in which the next layers' weights of each unit are multiplied by its factor."""
-    found = dict(state)
-    for layer in layers:
-        factors = rescales(parts[layer.name], kept[layer.name])
-        for one in layer.read:
-            weight = found[one.name].clone()
-            along = torch.ones(weight.shape[one.axis], dtype=torch.float64)
-            along[one.at.flatten()] = factors.repeat_interleave(one.at.shape[1])
-            shape = [-1 if axis == one.axis else 1 for axis in range(weight.dim())]
-            found[one.name] = (weight.double() * along.view(shape).to(weight.device)).to(weight.dtype)
-    return found
+    """Return the network's state dict, in which the next layers' weights of each unit are multiplied by its factor.
+
+    before, after: {layer: bool [units]}, those that were there and those that are left; layers that have lost none are
+    not rescaled. in_turn: each layer by the network without what has gone of those before it, which are rescaled
+    already; else all of them by the network as it was.
+    """
+    model, now = copy.deepcopy(evidence.model), dict(before)
+    changed = [one for one in layers if not torch.equal(before[one.name].cpu(), after[one.name].cpu())]
+    parameters = dict(model.named_parameters())
+    for some in [[one] for one in changed] if in_turn else [changed] if changed else []:
+        given = replace(evidence, model=model, mask=with_units(now, layers, parameters))
+        grams = grams_of_outputs(given, some)
+        for layer in some:
+            factors = rescales(grams[layer.name], after[layer.name])
+            for one in layer.read:
+                _multiply(parameters[one.name], one, factors)
+        now |= {layer.name: after[layer.name] for layer in some}
+    return model.state_dict()
 
 
-def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[str, Tensor]:
-    """Return X of each layer of units, float64 [numbers, units], the rows of all layers that read it one after another.
+@torch.no_grad()
+def _multiply(weight: Tensor, one: Slices, factors: Tensor) -> None:
+    """Multiply what a weight reads of each unit by its factor, in place."""
+    along = torch.ones(weight.shape[one.axis], dtype=torch.float64)
+    along[one.at.flatten()] = factors.repeat_interleave(one.at.shape[1])
+    shape = [-1 if axis == one.axis else 1 for axis in range(weight.dim())]
+    weight.copy_(weight.double() * along.view(shape).to(weight.device))
+
+
+def grams_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[str, Tensor]:
+    """Return X'X of each layer of units, float64 [units, units], X being of all layers that read it.
 
     The network is called in evaluation mode, with pruned weights at zero. Errors: ConfigError for a layer that others
     than ordinary convolutions and linear layers read.
@@ -93,7 +116,8 @@ def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[st
             "rebuilt; leave them out by Prune(exclude=...)"
         )
     readers = {layer.name: [(one, *_reader(model, layer, one)) for one in layer.read] for layer in layers}
-    found: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
+    found = {layer.name: torch.zeros(layer.size, layer.size, dtype=torch.float64) for layer in layers}
+    calls = dict.fromkeys(found, 0)
     hooks = []
     for layer in layers:
         for one, path, module in readers[layer.name]:
@@ -103,10 +127,13 @@ def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[st
                 inputs: Any,
                 output: Tensor,
                 one: Slices = one,
-                use: str = f"thinet/{layer.name}/{path}",
-                parts: list[Tensor] = found[layer.name],
+                name: str = layer.name,
+                path: str = path,
             ) -> None:
-                parts.append(sampled_parts(module, inputs[0], output, one, evidence.seed, f"{use}/{len(parts)}"))
+                use = f"thinet/{name}/{path}/{calls[name]}"
+                calls[name] += 1
+                parts = sampled_parts(module, inputs[0], output, one, evidence.seed, use)
+                found[name] += parts.T @ parts
 
             hooks.append(module.register_forward_hook(look))
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers()), **evidence.masked()}
@@ -118,7 +145,7 @@ def parts_of_outputs(evidence: Evidence, layers: Sequence[UnitLayer]) -> dict[st
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: torch.cat(parts) for name, parts in found.items()}
+    return found
 
 
 def sampled_parts(module: nn.Module, inputs: Tensor, output: Tensor, one: Slices, seed: int, use: str) -> Tensor:

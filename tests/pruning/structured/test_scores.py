@@ -8,8 +8,9 @@ from lth_ray import models, pruning
 from lth_ray.config import ConfigError
 from lth_ray.models import unit_layers
 from lth_ray.pruning.evidence import Evidence
-from lth_ray.pruning.structured import check_units_are_left, guarded, score_units, shuffled_units
-from lth_ray.pruning.structured.thinet import greedy_order, parts_of_outputs, rescaled, rescales
+from lth_ray.pruning.structured import check_units_are_left, guarded, rebuilt, score_units, shuffled_units
+from lth_ray.pruning.structured.masks import with_units
+from lth_ray.pruning.structured.thinet import grams_of_outputs, greedy_order, rescales, sampled_parts
 
 IMAGE = (torch.zeros(1, 2, 4, 4),)
 
@@ -119,7 +120,19 @@ def test_thinets_parts_add_up_to_what_the_next_layer_puts_out(network: Two) -> N
     images = torch.randn(5, 2, 4, 4, dtype=torch.double)
     mask = {name: torch.ones_like(one, dtype=torch.bool) for name, one in network.named_parameters()}
     evidence = Evidence(network, mask, None, [(images, torch.zeros(5))], seed=1)
-    parts = parts_of_outputs(evidence, layers)
+    with torch.no_grad():
+        taken = torch.relu(network.norm1(network.conv1(images)))
+        behind = torch.tanh(network.conv2(taken)).flatten(1)
+        calls = {
+            "conv1.weight": (network.conv2, taken, network.conv2(taken), "thinet/conv1.weight/conv2/0"),
+            "conv2.weight": (network.output, behind, network.output(behind), "thinet/conv2.weight/output/0"),
+        }
+        parts = {
+            layer.name: sampled_parts(*calls[layer.name][:3], layer.read[0], 1, calls[layer.name][3])
+            for layer in layers
+        }
+    for name, gram in grams_of_outputs(evidence, layers).items():
+        assert torch.allclose(gram, parts[name].T @ parts[name], atol=1e-12)
     assert parts["conv1.weight"].shape == (50, 3) and parts["conv2.weight"].shape == (50, 4)  # noqa: PT018
     with torch.no_grad():
         x = torch.relu(network.norm1(network.conv1(images)))
@@ -147,7 +160,7 @@ def test_thinet_removes_greedily_what_adds_up_to_least() -> None:
     for _ in range(5):
         rest = [c for c in range(6) if c not in removed and kept[c]]
         removed.append(min(rest, key=lambda c: float(x[:, [*removed, c]].sum(1).square().sum())))
-    order = greedy_order(x, kept)
+    order = greedy_order(x.T @ x, kept)
     assert [int((order.masked_fill(~kept, -1) == place).nonzero()[0]) for place in range(5)] == removed
     assert {1, 4} <= set(removed[removed.index(1) :][:2]) | set(removed[removed.index(4) :][:2])
 
@@ -156,19 +169,44 @@ def test_thinets_factors_solve_the_normal_equations(network: Two) -> None:
     torch.manual_seed(1)
     x, kept = torch.randn(30, 5, dtype=torch.double), torch.tensor([True, False, True, True, False])
     y, left = x.sum(1), x[:, kept]
-    factors = rescales(x, kept)
+    factors = rescales(x.T @ x, kept)
     assert torch.allclose(left.T @ left @ factors[kept], left.T @ y, atol=1e-10)
     assert torch.equal(factors[~kept], torch.ones(2, dtype=torch.double))
-    layers = unit_layers(network, IMAGE)
-    parts = {layer.name: torch.randn(30, layer.size, dtype=torch.double) for layer in layers}
-    units = full(layers)
-    units["conv1.weight"][1] = False
-    state = network.state_dict()
-    after = rescaled(state, layers, parts, units)
-    factors = rescales(parts["conv1.weight"], units["conv1.weight"]).float()
-    assert torch.allclose(after["conv2.weight"], state["conv2.weight"] * factors[:, None, None])
-    assert {name for name in state if not torch.equal(after[name], state[name])} <= {"conv2.weight", "output.weight"}
-    assert torch.allclose(after["output.weight"], state["output.weight"])  # nothing of its units is gone
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_next_layers_are_rebuilt(network: Two, in_turn: bool) -> None:
+    """By least squares on what each puts out; in turn the second layer is that of the network without the first's."""
+    network.double().eval()
+    layers, images = unit_layers(network, IMAGE), torch.randn(6, 2, 4, 4, dtype=torch.double)
+    evidence = Evidence(network, {}, None, [(images, torch.zeros(6))], seed=1)
+    before, after = full(layers), full(layers)
+    after["conv1.weight"][1] = after["conv2.weight"][2] = False
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    found = rebuilt(evidence, layers, before, after, in_turn)
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    assert {name for name in state if not torch.equal(found[name], state[name])} == {"conv2.weight", "output.weight"}
+    masked = with_units({**before, "conv1.weight": after["conv1.weight"]}, layers, dict(network.named_parameters()))
+    with torch.no_grad():
+        taken = torch.relu(network.norm1(network.conv1(images)))
+        whole = network.conv2(taken)
+        parts = sampled_parts(network.conv2, taken, whole, layers[0].read[0], 1, "thinet/conv1.weight/conv2/0")
+        wanted = torch.linalg.lstsq(parts[:, [0, 2]], parts.sum(1)).solution
+        ratio = found["conv2.weight"] / state["conv2.weight"]
+        for unit, factor in zip((0, 2), wanted, strict=True):
+            assert torch.allclose(ratio[:, unit], factor)
+        assert torch.allclose(ratio[:, 1], torch.ones_like(ratio[:, 1]))  # it goes
+        if in_turn:
+            for name in ("conv1.weight", "conv1.bias", "norm1.weight", "norm1.bias"):
+                network.get_parameter(name).mul_(masked[name])
+            network.conv2.weight.copy_(found["conv2.weight"] * masked["conv2.weight"])
+            whole = network.conv2(torch.relu(network.norm1(network.conv1(images))))
+        behind = torch.tanh(whole).flatten(1)
+        use = "thinet/conv2.weight/output/0"
+        parts = sampled_parts(network.output, behind, network.output(behind), layers[1].read[0], 1, use)
+        wanted = torch.linalg.lstsq(parts[:, [0, 1, 3]], parts.sum(1)).solution
+        ratio = found["output.weight"] / state["output.weight"]
+        assert torch.allclose(ratio[:, [0, 1, 3]], wanted.expand(2, 3))
 
 
 def test_thinet_names_what_it_cannot_rebuild() -> None:
