@@ -9,6 +9,7 @@ from typing import Any
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Perturbation, Prune, SupermaskRule, digest, meaning, revised
+from lth_ray.lottery.patterned import Redrawn
 from lth_ray.lottery.sources import (
     Copied,
     Drawn,
@@ -16,7 +17,6 @@ from lth_ray.lottery.sources import (
     Origin,
     Perturbed,
     Pruned,
-    Redrawn,
     Snapshot,
     StartSource,
     StateAt,

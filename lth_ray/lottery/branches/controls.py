@@ -8,8 +8,8 @@ from lth_ray import pruning
 from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.patterned import Patterned
-from lth_ray.lottery.sources import Copied, Pruned, Redrawn
+from lth_ray.lottery.patterned import Patterned, Redrawn
+from lth_ray.lottery.sources import Copied, Pruned
 
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:

@@ -15,7 +15,7 @@ from lth_ray.lottery.execution.ranking import Ranking, prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
-from lth_ray.lottery.patterned import Patterned
+from lth_ray.lottery.patterned import Patterned, Redrawn
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -24,7 +24,6 @@ from lth_ray.lottery.sources import (
     Perturbed,
     Pretrained,
     Pruned,
-    Redrawn,
     Rescaled,
     Small,
     Snapshot,
