@@ -32,7 +32,7 @@ def check_block_float(train: Any) -> None:
     """Raise ConfigError for a Train whose precision is block floating point and that cannot be trained so."""
     if block_bits(train.precision) is None:
         return
-    for name, plain in {"compile": False, "replicates": 1}.items():
+    for name, plain in {"compile": False, "replicates": 1, "sam_radius": None}.items():
         if (given := getattr(train, name)) != plain:
             raise ConfigError(
                 f"Train.{name} = {given}: block floating point, Train.precision = {train.precision!r}, is trained by "

@@ -48,6 +48,9 @@ class Train(Config):
     scale_l1: this times the sign of every batch norm's scale is added to its gradient: the sub-gradient of an L1
         penalty, which makes channels sparse (Liu et al. 2017).
     clip_norm: the gradient is scaled down to this norm where it is longer; None leaves it.
+    sam_radius: take the gradient of each step not at the weights, but so far from them along their gradient, where the
+        loss is about highest (sharpness-aware minimisation, SAM: Foret et al. 2021; with iterative pruning Na et al.
+        2022). It takes two passes of each batch. Weights that a mask prunes are not moved. None: at the weights.
     evaluate_every: validation and test sets are measured at these steps and at the last.
     batch_norm_group: images that go through the network at a time, of whom batch norm takes its statistics;
         None for the whole batch. Workers share whole groups, and a worker with several takes them one after
@@ -100,6 +103,7 @@ class Train(Config):
     label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
     scale_l1: float = option(0.0, check=number(0), absent_means=0.0)
     clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))
+    sam_radius: float | None = option(None, check=maybe(number(0, open_low=True)), absent_means=None)
     evaluate_every: Length = option(steps(100), check=a_length(positive=True))
     precision: str = option("fp32", check=precision)
     batch_norm_group: int | None = option(None, check=maybe(whole(1)), absent_means=None)
@@ -119,6 +123,11 @@ class Train(Config):
     def is_averaged(self) -> bool:
         """True where an average of the weights is kept."""
         return self.ema_decay is not None or self.average_from is not None
+
+    @property
+    def passes(self) -> int:
+        """The passes of a batch, forward and backward, that a step takes."""
+        return 1 if self.sam_radius is None else 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

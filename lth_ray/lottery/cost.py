@@ -66,9 +66,9 @@ class Costs:
         inference_flops: of one image.
         train_bits, search_bits: of the numbers of its own training, and of the one its mask was found in.
 
-        A training step counts as three forward passes of its batch, and scores by examples as their criterion says
-        (pruning.Criterion.passes), of which only kept weights count; the floating-point operations are those that a
-        sparse implementation would need, whatever their bits.
+        A training step counts as three forward passes of its batch (SAM's as six), and scores by examples as their
+        criterion says (pruning.Criterion.passes), of which only kept weights count; the floating-point operations are
+        those that a sparse implementation would need, whatever their bits.
         """
         own = own.with_drawn(self._drawn(record_of))
         common = {segment.trajectory for segment in (lineage.pretraining, lineage.dense, lineage.trunk) if segment}
@@ -158,7 +158,8 @@ class Costs:
             record = self._record(one.segment, record_of)
             if record is None or record.forward_flops is None:
                 return None
-            total += TRAINING * record.forward_flops * one.segment.recipe.examples_a_step * one.num_steps
+            recipe = one.segment.recipe
+            total += TRAINING * record.forward_flops * recipe.examples_a_step * recipe.train.passes * one.num_steps
             total += record.regrowth_flops or 0
         return total
 

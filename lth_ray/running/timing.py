@@ -24,6 +24,7 @@ PACE = (  # fields of Train that a step's time depends on
     "batch_norm_group",
     "ema_decay",
     "average_from",
+    "sam_radius",
     "clip_norm",
     "channels_last",
     "compile",

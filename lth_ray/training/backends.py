@@ -49,7 +49,8 @@ def backend_of(
         return EAGER
     if NORMALISED.fullmatch(name) and train.channels_last:
         return FUSED_NORM
-    plain = train.clip_norm is None and not train.is_averaged and train.optimizer in UPDATES
+    simple = train.clip_norm is None and train.sam_radius is None and not train.is_averaged
+    plain = simple and train.optimizer in UPDATES
     whole = recipe.group == recipe.data.batch_size
     return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not (frozen or changing) else EAGER
 

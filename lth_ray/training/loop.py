@@ -28,6 +28,7 @@ from lth_ray.training.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
 from lth_ray.training.optimizers import build_optimizer, mask_gradients, mask_optimizer
 from lth_ray.training.recipe import Recipe
+from lth_ray.training.sharpness import ascended
 from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
 from lth_ray.training.team import ALONE, Team
@@ -151,10 +152,15 @@ class Eager(Stepper):
     def advance(self, limit: int) -> int:
         """Take one step, whatever the limit."""
         run = self.run
-        loss, run.metrics = run.gradients.compute(run.batches.batch(run.step, run.model), self._group_loss)
+        batch, radius = run.batches.batch(run.step, run.model), run.recipe.train.sam_radius
+        loss, run.metrics = run.gradients.compute(batch, self._group_loss)
         if self.carrying:
             run.batches.carry_on(joined(self.carrying))
             self.carrying.clear()
+        if radius is not None:
+            with ascended(run.model, radius, run.kept):
+                run.gradients.compute(batch, self._group_loss)
+            self.carrying.clear()  # what is carried on is of the weights as they are
         set_rate(run, run.step)
         self.apply()
         if run.epochs:

@@ -42,6 +42,12 @@ def test_a_one_shot_search_retrains_once(lab: Any, method: str) -> None:
     assert [costs(row) for row in ran.tickets] == [(0, 0, 0), *((1, 1, RETRAINED[n]) for n in (1, 2, 3))]
 
 
+def test_sharpness_aware_minimisation_takes_two_passes_a_step(lab: Any) -> None:
+    changes = {**TRAIN, "train.sam_radius": 0.05, "prune.rounds": 1}
+    ran = lab.run(lab.study(changes, rewind=[Rewind(steps(EPOCH))]))
+    assert [costs(row) for row in ran.tickets] == [(0, 0, 0), (1, 1, 2 * RETRAINED[1])]
+
+
 @pytest.mark.parametrize(("point", "epochs"), [(0, 2.0), (EPOCH, 1.0), (2 * EPOCH, 0.0)])
 @pytest.mark.parametrize("method", METHODS)
 def test_retraining_time_is_what_is_left_behind_the_rewind_point(

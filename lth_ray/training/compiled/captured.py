@@ -39,7 +39,8 @@ def captures(recipe: Recipe) -> bool:
     plain = images and train.loss is None and train.step is None and not train.compile and not train.sync_batch_norm
     small = isinstance(name, str) and LAUNCH_BOUND.fullmatch(name) is not None
     draws = bool(recipe.model.options.get("dropout")) or block_bits(train.precision) is not None
-    whole = recipe.group == recipe.data.batch_size and train.average_from is None
+    once = train.average_from is None and train.sam_radius is None
+    whole = recipe.group == recipe.data.batch_size and once
     return train.backend == "auto" and small and plain and whole and not draws and train.optimizer in UPDATES
 
 

@@ -25,6 +25,7 @@ def check_replicable(recipe: Recipe) -> None:
         "Train.step": train.step,
         "Train.clip_norm": train.clip_norm,
         "Train.scale_l1": train.scale_l1 or None,
+        "Train.sam_radius": train.sam_radius,
         "Train.ema_decay": train.ema_decay,
         "Train.average_from": train.average_from,
         "Train.compile": train.compile or None,
