@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from lth_ray.lottery.tickets.importing import import_ticket
     from lth_ray.lottery.tickets.loading import Ticket, load_ticket
     from lth_ray.lottery.tickets.small import load_small
+    from lth_ray.record import figures
     from lth_ray.running.driver import run
+    from lth_ray.running.opening import open as open
     from lth_ray.running.results import Results
 
 __version__ = "0.3.0"  # moves with lth_ray.config.REVISIONS
@@ -70,6 +72,7 @@ tell_plainly()
 _LAZY = {
     "main": "lth_ray.cli",
     "run": "lth_ray.running.driver",
+    "open": "lth_ray.running.opening",
     "Results": "lth_ray.running.results",
     "Ticket": "lth_ray.lottery.tickets.loading",
     "load_ticket": "lth_ray.lottery.tickets.loading",
@@ -81,9 +84,10 @@ _LAZY = {
     "pruning": "",
     "data": "",
     "analysis": "",
+    "figures": "lth_ray.record",
 }
 
-__all__ = [
+__all__ = [  # less `open`, which `from lth_ray import *` would put in the place of Python's own
     "Barrier",
     "Boxes",
     "Branch",
@@ -126,6 +130,7 @@ __all__ = [
     "data",
     "epochs",
     "export_ticket",
+    "figures",
     "import_ticket",
     "load_small",
     "load_ticket",

@@ -25,7 +25,7 @@ HEAD = """# Reference
 
 Generated from the docstrings by `make reference`. The words are those of [concepts.md](concepts.md).
 """
-MODULES = ("analysis", "data", "models", "pruning")
+MODULES = ("analysis", "data", "figures", "models", "pruning")
 NAMED = {*config.__all__, *MODULES, "main", "run", "Launch", "Results", "load_ticket", "Ticket"}
 ELSEWHERE = tuple(name for name in lth_ray.__all__ if name not in NAMED)  # what else is public
 # What is public, as a reader looks for it: (heading, what it says, module, names)
@@ -47,11 +47,17 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
             "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
         ),
     ),
-    ("Running", "", lth_ray, ("main", "run", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),
+    ("Running", "", lth_ray, ("main", "run", "open", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),
     ("lth_ray.models", "", lth_ray.models, tuple(lth_ray.models.__all__)),
     ("lth_ray.data", "", lth_ray.data, tuple(lth_ray.data.__all__)),
     ("lth_ray.pruning", "", lth_ray.pruning, tuple(lth_ray.pruning.__all__)),
     ("lth_ray.analysis", "", lth_ray.analysis, tuple(lth_ray.analysis.__all__)),
+    (
+        "lth_ray.figures",
+        "Each takes what `Results` returns. `Results.plot` draws them by name, without a frame.",
+        lth_ray.figures,
+        tuple(lth_ray.figures.__all__),
+    ),
 )  # fmt: skip
 LEDGER = {
     "unique_steps": "of the whole study, each training once", "naive_steps": "of the whole study without sharing",

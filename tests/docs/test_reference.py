@@ -21,7 +21,7 @@ def test_the_page_is_up_to_date(reference: Any) -> None:
 
 def test_every_public_name_is_there(reference: Any) -> None:
     shown = {name for _, _, _, names in reference.SECTIONS for name in names}
-    modules = {"analysis", "data", "models", "pruning"}
+    modules = {"analysis", "data", "figures", "models", "pruning"}
     assert set(lth_ray.__all__) - shown - modules == set()
     for name in modules:
         assert set(getattr(lth_ray, name).__all__) <= shown

@@ -2,16 +2,18 @@
 
 import os
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from lth_ray.lottery.execution.networks import masked
 from lth_ray.lottery.kept.records import SegmentRecord, read_record
 from lth_ray.lottery.kept.stored import finished_segment
+from lth_ray.lottery.measurements import measurements, metric_of
 from lth_ray.models import retied
 from lth_ray.store import StorageError, Store, Tensors, layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ticket:
     """A sparse subnetwork and what training it gave.
 
@@ -32,6 +34,32 @@ class Ticket:
     def record(self) -> SegmentRecord:
         """Its provenance, field by field."""
         return read_record(SegmentRecord, self.provenance)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Ticket {self.record.key}", *self._facts()])
+
+    def _repr_html_(self) -> str:
+        layers = "".join(
+            f"<tr><td style='text-align: left'>{escape(name)}</td><td>{' x '.join(map(str, kept.shape))}</td>"
+            f"<td>{int(kept.sum()):,}</td><td>{100 * float(kept.float().mean()):.3g} %</td></tr>"
+            for name, kept in self.mask.items()
+        )
+        table = f"<table><tr><th>layer</th><th>shape</th><th>weights kept</th><th></th></tr>{layers}</table>"
+        facts = "<br>".join(map(escape, self._facts()))
+        return f"<div><b>Ticket</b> <code>{self.record.key}</code><p>{facts}</p>{table if layers else ''}</div>"
+
+    def _facts(self) -> list[str]:
+        """Return what it is and what it reached, in a few lines."""
+        record = self.record
+        metric, there = metric_of(record), {"rewind": self.rewind_state, "trained": self.trained_state}
+        reached = measurements(record)[metric.column("test")]
+        of = f" of {sum(kept.numel() for kept in self.mask.values()):,} weights" if self.mask else ""
+        what = f"{100 * record.remaining_weights:.3g} %{of} remain" if self.mask else "a dense network"
+        ended = f"diverged by step {record.diverged_at:,}" if record.diverged_at is not None else ""
+        test = ended or (f"test {metric.called} {metric.printed(reached)}" if reached is not None else "")
+        trained = f"trained from step {record.first:,} to {record.last:,}"
+        states = ", ".join(f"{name} state {'missing' if state is None else 'there'}" for name, state in there.items())
+        return [", ".join(filter(None, [what, trained, test])), states]
 
 
 def load_ticket(key_or_path: str | os.PathLike[str], storage: str | None = None) -> Ticket:

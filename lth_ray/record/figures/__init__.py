@@ -2,25 +2,26 @@
 
 | function | frame | draws |
 |---|---|---|
-| metric_figure | `record.summary` | the metric and the early-stop step against remaining weights |
-| curves_figure | `record.curves` | the metric and the validation loss over training, by density |
+| metric_figure | tickets, and branches under them | the metric and the early-stop step against remaining weights |
+| curves_figure | Results.tickets() | the metric and the validation loss over training, by density |
 | instability_figure | Results.branches() | the error barrier against the step at which copies part |
-| paths_figure | `record.paths` | the error along the line between copies |
+| paths_figure | Results.branches() | the error along the line between copies |
 | heat_map_figure | tickets and branches together | the metric and barriers over a swept field, such as warm-up, x k |
 | stability_figure | Results.branches() | distances of tickets to their dense network and to each other |
 | collapse_figure | Results.tickets() | the density of the sparsest layer against compression |
-| densities_figure | `record.densities` | the density of each layer |
-| surviving_figure | `record.weights` | the distribution of the initial weights that survive |
+| densities_figure | Results.tickets() | the density of each layer |
+| surviving_figure | Results.branches() | the distribution of the initial weights that survive |
 | movement_figure | Results.branches() | how far kept and pruned weights move |
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
-| mask_distances_figure | `record.report.looks` | how far the masks of a training's epochs are from each other |
-| regrowth_figure | `record.report.long_tables` | what the updates of moving masks exchange |
+| mask_distances_figure | Results.mask_distances() | how far the masks of a training's epochs are from each other |
+| regrowth_figure | Results.tickets() | what the updates of moving masks exchange |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
 | costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
 All take a title and a caption, state n, draw the mean over seeds with its 95 % t-interval, keep to colours for every
 kind of sight, and tell lines by markers or line styles too, so that they read in grey. All but the first return None
-where the frame holds nothing of theirs.
+where the frame holds nothing of theirs. What is not in the frame itself, such as a training's curve, is read from the
+storage that the frame comes from.
 """
 
 from lth_ray.record.figures.collapse import collapse_figure

@@ -1,14 +1,15 @@
 """Layer collapse: the sparsest layer against the whole network."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lth_ray.config import is_there
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.line_styles import GREY, looks
 from lth_ray.record.figures.drawing.lines import draw, gather
-from lth_ray.record.figures.drawing.measured import by_variant, few, rows_of
+from lth_ray.record.figures.drawing.measured import by_variant, few
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, compression_axis, grid
+from lth_ray.record.report.tables import rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -46,7 +47,8 @@ def collapse_figure(tickets: "pandas.DataFrame", title: str = "", caption: str =
     compressions = [row["compression"] for row in rows]
     lowest = min((100 * row["lowest_layer_density"] for row in rows if row["lowest_layer_density"]), default=100.0)
     for i, ((line, look), at) in enumerate(zip(lines, crosses, strict=True)):
-        draw(panel, replace(line, low=line.mean, high=line.mean), look, order=9 - i / 100)
+        draw(panel, line, look, has_spread=False, order=9 - i / 100)
+        keep(panel, f"{line.label.partition(' (n = ')[0]}: {EMPTY}", [{"x": x} for x in at])
         floor = lowest / 4 / 1.5**i  # one under the other, so that none hides the others
         panel.plot(at, [floor] * len(at), linestyle="", marker="x", color=look.colour, markersize=5, label="_")
     panel.plot([], [], linestyle="", marker="x", color=GREY, label=EMPTY)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from lth_ray.config import is_there
 from lth_ray.record.figures.drawing.line_styles import beside, looks
 from lth_ray.record.figures.drawing.lines import counted, draw, line_of, mean_and_ends
-from lth_ray.record.figures.drawing.measured import by_variant, evenly, joined, percent, rows_of
+from lth_ray.record.figures.drawing.measured import by_variant, evenly, joined, percent
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, grid, name_panel, short
 from lth_ray.record.figures.drawing.series import DENSE, dense_level
-from lth_ray.record.report.tables import Row, metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame, rows_of
 
 if TYPE_CHECKING:
     import pandas

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from lth_ray.config import is_there
 from lth_ray.record.figures.drawing.line_styles import Look, ramp
 from lth_ray.record.figures.drawing.lines import Line, counted, draw, line_of
-from lth_ray.record.figures.drawing.measured import by_variant, evenly, few, percent, rows_of
+from lth_ray.record.figures.drawing.measured import by_variant, evenly, few, percent
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, compact, grid, name_panel, short
-from lth_ray.record.report.tables import Row, metric_of_frame
+from lth_ray.record.report import long_tables
+from lth_ray.record.report.tables import Row, metric_of_frame, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -33,12 +34,11 @@ def curves_figure(curves: "pandas.DataFrame", title: str = "", caption: str = ""
     it. Lines are the mean over seeds in a band, its 95 % t-interval. What lies far off in the first quarter
     of training is cut. Returns None where no ticket was evaluated three times.
 
-    curves: a row for each evaluation (`record.curves`): the columns of Results.tickets() that say whose it
-        is, step, test_METRIC and validation_loss.
+    curves: as of Results.curves(), a row for each evaluation; or Results.tickets(), whose curves are then read.
     """
     metric = metric_of_frame(curves)
     test = metric.column("test")
-    rows = [row for row in rows_of(curves) if is_there(row[test])]
+    rows = [row for row in rows_of(long_tables.curves(curves)) if is_there(row[test])]
     if max(Counter((row["lineage"], row["key"]) for row in rows).values(), default=0) < LEAST:
         return None
     variants, caption = few(by_variant(rows), MOST_VARIANTS, caption)

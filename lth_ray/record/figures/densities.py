@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.drawing.line_styles import COLOURS, GREY, looks, ramp
 from lth_ray.record.figures.drawing.lines import counted, draw, gather
-from lth_ray.record.figures.drawing.measured import by_round, by_variant, few, rows_of
+from lth_ray.record.figures.drawing.measured import by_round, by_variant, few
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, grid, name_panel, weights_axis
-from lth_ray.record.report.tables import Row
+from lth_ray.record.report import long_tables
+from lth_ray.record.report.tables import Row, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -26,10 +27,10 @@ def densities_figure(densities: "pandas.DataFrame", title: str = "", caption: st
     The dotted line is all layers alike. Lines are the mean over seeds with error bars of its 95 % t-interval.
     Returns None where no round was pruned.
 
-    densities: a row for each layer of each ticket (`record.densities`): the columns of Results.tickets() that
-        say whose it is, layer and density, in [0, 1].
+    densities: as of Results.tickets(), whose layers are then read; or a row for each layer of each ticket
+        (`record.densities`).
     """
-    found = [row for row in rows_of(densities) if row["round"] > 0]
+    found = [row for row in rows_of(long_tables.densities(densities)) if row["round"] > 0]
     if not found:
         return None
     variants, caption = few(by_variant(found), MOST_VARIANTS, caption)

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import Metric, is_there
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.lines import SPREAD, mean_and_ends
-from lth_ray.record.figures.drawing.measured import by_variant, few, joined, percent, rows_of, spawned_later
+from lth_ray.record.figures.drawing.measured import by_variant, few, joined, percent, spawned_later
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import compact, name_panel, short
 from lth_ray.record.figures.instability import PARAMETERS, STABLE
 from lth_ray.record.report.summary import chain, measures
-from lth_ray.record.report.tables import Row, branch_columns, metric_of_frame
-from lth_ray.record.report.wording import LENGTH, length_said
+from lth_ray.record.report.tables import Row, branch_columns, metric_of_frame, rows_of
+from lth_ray.record.report.wording import LENGTH, length_said, ranged
 
 if TYPE_CHECKING:
     import pandas
@@ -175,7 +176,7 @@ def _cells(
 
 def _n(found: Sequence[Cells]) -> str:
     counts = sorted({len(dict(values)) for cells in found for values in cells.values.values()})
-    return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return ranged(*dict.fromkeys((counts[0], counts[-1])))
 
 
 def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[int], digits: int) -> None:
@@ -189,7 +190,10 @@ def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[in
     for (value, step), (mean, _, end) in spreads.items():
         x, y = steps.index(step), values.index(value)
         colour = shades((mean - low) / (high - low) if high > low else 0.5)
-        has_spread = len(dict(cells.values[value, step])) > 1
+        n = len(dict(cells.values[value, step]))
+        has_spread = n > 1
+        low_end, high_end = (2 * mean - end, end) if has_spread else (None, None)
+        keep(panel, value, [{"x": step, "mean": mean, "low": low_end, "high": high_end, "n": n}])
         red, green, blue, _ = colour
         words = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < DARK else "black"
         panel.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=colour, linewidth=0)

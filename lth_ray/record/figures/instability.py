@@ -13,13 +13,12 @@ from lth_ray.record.figures.drawing.measured import (
     by_variant,
     joined,
     results_of,
-    rows_of,
     spawned_later,
 )
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, level, name_panel, steps_axis, weights_axis
 from lth_ray.record.report.summary import subnetwork
-from lth_ray.record.report.tables import Row, metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -70,7 +69,8 @@ def instability_figure(
     panels[0].set_ylabel(metric.barrier)
     if has_share:
         for key in groups:
-            draw(panels[1], _line("_", groups[key], "share_travelled", is_over_steps, 100.0), chosen[key])
+            line = _line("_", groups[key], "share_travelled", is_over_steps, 100.0)
+            draw(panels[1], line, chosen[key], called=names[key])
         panels[1].set_ylabel("distance apart, % of that travelled")
         from_zero(panels[1])
         _axis(panels[1], groups, is_over_steps)
@@ -163,7 +163,7 @@ def _barriers(
         draw(panel, _line(names[key], rows, "lmc_error_barrier", is_over_steps, metric.scale), chosen[key])
         train = _line("_", rows, "lmc_train_error_barrier", is_over_steps, metric.scale)
         look = Look(chosen[key].colour, "_" if len(train.x) == 1 else "", TRAIN)  # a single point has no line
-        draw(panel, train, look, has_spread=False, width=0.9)
+        draw(panel, train, look, has_spread=False, width=0.9, called=f"{names[key]}, {WORDS[2]}")
     if metric.is_share:
         level(panel, STABLE, WORDS[0])
     _axis(panel, groups, is_over_steps)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.page import Page, styled
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def mask_distances_figure(found: Sequence[Distances], title: str = "", caption: 
 
 def _draw(panel: "Axes", one: Distances, highest: float) -> Any:
     first, last = one.epochs[0], one.epochs[-1]
+    for epoch, row in zip(one.epochs, one.means, strict=True):
+        points = [{"x": x, "mean": mean, "n": len(one.rows)} for x, mean in zip(one.epochs, row, strict=True)]
+        keep(panel, f"epoch {epoch:g}", points)
     half = (last - first) / (len(one.epochs) - 1) / 2
     span = (first - half, last + half)
     image = panel.imshow(

@@ -19,6 +19,7 @@ from lth_ray.record.figures.drawing.series import (
     worst_shown,
 )
 from lth_ray.record.paper.targets import Target
+from lth_ray.record.report.summary import summary_of
 from lth_ray.record.report.tables import metric_of_frame
 from lth_ray.record.report.wording import labels
 
@@ -41,9 +42,10 @@ def metric_figure(
     branches hollow. n is in the legend. Where there are more lines than a panel can hold, there is a panel
     for each kind of them instead, of the metric alone.
 
-    frame: as `summary` makes it.
+    frame: as of Results.tickets(), and of Results.branches() under them; or as Results.summary().
     targets: what papers report, as stars.
     """
+    frame = summary_of(frame)
     series, metric = lines_of(frame), metric_of_frame(frame)
     if len(series) > MOST:
         return multiples(series, metric, title, caption, targets)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.drawing.line_styles import DASHES, GREY, Look, looks
 from lth_ray.record.figures.drawing.lines import counted, draw, gather
-from lth_ray.record.figures.drawing.measured import by_host, few, joined, results_of, rows_of
+from lth_ray.record.figures.drawing.measured import by_host, few, joined, results_of
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, weights_axis
-from lth_ray.record.report.tables import Row
+from lth_ray.record.report.tables import Row, rows_of
 
 if TYPE_CHECKING:
     import pandas

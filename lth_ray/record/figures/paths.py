@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.record.figures.drawing.line_styles import ramp
 from lth_ray.record.figures.drawing.lines import Line, counted, draw, line_of
-from lth_ray.record.figures.drawing.measured import evenly, joined, rows_of
+from lth_ray.record.figures.drawing.measured import evenly, joined
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, compact, grid, name_panel
 from lth_ray.record.figures.instability import barriers_by
-from lth_ray.record.report.tables import Row, metric_of_frame
+from lth_ray.record.report import long_tables
+from lth_ray.record.report.tables import Row, metric_of_frame, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -26,10 +27,10 @@ def paths_figure(paths: "pandas.DataFrame", title: str = "", caption: str = "") 
     There is a panel for each kind and density, a line for each spawn step: the mean over seeds, pairs of one
     averaged first, in a band, its 95 % t-interval. Returns None where there is no path.
 
-    paths: a row for each place of each result (`record.paths`): the columns of Results.branches() that say
-        whose it is, alpha in [0, 1] and test_error.
+    paths: as of Results.branches(), whose lines are then read; or a row for each place of each result
+        (`record.paths`).
     """
-    rows, metric = _results(rows_of(paths)), metric_of_frame(paths)
+    rows, metric = _results(rows_of(long_tables.paths(paths))), metric_of_frame(paths)
     if not rows:
         return None
     groups = barriers_by(rows)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 from lth_ray.config import is_there
 from lth_ray.record.figures.drawing.line_styles import looks
 from lth_ray.record.figures.drawing.lines import draw, gather
-from lth_ray.record.figures.drawing.measured import by_round, by_variant, few, joined, rows_of
+from lth_ray.record.figures.drawing.measured import by_round, by_variant, few, joined
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, compact, from_zero, grid
-from lth_ray.record.report.tables import Row
+from lth_ray.record.report import long_tables
+from lth_ray.record.report.tables import Row, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -27,9 +28,9 @@ def regrowth_figure(updates: "pandas.DataFrame", title: str = "", caption: str =
     again at once, in which an update changed nothing. Lines are the mean over seeds with error bars of its 95 %
     t-interval. Returns None where no mask moved.
 
-    updates: a row for each update (`record.report.long_tables.updates`).
+    updates: as of Results.tickets(), whose updates are then read; or a row for each update (`record.updates`).
     """
-    rows: list[Row] = [dict(row) for row in rows_of(updates) if is_there(row.get("step"))]
+    rows: list[Row] = [dict(row) for row in rows_of(long_tables.updates(updates)) if is_there(row.get("step"))]
     if not rows:
         return None
     variants = {

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.figures.drawing.line_styles import Look, beside, looks
 from lth_ray.record.figures.drawing.lines import draw, gather, mean_and_ends
-from lth_ray.record.figures.drawing.measured import evenly, joined, percent, rows_of, stem_of
+from lth_ray.record.figures.drawing.measured import evenly, joined, percent, stem_of
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, compression_axis, grid, name_panel, short
 from lth_ray.record.figures.drawing.series import DENSE, dense_level
-from lth_ray.record.report.tables import Row, metric_of_frame
+from lth_ray.record.report.tables import Row, metric_of_frame, rows_of
 
 if TYPE_CHECKING:
     import pandas

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING
 
 from lth_ray.record.figures.drawing.line_styles import DASHES, Look, looks
 from lth_ray.record.figures.drawing.lines import draw, gather
-from lth_ray.record.figures.drawing.measured import (
-    by_subnetwork,
-    by_variant,
-    few,
-    joined,
-    results_of,
-    rows_of,
-    spawned_later,
-)
+from lth_ray.record.figures.drawing.measured import by_subnetwork, by_variant, few, joined, results_of, spawned_later
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, from_zero, grid, name_panel, weights_axis
-from lth_ray.record.report.tables import Row
+from lth_ray.record.report.tables import Row, rows_of
 
 if TYPE_CHECKING:
     import pandas

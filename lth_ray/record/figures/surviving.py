@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.line_styles import ramp
 from lth_ray.record.figures.drawing.lines import Line, counted, draw
-from lth_ray.record.figures.drawing.measured import by_host, by_round, evenly, few, joined, rows_of
+from lth_ray.record.figures.drawing.measured import by_host, by_round, evenly, few, joined
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import by_label, from_zero, name_panel
-from lth_ray.record.report.tables import Row
+from lth_ray.record.report import long_tables
+from lth_ray.record.report.tables import Row, rows_of
 
 if TYPE_CHECKING:
     import pandas
@@ -27,11 +29,10 @@ def surviving_figure(weights: "pandas.DataFrame", title: str = "", caption: str 
     Grey is of all weights, shades are of those that survive at a density: means over seeds, on the bins of
     the first: a layer's bins reach to its largest weight, which differs a little. Returns None without any.
 
-    weights: a row for each bin of each layer of each result (`record.weights`): the columns of
-        Results.branches() that say whose it is, layer, the bin's ends low and high, and the densities of
-        probability all and kept.
+    weights: as of Results.branches(), whose distributions are then read; or a row for each bin of each layer of
+        each result (`record.weights`).
     """
-    rows = _results(rows_of(weights))
+    rows = _results(rows_of(long_tables.weights(weights)))
     if not rows:
         return None
     variants, caption = few(by_host(rows), MOST_VARIANTS, caption)
@@ -48,6 +49,7 @@ def surviving_figure(weights: "pandas.DataFrame", title: str = "", caption: str 
         own = panels[i * height * columns : (i + 1) * height * columns]
         for panel, layer in zip(own, layers, strict=False):
             first = _mean("all", layer, list(by_round(of_variant).values())[-1])
+            keep(panel, "all, at initialisation", first.points(has_spread=False))
             panel.fill_between(first.x, first.mean, color=ALL, linewidth=0, label="all, at initialisation", zorder=1)
             for name, of_round in by_round([row for row in of_variant if row["round"] in shown]).items():
                 line = _mean("kept", layer, of_round)
@@ -85,4 +87,5 @@ def _mean(column: str, layer: str, rows: Sequence[Row]) -> Line:
         found.append((middles, [table[column][i] for i in at]))
     grid_ = found[0][0]
     values = np.mean([np.interp(grid_, x, y, left=0.0, right=0.0) for x, y in found], axis=0).tolist()
-    return Line("", tuple(grid_), tuple(values), tuple(values), tuple(values))
+    n = (len({row["seed"] for row in rows}),) * len(grid_)
+    return Line("", tuple(grid_), tuple(values), tuple(values), tuple(values), n)

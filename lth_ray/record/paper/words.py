@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.tables import metric_of_frame
+from lth_ray.record.report.wording import ranged
 
 if TYPE_CHECKING:
     import pandas
@@ -85,7 +86,9 @@ def paper_line(line: Mapping[str, Any], metric: Metric = ACCURACY) -> tuple[str,
 def _what(line: Mapping[str, Any], quantity: str) -> str:
     """Return "ticket (iterative/k0) at 21 %: test accuracy, from dense (pp)"."""
     at = line["remaining_weights"]
-    where = f" at {'-'.join(f'{100 * end:.3g}' for end in sorted({*at}, reverse=True))} %" if at and max(at) < 1 else ""
+    where = (
+        f" at {ranged(*(f'{100 * end:.3g}' for end in sorted({*at}, reverse=True)))} %" if at and max(at) < 1 else ""
+    )
     subnetwork = line["subnetwork"].replace("_", " ")
     series = f" ({line['series']})" if line["series"] else ""
     return f"{subnetwork}{series}{where}: {quantity}{''.join(_unit(line, quantity))}"
@@ -106,7 +109,7 @@ def _unit(line: Mapping[str, Any], quantity: str) -> Iterator[str]:
 def _theirs(line: Mapping[str, Any], digits: int) -> str:
     low, high = line["theirs_low"], line["theirs_high"]
     if low < high and math.isfinite(high - low):
-        return f"{low:g}-{high:g}"
+        return ranged(f"{low:g}", f"{high:g}")
     return f"{line['relation']} {line['theirs']:,.{digits}f}".strip()
 
 

@@ -1,11 +1,12 @@
-"""Every figure that a study's results allow, written beside its tables; what has not changed is not drawn again."""
+"""Every figure that a study's results allow: what each is called, and what it is drawn from."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
 from lth_ray.config import Metric
@@ -28,32 +29,17 @@ from lth_ray.record.figures import (
     stability_figure,
     surviving_figure,
 )
-from lth_ray.record.figures.drawing.page import is_drawn, paths_of, write_figure
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
 from lth_ray.record.report.looks import mask_distances
 from lth_ray.record.report.summary import measures
 from lth_ray.record.report.tables import Row, framed
-from lth_ray.store import StorageError, Store
+from lth_ray.store import Store
 from lth_ray.training.batch_norm import statistics_layers
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure on disk.
-
-    alt: what it shows, in words.
-    paths: of its SVG and PNG in the store; () where it could not be drawn, with the reason in `failed`.
-    """
-
-    name: str
-    alt: str
-    paths: tuple[str, ...]
-    failed: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,13 +104,18 @@ class Found:
 @cache
 def drawing_code() -> str:
     """Return a digest of the source that reckons and draws: a figure that either would change is drawn again."""
-    sources = [
-        (package, file.name, file.read_text())
-        for package in ("lth_ray.record.figures", "lth_ray.record.report", "lth_ray.record.paper", "lth_ray.analysis")
-        for file in files(package).iterdir()
-        if file.name.endswith(".py")
-    ]
+    packages = ("record/figures", "record/report", "record/paper", "analysis")
+    sources = [(file.name, file.read_text()) for package in packages for file in _modules(files("lth_ray") / package)]
     return hashlib.sha256(json.dumps(sorted(sources)).encode()).hexdigest()
+
+
+def _modules(folder: Traversable) -> Iterator[Traversable]:
+    """Yield the modules in a folder and in those under it."""
+    for found in folder.iterdir():
+        if found.is_dir():
+            yield from _modules(found)
+        elif found.name.endswith(".py"):
+            yield found
 
 
 METRIC = "METRIC"
@@ -247,35 +238,3 @@ KINDS = (
         lambda found, *words: overlap_figure(found.branch_frame, *words),
     ),
 )
-
-
-def write_gallery(found: Found, name: str, caption: str) -> list[Picture]:
-    """Draw and write studies/NAME/FIGURE.svg and .png for whatever was measured, one figure after another.
-
-    One that cannot be drawn is named in its place: a report has all the rest.
-    """
-    drawn = (_picture(found, kind, name, caption) for kind in KINDS)
-    return [picture for picture in drawn if picture is not None]
-
-
-def not_drawn(picture: Picture) -> str:
-    """Return what stands in the place of a figure that could not be drawn."""
-    return f"The figure {picture.name!r} could not be drawn ({picture.failed}); the tables have what it shows."
-
-
-def _picture(found: Found, kind: Kind, name: str, caption: str) -> Picture | None:
-    title = f"{name}: {kind.title}" if kind.title else name
-    file, alt = kind.name.replace(METRIC, found.metric.name), kind.alt.replace(METRIC, found.metric.called)
-    alt = alt[0].upper() + alt[1:]
-    drawn_from = found.digest(title, caption)
-    if not is_drawn(found.store, name, file, drawn_from):
-        try:
-            figure = kind.draw(found, title, caption)
-            if figure is None:
-                return None
-            write_figure(found.store, name, file, figure, drawn_from)
-        except StorageError:  # nothing can be written then, and that is what must be said
-            raise
-        except Exception as error:  # whatever is amiss with one figure, it must not cost the others and the tables
-            return Picture(file, alt, (), f"{type(error).__name__}: {error}"[:300])
-    return Picture(file, alt, paths_of(name, file))

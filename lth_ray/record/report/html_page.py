@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from lth_ray import __version__
 from lth_ray.record.report.configuration import Setting
 from lth_ray.record.report.environments import Environment
-from lth_ray.record.report.gallery import Picture, not_drawn
+from lth_ray.record.report.html_table import templates
 from lth_ray.record.report.listing import Listing
+from lth_ray.record.report.pictures import Picture, not_drawn
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -89,16 +89,5 @@ def _paragraphs(text: str) -> list[str]:
     return [part for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
-@cache
 def _template() -> "Template":
-    from jinja2 import Environment as Jinja
-    from jinja2 import PackageLoader, StrictUndefined
-
-    jinja = Jinja(
-        loader=PackageLoader("lth_ray.record.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return jinja.get_template(TEMPLATE)
+    return templates().get_template(TEMPLATE)

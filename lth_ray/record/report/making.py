@@ -16,13 +16,15 @@ from lth_ray.record.report.collapses import collapsed_words, collapses, collapse
 from lth_ray.record.report.comparisons import comparisons, write_comparisons
 from lth_ray.record.report.configuration import configured
 from lth_ray.record.report.environments import Environment, environments, spent, versions
-from lth_ray.record.report.findings import findings
-from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
+from lth_ray.record.report.findings import findings, reading
+from lth_ray.record.report.gallery import Found
 from lth_ray.record.report.html_page import Content, html_page
 from lth_ray.record.report.listing import Listing, in_latex, in_markdown
+from lth_ray.record.report.overview import fields_of, smallest_test_set
 from lth_ray.record.report.paper_table import paper_listings
-from lth_ray.record.report.summary import is_level, summary
-from lth_ray.record.report.tables import Row, branch_columns, write_tables
+from lth_ray.record.report.pictures import not_drawn, shown_rows, write_gallery
+from lth_ray.record.report.summary import summary
+from lth_ray.record.report.tables import Row, write_tables
 from lth_ray.record.report.transfers import transfers, transfers_listing
 from lth_ray.record.report.verdicts import comparisons_listing, verdicts_listing
 from lth_ray.record.report.wording import SPREAD, summary_listing
@@ -103,9 +105,8 @@ def report(
     about = caption(plan, places)
     tables = tables or write_tables(store, name, tickets, branches, metric)
     files = (*tables, write_comparisons(store, name, compared))
-    drawn = [row for row in tickets if row["round"] > 0 or is_level(row)]
-    shown = frame if len(drawn) == len(tickets) else summary(drawn, branches, fields, metric)
-    pictures = write_gallery(Found(plan, store, drawn, branches, shown, targets), name, about)
+    shown = shown_rows(tickets, branches, fields, metric)
+    pictures = write_gallery(Found(plan, store, *shown, targets), name, about)
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
         verdicts_listing(compared),
@@ -119,7 +120,7 @@ def report(
         name=name,
         question=question.strip(),
         progress=progress(plan, tickets, branches),
-        found=found,
+        found=reading(frame, compared),
         printed=printed,
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures if picture.paths],
         undrawn=[picture for picture in pictures if picture.failed],
@@ -137,21 +138,6 @@ def report(
     page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
     return Report(frame, compared, found, against, group, figures, files, page, tuple(others), markdown)
-
-
-def fields_of(plan: Plan) -> list[str]:
-    """Return what tells rows apart beside arm, method and rewind point: swept fields, then branches'
-    parameters.
-    """
-    swept = (name for lineage in plan.lineages for name in lineage.variant.varied)
-    found = dict.fromkeys([*swept, *(name for result in plan.branches for name in result.parameters)])
-    fixed = branch_columns(plan.study.data.metric)
-    return [name for name in found if name not in fixed]
-
-
-def smallest_test_set(plan: Plan) -> int:
-    """Return the examples of the smallest test set that any lineage is measured on."""
-    return min((lineage.recipe.identity.n_test for lineage in plan.lineages), default=0)
 
 
 def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:

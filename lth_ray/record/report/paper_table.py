@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.tables import metric_of_frame
-from lth_ray.record.report.wording import AT_END, SPREAD, counted, early_stop, labels, spread
+from lth_ray.record.report.wording import AT_END, SPREAD, counted, early_stop, labels, ranged, spread
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +77,7 @@ def _pivot(summary: "pandas.DataFrame", title: str, note: str, cell: Callable[[M
 def _n(rows: list[dict[str, Any]]) -> str:
     counts = list(dict.fromkeys(counted(row["seeds"], row["runs"]) for row in rows))
     seeds = [row["seeds"] for row in rows]
-    return counts[0] if len(counts) == 1 else "-".join(dict.fromkeys((str(min(seeds)), str(max(seeds)))))
+    return counts[0] if len(counts) == 1 else ranged(*dict.fromkeys((min(seeds), max(seeds))))
 
 
 def _judged(line: Mapping[str, Any], metric: Metric) -> str:

@@ -1,12 +1,12 @@
 """The summary of a study over its seeds: one line for each kind of subnetwork and round, with n and spread."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.analysis.statistics import Interval, interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
-from lth_ray.record.report.tables import Row, branch_columns, framed, plain, ticket_columns
+from lth_ray.record.report.tables import Row, branch_columns, framed, metric_of_frame, plain, rows_of, ticket_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -36,6 +36,26 @@ def summary(
     trained = [row for row in branches if has_trained(row, metric)]
     lines = [_line(rows, fields, metric) for rows in grouped([*tickets, *trained], fields)]
     return framed(lines, metric, [SERIES, *COMMON, *fields, "branch", "round", *_measured(metric)])
+
+
+def summary_of(frame: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Return the summary of tickets, and of branch results under them; what is one already as it is.
+
+    A dense network that was pruned before it was trained is left out: it is no level to compare others with.
+    """
+    if "seeds" in frame.columns:
+        return frame
+    metric, rows = metric_of_frame(frame), rows_of(frame)
+    tickets = [_less(row, ticket_columns(metric)) for row in rows if not row.get("branch")]
+    branches = [_less(row, branch_columns(metric)) for row in rows if row.get("branch")]
+    return summary([row for row in tickets if row["round"] > 0 or is_level(row)], branches, None, metric)
+
+
+def _less(row: Row, fixed: Container[str]) -> Row:
+    """Return a row of several tables' columns without those that are none of its own."""
+    of_branches = () if row.get("branch") else ("branch", "index")
+    own = {name: value for name, value in row.items() if name not in of_branches}
+    return {name: value for name, value in own.items() if value is not None or name in fixed}
 
 
 def grouped(rows: Sequence[Row], fields: Sequence[str]) -> list[list[Row]]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.config import ACCURACY, Metric
+from lth_ray.config import ACCURACY, ConfigError, Metric, is_there
 from lth_ray.store import Store, study_path
 
 if TYPE_CHECKING:
@@ -69,18 +69,42 @@ def branch_columns(metric: Metric = ACCURACY) -> dict[str, str]:
     return {**ticket_columns(metric), **OF_BRANCHES}
 
 
-def framed(rows: Sequence[Row], metric: Metric, columns: Sequence[str] | None = None) -> "pandas.DataFrame":
-    """Return rows as a frame that knows what its networks are judged by: `metric_of_frame` reads it again."""
+def framed(
+    rows: Sequence[Row], metric: Metric, columns: Sequence[str] | None = None, storage: str = ""
+) -> "pandas.DataFrame":
+    """Return rows as a frame that knows what its networks are judged by: `metric_of_frame` reads it again.
+
+    storage: where the records of the rows are, for `store_of_frame`.
+    """
     import pandas
 
     frame = pandas.DataFrame(list(rows), columns=columns)
     frame.attrs["metric"] = metric.document
+    if storage:
+        frame.attrs["storage"] = storage
     return frame
+
+
+def store_of_frame(frame: "pandas.DataFrame") -> Store:
+    """Return the store that has the records of a frame's rows. Raise ConfigError where the frame does not say it."""
+    if "storage" not in frame.attrs:
+        raise ConfigError(
+            'this frame does not say which storage it is from (frame.attrs["storage"]): give one that Results has '
+            "returned, or what the figure is drawn from, such as Results.curves()"
+        )
+    return Store.open(frame.attrs["storage"], writable=False)
 
 
 def metric_of_frame(frame: "pandas.DataFrame") -> Metric:
     """Return what the networks of a frame are judged by; accuracy for frames made elsewhere."""
     return Metric.read(frame.attrs.get("metric"))
+
+
+def rows_of(frame: "pandas.DataFrame") -> list[dict[str, Any]]:
+    """Return a frame's rows, with None for what was not measured."""
+    return [
+        {name: value if is_there(value) else None for name, value in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def write_tables(

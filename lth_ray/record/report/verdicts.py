@@ -9,7 +9,7 @@ from lth_ray.config import Metric, is_there
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.tables import metric_of_frame
-from lth_ray.record.report.wording import labels, percent, points, spread
+from lth_ray.record.report.wording import labels, percent, points, ranged, spread
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +72,7 @@ def _brief(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name, lines in groups.items():
         ns = sorted({line["n"] for line in lines})
-        n = "-".join(map(str, dict.fromkeys((ns[0], ns[-1]))))
+        n = ranged(*dict.fromkeys((ns[0], ns[-1])))
         found.append((*name, metric_of_frame(frame).called, n, _where(lines, verdict_of)))
         timed = [line for line in lines if speed_of(line)]
         if timed:
@@ -90,12 +90,12 @@ def speed_of(line: Line) -> str:
 
 
 def runs_of(lines: Iterable[Line], verdict: Callable[[Line], str]) -> dict[str, str]:
-    """Return {verdict: "80-51.2, 21"}: the densities of consecutive rounds that were compared, in per cent."""
+    """Return {verdict: "80–51.2, 21"}: the densities of consecutive rounds that were compared, in per cent."""
     ordered = sorted(lines, key=lambda line: int(line["round"]))
     runs: dict[str, list[str]] = {}
     for said, group in groupby(ordered, verdict):
         ends = [f"{100 * line['remaining_weights']:.3g}" for line in group]
-        runs.setdefault(said, []).append(ends[0] if len(ends) == 1 else f"{ends[0]}-{ends[-1]}")
+        runs.setdefault(said, []).append(ends[0] if len(ends) == 1 else ranged(ends[0], ends[-1]))
     return {said: ", ".join(at) for said, at in runs.items()}
 
 

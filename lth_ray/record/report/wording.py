@@ -99,6 +99,11 @@ def _missing(value: Any) -> bool:
     return value is None or value != value
 
 
+def ranged(*ends: object) -> str:
+    """Return the ends of a range with the dash that stands for "to"."""
+    return "\N{EN DASH}".join(map(str, ends))
+
+
 def counted(seeds: int, runs: int) -> str:
     """Return n, with the runs where a seed has several: "5", "5 (15 runs)"."""
     return str(seeds) if runs == seeds else f"{seeds} ({runs} runs)"

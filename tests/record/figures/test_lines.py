@@ -36,7 +36,7 @@ def test_steps_are_short(steps: float, text: str) -> None:
     ("points", "text"),
     [
         ([(3, 3)], "n = 3"), ([(9, 3)], "n = 3 (9 runs)"), ([(2, 1)], "n = 1 (2 runs)"),
-        ([(3, 3), (5, 5)], "n = 3-5"), ([], "n = 0"),
+        ([(3, 3), (5, 5)], "n = 3\N{EN DASH}5"), ([], "n = 0"),
     ],
 )  # fmt: skip
 def test_n_counts_seeds(points: list[tuple[int, int]], text: str) -> None:

@@ -37,7 +37,7 @@ def rows(arms: tuple[str, ...]) -> list[dict[str, Any]]:
 def test_exchanges_and_what_comes_back_are_summed_over_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     module = sys.modules[updates.__module__]
     monkeypatch.setattr(module, "finished_segment", lambda _, key: Finished() if key.endswith("1") else None)
-    found = updates(framed(rows(("rigl", "set")), ACCURACY), None)  # type: ignore[arg-type]
+    found = updates(framed(rows(("rigl", "set")), ACCURACY), object())  # type: ignore[arg-type]
     assert len(found) == 4 * 3  # the dense rounds have none
     assert list(found["step"][:3]) == [0, 5, 10]
     assert list(found["exchanged"][:3]) == pytest.approx([42 / 160, 18 / 160, 0])

@@ -51,8 +51,8 @@ def test_the_figure_has_a_line_an_arm_and_crosses_where_layers_are_empty():
     figure = collapse_figure(pandas.DataFrame(ROWS), "title")
     (panel,) = figure.axes
     lines = {line.get_label(): line for line in panel.lines}
-    assert list(lines["snip (n = 1-2)"].get_xdata()) == pytest.approx([10, 100, 1000])
-    assert list(lines["snip (n = 1-2)"].get_ydata()) == pytest.approx([5, 0.5, 0.05])
+    assert list(lines["snip (n = 1\N{EN DASH}2)"].get_xdata()) == pytest.approx([10, 100, 1000])
+    assert list(lines["snip (n = 1\N{EN DASH}2)"].get_ydata()) == pytest.approx([5, 0.5, 0.05])
     crosses = [list(line.get_xdata()) for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata())]
     assert [sorted(at) for at in crosses] == [pytest.approx([100, 1000])]
     assert "maximal compression" not in lines

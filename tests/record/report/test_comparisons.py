@@ -149,11 +149,11 @@ def test_the_page_says_what_was_tested_and_the_screen_where_it_holds() -> None:
     page = written(comparisons_listing, frame)
     assert "| ticket | 1 | 80.00 % | dense | +0.07 pp ± 0.14 | matching | 0.031 |  |  |  | 3 |" in page
     brief = written(verdicts_listing, frame)
-    assert "| ticket | dense | accuracy | 3 | matching at 80-51.2 %; not shown at 41 % |" in brief
+    assert "| ticket | dense | accuracy | 3 | matching at 80\N{EN DASH}51.2 %; not shown at 41 % |" in brief
     assert "less than 0.20 pp worse" in brief
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(comparisons_table(frame))
-    assert "matching at 80-51.2 %; not shown at 41 %" in console.export_text()
+    assert "matching at 80\N{EN DASH}51.2 %; not shown at 41 %" in console.export_text()
 
 
 def test_they_are_a_table_on_disk(plan: Plan, store: Store, fill: Callable[..., None]) -> None:

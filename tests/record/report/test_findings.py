@@ -3,7 +3,8 @@
 from typing import Any
 
 from lth_ray.record.report.comparisons import comparisons
-from lth_ray.record.report.findings import findings
+from lth_ray.record.report.findings import findings, reading
+from lth_ray.record.report.summary import summary
 from tests.record.report.test_comparisons import row
 
 DENSE = [0.970, 0.975, 0.972, 0.974]
@@ -24,8 +25,8 @@ def test_what_is_shown_is_said_with_its_densities() -> None:
     branches = [*rows(2, -0.02, 600, "random_reinit"), *rows(2, 0.002, 200, "random_mask")]
     first, second = findings(comparisons(tickets, branches, margin=0.005))
     assert first == (
-        "Tickets match their dense network, less than 0.50 pp worse, with 80-64 % of the weights (n = 4 seeds), and "
-        "learn faster than it with 80-64 %."
+        "Tickets match their dense network, less than 0.50 pp worse, down to 64 % of the weights (n = 4 seeds), and "
+        "learn faster than it with 80\N{EN DASH}64 %."
     )
     assert second == (
         "They are more accurate than random reinit with 64 % of the weights, which is not shown of random mask; they "
@@ -58,7 +59,32 @@ def test_the_kind_that_matches_with_the_fewest_weights_is_named() -> None:
     ]
     assert findings(comparisons(tickets, [], margin=0.005)) == [
         "Of 3 kinds of tickets 2 match their dense network; ticket, other does so with the fewest weights, less than "
-        "0.50 pp worse, with 80-64 % of the weights (n = 4 seeds)."
+        "0.50 pp worse, down to 64 % of the weights (n = 4 seeds)."
+    ]
+
+
+def test_the_numbers_stand_behind_what_is_found() -> None:
+    tickets = [*rows(0, 0, 500), *rows(1, 0.001, 300), *rows(2, 0.001, 300), *rows(3, -0.01, 700)]
+    branches = [*rows(2, -0.02, 600, "random_reinit"), *rows(2, 0.002, 200, "random_mask")]
+    frame, compared = summary(tickets, branches), comparisons(tickets, branches, margin=0.005)
+    claim, numbers, beside = reading(frame, compared)
+    assert [claim, beside] == findings(compared)
+    assert numbers == (
+        "With 64 % of the weights, tickets reach 97.38 ± 0.21 % test accuracy, the dense network 97.28 ± 0.21 %, "
+        "random reinit 95.28 ± 0.21 % and random mask 97.47 ± 0.21 %."
+    )
+    lost = [*rows(0, 0), *rows(1, -0.01), *rows(2, -0.02)]
+    assert reading(summary(lost, []), comparisons(lost, []))[1].startswith(
+        "With 64 % of the weights, tickets reach 95."
+    )
+    assert reading(summary(lost[:4], []), comparisons(lost[:4], [])) == []
+
+
+def test_densities_between_which_tickets_do_not_match_are_told_apart() -> None:
+    tickets = [*rows(0, 0), *rows(1, -0.01), *rows(2, 0.001), *rows(3, 0.001)]
+    assert findings(comparisons(tickets, [], margin=0.005)) == [
+        "Tickets match their dense network, less than 0.50 pp worse, with 64\N{EN DASH}51.2 % of the weights "
+        "(n = 4 seeds)."
     ]
 
 

@@ -1,16 +1,22 @@
 """The figures that a study has; none is drawn twice."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
+import pandas
 import pytest
+import scipy.stats
 
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.record.figures import metric_figure
+from lth_ray.record.figures.drawing.drawn import COLUMNS
 from lth_ray.record.figures.drawing.page import is_drawn, write_figure
-from lth_ray.record.report import gallery
-from lth_ray.record.report.gallery import Found, not_drawn, write_gallery
+from lth_ray.record.report import gallery, pictures
+from lth_ray.record.report.gallery import Found
+from lth_ray.record.report.pictures import not_drawn, write_gallery
 from lth_ray.record.report.summary import summary
 from lth_ray.store import Store
 from tests.record.figures.setups import barriers, legend, row, weights
@@ -41,7 +47,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         drawn.append(name)
         return write_figure(store, study, name, *rest)
 
-    monkeypatch.setattr(gallery, "write_figure", write)
+    monkeypatch.setattr(pictures, "write_figure", write)
     return drawn
 
 
@@ -50,13 +56,13 @@ def test_a_figure_that_cannot_be_drawn_costs_no_other(found: Found, monkeypatch:
         raise ZeroDivisionError("division by zero")
 
     kinds = [replace(kind, draw=fail) if kind.name == "curves" else kind for kind in gallery.KINDS]
-    monkeypatch.setattr(gallery, "KINDS", kinds)
-    pictures = {picture.name: picture for picture in write_gallery(found, "tickets", "of something")}
-    assert pictures["curves"].paths == ()
-    assert not_drawn(pictures["curves"]) == (
+    monkeypatch.setattr(pictures, "KINDS", kinds)
+    drawn = {picture.name: picture for picture in write_gallery(found, "tickets", "of something")}
+    assert drawn["curves"].paths == ()
+    assert not_drawn(drawn["curves"]) == (
         "The figure 'curves' could not be drawn (ZeroDivisionError: division by zero); the tables have what it shows."
     )
-    assert len([picture for picture in pictures.values() if picture.paths]) == 6
+    assert len([picture for picture in drawn.values() if picture.paths]) == 6
 
 
 @pytest.mark.parametrize("name", [r"a $\frac{$ b", "$x$", "50 % & _under_"])
@@ -88,8 +94,30 @@ def test_a_study_has_every_figure_that_was_measured(found: Found) -> None:
         "accuracy", "curves", "instability", "paths", "surviving", "movement", "densities",
     ]  # fmt: skip
     for picture in pictures:
-        assert picture.paths == (f"studies/tickets/{picture.name}.svg", f"studies/tickets/{picture.name}.png")
+        assert picture.paths == tuple(f"studies/tickets/{picture.name}.{kind}" for kind in ("svg", "png", "csv"))
         assert found.store.get(picture.paths[1])[:4] == b"\x89PNG"
+        numbers = pandas.read_csv(io.BytesIO(found.store.get(picture.paths[2])))
+        assert list(numbers.columns) == list(COLUMNS)
+        assert numbers["line"].notna().all()
+        assert numbers["mean"].notna().all()
+
+
+def test_a_figures_numbers_are_those_of_the_tickets(found: Found) -> None:
+    write_gallery(found, "tickets", "of something")
+    numbers = pandas.read_csv(io.BytesIO(found.store.get("studies/tickets/accuracy.csv")))
+    tickets = pandas.DataFrame(found.tickets)
+    judged = numbers[(numbers["y_axis"] == "test accuracy (%)") & (numbers["line"] == "ticket")].set_index("x")
+    by_density = {round(100 * row["remaining_weights"], 6): row["round"] for row in found.tickets}
+    assert {round(x, 6) for x in judged.index} == by_density.keys()
+    for x, line in judged.iterrows():
+        values = 100 * tickets[tickets["round"] == by_density[round(x, 6)]].groupby("seed")["test_accuracy"].mean()
+        low, high = scipy.stats.t.interval(0.95, len(values) - 1, values.mean(), scipy.stats.sem(values))
+        assert (line["n"], line["mean"]) == (2, pytest.approx(values.mean()))
+        assert (line["low"], line["high"]) == (pytest.approx(low), pytest.approx(high))
+    steps = numbers[(numbers["y_axis"] == "early-stop step") & (numbers["line"] == "random reinit")]
+    branches = pandas.DataFrame(found.branches)
+    own = branches[(branches["branch"] == "random_reinit") & (branches["round"] == 1)]
+    assert steps["mean"].iloc[0] == pytest.approx(own.groupby("seed")["early_stop_step"].mean().mean())
 
 
 def test_only_what_has_changed_is_drawn_again(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +130,11 @@ def test_only_what_has_changed_is_drawn_again(found: Found, monkeypatch: pytest.
     assert drawn == ["paths"]
     write_gallery(found, "tickets", "of something else")
     assert len(drawn) == 1 + len(first)
+
+
+def test_the_code_of_a_drawing_is_all_that_draws() -> None:
+    read = {file.name for file in gallery._modules(files("lth_ray") / "record" / "figures")}
+    assert read >= {"metric.py", "lines.py", "panels.py"}
 
 
 @pytest.mark.parametrize("changed", ["tickets", "code"])
@@ -117,7 +150,7 @@ def test_other_rows_and_other_code_are_drawn_again(found: Found, monkeypatch: py
 
 
 def test_a_figure_is_the_same_for_the_same_rows(found: Found, store: Store) -> None:
-    svg, png = write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
+    svg, png, _ = write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")
     first = store.get(svg)
     assert (svg, store.get(png)[:4]) == ("studies/tickets/accuracy.svg", b"\x89PNG")
     write_figure(store, "tickets", "accuracy", metric_figure(found.summary), "sha256:a")

@@ -9,9 +9,9 @@ import pytest
 
 from lth_ray.config import Study
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record.report.gallery import Picture
 from lth_ray.record.report.html_page import inline
 from lth_ray.record.report.making import report
+from lth_ray.record.report.pictures import Picture
 from lth_ray.store import Store
 
 Fill = Callable[..., None]

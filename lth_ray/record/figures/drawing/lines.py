@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
 from lth_ray.config import is_there
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.line_styles import Look
 from lth_ray.record.report.tables import Row
+from lth_ray.record.report.wording import ranged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +22,26 @@ SPREAD = f"{100 * CONFIDENCE:g} % t-interval"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of y over x: the mean over seeds at each x, and the ends of its 95 % t-interval."""
+    """A line of y over x: the mean over seeds at each x, and the ends of its 95 % t-interval.
+
+    n: seeds at each x.
+    """
 
     label: str
     x: tuple[float, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    n: tuple[int, ...] = ()
+
+    def points(self, has_spread: bool = True) -> list[dict[str, float | None]]:
+        """Return what is drawn at each x; the ends where there is a spread."""
+        n = self.n or (None,) * len(self.x)
+        each = zip(self.x, self.mean, self.low, self.high, n, strict=True)
+        return [
+            {"x": x, "mean": mean, "n": count, **({"low": low, "high": high} if has_spread and count != 1 else {})}
+            for x, mean, low, high, count in each
+        ]
 
 
 def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 1.0, scale: float = 1.0) -> Line:
@@ -49,9 +64,10 @@ def gather(label: str, rows: Iterable[Row], x: str, y: str, *, x_scale: float = 
 
 def line_of(label: str, points: Mapping[float, Iterable[tuple[int, float]]]) -> Line:
     """Return the line of {x: (seed, value) of every result}."""
-    found = [mean_and_ends(values) for values in points.values()]
+    measured = [list(values) for values in points.values()]
+    found = [mean_and_ends(values) for values in measured]
     mean, low, high = (tuple(point[i] for point in found) for i in range(3))
-    return Line(label, tuple(points), mean, low, high)
+    return Line(label, tuple(points), mean, low, high, tuple(len(dict(values)) for values in measured))
 
 
 def mean_and_ends(values: Iterable[tuple[int, float]]) -> tuple[float, float, float]:
@@ -77,7 +93,7 @@ def counted(points: Sequence[tuple[int, int]]) -> str:
 def _span(values: Sequence[int]) -> str:
     if not values:
         return "0"
-    return str(min(values)) if min(values) == max(values) else f"{min(values)}-{max(values)}"
+    return str(min(values)) if min(values) == max(values) else ranged(min(values), max(values))
 
 
 def draw(
@@ -90,13 +106,16 @@ def draw(
     width: float = 1.4,
     order: float = 5.0,
     aside: float = 0.0,
+    called: str = "",
 ) -> None:
     """Draw a line with its intervals: error bars at its markers, or a band where it has none.
 
     label: put it into the legend.
     order: the highest is on top.
     aside: points by which it is moved to the right.
+    called: its name among the figure's numbers, where that is not the line's label.
     """
+    keep(panel, called or line.label, line.points(has_spread))
     moved = moved_by(panel, aside)
     if has_spread and look.marker and line.x:
         panel.vlines(line.x, line.low, line.high, color=look.colour, linewidth=0.9, zorder=order - 0.5, transform=moved)

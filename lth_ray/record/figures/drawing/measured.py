@@ -12,17 +12,10 @@ from lth_ray.record.report.tables import Row, plain
 from lth_ray.record.report.wording import as_words
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 POINT = re.compile(r"^k\d+$")
 STEPS, EPOCHS = re.compile(r"=steps\((\d+)\)"), re.compile(r"=epochs\(([\d.]+)\)")
-
-
-def rows_of(frame: "pandas.DataFrame") -> list[dict[str, Any]]:
-    """Return a frame's rows, with None for what was not measured."""
-    return [
-        {name: value if is_there(value) else None for name, value in row.items()} for row in frame.to_dict("records")
-    ]
 
 
 def results_of(branches: Iterable[Row], name: str, column: str) -> list[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lth_ray.config import ACCURACY, Metric, is_there
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.line_styles import GREY, Look
 from lth_ray.record.figures.drawing.panels import ALONE, note
 from lth_ray.record.paper.targets import Target
@@ -91,6 +92,7 @@ def _of_prunable(share: float, ours: Rows) -> float:
 
 def _star(panel: "Axes", target: Target, x: Sequence[float], y: float, colour: str) -> None:
     edge, fill, dashes = (colour, "white", (0, (3, 2))) if target.doubt else ("black", colour, "-")
+    keep(panel, f"{said(target)}: {target.series}", [{"x": place, "mean": y} for place in x])
     seen = panel.get_legend_handles_labels()[1]
     panel.plot(
         x,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lth_ray.record.figures.drawing.drawn import as_csv
 from lth_ray.record.figures.drawing.line_styles import GREY
 from lth_ray.store import Store, study_path
 
@@ -97,11 +98,9 @@ class Page:
 
         options: of matplotlib's `subplots`.
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from lth_ray.record.figures.drawing.canvas import Shown
 
-        figure = Figure()
-        FigureCanvasAgg(figure)
+        figure = Shown()
         panels = figure.subplots(self.rows, self.columns, squeeze=False, **options)
         self._place(figure)
         return figure, list(panels.flat)
@@ -173,14 +172,15 @@ def styled(function: F) -> F:
 
 
 @styled
-def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_from: str = "") -> tuple[str, str]:
-    """Write studies/STUDY/NAME.svg and .png; return their paths in the store.
+def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_from: str = "") -> tuple[str, ...]:
+    """Write studies/STUDY/NAME.svg, .png and the numbers as .csv; return their paths in the store.
 
     The same figure gives the same SVG.
 
     drawn_from: a digest of what the figure shows. The SVG carries it and is written last, so that one with the digest
-    tells that both files are there.
+    tells that all files are there.
     """
+    store.put(study_path(study, f"{name}.csv"), as_csv(figure).encode())
     kinds: dict[str, dict[str, Any]] = {
         "png": {"dpi": 200},
         "svg": {"metadata": {"Date": None, "Identifier": drawn_from or None}},
@@ -192,12 +192,12 @@ def write_figure(store: Store, study: str, name: str, figure: "Figure", drawn_fr
     return paths_of(study, name)
 
 
-def paths_of(study: str, name: str) -> tuple[str, str]:
-    """Return where a figure's SVG and PNG lie in the store."""
-    return study_path(study, f"{name}.svg"), study_path(study, f"{name}.png")
+def paths_of(study: str, name: str) -> tuple[str, ...]:
+    """Return where a figure's SVG and PNG lie in the store, and its numbers."""
+    return tuple(study_path(study, f"{name}.{kind}") for kind in ("svg", "png", "csv"))
 
 
 def is_drawn(store: Store, study: str, name: str, drawn_from: str) -> bool:
     """Return whether the figure is there, drawn from what has this digest."""
-    path, _ = paths_of(study, name)
+    path = paths_of(study, name)[0]
     return store.exists(path) and f">{drawn_from}<".encode() in store.get(path)[:HEAD]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.line_styles import GREY, LIGHT
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ def grid(panel: "Axes") -> None:
     panel.set_axisbelow(True)
 
 
-def level(panel: "Axes", y: float, label: str, spread: tuple[float, float] | None = None) -> None:
+def level(panel: "Axes", y: float, label: str, spread: tuple[float, float] | None = None, n: int | None = None) -> None:
     """Draw a dotted line across the panel, in a grey band from least to greatest; its label is for the
     legend, once.
+
+    n: seeds.
     """
+    low, high = spread or (None, None)
+    keep(panel, label, [{"mean": y, "low": low, "high": high, "n": n}])
     seen = panel.get_legend_handles_labels()[1]
     if spread is not None:
         panel.axhspan(*spread, color=REFERENCE, linewidth=0, zorder=0)

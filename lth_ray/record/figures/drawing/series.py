@@ -45,7 +45,8 @@ class Series:
         """Return the column's means over per cent of weights, and their intervals."""
         rows = [row for row in self.rows if is_there(row[column])]
         mean, low, high = (tuple(scale * _ends(row, column)[i] for row in rows) for i in range(3))
-        return Line(self.label, tuple(100 * row["remaining_weights"] for row in rows), mean, low, high)
+        n = tuple(row["seeds"] for row in rows)
+        return Line(self.label, tuple(100 * row["remaining_weights"] for row in rows), mean, low, high, n)
 
 
 def draw_series(panel: "Axes", series: Sequence[Series], column: str, scale: float, most: int = 10) -> None:
@@ -67,7 +68,7 @@ def dense_level(panel: "Axes", found: tuple[float, float, float], seeds: int) ->
     found: its mean and the ends of its interval. seeds: n; under two there is none.
     """
     mean, *ends = found
-    level(panel, mean, DENSE if seeds > 1 else "dense", (ends[0], ends[1]) if seeds > 1 else None)
+    level(panel, mean, DENSE if seeds > 1 else "dense", (ends[0], ends[1]) if seeds > 1 else None, seeds)
 
 
 def _dense_levels(series: Sequence[Series], column: str) -> list[tuple[tuple[float, float, float], int]]:
