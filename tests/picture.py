@@ -20,6 +20,8 @@ import torch
 from lth_ray import data
 from lth_ray.config import (
     Barrier,
+    Connectivity,
+    Curvature,
     Data,
     MaskOverlap,
     Model,
@@ -91,6 +93,8 @@ STUDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 Stability(),
                 Weights(),
                 MaskOverlap(),
+                Connectivity(points=5),
+                Curvature(vectors=2, batches=1),
             ),
         },
     ),

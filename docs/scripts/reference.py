@@ -44,6 +44,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         config,
         (
             "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Barrier", "Stability",
+            "Connectivity", "Curvature",
             "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
         ),
     ),
@@ -115,6 +116,14 @@ MEASURED = {
     "`share_travelled`, `l2_distance_aligned`",
     "`Stability`": "`compared` (pruning or order), `pair`, `spawn_step`, `l2_distance`, `angle`, "
     "`distance_travelled`, `share_travelled`",
+    "`Connectivity`": "`other_round`, `other_rewind_step`, `other_method` or `other_seed`; `lmc_error_barrier` and the "
+    "others as of `Barrier`, `l2_distance` (over all weights that may be pruned), `l2_distance_aligned`; "
+    "`start_to_line`: how far the weights that the ticket set out from lie from the line, and `start_nearest`: from "
+    "which place on it, 1 being the ticket; `pruned_to_line`, `pruned_nearest`: likewise of the other's weights "
+    "under the ticket's mask",
+    "`Curvature`": "`hessian_top` (the largest eigenvalue), `hessian_top_residual` (how far off it may be), "
+    "`hessian_iterations`, `hessian_trace`, `hessian_trace_error` (its standard error), `hessian_weights` (n of the "
+    "matrix, [n, n])",
     "`Weights`": "`kept_weights`, `pruned_weights`, `moved_kept`, `moved_pruned`, `moved_from_zero`, `sign_flipped`",
     "`MaskOverlap`": "`other_seed`, `jaccard`, `jaccard_by_chance`, `shared`, `shared_by_chance`",
 }

@@ -4,6 +4,8 @@ from lth_ray.config.base import Config, ConfigError, field_table, nearest
 from lth_ray.config.branches import (
     Barrier,
     Branch,
+    Connectivity,
+    Curvature,
     Guided,
     MaskOverlap,
     Perturb,
@@ -64,6 +66,8 @@ __all__ = [
     "Branch",
     "Config",
     "ConfigError",
+    "Connectivity",
+    "Curvature",
     "Data",
     "Dynamic",
     "EarlyBird",

@@ -265,15 +265,32 @@ def check_patterns(pieces: Iterable[Piece]) -> None:
 
 
 def check_alignment(pieces: Iterable[Piece]) -> None:
-    """Raise ConfigError for networks whose units Barrier.align asks for and which cannot be told apart."""
-    lines = (piece.table for piece in pieces if isinstance(piece, Measurement) and piece.table.kind == "line")
-    recipes = {id(table.recipe): table.recipe for table in lines if (table.options or {})["align"]}
-    for recipe in recipes.values():
+    """Raise ConfigError for networks whose units are to be aligned (align) and which cannot be told apart."""
+    tables = {(id(piece.table.recipe), by): (piece.table, by) for piece in pieces if (by := _aligned(piece))}
+    for table, by in tables.values():
+        recipe, said = table.recipe, f"{'Barrier' if table.kind == 'line' else 'Connectivity'}.align = {by!r}"
         if recipe.train.is_averaged:
+            raise ConfigError(f"{said}: units are matched by weights, and not by their averages; leave it out")
+        if by == "activations" and not recipe.has_epochs:
             raise ConfigError(
-                "Barrier.align = True: units are matched by weights, and not by their averages; leave it out"
+                f"{said}: {type(recipe.data).__name__} has no training set on which units could be compared; match "
+                "them by weights"
             )
+        network = build(recipe)
         try:
-            models.coupled(build(recipe), recipe.task.example(recipe.identity))
+            coupling = models.coupled(network, recipe.task.example(recipe.identity))
         except ConfigError as error:
-            raise ConfigError(f"Barrier.align = True: {error}; leave it out for this network") from error
+            raise ConfigError(f"{said}: {error}; leave it out for this network") from error
+        if by == "activations":
+            from lth_ray.analysis.activations import readers  # with scipy, which other plans do without
+
+            try:
+                readers(network, coupling)
+            except ConfigError as error:
+                raise ConfigError(f"{said}: {error}; match them by weights") from error
+
+
+def _aligned(piece: Piece) -> bool | str | None:
+    """Return by what the units of a line's ends are matched; nothing where they are not, or it is no line."""
+    options = (piece.table.options if isinstance(piece, Measurement) else None) or {}
+    return options.get("align")

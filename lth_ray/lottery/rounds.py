@@ -219,14 +219,13 @@ class Lineage:
         """Return the training whose weights are pruned to the mask of round `number`."""
         return self._found_by(list(self.rounds[:number]))
 
-    def of_seed(self, seed: int) -> "Lineage":
-        """Return the study's lineage that differs in its seed alone."""
-        if seed not in self._siblings:
-            self._siblings[seed] = replace(self, variant=replace(self.variant, seed=seed))
-        return self._siblings[seed]
+    def beside(self, **changes: Any) -> "Lineage":
+        """Return the study's lineage that differs in its seed or its rewind point (fields of Variant) alone."""
+        variant = replace(self.variant, **changes)
+        return self._siblings.setdefault((variant.seed, variant.rewind), replace(self, variant=variant))
 
     @cached_property
-    def _siblings(self) -> dict[int, "Lineage"]:
+    def _siblings(self) -> dict[tuple[int, Rewind], "Lineage"]:
         return {}
 
     def on(self, data: TaskConfig, **train: Any) -> Recipe:

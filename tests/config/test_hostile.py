@@ -10,6 +10,8 @@ import pytest
 
 from lth_ray import (
     Barrier,
+    Connectivity,
+    Curvature,
     Data,
     Launch,
     MaskOverlap,
@@ -47,7 +49,8 @@ STUDY = Study(
 CONFIGS = [
     STUDY, STUDY.model, STUDY.data, STUDY.train, STUDY.prune, Rewind(steps(0)), Subseeds(), Launch(), RandomReinit(),
     RandomMask(), ShuffledMask(), Barrier(), Stability(), Perturb(), Pretrain("labels", length=steps(1)),
-    Transfer({"train_images": None}), Supermask("bernoulli"), Weights(), MaskOverlap(), steps(1),
+    Transfer({"train_images": None}), Supermask("bernoulli"), Weights(), MaskOverlap(), Connectivity(),
+    Curvature(), steps(1),
 ]  # fmt: skip
 FIELDS = [
     pytest.param(config, f.name, id=f"{type(config).__name__}.{f.name}") for config in CONFIGS for f in fields(config)

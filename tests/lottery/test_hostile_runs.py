@@ -8,6 +8,8 @@ import pytest
 from lth_ray.config import (
     Barrier,
     ConfigError,
+    Connectivity,
+    Curvature,
     Launch,
     MaskOverlap,
     Perturb,
@@ -41,6 +43,9 @@ CARRIED_OUT: dict[str, dict[str, Any]] = {
     "copies that part at the end": {"branches": [Barrier(points=3, spawn=steps(4), rounds=[0])]},
     "copies that are one": {"branches": [Stability(spawn=steps(4), rounds=[1])]},
     "one seed to compare, one bin": {"branches": [MaskOverlap(), Weights(bins=1)]},
+    "one seed to connect, more eigenvalues than weights": {
+        "branches": [Connectivity("seeds", points=3), Curvature(1000, vectors=0, batches=1, iterations=3, rounds=[2])]
+    },
     "a score's rate that overflows": {"branches": [Supermask("bernoulli", train={"lr": 1e300})]},
 }  # fmt: skip
 

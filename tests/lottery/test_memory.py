@@ -15,7 +15,8 @@ from torch import nn
 from lth_ray import analysis, data
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.lottery.derivation import Table
-from lth_ray.lottery.execution.measure import Bench, line
+from lth_ray.lottery.execution.bench import Bench
+from lth_ray.lottery.execution.lines import line
 from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.lottery.sources import Snapshot
 from lth_ray.store import Store

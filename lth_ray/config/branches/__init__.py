@@ -2,8 +2,9 @@
 
 from lth_ray.config.branches.anatomy import MaskOverlap, Weights
 from lth_ray.config.branches.base import Branch
-from lth_ray.config.branches.connectivity import Barrier, Stability
+from lth_ray.config.branches.connectivity import Barrier, Connectivity, Stability
 from lth_ray.config.branches.controls import RandomMask, RandomReinit, Rescored, ShuffledMask
+from lth_ray.config.branches.curvature import Curvature
 from lth_ray.config.branches.scratch import Guided, Scratch
 from lth_ray.config.branches.starts import Perturb, Pretrain
 from lth_ray.config.branches.supermask import Supermask
@@ -12,6 +13,8 @@ from lth_ray.config.branches.transfer import Transfer
 __all__ = [
     "Barrier",
     "Branch",
+    "Connectivity",
+    "Curvature",
     "Guided",
     "MaskOverlap",
     "Perturb",

@@ -7,6 +7,8 @@ entry below.
 from lth_ray.config import (
     Barrier,
     Branch,
+    Connectivity,
+    Curvature,
     Guided,
     MaskOverlap,
     Perturb,
@@ -21,9 +23,10 @@ from lth_ray.config import (
     Transfer,
     Weights,
 )
-from lth_ray.lottery.branches.anatomy import mask_overlap, weights
+from lth_ray.lottery.branches.anatomy import curvature, mask_overlap, weights
 from lth_ray.lottery.branches.architectures import guided, scratch
 from lth_ray.lottery.branches.base import Asked, Function, Host, copies
+from lth_ray.lottery.branches.between import connectivity
 from lth_ray.lottery.branches.connectivity import barrier, stability
 from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
@@ -39,6 +42,8 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     Rescored: ("rescored", copies(rescored)),
     Barrier: ("barrier", barrier),
     Stability: ("stability", stability),
+    Connectivity: ("connectivity", connectivity),
+    Curvature: ("curvature", curvature),
     Perturb: ("perturb", copies(perturb)),
     Pretrain: ("pretrain", pretrain),
     Transfer: ("transfer", copies(transfer)),

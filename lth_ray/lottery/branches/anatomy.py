@@ -1,9 +1,10 @@
-"""The anatomy of a ticket: measurements of its mask and weights that take no training."""
+"""The anatomy of a ticket: measurements of its mask, its weights and where it ends, that take no training."""
 
 from collections.abc import Iterator
 
-from lth_ray.config import ConfigError, MaskOverlap, Weights
+from lth_ray.config import ConfigError, Curvature, MaskOverlap, Weights, meaning, subseed
 from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.branches.connectivity import prunable_of
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.sources import Pruned, Snapshot
 
@@ -26,6 +27,14 @@ def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]
     """Compare the ticket's mask with that of every later seed of the study at this round."""
     seeds = host.lineage.variant.study.seeds
     for other in seeds[seeds.index(host.lineage.variant.seed) + 1 :]:
-        lineage = host.lineage.of_seed(other)
+        lineage = host.lineage.beside(seed=other)
         keys = host.segment.key, lineage.rounds[host.number].segment.key
         yield Asked((), Table("overlap", host.segment.recipe, keys), {"other_seed": other})
+
+
+def curvature(host: Host, branch: Curvature, seed: Seed) -> Iterator[Asked]:
+    """Measure the Hessian where the host's training ended; all of a seed's networks on the same examples."""
+    lineage, segment = host.lineage, host.segment
+    drawn = {"order": lineage.seeds.order, "seed": subseed(lineage.variant.seed, "curvature")}
+    options = {**meaning(branch), **drawn, **prunable_of(host)}
+    yield Asked((), Table("curvature", segment.recipe, (segment.key,), (segment.end,), None, options))

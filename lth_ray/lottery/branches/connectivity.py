@@ -29,7 +29,7 @@ def barrier(host: Host, branch: Barrier, seed: Seed) -> Iterable[Asked]:
     """Ask for a result for each pair of children (Frankle et al. 2020a, section 2)."""
     has_own = branch.initialisations == "own"
     family = _independent(host, branch.children) if has_own else spawn(host, "Barrier", branch.spawn, branch.children)
-    options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align, **_measured(host)}
+    options = {"points": branch.points, "batch_norm": branch.batch_norm, "align": branch.align, **prunable_of(host)}
     for pair in combinations(family, 2):
         trained = [child.segment for child in pair]
         table = Table(
@@ -54,7 +54,7 @@ def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
     for pair in combinations(family, 2):
         trained = [child.segment for child in pair]
         keys, ends = tuple(child.key for child in trained), tuple(child.end for child in trained)
-        table = Table("distance", recipe, keys, ends, trained[0].start, _measured(host))
+        table = Table("distance", recipe, keys, ends, trained[0].start, prunable_of(host))
         yield Asked(_trainings(pair), table, {**told, "compared": "order", "pair": _pair(family, pair)})
 
 
@@ -64,7 +64,7 @@ def _parted(family: list[Child]) -> dict[str, int]:
     return {} if first.first_of else {"spawn_step": first.first}
 
 
-def _measured(host: Host) -> dict[str, Any]:
+def prunable_of(host: Host) -> dict[str, Any]:
     """Return options that let distances of dense copies cover the weights of a ticket's: those which may be
     pruned.
     """

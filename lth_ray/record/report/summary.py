@@ -153,7 +153,14 @@ def present(rows: Sequence[Row], name: str) -> list[float]:
 
 COPY = re.compile(r"-\d+$")
 PARTS = re.compile(r"[_=]|-(?=[a-z])")  # between words, and not in 1e-05
-MEASUREMENTS = ("barrier", "stability", "weights", "mask_overlap")  # branches that measure what they hang on
+MEASUREMENTS = (
+    "barrier",
+    "stability",
+    "connectivity",
+    "curvature",
+    "weights",
+    "mask_overlap",
+)  # branches that measure what they hang on
 
 
 def subnetwork(row: Mapping[str, Any]) -> str:

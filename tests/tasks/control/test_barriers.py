@@ -9,7 +9,8 @@ import torch
 pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
 
 from lth_ray.config import Environment, Model, Train, steps
-from lth_ray.lottery.execution.measure import Bench, line
+from lth_ray.lottery.execution.bench import Bench
+from lth_ray.lottery.execution.lines import line
 from lth_ray.tasks import task_of
 from lth_ray.training import Recipe
 from tests.tasks.control.scripted import ends_by_itself
