@@ -134,9 +134,9 @@ def told(config: Config) -> tuple[str, ...]:
     for f in (f for f in fields(config) if f.init):
         value = getattr(config, f.name)
         if f.metadata.get("means", True) and not f.kw_only:
-            found.append(_brief(meaning(value)))
+            found.append(_brief(value))
         elif f.metadata.get("means", True) and value != f.default and value != {}:
-            found.append(f"{f.name}={_brief(meaning(value))}")
+            found.append(f"{f.name}={_brief(value)}")
     return tuple(found)
 
 
@@ -153,6 +153,13 @@ def in_few_words(value: Any) -> str:
 
 
 def _brief(value: Any) -> str:
+    """Return a field's value in few words; a whole config in a dict by what tells it from others."""
+    if isinstance(value, Mapping):
+        inner = {
+            name: in_few_words(item) if isinstance(item, Config) else meaning(item) for name, item in value.items()
+        }
+        return ",".join(f"{name}={item}" for name, item in inner.items()).replace(" ", "")
+    value = meaning(value)
     if isinstance(value, Mapping):
         value = ",".join(f"{name}={item}" for name, item in value.items())
     return str(value).replace(" ", "")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Branch, ConfigError, TaskConfig, digest, subseed, told
+from lth_ray.config import Branch, ConfigError, Guided, TaskConfig, Transfer, digest, subseed, told
 from lth_ray.lottery.branches import BRANCHES, Asked, Host
 from lth_ray.lottery.derivation import Segment, Table
-from lth_ray.lottery.patterned import Patterned
 from lth_ray.lottery.rounds import Lineage
 
 
@@ -126,10 +125,12 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
 
 def _check_same_network(host: Host, branch: Branch, asked: Asked) -> None:
     """Raise ConfigError for a branch that would train or measure the study's network under the mask of another one."""
-    recipes = [one.recipe for _, one in asked.trainings if not isinstance(one.mask, Patterned)]
+    if isinstance(branch, (Guided, Transfer)):  # which make another network of it, and see to that themselves
+        return
+    recipes = [one.recipe for _, one in asked.trainings]
     recipes += [asked.table.recipe] if asked.table is not None else []
     if any(recipe.model != host.segment.recipe.model for recipe in recipes):
         raise ConfigError(
-            f"Guided.branches: {type(branch).__name__} is of the study's network, and the one that it hangs on has "
-            "another (Guided.model); hang it on tickets, or on a Guided of the study's own"
+            f"{type(branch).__name__}: it is of the study's network, and the one that it hangs on has another "
+            "(Guided.model, Transfer.changes); hang it on tickets, or on a branch of the study's own network"
         )

@@ -28,6 +28,7 @@ from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import ending_of
+from lth_ray.lottery.transfer_checks import check_transfers
 from lth_ray.store import Store
 from lth_ray.tasks import task_of
 from lth_ray.training import Recipe
@@ -61,6 +62,7 @@ class Plan:
     def branch_steps(self) -> int:
         """Those of `unique_steps` that branches take."""
         keys = {segment.key for result in self.branches for _, segment in result.trainings} & self.keys
+        keys -= {r.segment.key for lineage in self.lineages for r in lineage.rounds}  # a transfer to its own data
         return sum(self.pieces[key].num_steps for key in keys)
 
     @cached_property
@@ -128,6 +130,7 @@ def make_plan(
         check_replicates(pieces.values())
         check_alignment(pieces.values())
         check_patterns(pieces.values())
+        check_transfers(branches)
     if store is not None and identities is None:
         for key in damaged_masks(pieces, stock, store):
             del stock.records[key]

@@ -11,6 +11,7 @@ from typing import Any
 
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
 from lth_ray.lottery.patterned import Patterned, Redrawn
+from lth_ray.lottery.stretched import Network, Stretched
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
 UNKNOWN = -1  # a step that training will tell
@@ -165,14 +166,23 @@ class Perturbed:
 
 @dataclass(frozen=True)
 class Transplanted:
-    """The weights of `base` wherever their shapes fit, and new ones where they do not: another output layer."""
+    """The weights of `base` wherever their shapes fit, and new ones where they do not: another output layer.
+
+    of: the network that `base` is of, where that is another, so that layers take over from those that correspond.
+    output: False where the output layer is new whatever its shape; then `of` is given.
+    """
 
     base: "StartSource"
     initial: Init
+    of: Network | None = None
+    output: bool = True
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        return {"transplanted": digest("transplanted", [self.base.meaning, self.initial.meaning])}
+        content = [self.base.meaning, self.initial.meaning]
+        if self.of is not None:  # which network it is the base has in its key
+            content.append({"stretched": True, "output": self.output})
+        return {"transplanted": digest("transplanted", content)}
 
     @property
     def needs(self) -> tuple[StateAt, ...]:
@@ -283,4 +293,4 @@ class Copied:
         return {"mask": digest("mask", {"copied": self.of, **more})}
 
 
-MaskSource = Pruned | Copied | Redrawn | Patterned
+MaskSource = Pruned | Copied | Redrawn | Patterned | Stretched

@@ -148,6 +148,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("prune.global_unstructured(", SHOWN),
         ('Study("further", ticket=key', SHOWN),
         ('Study("detector", model=Model("fasterrcnn_resnet34")', SHOWN),
+        ("branches = [", SHOWN),
         ('"""How far can these weights be pruned and fine-tuned?"""', by("test_the_example_of_the_documents")),
         ('"""Which weights of a pretrained encoder does a task need?"""', by("test_the_encoder_of_the_documents")),
     ),

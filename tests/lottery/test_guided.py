@@ -160,9 +160,7 @@ def test_random_masks_of_theirs_are_of_what_the_pattern_is_of(lab: Any) -> None:
 REFUSED = {
     "has 1 stages, and that of the ticket 2": Guided("channels", model=Model(Staged, options={"stages": 1})),
     **{
-        f"Guided.branches: {type(branch).__name__} is of the study's network": Guided(
-            "channels", model=BIG, branches=[branch]
-        )
+        f"{type(branch).__name__}: it is of the study's network": Guided("channels", model=BIG, branches=[branch])
         for branch in (RandomReinit(), Scratch(), Transfer({"target": "rotation"}))
     },
     "Guided.changes: Data has no field 'nam': did you mean name": Guided("channels", changes={"nam": "mnist"}),

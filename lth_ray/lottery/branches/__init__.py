@@ -30,7 +30,8 @@ from lth_ray.lottery.branches.between import connectivity
 from lth_ray.lottery.branches.connectivity import barrier, stability
 from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
-from lth_ray.lottery.branches.perturbing import perturb, pretrain, transfer
+from lth_ray.lottery.branches.perturbing import perturb, pretrain
+from lth_ray.lottery.branches.transfer import transfer
 
 # config class: (name in records, its function)
 BRANCHES: dict[type[Branch], tuple[str, Function]] = {

@@ -1,12 +1,12 @@
-"""Tickets trained from other weights: perturbed, pretrained on another task, or on other data."""
+"""Tickets trained from other weights: perturbed, or pretrained on another task."""
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
-from lth_ray.config import ConfigError, Length, Perturb, Perturbation, Pretrain, Transfer, told
+from lth_ray.config import ConfigError, Length, Perturb, Perturbation, Pretrain, told
 from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.derivation import Segment, perturbed
-from lth_ray.lottery.sources import Copied, Snapshot, StartSource, Transplanted, weights_of
+from lth_ray.lottery.sources import Copied, Snapshot, Transplanted
 from lth_ray.training import Recipe
 
 
@@ -51,30 +51,6 @@ def pretrain(host: Host, branch: Pretrain, seed: Seed) -> Iterable[Asked]:
     after = lineage.whole(Transplanted(pretraining.end, lineage.drawn), mask)
     name = f"pretraining/{'-'.join(told(branch))}"
     yield Asked(((name, pretraining), ("", after)))
-
-
-def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
-    """Train the ticket on other data (Morcos et al. 2019).
-
-    From its trained weights this is a warm start (Ash & Adams 2019).
-    """
-    ticket, recipe = host.segment, host.lineage.on(branch.data(host.lineage.recipe.data))
-    _check_same_images(host.lineage.recipe, recipe)
-    check_same_metric("Transfer.changes", host.lineage.recipe, recipe)
-    base: StartSource = ticket.end if branch.start == "trained" else weights_of(ticket.start)
-    if branch.start == "rewound" and ticket.key == host.lineage.dense.key:
-        base = Snapshot(ticket.trajectory, ticket.first)
-    if recipe.identity.num_classes != host.lineage.recipe.identity.num_classes:
-        base = Transplanted(base, replace(host.lineage.drawn, data_identity=recipe.identity.digest))
-    return replace(host.lineage.whole(base, host.mask, recipe), frozen=ticket.frozen)
-
-
-def _check_same_images(given: Recipe, other: Recipe) -> None:
-    ours, theirs = given.identity.input_shape, other.identity.input_shape
-    if ours != theirs:
-        raise ConfigError(
-            f"Transfer.changes: images of shape {theirs} do not fit a network made for {ours}; give data of that shape"
-        )
 
 
 def check_same_metric(field: str, given: Recipe, other: Recipe) -> None:

@@ -15,6 +15,7 @@ from lth_ray.lottery.execution.ranking import Ranking, prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
+from lth_ray.lottery.execution.stretched import stretched_mask, taken_over
 from lth_ray.lottery.patterned import Patterned, Redrawn
 from lth_ray.lottery.sources import (
     Adopted,
@@ -29,6 +30,7 @@ from lth_ray.lottery.sources import (
     Snapshot,
     StartSource,
 )
+from lth_ray.lottery.stretched import Network, Stretched
 from lth_ray.pruning import Mask
 from lth_ray.pruning.structured import shuffled_units
 from lth_ray.store import State, Store, content
@@ -71,11 +73,18 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, dataset: Load
         made = _perturbed(source, recipe, store, dataset, mask)
     elif isinstance(source, Rescaled):
         made = _rescaled(source, recipe, store, dataset, mask)
+    elif source.of is not None:
+        given = start_state(source.base, _of(recipe, source.of), store, dataset, mask).model
+        made = _begun(recipe, source.initial.seed, taken_over(given, recipe, source.of, source.output))
     else:
         made = dict(start_state(source.initial, recipe, store, dataset).model)
         given = start_state(source.base, recipe, store, dataset, mask).model
         made |= {name: given[name] for name in made if name in given and given[name].shape == made[name].shape}
     return State(made, None, content(made))
+
+
+def _of(recipe: Recipe, network: Network) -> Recipe:
+    return Recipe(network.model, recipe.data, recipe.train, network.identity)
 
 
 def _begun(recipe: Recipe, seed: int, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -157,6 +166,8 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
         return Found(fitting(of_part(base, source.part), segment.recipe))
     if isinstance(source, Patterned):
         return Found(patterned_mask(source, base, segment.recipe))
+    if isinstance(source, Stretched):
+        return Found(stretched_mask(source, base, segment.recipe))
     return Found(redrawn_mask(source, base, segment.recipe))
 
 
