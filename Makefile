@@ -57,8 +57,11 @@ bench: $(VENV)/.installed
 # Where there is a GPU, by a PYTHON that has torch, torchvision and pytest: installs nothing, needs neither Ray nor MLflow.
 GPU_JSON ?= gpu.json
 gpu:
-	$(PYTHON) -m pytest -m gpu tests/gpu
-	$(PYTHON) -m benchmarks.gpu --json $(GPU_JSON)
+	@tests=0; figures=0; \
+	$(PYTHON) -m benchmarks.gpu --json $(GPU_JSON) || figures=$$?; \
+	$(PYTHON) -m pytest -m gpu tests/gpu || tests=$$?; \
+	echo "figures: exit status $$figures, in $(GPU_JSON); tests: exit status $$tests"; \
+	exit $$((tests ? tests : figures))
 
 clean:
 	rm -rf $(VENV) build *.egg-info

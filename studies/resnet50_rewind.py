@@ -11,7 +11,7 @@ from lth_ray import Barrier, Data, Model, Prune, Study, Train, epochs, main, ste
 
 OTHERWISE = [
     "Batch norm takes its statistics over 128 images, and its running ones decay by .9 a step.",
-    "Weights are trained in bf16 autocast.",
+    "Weights are trained in bf16 autocast, through torch.compile.",
     "Initial weights are torchvision's, of variance 2 / fan-out.",
     "A barrier is of one pair of copies a seed and 11 points on their line, not of three pairs and 30 points.",
     'Rewind points are five, so that "from epoch k on" is known to the next of them.',
@@ -32,6 +32,7 @@ study = Study(
         batch_norm_group=128,
         precision="bf16",
         channels_last=True,
+        compile=True,
     ),
     prune=Prune("magnitude", scope="global", fraction=0.2, rounds=12),
     rewind=[epochs(0), epochs(1), epochs(5), epochs(6), epochs(18)],
@@ -48,6 +49,7 @@ study = Study(
         "train.evaluate_every": steps(3),
         "train.batch_norm_group": 4,
         "train.precision": "fp32",
+        "train.compile": False,
         "prune.rounds": 1,
         "rewind": [steps(2)],
         "seeds": [0],

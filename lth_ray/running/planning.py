@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lth_ray.config import Config, ConfigError, Launch, Length, Study
-from lth_ray.lottery import Plan, make_plan, make_trials, shape_of
+from lth_ray.config import Config, ConfigError, Data, Launch, Length, Study
+from lth_ray.data.packed.reading import is_packed
+from lth_ray.lottery import Piece, Plan, Training, make_plan, make_trials, shape_of
 from lth_ray.running import history
 from lth_ray.running.machine.home import check_home
 from lth_ray.store import Store
@@ -21,7 +22,15 @@ DAY_S = 86_400
 
 
 def check_workers(plan: Plan, launch: Launch) -> None:
-    """Raise ConfigError where a recipe of the plan cannot be shared by the workers that are asked for."""
+    """Raise ConfigError where a recipe of the plan cannot be shared by the workers that are asked for, or would leave
+    their GPUs waiting for images.
+    """
+    packed = next((name for name in (_packed(piece) for piece in plan.pieces.values()) if name), None)
+    if launch.gpus_per_worker and not launch.loaders and packed is not None:
+        raise ConfigError(
+            f"--loaders 0: one process decodes a few hundred images of {packed!r} a second, a tenth of what a GPU "
+            "takes; give the cores of each worker to it, such as --cpus-per-worker 8 --loaders 7"
+        )
     recipes = {id(piece.recipe): piece.recipe for piece in plan.pieces.values()}
     for recipe in recipes.values():
         if launch.workers and recipe.train.replicates > 1:
@@ -31,6 +40,12 @@ def check_workers(plan: Plan, launch: Launch) -> None:
             )
         for size in (launch.workers, launch.later_workers):
             recipe.check_workers(size or 1)
+
+
+def _packed(piece: Piece) -> str | None:
+    """Return the name of the packed set that a piece trains on, whose images are decoded as they are asked for."""
+    data = piece.recipe.data
+    return data.name if isinstance(data, Data) and isinstance(piece, Training) and is_packed(data.name) else None
 
 
 def shortened(study: Study) -> str:

@@ -13,6 +13,7 @@ from lth_ray.config.blame import in_one_line
 from lth_ray.lottery import Job, Outcome, Piece, carry_out_all, in_lockstep, measurements
 from lth_ray.running.settings import Settings
 from lth_ray.store import StorageError
+from lth_ray.training import accelerator
 from lth_ray.training.process import keep_memory, spare_dynamo
 
 
@@ -36,6 +37,8 @@ def trial(config: dict[str, Any]) -> None:
         for (job, piece), outcome in zip(now, outcomes, strict=True):
             probes.point("unreported")
             if isinstance(outcome, Exception):
+                if accelerator.is_beyond_use(outcome):
+                    raise outcome  # the next job would meet it too: this process ends, and the job goes on in another
                 tune.report({"failed": described(outcome), "key": piece.key})
                 left.discard(job.id)
                 continue
@@ -47,9 +50,11 @@ def trial(config: dict[str, Any]) -> None:
 def _here(settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exception]]:
     """Return what does pieces of one shape in this process."""
     torch.set_num_threads(settings.workers.threads)
-    device = "cuda" if settings.workers.gpus and torch.cuda.is_available() else "cpu"
+    device = "cuda" if settings.workers.gpus else "cpu"
+    accelerator.same_bits(torch.device(device))
 
     def done(pieces: list[Piece]) -> list[Outcome | Exception]:
+        accelerator.check_there(settings.workers.gpus)
         dataset = settings.dataset(pieces[0].recipe, device)
         with settings.clock(*(piece.key for piece in pieces)) as clock:
             return carry_out_all(pieces, settings.store, dataset, device, clock)

@@ -20,7 +20,7 @@ from lth_ray.running.machine.rooms import asked_by
 from lth_ray.running.settings import Settings
 from lth_ray.running.trial import Failed, described
 from lth_ray.store import Store
-from lth_ray.training import Team, TeamBroken
+from lth_ray.training import Team, TeamBroken, accelerator
 from lth_ray.training.process import keep_memory
 
 # What Ray reads where a fit is started. Reports and ends are polled for, by default every 2 s.
@@ -45,18 +45,22 @@ def share(config: dict[str, Any]) -> None:
     settings: Settings = config["settings"]
     keep_memory()
     torch.set_num_threads(settings.workers.threads)
-    device, team = get_device(), Team.present()
+    device = get_device()
+    accelerator.same_bits(device)
+    team = Team.present()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     for piece in config["pieces"]:
         if team.by_leader(lambda key=piece.key: ray.get(settings.notices.failure.remote(key))) is not None:  # type: ignore[misc]
             return
         try:
+            accelerator.check_there(settings.workers.gpus)
             outcome = _do(piece, settings, str(device), team)
         except TeamBroken:
             raise
         except Exception as error:  # Ray Train starts workers again whatever they raised: they are told to leave it
-            ray.get(settings.notices.fail.remote(piece.key, described(error)))
+            if not accelerator.is_beyond_use(error):
+                ray.get(settings.notices.fail.remote(piece.key, described(error)))
             raise
         if team.leads:
             ray.get(settings.notices.post.remote(piece.key, outcome))

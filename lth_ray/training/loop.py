@@ -17,6 +17,7 @@ from lth_ray.store import Tensors
 from lth_ray.tasks import Evaluation, Stream
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.tasks.own import own_function
+from lth_ray.training.accelerator import same_bits
 from lth_ray.training.averages import follow, pairs
 from lth_ray.training.backends import EAGER, FUSED_NORM
 from lth_ray.training.block_float import BlockFloat, block_float
@@ -76,6 +77,7 @@ class Run:
     stepper: Stepper = field(init=False)
 
     def __post_init__(self) -> None:
+        same_bits(self.device)
         recipe, size = self.recipe, self.team.size
         group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
         self.graph = fused_graph(self.model, recipe)  # first, as it may give weights another layout

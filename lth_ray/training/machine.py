@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lth_ray import __version__
+from lth_ray.training import accelerator
 from lth_ray.training.kernels import library
 
 EVERY_S, MOST = 5.0, 120  # between samples at first; so many are kept, and every other one goes where there are more
@@ -113,6 +114,7 @@ def environment(device: str, world_size: int = 1) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": sys.platform,
         "packages": packages,
+        **({"gpu": accelerator.facts(torch.device(device))} if is_cuda else {}),
     }
 
 

@@ -52,6 +52,16 @@ def test_what_cannot_be_is_refused(given: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_gpus_are_not_left_waiting_for_one_process_that_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = plan()
+    check_workers(small, Launch("storage", gpus_per_worker=1))
+    monkeypatch.setattr("lth_ray.running.planning.is_packed", lambda name: name == "digits")
+    check_workers(small, Launch("storage"))
+    check_workers(small, Launch("storage", gpus_per_worker=1, cpus_per_worker=2, loaders=1))
+    with pytest.raises(ConfigError, match=r"--loaders 0: one process decodes .* 'digits' .* --loaders 7"):
+        check_workers(small, Launch("storage", gpus_per_worker=1))
+
+
 def test_a_recipe_that_workers_cannot_share_is_refused_before_ray_starts() -> None:
     check_workers(plan(), Launch("storage", workers=6, later_workers=2))
     with pytest.raises(ConfigError, match=r"--workers 4: a batch of 60 images is 6 groups of 10"):
