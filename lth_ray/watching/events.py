@@ -15,7 +15,7 @@ Measured = tuple[float | None, float | None]  # remaining weights, the metric on
 
 
 class Events:
-    """What has happened in a run; `on_...` are called as it does, from any thread.
+    """The events of a run so far; `on_...` are called as they happen, from any thread.
 
     run: the live run; None for what is stored.
     """
