@@ -45,7 +45,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         (
             "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Barrier", "Stability",
             "Connectivity", "Curvature",
-            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored",
+            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored", "PermutedMask",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "open", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),

@@ -14,20 +14,17 @@ from torch import nn
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, TicketOf, nearest, short_name
 from lth_ray.lottery.execution.networks import build, of_part
-from lth_ray.lottery.execution.patterned import check_patterned
 from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.kept.records import Record, SegmentRecord
 from lth_ray.lottery.kept.stored import finished_segment
-from lth_ray.lottery.patterned import Patterned
-from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
 from lth_ray.training.averages import HOLDER
-from lth_ray.training.together.replicable import check_network_replicable, check_replicable
+from lth_ray.training.together.replicable import check_network_replicable
 
 
 def check_networks(lineages: Iterable[Lineage]) -> None:
@@ -237,60 +234,3 @@ def _check_dense_ticket(lineage: Lineage, wrong: str) -> None:
                 f"{type(branch).__name__}.rounds = {list(branch.rounds or ())}: {wrong} is a dense network, whose "
                 "round 0 has no mask; leave round 0 out"
             )
-
-
-def check_replicates(pieces: Iterable[Piece]) -> None:
-    """Raise ConfigError for what is to be trained in replicates (Train.replicates) and cannot be."""
-    trained = (piece for piece in pieces if isinstance(piece, Training) and piece.recipe.train.replicates > 1)
-    for segment in (piece.segment for piece in trained):
-        check_replicable(segment.recipe)
-        for what, is_so in {
-            "a Supermask": segment.learned,
-            "pruned weights frozen at other values": segment.frozen,
-            "a mask that changes (Prune.dynamic)": segment.regrowth is not None,
-            "a training that a draw ends (Prune.at = EarlyBird)": segment.draw is not None,
-        }.items():
-            if is_so:
-                raise ConfigError(
-                    f"Train.replicates = {segment.recipe.train.replicates}: {what} cannot be trained in replicates; "
-                    "leave that out, or train each by itself (Train.replicates = 1)"
-                )
-
-
-def check_patterns(pieces: Iterable[Piece]) -> None:
-    """Raise ConfigError for a pattern that the network which is to follow it does not fit."""
-    for piece in pieces:
-        if isinstance(piece, Training) and isinstance(piece.segment.mask, Patterned):
-            check_patterned(piece.segment.mask, piece.recipe)
-
-
-def check_alignment(pieces: Iterable[Piece]) -> None:
-    """Raise ConfigError for networks whose units are to be aligned (align) and which cannot be told apart."""
-    tables = {(id(piece.table.recipe), by): (piece.table, by) for piece in pieces if (by := _aligned(piece))}
-    for table, by in tables.values():
-        recipe, said = table.recipe, f"{'Barrier' if table.kind == 'line' else 'Connectivity'}.align = {by!r}"
-        if recipe.train.is_averaged:
-            raise ConfigError(f"{said}: units are matched by weights, and not by their averages; leave it out")
-        if by == "activations" and not recipe.has_epochs:
-            raise ConfigError(
-                f"{said}: {type(recipe.data).__name__} has no training set on which units could be compared; match "
-                "them by weights"
-            )
-        network = build(recipe)
-        try:
-            coupling = models.coupled(network, recipe.task.example(recipe.identity))
-        except ConfigError as error:
-            raise ConfigError(f"{said}: {error}; leave it out for this network") from error
-        if by == "activations":
-            from lth_ray.analysis.activations import readers  # with scipy, which other plans do without
-
-            try:
-                readers(network, coupling)
-            except ConfigError as error:
-                raise ConfigError(f"{said}: {error}; match them by weights") from error
-
-
-def _aligned(piece: Piece) -> bool | str | None:
-    """Return by what the units of a line's ends are matched; nothing where they are not, or it is no line."""
-    options = (piece.table.options if isinstance(piece, Measurement) else None) or {}
-    return options.get("align")

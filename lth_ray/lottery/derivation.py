@@ -9,7 +9,7 @@ from typing import Any
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Perturbation, Prune, SupermaskRule, digest, meaning, revised
-from lth_ray.lottery.patterned import Redrawn
+from lth_ray.lottery.patterned import Permuted, Redrawn
 from lth_ray.lottery.sources import (
     Copied,
     Drawn,
@@ -193,7 +193,7 @@ class Segment:
     @property
     def needs(self) -> tuple[StateAt, ...]:
         """The states read before it starts: (trajectory, step, with optimizer)."""
-        return (*self.start.needs, *(self.mask.needs if isinstance(self.mask, Pruned) else ()))
+        return (*self.start.needs, *(self.mask.needs if isinstance(self.mask, (Pruned, Permuted)) else ()))
 
     def with_drawn(self, drawn: Mapping[str, int]) -> "Segment":
         """Return it with the steps of draws as far as they are known, {segment: step}; its key stays."""

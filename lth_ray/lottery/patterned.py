@@ -1,4 +1,4 @@
-"""Sources of masks that are made from another one: redrawn at random, or by its pattern for another network."""
+"""Sources of masks that are made from another one: redrawn, permuted, or by its pattern for another network."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -31,6 +31,34 @@ class Redrawn:
         if self.rule is not None:
             content["rule"] = {name: self.rule[name] for name in STRUCTURAL if name in self.rule}
         return {"mask": digest("mask", {"redrawn": content})}
+
+
+@dataclass(frozen=True)
+class Permuted:
+    """The mask of segment `of`, its units in the order of another network's (config.PermutedMask).
+
+    given, other: (trajectory, step) of the dense networks that are matched: that in which the mask was found, and the
+        other.
+    examples: training examples that are compared, 0 where weights are.
+    seed: of the order in which groups of units are matched by weights.
+    """
+
+    of: str
+    match: str
+    given: tuple[str, int]
+    other: tuple[str, int]
+    examples: int
+    seed: int
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        content = {name: value for name, value in asdict(self).items() if name != "of"}
+        return {"mask": digest("mask", {"permuted": self.of, **content})}
+
+    @property
+    def needs(self) -> tuple[tuple[str, int, bool], ...]:
+        """The stored states it is made from: (trajectory, step, with the optimizer's)."""
+        return tuple((*at, False) for at in (self.given, self.other))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,8 @@ from lth_ray.config import ConfigError, Study, TaskConfig, settled, variants
 from lth_ray.data import Identity
 from lth_ray.lottery.branch_tree import BranchResult, branch_results, other_data
 from lth_ray.lottery.checks import (
-    check_alignment,
     check_functions,
     check_networks,
-    check_patterns,
-    check_replicates,
     check_tickets,
     check_weights,
     tell_other_sources,
@@ -24,6 +21,7 @@ from lth_ray.lottery.kept.kept_states import make_pieces, state_pieces
 from lth_ray.lottery.kept.records import segments
 from lth_ray.lottery.kept.stored import Stock, damaged_masks, take_stock
 from lth_ray.lottery.other_studies import with_keys
+from lth_ray.lottery.piece_checks import check_alignment, check_patterns, check_replicates
 from lth_ray.lottery.pieces import Piece
 from lth_ray.lottery.pretrained import identified
 from lth_ray.lottery.rounds import Lineage

@@ -188,10 +188,10 @@ class Lineage:
     @cached_property
     def rewound(self) -> Snapshot | Transplanted:
         """The dense network's state at the rewind point."""
-        return self._rewound(self.dense)
+        return self.rewound_of(self.dense)
 
-    def _rewound(self, dense: Segment) -> Snapshot | Transplanted:
-        """Return its state at the rewind point. At its ends training has no optimizer state to restore."""
+    def rewound_of(self, dense: Segment) -> Snapshot | Transplanted:
+        """Return a network's state at the rewind point. At its ends training has no optimizer state to restore."""
         if isinstance(dense.start, Transplanted):
             return dense.start
         return Snapshot(dense.trajectory, self.rewind_step, self._restores and self.rewind_step > 0)
@@ -255,7 +255,7 @@ class Lineage:
             return self.retraining(ended, mask)
         if method == "fine_tune":
             return Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k)
-        ticket = self._from_draw(mask) or self.retraining(self._rewound(self.trunk), mask)
+        ticket = self._from_draw(mask) or self.retraining(self.rewound_of(self.trunk), mask)
         rule = self.rewind.perturbation
         if rule is None:
             return ticket

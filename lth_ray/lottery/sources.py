@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
-from lth_ray.lottery.patterned import Patterned, Redrawn
+from lth_ray.lottery.patterned import Patterned, Permuted, Redrawn
 from lth_ray.lottery.stretched import Network, Stretched
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
@@ -293,4 +293,4 @@ class Copied:
         return {"mask": digest("mask", {"copied": self.of, **more})}
 
 
-MaskSource = Pruned | Copied | Redrawn | Patterned | Stretched
+MaskSource = Pruned | Copied | Redrawn | Permuted | Patterned | Stretched

@@ -3,7 +3,7 @@
 from lth_ray.config.branches.anatomy import MaskOverlap, Weights
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.branches.connectivity import Barrier, Connectivity, Stability
-from lth_ray.config.branches.controls import RandomMask, RandomReinit, Rescored, ShuffledMask
+from lth_ray.config.branches.controls import PermutedMask, RandomMask, RandomReinit, Rescored, ShuffledMask
 from lth_ray.config.branches.curvature import Curvature
 from lth_ray.config.branches.scratch import Guided, Scratch
 from lth_ray.config.branches.starts import Perturb, Pretrain
@@ -17,6 +17,7 @@ __all__ = [
     "Curvature",
     "Guided",
     "MaskOverlap",
+    "PermutedMask",
     "Perturb",
     "Pretrain",
     "RandomMask",

@@ -54,6 +54,35 @@ class ShuffledMask(Branch):
 
 
 @dataclass(frozen=True)
+class PermutedMask(Branch):
+    """The ticket's mask on another initialisation, its units in the order of that network's (Adnan et al. 2025).
+
+    A dense network is trained from new weights, under an order and augmentation of its own, and the ticket's dense
+    network is matched with it: for each unit of the one the unit of the other that is most like it. The mask takes the
+    same order, and is trained from the other network's rewind point, with the schedule of a ticket there.
+
+    match: "weights" (Ainsworth et al. 2022), "activations" on training examples, whose correlations are compared, or
+        "none", the control: the mask as it is.
+    examples: training examples that "activations" are compared on; all, where there are fewer.
+    copies: other initialisations, the same for every `match` and round.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    match: str = option("activations", check=one_of("weights", "activations", "none"))
+    _: KW_ONLY
+    examples: int = option(2_000, check=whole(2))
+    copies: int = option(1, check=whole(1, 10_000), means=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.match != "activations" and self.examples != 2_000:
+            raise ConfigError(
+                f"PermutedMask.examples = {self.examples}: match={self.match!r} looks at none; leave it out"
+            )
+
+
+@dataclass(frozen=True)
 class Rescored(Branch):
     """The ticket's start under the mask that its rule finds by other scores, at the ticket's own density.
 

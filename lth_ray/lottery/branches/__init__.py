@@ -11,6 +11,7 @@ from lth_ray.config import (
     Curvature,
     Guided,
     MaskOverlap,
+    PermutedMask,
     Perturb,
     Pretrain,
     RandomMask,
@@ -30,6 +31,7 @@ from lth_ray.lottery.branches.between import connectivity
 from lth_ray.lottery.branches.connectivity import barrier, stability
 from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
+from lth_ray.lottery.branches.permuting import permuted_mask
 from lth_ray.lottery.branches.perturbing import perturb, pretrain
 from lth_ray.lottery.branches.transfer import transfer
 
@@ -38,6 +40,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     RandomReinit: ("random_reinit", copies(random_reinit)),
     RandomMask: ("random_mask", copies(random_mask)),
     ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
+    PermutedMask: ("permuted_mask", permuted_mask),
     Guided: ("guided", copies(guided)),
     Scratch: ("scratch", copies(scratch)),
     Rescored: ("rescored", copies(rescored)),

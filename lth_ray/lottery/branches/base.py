@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.config import Branch
+from lth_ray.config import Branch, subseed
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Copied
+from lth_ray.training import Seeds
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class Asked:
     trainings: tuple[tuple[str, Segment], ...] = ()
     table: Table | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def copy_seed(lineage: Lineage, name: str, index: int) -> int:
+    """Return the sub-seed of a copy, for one use.
+
+    It is the same for every branch and round, so that what differs between these is not the copy.
+    """
+    return subseed(lineage.variant.seed, "copy", name, index)
+
+
+def copy_noise(lineage: Lineage, index: int) -> Seeds:
+    """Return the seeds of a copy's order, augmentation and dropout."""
+    return Seeds(*(copy_seed(lineage, name, index) for name in ("order", "augmentation", "dropout")))
 
 
 Seed = Callable[[int], int]  # of a copy, by its index

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from lth_ray.config import Barrier, ConfigError, Length, Stability, subseed
-from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.config import Barrier, ConfigError, Length, Stability
+from lth_ray.lottery.branches.base import Asked, Host, Seed, copy_noise, copy_seed
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.sources import Snapshot, StartSource
-from lth_ray.training import Seeds
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
     # Pruned weights that are frozen stay what the ticket started with: a snapshot of it holds them too.
     at_draw = ticket.first_of if point is None else None
     copy = replace(ticket.settled, start=start, mask=host.mask, first=step, first_of=at_draw)
-    return [Child(f"copies{step}/{i}", replace(copy, seeds=_noise(host, i))) for i in range(count)]
+    return [Child(f"copies{step}/{i}", replace(copy, seeds=copy_noise(host.lineage, i))) for i in range(count)]
 
 
 def _check_drawn(host: Host, who: str, point: Length | None, step: int) -> None:
@@ -122,29 +121,11 @@ def _check_drawn(host: Host, who: str, point: Length | None, step: int) -> None:
 
 def _independent(host: Host, count: int) -> list[Child]:
     """Return copies from initialisations of their own, trained from the first step."""
-    return [
-        Child(
-            f"own_copies/{i}",
-            replace(
-                host.lineage.whole(host.lineage.initial(_subseed(host, "init", i)), host.mask, host.segment.recipe),
-                seeds=_noise(host, i),
-            ),
-        )
-        for i in range(count)
-    ]
-
-
-def _noise(host: Host, i: int) -> Seeds:
-    """Return the seeds of copy i.
-
-    They are the same for every branch and round, so that what differs between tickets is not the noise.
-    """
-    return Seeds(*(_subseed(host, name, i) for name in ("order", "augmentation", "dropout")))
-
-
-def _subseed(host: Host, name: str, i: int) -> int:
-    """Return the sub-seed of copy i, for one use."""
-    return subseed(host.lineage.variant.seed, "copy", name, i)
+    lineage, found = host.lineage, []
+    for i in range(count):
+        whole = lineage.whole(lineage.initial(copy_seed(lineage, "init", i)), host.mask, host.segment.recipe)
+        found.append(Child(f"own_copies/{i}", replace(whole, seeds=copy_noise(lineage, i))))
+    return found
 
 
 def _trainings(pair: Iterable[Child]) -> tuple[tuple[str, Segment], ...]:

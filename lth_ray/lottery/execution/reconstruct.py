@@ -11,12 +11,13 @@ from lth_ray.config import meaning
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.execution.networks import build, build_without_averages, eligible, fitting, network, of_part
 from lth_ray.lottery.execution.patterned import patterned_mask
+from lth_ray.lottery.execution.permuted import permuted_mask
 from lth_ray.lottery.execution.ranking import Ranking, prune_by, ranking
 from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
 from lth_ray.lottery.execution.stretched import stretched_mask, taken_over
-from lth_ray.lottery.patterned import Patterned, Redrawn
+from lth_ray.lottery.patterned import Patterned, Permuted, Redrawn
 from lth_ray.lottery.sources import (
     Adopted,
     Copied,
@@ -168,6 +169,8 @@ def mask_of(segment: Segment, store: Store, dataset: Loaded) -> Found:
         return Found(patterned_mask(source, base, segment.recipe))
     if isinstance(source, Stretched):
         return Found(stretched_mask(source, base, segment.recipe))
+    if isinstance(source, Permuted):
+        return Found(permuted_mask(source, base, segment.recipe, store, dataset))
     return Found(redrawn_mask(source, base, segment.recipe))
 
 
