@@ -15,6 +15,7 @@
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
 | mask_distances_figure | Results.mask_distances() | how far the masks of a training's epochs are from each other |
 | regrowth_figure | Results.tickets() | what the updates of moving masks exchange |
+| transfer_matrix_figure | tickets and branches together | tickets of several sources on several targets |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
 | costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
@@ -39,6 +40,7 @@ from lth_ray.record.figures.regrowth import regrowth_figure
 from lth_ray.record.figures.retraining import retraining_figure
 from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
+from lth_ray.record.figures.transfer_matrix import transfer_matrix_figure
 
 __all__ = [
     "collapse_figure",
@@ -56,4 +58,5 @@ __all__ = [
     "retraining_figure",
     "stability_figure",
     "surviving_figure",
+    "transfer_matrix_figure",
 ]

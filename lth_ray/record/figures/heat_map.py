@@ -4,13 +4,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import Metric, is_there
-from lth_ray.record.figures.drawing.drawn import keep
-from lth_ray.record.figures.drawing.lines import SPREAD, mean_and_ends
+from lth_ray.record.figures.drawing.cells import CELL, Cells, draw_cells
+from lth_ray.record.figures.drawing.lines import SPREAD
 from lth_ray.record.figures.drawing.measured import by_variant, few, joined, percent, spawned_later
 from lth_ray.record.figures.drawing.page import Page, styled
 from lth_ray.record.figures.drawing.panels import compact, name_panel, short
@@ -21,24 +21,10 @@ from lth_ray.record.report.wording import LENGTH, length_said, ranged
 
 if TYPE_CHECKING:
     import pandas
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FIRST = "train.warmup"  # of several swept fields
 MOST_VARIANTS = 3
-CELL, DARK = 0.42, 0.45  # height of a row, inches; the luminance under which a cell's words are white
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The results {(value of the field, k): (seed, quantity)}.
-
-    shades: the span that they have at least.
-    """
-
-    name: str
-    values: Mapping[tuple[str, int], Sequence[tuple[int, float]]]
-    shades: tuple[float, ...] = ()
 
 
 @styled
@@ -72,7 +58,7 @@ def heat_map_figure(
     page = Page.of([], words, -(-len(found) // columns), columns, panel=height, gap=0.75, are_titled=True)
     figure, panels = page.begin()
     for panel, cells in zip(panels, found, strict=False):
-        _draw(panel, cells, values, steps, max(metric.decimals - 1, 0))
+        draw_cells(panel, cells, values, steps, [compact(step) for step in steps], max(metric.decimals - 1, 0))
         name_panel(panel, cells.name)
         panel.set_ylabel(_name(field, tickets))
         panel.set_xlabel("rewind step k")
@@ -177,33 +163,3 @@ def _cells(
 def _n(found: Sequence[Cells]) -> str:
     counts = sorted({len(dict(values)) for cells in found for values in cells.values.values()})
     return ranged(*dict.fromkeys((counts[0], counts[-1])))
-
-
-def _draw(panel: "Axes", cells: Cells, values: Sequence[str], steps: Sequence[int], digits: int) -> None:
-    """Draw cells: dark is low, in a colour map that is even in grey."""
-    import matplotlib
-
-    shades = matplotlib.colormaps["cividis"]
-    spreads = {place: mean_and_ends(own) for place, own in cells.values.items()}
-    means = [mean for mean, _, _ in spreads.values()]
-    low, high = min([*means, *cells.shades]), max([*means, *cells.shades])
-    for (value, step), (mean, _, end) in spreads.items():
-        x, y = steps.index(step), values.index(value)
-        colour = shades((mean - low) / (high - low) if high > low else 0.5)
-        n = len(dict(cells.values[value, step]))
-        has_spread = n > 1
-        low_end, high_end = (2 * mean - end, end) if has_spread else (None, None)
-        keep(panel, value, [{"x": step, "mean": mean, "low": low_end, "high": high_end, "n": n}])
-        red, green, blue, _ = colour
-        words = "white" if 0.3 * red + 0.6 * green + 0.1 * blue < DARK else "black"
-        panel.fill_between([x - 0.48, x + 0.48], y - 0.46, y + 0.46, color=colour, linewidth=0)
-        panel.text(x, y + (0.16 if has_spread else 0), f"{mean:.{digits}f}", ha="center", va="center", color=words)
-        if has_spread:
-            panel.text(x, y - 0.22, f"± {end - mean:.{digits}f}", ha="center", va="center", fontsize=6, color=words)
-    panel.set_xlim(-0.5, len(steps) - 0.5)
-    panel.set_ylim(-0.5, len(values) - 0.5)
-    panel.set_xticks(range(len(steps)), [compact(step) for step in steps])
-    panel.set_yticks(range(len(values)), values)
-    panel.tick_params(length=0)
-    for spine in panel.spines.values():
-        spine.set_visible(False)

@@ -28,6 +28,7 @@ from lth_ray.record.figures import (
     retraining_figure,
     stability_figure,
     surviving_figure,
+    transfer_matrix_figure,
 )
 from lth_ray.record.paper.targets import Target
 from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
@@ -176,6 +177,12 @@ KINDS = (
         f"{METRIC} and error barriers over a swept field and the rewind step",
         "rewind points",
         lambda found, *words: heat_map_figure(framed([*found.tickets, *found.branches], found.metric), *words),
+    ),
+    Kind(
+        "transfer_matrix",
+        f"Test {METRIC} of tickets by where they were found and what they were then trained on",
+        "sources and targets",
+        lambda found, *words: transfer_matrix_figure(framed([*found.tickets, *found.branches], found.metric), *words),
     ),
     Kind(
         "instability",

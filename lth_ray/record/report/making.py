@@ -25,6 +25,7 @@ from lth_ray.record.report.paper_table import paper_listings
 from lth_ray.record.report.pictures import not_drawn, shown_rows, write_gallery
 from lth_ray.record.report.summary import summary
 from lth_ray.record.report.tables import Row, write_tables
+from lth_ray.record.report.transfer_matrix import matrix_listing, transfer_matrix
 from lth_ray.record.report.transfers import transfers, transfers_listing
 from lth_ray.record.report.verdicts import comparisons_listing, verdicts_listing
 from lth_ray.record.report.wording import SPREAD, summary_listing
@@ -110,6 +111,7 @@ def report(
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
         verdicts_listing(compared),
+        matrix_listing(transfer_matrix(tickets, branches, metric)),
         transfers_listing(transfers(branches, metric)),
         paper_listing(against),
         collapses_listing(collapses(tickets, metric)),

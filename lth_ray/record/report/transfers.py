@@ -31,7 +31,7 @@ def transfers(branches: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.Dat
     groups: dict[Group, list[Row]] = {}
     for row in branches:
         if measures(row, "transfer") and is_there(row.get(test)):
-            name = series_of(row), as_words("", row["changes"]), _subnetwork(row), row["round"], row["start"]
+            name = series_of(row), _changes(row), _subnetwork(row), row["round"], row["start"]
             groups.setdefault(name, []).append(row)
     lines = [_line(groups, name, metric) for name in groups]
     return framed(lines, metric, [SERIES, *COMMON, *FOUND, test, *GAPS])
@@ -48,7 +48,8 @@ def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
     turned = "" if metric.better == "higher" else ", positive where it is better"
     note = (
         "Every subnetwork was found on the study's own data and then trained on other data, from its rewound or from "
-        f"its trained weights. To a fresh start: its {judged} minus that of the dense network trained on these "
+        "its trained weights, or the random ones of a control, whose mask is permuted over all layers, too. "
+        f"To a fresh start: its {judged} minus that of the dense network trained on these "
         f"data from its initial weights, paired by seed{turned}; n counts seeds."
     )
     headings = ("on other data", "start", "round", "remaining", judged, "to a fresh start", "min", "max", "n")
@@ -91,6 +92,13 @@ def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple
         greatest,
         str(line["n"]),
     )
+
+
+def _changes(row: Row) -> str:
+    """Return what is changed in words, and what of Transfer's other fields is not as it is by default."""
+    others = {"length": row.get("length"), "output": row.get("output")}
+    told = [f"{name} {value}" for name, value in others.items() if is_there(value)]
+    return ", ".join(filter(None, [as_words("", row["changes"]) or "nothing", *told]))
 
 
 def _subnetwork(row: Row) -> str:
