@@ -13,6 +13,7 @@ from lth_ray.config import ConfigError, Launch, Study, launched
 from lth_ray.store import Store
 
 CHANCE_FACTOR = 3  # a smoke run's arm has learnt when the share that it gets right is so many times chance
+LEAST = f"{CHANCE_FACTOR} times chance is the least, and of few classes three standard errors above it"
 
 
 def main(study: Study | Sequence[Study]) -> None:
@@ -97,6 +98,6 @@ def _run(study: Study, shortened: str, launch: Launch, question: str) -> int:
     learns = launch.smoke and study.smoke_shows == "learning"
     idle = reporting.not_learnt(study, results, CHANCE_FACTOR) if learns else []
     if idle:
-        least = f"{CHANCE_FACTOR} times chance is the least" if study.data.metric.is_share else "no better than chance"
+        least = LEAST if study.data.metric.is_share else "no better than chance"
         console.print(f"[red]these arms did not learn ({least}): {', '.join(idle)}")
     return 1 if results.failures else 4 if idle else 0

@@ -1,5 +1,6 @@
 """Reports to a person: the results, and what collection would remove."""
 
+import math
 import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 SHOWN_ROUNDS = 6  # with the dense one
+STANDARD_ERRORS = 3  # above chance, that a network of few classes has learnt by
 
 
 def compared(summary: "pandas.DataFrame") -> Table:
@@ -187,7 +189,7 @@ def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]
     idle = []
     for arm, rows in frame.groupby("arm"):
         task, identity = recipes[str(arm)].task, recipes[str(arm)].identity
-        least = least_learnt(metric, task.chance(identity), times_chance)
+        least = least_learnt(metric, task.chance(identity), times_chance, identity.n_test)
         if least is None or any(fnmatchcase(str(arm), glob) for glob in study.may_fail):
             continue
         means = rows.groupby("round")[metric.column("test")].mean()
@@ -197,19 +199,21 @@ def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]
     return idle
 
 
-def least_learnt(metric: Metric, chance: float | None, times_chance: float) -> float | None:
+def least_learnt(metric: Metric, chance: float | None, times_chance: float, n_test: int) -> float | None:
     """Return what the metric of a network that has learnt something reaches; None where chance is not known.
 
-    Of a share that is `times_chance` x chance, or where that can hardly be had, with few classes, half-way
-    between chance and 1; of a logarithmic one a third of chance; of another what is better than chance by more than its
-    margin.
+    Of a share that is `times_chance` x chance, or where that can hardly be had, with few classes, what chance hardly
+    gives on so many examples: three of its standard errors more; of a logarithmic one a third of chance; of another
+    what is better than chance by more than its margin.
     """
     if chance is None:
         return None
     if metric.logarithmic:
         return chance / 3
     if metric.is_share:
-        return min(times_chance * chance, (1 + chance) / 2)
+        if times_chance * chance <= (1 + chance) / 2:
+            return times_chance * chance
+        return min(1.0, chance + STANDARD_ERRORS * math.sqrt(chance * (1 - chance) / max(1, n_test)))
     return chance + metric.margin if metric.better == "higher" else chance - metric.margin
 
 

@@ -166,11 +166,12 @@ def test_the_axis_leaves_out_what_is_far_worse() -> None:
 
 
 def test_what_was_learnt_is_asked_of_chance_and_direction() -> None:
-    assert least_learnt(ACCURACY, 0.1, 3.0) == pytest.approx(0.3)
-    assert least_learnt(ACCURACY, 0.5, 3.0) == pytest.approx(0.75)
-    assert least_learnt(R2, 0.0, 3.0) == pytest.approx(0.01)
-    assert least_learnt(RMSE, 1.0, 3.0) == pytest.approx(0.99)
-    assert least_learnt(RMSE, None, 3.0) is None
+    assert least_learnt(ACCURACY, 0.1, 3.0, 400) == pytest.approx(0.3)
+    assert least_learnt(ACCURACY, 0.5, 3.0, 400) == pytest.approx(0.5 + 3 * 0.025)
+    assert least_learnt(ACCURACY, 0.5, 3.0, 4) == 1.0
+    assert least_learnt(R2, 0.0, 3.0, 400) == pytest.approx(0.01)
+    assert least_learnt(RMSE, 1.0, 3.0, 400) == pytest.approx(0.99)
+    assert least_learnt(RMSE, None, 3.0, 400) is None
 
 
 def test_accuracies_are_shown_as_shares_and_others_in_their_own_values() -> None:

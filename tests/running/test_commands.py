@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from lth_ray import Launch, RandomMask, RandomReinit, Study, cli, run, steps
+from lth_ray.commands import reporting
 from lth_ray.commands.reporting import not_learnt
 from lth_ray.config import ConfigError
 from lth_ray.lottery import make_plan
@@ -146,12 +147,16 @@ def test_smoke_says_what_it_shortens_and_fails_where_nothing_was_learnt(
     assert code == 0
 
 
-def test_half_way_to_certainty_is_enough_where_three_times_chance_cannot_be_had(storage: Path) -> None:
+def test_three_standard_errors_above_chance_are_enough_where_three_times_it_cannot_be_had(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(str(storage))
     results = Results(make_plan(STUDY, None, store), store)
     least = results.tickets()["test_accuracy"].min()
     assert 0.3 < least < 0.55
     assert not_learnt(STUDY, results, 3.0) == []
+    assert not_learnt(STUDY, results, 50.0) == []
+    monkeypatch.setattr(reporting, "STANDARD_ERRORS", 30)  # of .0158, which no round has
     assert not_learnt(STUDY, results, 50.0)[0].startswith("small (")
 
 
