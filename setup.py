@@ -8,7 +8,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("lth_ray") / "training" / "kernels"
-SOURCES = ["network.cpp", "norm.cpp"]
+SOURCES = ["network.cpp", "norm.cpp", "linear/linear.cpp"]
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 SETS = {"portable": [], "avx2": ["-mavx2", "-mfma"], "avx512": WIDE}
@@ -18,15 +18,16 @@ class BuildKernels(build_ext):
     """Compiles the same source for every instruction set into one library, which chooses when it is used."""
 
     def build_extension(self, ext: Extension) -> None:
-        digest = runpy.run_path(str(FOLDER / "sources.py"))["source_digest"]()
-        macros = [("SOURCE", digest)]
+        sources = runpy.run_path(str(FOLDER / "sources.py"))
+        digest = sources["source_digest"]
+        macros = [("SOURCE", digest()), ("LINEAR_SOURCE", digest(sources["LINEAR"]))]
         parts = {"any": (["dispatch.cpp"], [])}
         names = SETS if platform.machine() in ("x86_64", "AMD64") else ("portable",)
         parts |= {name: (SOURCES, SETS[name]) for name in names}
         objects = []
-        for name, (sources, flags) in parts.items():
+        for name, (files, flags) in parts.items():
             objects += self.compiler.compile(
-                [str(FOLDER / source) for source in sources],
+                [str(FOLDER / file) for file in files],
                 output_dir=str(Path(self.build_temp) / name),
                 macros=[*macros, ("ISA", name)],
                 extra_postargs=[*FLAGS, *flags],

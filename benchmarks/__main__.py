@@ -22,6 +22,7 @@ from benchmarks import (
     overhead,
     scheduler_cost,
     shrunk_step,
+    sparse_step,
     train_throughput,
     whole_figure,
 )
@@ -38,6 +39,7 @@ BENCHMARKS = {
         cifar_step,
         encoder_step,
         shrunk_step,
+        sparse_step,
         language_step,
         whole_figure,
         input,

@@ -58,22 +58,22 @@ def random_sentences(vocabulary: int) -> Held:
     return Held(inputs, torch.randint(0, CLASSES, (N_TRAIN,), generator=generator))
 
 
-def network(name: Folder) -> tuple[torch.nn.Module, Mask]:
+def network(name: Folder, kept: float = KEPT) -> tuple[torch.nn.Module, Mask]:
     """Return the encoder with a random mask on its weights."""
     model = models.build(name, CLASSES, input_shape=(2, LENGTH), seed=0)
     dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
     pruning.apply_mask(model, mask)
     return model, mask
 
 
-def our_run(name: Folder, sentences: Held) -> Run:
+def our_run(name: Folder, sentences: Held, kept: float = KEPT, backend: str = "auto") -> Run:
     """Return training as a study does it."""
-    model, mask = network(name)
+    model, mask = network(name, kept)
     recipe = Recipe(
         Model(name),
         Sentences("polarity", tokenizer="none", length=LENGTH, batch_size=BATCH, validation=0, test=1),
-        Train(steps(30_000), optimizer="adamw", lr=RATE, weight_decay=0.01),
+        Train(steps(30_000), optimizer="adamw", lr=RATE, weight_decay=0.01, backend=backend),
         Identity("random", len(sentences), 0, 0, (2, LENGTH), CLASSES, "int32"),
     )
     batches = ResidentBatches(sentences, BATCH, order_seed=0)

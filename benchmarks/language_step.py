@@ -43,27 +43,27 @@ def text() -> np.ndarray[Any, np.dtype[np.int32]]:
     return np.random.default_rng(0).integers(0, VOCABULARY, TOKENS, dtype=np.int32)
 
 
-def network(name: str) -> tuple[nn.Module, Mask]:
-    """Return a network with a random mask that keeps 21 % of its weights."""
+def network(name: str, kept: float = KEPT) -> tuple[nn.Module, Mask]:
+    """Return a network with a random mask that keeps a share of its weights."""
     model = models.build(name, VOCABULARY, (SHAPES[name][1],), seed=0, dropout=0.0)
-    return model, masked(model)
+    return model, masked(model, kept)
 
 
-def masked(model: nn.Module) -> Mask:
+def masked(model: nn.Module, kept: float = KEPT) -> Mask:
     dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
+    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
     pruning.apply_mask(model, mask)
     return mask
 
 
-def our_run(name: str) -> Run:
+def our_run(name: str, kept: float = KEPT, backend: str = "auto") -> Run:
     """Return training as a study does it."""
-    (batch, window), (model, mask) = SHAPES[name], network(name)
+    (batch, window), (model, mask) = SHAPES[name], network(name, kept)
     shuffled = name.startswith("transformer")
     recipe = Recipe(
         Model(name, options={"dropout": 0.0}),
         Text("text:", batch_size=batch, window=window, order="shuffled" if shuffled else "contiguous"),
-        Train(steps(30_000), optimizer="adam", lr=RATE),
+        Train(steps(30_000), optimizer="adam", lr=RATE, backend=backend),
         Identity("random", TOKENS // window, 0, 0, (window,), VOCABULARY, "int64"),
     )
     batches = TextBatches(Held(text(), 0), window, batch, shuffled, order_seed=0)

@@ -71,9 +71,11 @@ class Train(Config):
     compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
     backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
         weights are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others
-        and for one's own (lth_ray.training.backends); "eager", autograd; or "shrunk", which trains and measures, in
-        the place of a network under a mask, the smaller one without the channels, heads and neurons that the mask
-        removes whole (lth_ray.training.shrunk). What trained a segment is part of its key.
+        and for one's own (lth_ray.training.backends); "eager", autograd; "sparse", by which linear layers of any
+        other network (Transformers, encoders, outputs of LSTMs) are computed, on a processor, from the weights that a
+        mask leaves, where these are under two fifths (lth_ray.training.compiled.sparse_linear); or "shrunk", which
+        trains and measures, in the place of a network under a mask, the smaller one without the channels, heads and
+        neurons that the mask removes whole (lth_ray.training.shrunk). What trained a segment is part of its key.
     replicates: train so many segments of the study as one batch of networks
         (lth_ray.training.together.replicates): those that differ in seeds, masks and starting weights alone.
         For networks that are too small to fill a GPU. A batch with fewer is filled up with copies: results
@@ -113,7 +115,7 @@ class Train(Config):
     ema_for: str = option("evaluation", check=one_of("evaluation", "evaluation_and_pruning"), absent_means="evaluation")
     channels_last: bool = option(False, check=FLAG, absent_means=False)
     compile: bool = option(False, check=FLAG, absent_means=False)
-    backend: str = option("auto", check=one_of("auto", "eager", "shrunk"), absent_means="auto")
+    backend: str = option("auto", check=one_of("auto", "eager", "shrunk", "sparse"), absent_means="auto")
     replicates: int = option(1, check=whole(1, 4_096), absent_means=1)
     loss: Callable[..., Any] | None = option(None, check=maybe(_function))
     step: Callable[..., Any] | None = option(None, check=maybe(_function))
@@ -162,6 +164,7 @@ class Train(Config):
             )
         check_block_float(self)
         self._check_shrunk()
+        self._check_sparse()
         if self.loss is not None and self.step is not None:
             raise ConfigError(
                 "Train.loss and Train.step are both given: each replaces the training loss; leave one out"
@@ -184,4 +187,14 @@ class Train(Config):
                 raise ConfigError(
                     f"Train.backend = 'shrunk' with Train.{name} = {getattr(self, name)!r}: a smaller network is not "
                     "trained with it; leave one of them out"
+                )
+
+    def _check_sparse(self) -> None:
+        """Raise ConfigError for what products by few weights are not computed with."""
+        others = {"replicates": self.replicates > 1, "compile": self.compile, "precision": self.precision != "fp32"}
+        for name, given in others.items():
+            if self.backend == "sparse" and given:
+                raise ConfigError(
+                    f"Train.backend = 'sparse' with Train.{name} = {getattr(self, name)!r}: sparse products are of "
+                    "fp32, one network's, and not compiled by torch; leave one of them out"
                 )

@@ -36,12 +36,20 @@ def backend_of(
     changing: the mask changes on the way.
     masked: it is trained under a mask. structured: whose rule removes whole units.
     """
-    train, name = recipe.train, recipe.model.name
+    train = recipe.train
     if train.replicates > 1:
         return REPLICATED
     asked = train.backend == SHRUNK or (structured and train.backend == "auto" and _can_be_smaller(recipe))
     if masked and asked and not (frozen or learned or changing):
         return SHRUNK
+    found = _whole(recipe, frozen=frozen, learned=learned, changing=changing)
+    sparse = found == EAGER and train.backend == SPARSE and masked
+    return SPARSE if sparse and not (frozen or learned or changing) else found
+
+
+def _whole(recipe: Recipe, *, frozen: bool, learned: bool, changing: bool) -> str:
+    """Return the backend of a recipe in which products are computed as the network has them, or whole steps are."""
+    train, name = recipe.train, recipe.model.name
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
     images = type(recipe.data) is Data  # compiled kernels know images, their cross entropy and accuracy alone

@@ -18,6 +18,7 @@ from lth_ray.training.carried import CARRIED, MASK, gathered, without_carried
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.captured import capture
 from lth_ray.training.compiled.fused import fuse
+from lth_ray.training.compiled.sparse_linear import sparse_linear
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
@@ -116,7 +117,8 @@ def train_segment(
     if regrowth is not None and mask is not None:
         mask = held_mask(start.optimizer, mask) if start.step > first else dict(mask)
     run = begin(key, recipe, model, dataset, mask, seeds, start, frozen, team, regrowth)
-    run.stepper = Regrowing(run) if regrowth else shrunk(run, structured) or fuse(run) or capture(run) or run.stepper
+    quicker = None if regrowth else shrunk(run, structured) or fuse(run) or capture(run) or sparse_linear(run)
+    run.stepper = Regrowing(run) if regrowth else quicker or run.stepper
     journal: Journal = {name: list(values) for name, values in start.journal.items()}
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import (
     bare_team,
@@ -16,12 +17,14 @@ from benchmarks import (
     mask_share,
     scheduler_cost,
     shrunk_step,
+    sparse_step,
     train_throughput,
     whole_figure,
 )
 from benchmarks.timing import Paired, in_turn, share, speed_up
 from lth_ray.store import Store
 from lth_ray.training import train
+from lth_ray.training.kernels.library import linear_kernels
 
 
 def test_a_share_is_in_percent_and_below_its_target() -> None:
@@ -159,3 +162,15 @@ def test_language_steps_train_both_networks_under_their_masks(name: str) -> None
     for parameter, kept in run.kept:
         assert float((parameter * (1 - kept)).abs().max()) == 0
         assert float(kept.mean()) < 0.3
+
+
+def test_sparse_steps_are_timed_beside_autograds_under_the_same_mask() -> None:
+    if linear_kernels(torch.float32) is None:
+        pytest.skip("the compiled kernels were not built")
+    line = sparse_step.entry("lstm_lm_2_200", pairs=2)
+    assert "at 5 % (sparse)" in line.name
+    assert line.n == 2
+    sparse, dense = (sparse_step.run_of("lstm_lm_2_200", 0.05, backend) for backend in ("sparse", "eager"))
+    for (ours, kept), (theirs, also) in zip(sparse.kept, dense.kept, strict=True):
+        assert torch.equal(kept, also)
+        assert torch.equal(ours, theirs)

@@ -144,7 +144,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "sync_batch_norm", 1, "give True or False"),
     (train, "channels_last", 1, "give True or False"),
     (train, "compile", "yes", "give True or False"),
-    (train, "backend", "eagre", "did you mean eager?"),
+    (train, "backend", "eagre", "did you mean eager or sparse?"),
     (train, "replicates", 0, "at least 1"),
     (train, "gamma", 0, "give a number in (0, inf]"),
     (train, "final_lr", -1, "give a number in [0, inf]"),

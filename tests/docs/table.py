@@ -133,7 +133,10 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("detection_transfer", "test_its_smoke_run_learns"),
         )
     ),
-    "docs/speed.md": (("python studies/lenet_mnist.py --set train.replicates=8", FORM),),
+    "docs/speed.md": (
+        ("python studies/lenet_mnist.py --set train.replicates=8", FORM),
+        ("python studies/lstm_brown.py --set train.backend=sparse", FORM),
+    ),
     "docs/smaller.md": (
         ("study = Study(", by("test_a_smaller_model_of_ones_own")),
         ("python studies/examples/smaller_model.py", by("test_a_smaller_model_of_ones_own")),

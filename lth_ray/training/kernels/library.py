@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.training.kernels.sources import source_digest
+from lth_ray.training.kernels.sources import LINEAR, source_digest
 
 MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that has nothing built
 SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
@@ -79,6 +79,14 @@ class Kernels:
     instruction_set: str
 
 
+@dataclass(frozen=True)
+class LinearKernels:
+    """The functions of a single sparse layer, for one type of number."""
+
+    forward: Any
+    backward: Any
+
+
 def kernels(dtype: torch.dtype) -> Kernels | None:
     """Return those for `dtype`, or None where there are none.
 
@@ -103,6 +111,34 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     forward.argtypes = (POINTER(Norm), *[c_void_p] * 4)
     backward.argtypes = (POINTER(Norm), *[c_void_p] * 9)
     return Kernels(train, evaluate, forward, backward, SETS[best])
+
+
+def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
+    """Return the functions of single layers, as `kernels` returns the others."""
+    loaded = found()
+    if loaded is None or dtype not in TYPES:
+        return None
+    library, best = loaded
+    if not _has_linear(library, SETS[best]):
+        return None
+    suffix = f"{TYPES[dtype]}_{SETS[best]}"
+    forward, backward = getattr(library, f"linear_forward_{suffix}"), getattr(library, f"linear_backward_{suffix}")
+    forward.restype = backward.restype = c_int32
+    forward.argtypes = (POINTER(Layer), c_void_p, c_int64, c_void_p)
+    backward.argtypes = (POINTER(Layer), c_void_p, c_void_p, c_int64, c_void_p, c_void_p)
+    return LinearKernels(forward, backward)
+
+
+@lru_cache(maxsize=1)
+def _has_linear(library: ctypes.CDLL, instruction_set: str) -> bool:
+    """Return whether a library has the functions of single layers, from these sources."""
+    source = getattr(library, f"linear_source_{instruction_set}", None)
+    if source is not None:
+        source.restype = c_char_p
+    if source is None or source().decode() != source_digest(LINEAR):
+        _say("the compiled kernels of sparse linear layers were built from other sources: install lth_ray again")
+        return False
+    return True
 
 
 def instruction_set() -> str:

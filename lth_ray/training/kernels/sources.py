@@ -6,8 +6,12 @@ Imports nothing, as it is run by setup.py too, before anything is installed.
 import hashlib
 from pathlib import Path
 
+LINEAR = "linear"  # the folder of single layers: what changes there alone leaves the others' digest as it is
 
-def source_digest() -> str:
-    """Return the digest of the C++ files beside this one."""
-    sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
+
+def source_digest(*folders: str) -> str:
+    """Return the digest of the C++ files beside this one, and of those in some folders here."""
+    here = Path(__file__).parent
+    places = [here, *(here / folder for folder in folders)]
+    sources = [path for place in places for path in sorted(place.iterdir()) if path.suffix in (".cpp", ".h")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
