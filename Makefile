@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference gallery clean
+.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference site gallery clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h lth_ray/training/kernels/*/*.cpp)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -44,6 +44,12 @@ lint: $(VENV)/.installed
 # docs/reference.md from the docstrings
 reference: $(VENV)/.installed
 	$(BIN)/python docs/scripts/reference.py
+
+# The documents as pages with search: build/site/index.html
+site: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/scripts/site.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml
 
 # docs/gallery.md: its figures, captions and costs; an hour on two cores, or minutes where STORAGE has the runs
 STORAGE ?= build/gallery
