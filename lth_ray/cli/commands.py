@@ -47,17 +47,26 @@ def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> 
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @STORAGE
 @click.option("--against", type=click.Choice(["paper"]), help="Print the results beside what the papers report.")
 @TRACKING_URI
-def report(name: str, storage: str, against: str | None, tracking_uri: str | None) -> None:
-    """Make the page, tables and figures of study NAME again, whether it is complete or not."""
+def report(names: tuple[str, ...], storage: str, against: str | None, tracking_uri: str | None) -> None:
+    """Make the page, tables and figures of study NAME again, whether it is complete or not.
+
+    Of several studies one page is made, with what each has found and the fields in which they differ.
+    """
     from lth_ray.commands import reporting
     from lth_ray.running import history
     from lth_ray.running.results import Results
 
     store = Store.open(storage, writable=False)
+    if len(names) > 1:
+        reporting.print_side_by_side(
+            [history.recorded_plan(store, name) for name in names], store, Console(stderr=True)
+        )
+        return
+    (name,) = names
     results = Results(history.recorded_plan(store, name), store)
     question = history.entries_of(store, name)[-1]["question"] or ""
     launch = Launch(storage, tracking_uri=tracking_uri)

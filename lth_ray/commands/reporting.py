@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,15 @@ def print_report(results: Results, console: Console, question: str, against_pape
     for path in (report.page, *report.texts, *report.figures, *report.tables):
         console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
     return report
+
+
+def print_side_by_side(plans: Sequence[Plan], store: Store, console: Console) -> None:
+    """Make one page of several studies; print where it is, and what each has found."""
+    made = record.side_by_side(plans, store)
+    for path in (made.page, *made.others):
+        console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+    for words in made.found:
+        console.print(words, style="bold", highlight=False, markup=False)
 
 
 def print_against_paper(report: record.Report, study: Study, console: Console) -> None:

@@ -14,6 +14,7 @@ from lth_ray.record.report.listing import Listing, in_latex, in_markdown
 from lth_ray.record.report.long_tables import curves, densities, paths, updates, weights
 from lth_ray.record.report.making import Report, report
 from lth_ray.record.report.paper_table import density_heading, paper_listings, rounds_shown
+from lth_ray.record.report.side_by_side import SideBySide, side_by_side
 from lth_ray.record.report.summary import summary
 from lth_ray.record.report.tables import metric_of_frame, write_tables
 from lth_ray.record.report.verdicts import comparisons_table
@@ -26,6 +27,7 @@ __all__ = [
     "RecordError",
     "Report",
     "Shipper",
+    "SideBySide",
     "against_paper",
     "comparisons",
     "comparisons_table",
@@ -47,6 +49,7 @@ __all__ = [
     "replay",
     "report",
     "rounds_shown",
+    "side_by_side",
     "summary",
     "summary_listing",
     "targets_of",

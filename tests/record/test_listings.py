@@ -20,10 +20,16 @@ def test_a_listing_in_markdown() -> None:
 
 
 def test_a_listing_in_latex() -> None:
-    text = in_latex(LISTING)
+    text = in_latex(LISTING, "resnet50-rewind_2")
     assert "\\begin{tabular}{lr}" in text
     assert "a\\_b|c & 97.1 $\\pm$ 0.2 \\\\" in text
-    assert "\\caption{Accuracy (\\%). n = 3.}" in text
+    assert "\\caption{Accuracy (\\%). n = 3.}\n  \\label{tab:resnet50-rewind-2-accuracy}\n" in text
+
+
+def test_dashes_and_minus_signs_are_those_of_latex() -> None:
+    cells = ("80\N{EN DASH}51.2 %", "-0.30 pp ± 0.1", "early-stop", "2.3e-05", "(-.5)", "k0-1")
+    row = in_latex(Listing("x", tuple("abcdef"), [cells]), "y").splitlines()[8]
+    assert row == r"    80--51.2 \% & $-$0.30 pp $\pm$ 0.1 & early-stop & 2.3e-05 & ($-$.5) & k0-1 \\"
 
 
 def accuracies(rounds: int, **fields: Any) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Results without a run: opened from a storage, in a few lines, as tables, curves and figures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lth_ray.lottery import make_plan
 from lth_ray.running.history import remember
 from lth_ray.running.results import Results
 from lth_ray.store import Store
+from tests.conftest import Call
 from tests.running.conftest import declared, train_here
 
 
@@ -33,6 +35,19 @@ def test_a_study_is_opened_by_its_name_or_alone(storage: Path, results: Results)
     assert results.ledger() == {}
     with pytest.raises(ConfigError, match=r"no study 'smal' .*did you mean small"):
         lth_ray.open(storage, "smal")
+
+
+def test_several_studies_are_reported_on_one_page(tmp_path: Path, call: Call) -> None:
+    store, study = Store.open(str(tmp_path)), declared()
+    for name, points in (("early", study.rewind[:1]), ("late", study.rewind[1:])):
+        train_here(replace(study, name=name, rewind=points, branches=[]), store)
+    code, printed = call(None, "report", "early", "late", "--storage", tmp_path)
+    assert code == 0, printed
+    assert printed.splitlines()[0] == f"{tmp_path}/studies/early+late/report.html"
+    page = (tmp_path / "studies" / "early+late" / "report.md").read_text()
+    assert "| rewind | Rewind(steps(0)) | Rewind(steps(40)) |" in page
+    code, printed = call(None, "report", "early", "lat", "--storage", tmp_path)
+    assert (code, "did you mean late" in printed) == (2, True)
 
 
 def test_several_studies_need_a_name(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ from lth_ray.record.report.tables import Row, framed
 if TYPE_CHECKING:
     import pandas
 
-FOUND = ("n", "critical_compression", "critical_min", "critical_max", "max_compression", "collapsed_from", "cut_from")
+FOUND = ("n", "critical_compression", "critical_half_width", "max_compression", "collapsed_from", "cut_from")
 
 
 def collapses(tickets: Sequence[Row], metric: Metric = ACCURACY) -> "pandas.DataFrame":
     """Return a row for each series of tickets, where any ticket of the study has an empty layer.
 
     critical_compression: the highest compression, 1 / remaining weights, of those tickets that have no empty layer
-    and are not sparser than one that has (Tanaka et al. 2020, section 3): mean over seeds, with _min and _max of them.
+    and are not sparser than one that has (Tanaka et al. 2020, section 3): mean over seeds, with critical_half_width,
+    that of its 95 % t-interval.
     max_compression: eligible weights / layers. collapsed_from, cut_from: the lowest compression at which any seed's
     ticket has an empty layer, or is cut in two; missing where none is.
     n: seeds.
@@ -36,10 +37,10 @@ def collapses_listing(frame: "pandas.DataFrame") -> Listing | None:
     """Return the table in words; None where no layer was empty."""
     if frame.empty:
         return None
-    headings = ("tickets", "critical", "least", "greatest", "maximal", "collapsed from", "cut in two from", "n")
+    headings = ("tickets", "critical", "maximal", "collapsed from", "cut in two from", "n")
     note = (
         "Compressions: how many times fewer weights there are. Critical: the highest without an empty layer, of those "
-        "that were tried, a mean over seeds with the least and greatest. Maximal: weights / layers, beyond which some "
+        "that were tried, mean ± half the 95 % t-interval over seeds. Maximal: weights / layers, beyond which some "
         "layer must be empty. Collapsed, cut in two: the lowest at which some seed's ticket has an empty layer, or no "
         "path from input to output. n counts seeds."
     )
@@ -67,8 +68,7 @@ def _line(name: str, rows: Sequence[Row]) -> dict[str, Any]:
         **{column: rows[0].get(column) for column in COMMON},
         "n": len(by_seed),
         "critical_compression": critical.mean,
-        "critical_min": critical.min,
-        "critical_max": critical.max,
+        "critical_half_width": critical.half_width,
         "max_compression": max(row["max_compression"] for row in rows),
         "collapsed_from": _least(row for row in rows if row["empty_layers"]),
         "cut_from": _least(row for row in rows if row["cut"]),
@@ -90,6 +90,5 @@ def _least(rows: Any) -> float | None:
 
 
 def _text(line: Mapping[str, Any]) -> tuple[str, ...]:
-    numbers = (line[name] for name in FOUND[1:])
-    shown = (f"{number:,.4g}" if is_there(number) else "" for number in numbers)
-    return (str(line[SERIES]), *shown, str(line["n"]))
+    critical, half_width, *numbers = (f"{line[name]:,.4g}" if is_there(line[name]) else "" for name in FOUND[1:])
+    return (str(line[SERIES]), " ± ".join(filter(None, [critical, half_width])), *numbers, str(line["n"]))

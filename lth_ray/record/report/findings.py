@@ -126,7 +126,8 @@ def _claims(
 ) -> str:
     """Return "are more accurate than random reinit with 21-7 %, and not shown to be so than random mask"."""
     at = {name: _shown(_against(about, name), verdict, shown) for name in names if _against(about, name)}
-    held = [f"{name} with {where} % of the weights" for name, where in at.items() if where]
+    alike = {where: [name for name in at if at[name] == where] for where in at.values() if where}
+    held = [f"{' and '.join(own)} with {where} % of the weights" for where, own in alike.items()]
     open_ = [name for name, where in at.items() if not where]
     if not held:
         return f"are not shown to {do} {' or '.join(open_)}" if at else ""

@@ -27,7 +27,7 @@ ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 class Content:
     """The content of a report.
 
-    found: in plain sentences.
+    found: paragraphs of plain sentences.
     printed: the tables ready for a paper.
     listings: the others.
     pictures: with their SVG.

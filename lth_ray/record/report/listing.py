@@ -7,7 +7,9 @@ from dataclasses import dataclass
 LATEX = {
     "\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$", ">": "$>$", "≥": r"$\ge$",
+    "\N{EN DASH}": "--", "²": "$^2$",
 }  # fmt: skip
+MINUS = r"(?<![\w.])-(?=\.?\d)"  # of a number; another hyphen stays one
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def in_markdown(listing: Listing) -> str:
     return f"{table}\n{listing.note}\n" if listing.note else table
 
 
-def in_latex(listing: Listing) -> str:
-    """Return a table environment for the package booktabs."""
+def in_latex(listing: Listing, study: str) -> str:
+    """Return a table environment for the package booktabs, with a label: tab:STUDY-TITLE."""
     columns = "".join("l" if heading in listing.left else "r" for heading in listing.headings)
     rows = [" & ".join(map(_escaped, line)) + r" \\" for line in (listing.headings, *listing.lines)]
     caption = " ".join(filter(None, [f"{listing.title}.", listing.note]))
@@ -46,6 +48,7 @@ def in_latex(listing: Listing) -> str:
             r"\begin{table}",
             r"  \centering",
             f"  \\caption{{{_escaped(caption)}}}",
+            f"  \\label{{tab:{_slug(study)}-{_slug(listing.title)}}}",
             f"  \\begin{{tabular}}{{{columns}}}",
             r"    \toprule",
             f"    {rows[0]}",
@@ -60,4 +63,10 @@ def in_latex(listing: Listing) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub("|".join(map(re.escape, LATEX)), lambda found: LATEX[found[0]], text)
+    pattern = "|".join([*map(re.escape, LATEX), MINUS])
+    return re.sub(pattern, lambda found: LATEX.get(found[0], "$-$"), text)
+
+
+def _slug(text: str) -> str:
+    """Return a text in letters, digits and hyphens alone: what a label may be of."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))

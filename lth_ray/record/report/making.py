@@ -122,7 +122,7 @@ def report(
         name=name,
         question=question.strip(),
         progress=progress(plan, tickets, branches),
-        found=reading(frame, compared),
+        found=list(filter(None, [" ".join(reading(frame, compared))])),
         printed=printed,
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures if picture.paths],
         undrawn=[picture for picture in pictures if picture.failed],
@@ -134,7 +134,11 @@ def report(
         commits=commits,
     )
     markdown = in_words(content, about)
-    texts = {"report.html": html_page(content), "report.md": markdown, "report.tex": "\n".join(map(in_latex, printed))}
+    texts = {
+        "report.html": html_page(content),
+        "report.md": markdown,
+        "report.tex": "\n".join(in_latex(listing, name) for listing in printed),
+    }
     for file, text in texts.items():
         store.put(study_path(name, file), text.encode())
     page, *others = (study_path(name, file) for file in texts)
@@ -169,7 +173,7 @@ def in_words(content: Content, about: str) -> str:
     shown = "".join(f"\n## {listing.title}\n\n{in_markdown(listing)}" for listing in listings) or f"\n{NOTHING}\n"
     asked = f"{content.question}\n\n" if content.question else ""
     described_ = f"\n{about.replace(chr(10), ' ')}\n" if about else ""
-    found = f"{' '.join(content.found)}\n\n" if content.found else ""
+    found = "".join(f"{paragraph}\n\n" for paragraph in content.found)
     return f"# {content.name}\n\n{found}{asked}{content.progress}\n{described_}{undrawn}{shown}"
 
 

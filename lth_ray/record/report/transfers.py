@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lth_ray.analysis.statistics import interval, within_seeds
+from lth_ray.analysis.statistics import CONFIDENCE, interval, within_seeds
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.summary import COMMON, SERIES, chain, in_words, measures, series_of
@@ -49,10 +49,10 @@ def transfers_listing(frame: "pandas.DataFrame") -> Listing | None:
     note = (
         "Every subnetwork was found on the study's own data and then trained on other data, from its rewound or from "
         "its trained weights, or the random ones of a control, whose mask is permuted over all layers, too. "
-        f"To a fresh start: its {judged} minus that of the dense network trained on these "
-        f"data from its initial weights, paired by seed{turned}; n counts seeds."
+        f"To a fresh start: its {judged} minus that of the dense network trained on these data from its initial "
+        f"weights, paired by seed{turned}: mean ± half the {100 * CONFIDENCE:g} % t-interval; n counts seeds."
     )
-    headings = ("on other data", "start", "round", "remaining", judged, "to a fresh start", "min", "max", "n")
+    headings = ("on other data", "start", "round", "remaining", judged, "to a fresh start", "n")
     return Listing("On other data", headings, lines, headings[:2], note)
 
 
@@ -80,7 +80,7 @@ def _line(groups: Mapping[Group, Sequence[Row]], name: Group, metric: Metric) ->
 
 
 def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple[str, ...]:
-    gap, least, greatest = (points(line[f"gap{end}"], sign=True, metric=metric) for end in ("", "_min", "_max"))
+    gap = points(line["gap"], sign=True, metric=metric)
     return (
         ", ".join([in_words(line["subnetwork"]), *(line[name] for name in told)]),
         line["start"],
@@ -88,8 +88,6 @@ def _text(line: Mapping[str, Any], told: Sequence[str], metric: Metric) -> tuple
         percent(line["remaining_weights"]),
         valued(line[metric.column("test")], metric),
         f"{gap}{spread(line['gap_half_width'], metric)}",
-        least,
-        greatest,
         str(line["n"]),
     )
 

@@ -22,7 +22,7 @@ AT_END = "; ≥ where it is the last step of some runs, and might have come late
 def headings(metric: Metric) -> tuple[str, ...]:
     """Return the headings of a summary's lines."""
     judged = f"test {metric.called}"
-    return "subnetwork", "round", "remaining", judged, "min", "max", "early stop", "at early stop", "n"
+    return "subnetwork", "round", "remaining", judged, "early stop", "at early stop", "n"
 
 
 def text_lines(frame: "pandas.DataFrame") -> list[tuple[str, ...]]:
@@ -35,9 +35,8 @@ def summary_listing(frame: "pandas.DataFrame") -> Listing:
     """Return every line of the summary."""
     metric = metric_of_frame(frame)
     note = (
-        f"Test {metric.called} is that of the last step: {SPREAD}, and the least and greatest seed. The early-stop "
-        f"step is that of the least validation loss{AT_END}. n counts seeds; where a seed has several runs, they are "
-        "averaged first."
+        f"Test {metric.called} is that of the last step: {SPREAD}. The early-stop step is that of the least "
+        f"validation loss{AT_END}. n counts seeds; where a seed has several runs, they are averaged first."
     )
     return Listing("Every round", headings(metric), text_lines(frame), headings(metric)[:1], note)
 
@@ -60,13 +59,11 @@ def _text(line: Mapping[str, Any], label: str, metric: Metric) -> tuple[str, ...
     mean = valued(line[test], metric) + spread(line[f"{test}_half_width"], metric)
     if line["diverged"]:
         mean += f" ({line['diverged']} diverged)"
-    ends = (valued(line[f"{test}_{end}"], metric) for end in ("min", "max"))
     return (
         label,
         str(line["round"]),
         percent(line["remaining_weights"]),
         mean,
-        *ends,
         early_stop(line),
         valued(line[metric.at_early_stop], metric),
         counted(line["seeds"], line["runs"]),

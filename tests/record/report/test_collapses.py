@@ -28,13 +28,13 @@ def test_critical_compression_is_the_highest_before_a_layer_is_empty():
     snip, synflow = collapses(ROWS).to_dict("records")
     assert snip["series"] == "snip/k0"
     assert snip["critical_compression"] == pytest.approx((100 + 10) / 2)
-    assert (snip["critical_min"], snip["critical_max"]) == pytest.approx((10, 100))
+    assert snip["critical_half_width"] == pytest.approx(12.7062 * 45, rel=1e-4)  # t of one degree of freedom
     assert (snip["collapsed_from"], snip["cut_from"]) == pytest.approx((100, 1000))
     assert (snip["max_compression"], snip["n"]) == (5000, 2)
     assert synflow["critical_compression"] == pytest.approx(1000)
     assert pandas.isna(synflow["collapsed_from"])
     listing = collapses_listing(collapses(ROWS))
-    assert listing.lines[0] == ("snip/k0", "55", "10", "100", "5,000", "100", "1,000", "2")
+    assert listing.lines[0] == ("snip/k0", "55 ± 571.8", "5,000", "100", "1,000", "2")
     assert listing.lines[1][-3:] == ("", "", "1")
 
 

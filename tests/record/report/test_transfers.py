@@ -51,8 +51,8 @@ def test_the_gap_is_paired_by_seed_with_the_dense_network_s_fresh_start() -> Non
 
 def test_its_words() -> None:
     text = written(transfers(ROWS))
-    assert "| dense | trained | 0 | 100.00 % | 54.50 % | -6.00 pp ± 12.71 | -7.00 pp | -5.00 pp | 2 |" in text
-    assert "| random mask | trained | 1 | 50.00 % | 51.00 % | -9.00 pp | -9.00 pp | -9.00 pp | 1 |" in text
+    assert "| dense | trained | 0 | 100.00 % | 54.50 % | -6.00 pp ± 12.71 | 2 |" in text
+    assert "| random mask | trained | 1 | 50.00 % | 51.00 % | -9.00 pp | 1 |" in text
     assert transfers_listing(transfers([])) is None
 
 
@@ -60,7 +60,7 @@ def test_series_and_data_are_told_where_they_differ_and_compared_apart() -> None
     other = [{**line, "lineage": line["lineage"].replace("k0", "k500")} for line in ROWS if line["round"]]
     frame = transfers([*ROWS, *other])
     assert frame[frame["series"] == "k500"]["gap"].isna().all()  # nothing fresh was trained there
-    assert "| ticket, k500 | rewound | 1 | 50.00 % | 62.00 % |  |  |  | 2 |" in written(frame)
+    assert "| ticket, k500 | rewound | 1 | 50.00 % | 62.00 % |  | 2 |" in written(frame)
 
 
 def test_changes_of_the_data_are_told_in_words() -> None:
