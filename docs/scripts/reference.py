@@ -45,7 +45,8 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         (
             "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Barrier", "Stability",
             "Connectivity", "Curvature",
-            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "MaskOverlap", "Rescored", "PermutedMask",
+            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "SignFlips", "MaskOverlap", "Rescored",
+            "PermutedMask",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "open", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),
@@ -125,6 +126,8 @@ MEASURED = {
     "`hessian_iterations`, `hessian_trace`, `hessian_trace_error` (its standard error), `hessian_weights` (n of the "
     "matrix, [n, n])",
     "`Weights`": "`kept_weights`, `pruned_weights`, `moved_kept`, `moved_pruned`, `moved_from_zero`, `sign_flipped`",
+    "`SignFlips`": "`sign_flips`, `signs_flipped` (their share of kept weights), `sign_flips_since_init`, "
+    "`signs_flipped_since_init`",
     "`MaskOverlap`": "`other_seed`, `jaccard`, `jaccard_by_chance`, `shared`, `shared_by_chance`",
 }
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lth_ray.analysis.distances import angle, l2_distance, share_travelled, to_segment
     from lth_ray.analysis.hessian import Eigenvalues, Hessian, Trace, largest_eigenvalues, trace
     from lth_ray.analysis.masks import overlap
+    from lth_ray.analysis.signs import sign_flips
     from lth_ray.analysis.weights import movement, surviving
 
 _MODULES = {
@@ -20,6 +21,7 @@ _MODULES = {
     "distances": ("angle", "l2_distance", "share_travelled", "to_segment"),
     "hessian": ("Eigenvalues", "Hessian", "Trace", "largest_eigenvalues", "trace"),
     "masks": ("overlap",),
+    "signs": ("sign_flips",),
     "weights": ("movement", "surviving"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -38,6 +40,7 @@ __all__ = [
     "movement",
     "overlap",
     "share_travelled",
+    "sign_flips",
     "surviving",
     "to_segment",
     "trace",

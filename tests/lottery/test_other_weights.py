@@ -17,6 +17,7 @@ from lth_ray.config import (
     Prune,
     RandomMask,
     Rewind,
+    SignFlips,
     Study,
     Supermask,
     Table,
@@ -207,6 +208,32 @@ def test_what_a_ticket_is_made_of(lab: Any) -> None:
     assert all(row["moved_kept"] > 0 for row in weights)
     table = lab.store().table(weights[0]["key"])
     assert len(table["columns"]["layer"]) == 3 * 10
+
+
+def test_sign_flips_of_tickets_networks_and_branches_are_those_of_their_own_training(lab: Any) -> None:
+    hung = [SignFlips(), Perturb(flipped=0.5, rounds=[2], branches=[SignFlips()]), RandomMask(branches=[SignFlips()])]
+    ran = lab.run(lab.study({"train.lr": 0.05}, rewind=[steps(10)], branches=hung))
+    assert not ran.failures
+    found = {(row["branch"], row["round"]): row for row in ran.branches if "sign_flips" in row["branch"]}
+    initial = ran.store.load_state(ran.plan.lineages[0].dense.trajectory, 0).model
+    for (path, number), row in found.items():
+        host = next(r for r in ran.plan.branches if (r.path, r.round) == (path, number)).table.of[0]
+        ticket = load_ticket(host, ran.store.uri)
+        mask = ticket.mask or {name: initial[name] == initial[name] for name in initial if name.endswith("weight")}
+        dense = initial if number == 0 else ticket.rewind_state
+        kept = sum(int(keeps.sum()) for keeps in mask.values())
+        flips = {
+            since: sum(int((state[n] * ticket.trained_state[n] < 0)[keeps].sum()) for n, keeps in mask.items())
+            for since, state in (("", dense), ("_since_init", initial))
+        }
+        assert 0 < row["sign_flips"] == flips[""]
+        assert row["signs_flipped"] == flips[""] / kept
+        own = path == "sign_flips"
+        assert row.get("sign_flips_since_init") == (flips["_since_init"] if own else None)
+    assert {number for path, number in found if path == "sign_flips"} == {0, 1, 2}
+    assert len(found) == 3 + 1 + 2
+    with pytest.raises(ConfigError, match="SignFlips: round 0 takes no step of training"):
+        make_plan(lab.study({"prune.at": steps(0)}, branches=[SignFlips()]))
 
 
 WRONG: dict[str, tuple[Any, str]] = {

@@ -1,6 +1,6 @@
 """Branches: experiments hung on a finished ticket, a question a class."""
 
-from lth_ray.config.branches.anatomy import MaskOverlap, Weights
+from lth_ray.config.branches.anatomy import MaskOverlap, SignFlips, Weights
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.branches.connectivity import Barrier, Connectivity, Stability
 from lth_ray.config.branches.controls import PermutedMask, RandomMask, RandomReinit, Rescored, ShuffledMask
@@ -25,6 +25,7 @@ __all__ = [
     "Rescored",
     "Scratch",
     "ShuffledMask",
+    "SignFlips",
     "Stability",
     "Supermask",
     "Transfer",

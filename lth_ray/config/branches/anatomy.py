@@ -1,6 +1,7 @@
 """Anatomy: what a ticket's mask and weights look like."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lth_ray.config.base import option, whole
 from lth_ray.config.branches.base import Branch
@@ -17,6 +18,17 @@ class Weights(Branch):
     """
 
     bins: int = option(40, check=whole(1, 100_000))
+
+
+@dataclass(frozen=True)
+class SignFlips(Branch):
+    """The kept weights whose signs a ticket's training flips (Gadhikar & Burkholz 2024).
+
+    They are counted from what it set out from to its last step, and from initialisation. Of a dense network they are
+    those of all weights that may be pruned; of another branch's result those from its own start alone.
+    """
+
+    of_dense: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

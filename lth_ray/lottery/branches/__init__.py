@@ -19,12 +19,13 @@ from lth_ray.config import (
     Rescored,
     Scratch,
     ShuffledMask,
+    SignFlips,
     Stability,
     Supermask,
     Transfer,
     Weights,
 )
-from lth_ray.lottery.branches.anatomy import curvature, mask_overlap, weights
+from lth_ray.lottery.branches.anatomy import curvature, mask_overlap, sign_flips, weights
 from lth_ray.lottery.branches.architectures import guided, scratch
 from lth_ray.lottery.branches.base import Asked, Function, Host, copies
 from lth_ray.lottery.branches.between import connectivity
@@ -53,6 +54,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     Transfer: ("transfer", copies(transfer)),
     Supermask: ("supermask", copies(supermask)),
     Weights: ("weights", weights),
+    SignFlips: ("sign_flips", sign_flips),
     MaskOverlap: ("mask_overlap", mask_overlap),
 }
 

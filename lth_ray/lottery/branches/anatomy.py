@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lth_ray.config import ConfigError, Curvature, MaskOverlap, Weights, meaning, subseed
+from lth_ray.config import ConfigError, Curvature, MaskOverlap, SignFlips, Weights, meaning, subseed
 from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.branches.connectivity import prunable_of
 from lth_ray.lottery.derivation import Table
@@ -21,6 +21,19 @@ def weights(host: Host, branch: Weights, seed: Seed) -> Iterator[Asked]:
     keys, initial = (ticket.key, before.key), host.lineage.dense.start
     pruned = before.end if found_by.step is None else Snapshot(found_by.trajectory, found_by.step)
     yield Asked((), Table("weights", ticket.recipe, keys, (pruned,), initial, {"bins": branch.bins}))
+
+
+def sign_flips(host: Host, branch: SignFlips, seed: Seed) -> Iterator[Asked]:
+    """Count the kept weights whose signs the host's training flips, and of a ticket those since initialisation."""
+    segment, lineage = host.segment, host.lineage
+    if not segment.num_steps:
+        raise ConfigError(
+            f"SignFlips: round {host.number} takes no step of training (Prune.at), which could flip a sign; give "
+            "SignFlips(rounds=...) without it"
+        )
+    begins = () if host.above or lineage.rewind.method == "scratch" else (lineage.origin,)
+    states = (segment.end, *begins)
+    yield Asked((), Table("signs", segment.recipe, (segment.key,), states, segment.start, prunable_of(host)))
 
 
 def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]:

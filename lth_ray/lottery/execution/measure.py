@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from lth_ray import analysis, probes
 from lth_ray.analysis.states import OVERALL
 from lth_ray.lottery.execution.bench import Bench, Measured, finite
@@ -41,6 +43,16 @@ def weights(bench: Bench) -> Measured:
     return Measured(values, _columns(densities))
 
 
+def signs(bench: Bench) -> Measured:
+    """Count the kept weights whose signs training flipped, since its start and since initialisation."""
+    mask, start, final = bench.mask(), bench.start(bench.mask()), bench.state(0)
+    kept = mask or {name: torch.ones_like(final[name], dtype=torch.bool) for name in bench.covered(None)}
+    initial = bench.state(1) if len(bench.table.states) > 1 else None
+    frame = analysis.sign_flips(start, final, kept, initial)
+    overall = _overall(frame)
+    return Measured({name: value for name, value in overall.items() if name not in ("layer", "kept")}, _columns(frame))
+
+
 def overlap(bench: Bench) -> Measured:
     """Measure how much two seeds' masks have in common, beside what chance would give."""
     first, second = bench.mask(0), bench.mask(1)
@@ -67,6 +79,7 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
     "connectivity": connectivity,
     "distance": distance,
     "weights": weights,
+    "signs": signs,
     "overlap": overlap,
     "curvature": curvature,
 }

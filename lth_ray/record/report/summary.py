@@ -160,6 +160,7 @@ MEASUREMENTS = (
     "curvature",
     "weights",
     "mask_overlap",
+    "sign_flips",
 )  # branches that measure what they hang on
 
 
