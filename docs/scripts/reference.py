@@ -43,10 +43,9 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         "Experiments hung on tickets. Each also has the fields of `Branch`.",
         config,
         (
-            "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Barrier", "Stability",
-            "Connectivity", "Curvature",
-            "Perturb", "Pretrain", "Transfer", "Supermask", "Weights", "SignFlips", "MaskOverlap", "Rescored",
-            "PermutedMask",
+            "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Cyclic", "Barrier",
+            "Stability", "Connectivity", "Curvature", "Perturb", "Pretrain", "Transfer", "Supermask", "Weights",
+            "SignFlips", "MaskOverlap", "Rescored", "PermutedMask",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "open", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),

@@ -44,6 +44,8 @@ class Train(Config):
     milestones, gamma, final_lr: see schedule.
     warmup: over this length the rate rises linearly from 0: that of step t (0 is the first) is the schedule's
         times min(1, t / warmup), milestones within it included.
+    cycles: go through the schedule so many times, warm-up, milestones and all, each time in an equal part of `length`
+        and with the optimizer's state going on (Gadhikar et al. 2024). 1 is the schedule itself.
     label_smoothing: of the cross entropy (Szegedy et al. 2016, section 7).
     scale_l1: this times the sign of every batch norm's scale is added to its gradient: the sub-gradient of an L1
         penalty, which makes channels sparse (Liu et al. 2017).
@@ -102,6 +104,7 @@ class Train(Config):
     gamma: float = option(0.1, check=number(0, open_low=True))
     final_lr: float = option(0.0, check=number(0))
     warmup: Length = option(steps(0), check=a_length())
+    cycles: int = option(1, check=whole(1, 10_000), absent_means=1)
     label_smoothing: float = option(0.0, check=number(0, 1, open_high=True))
     scale_l1: float = option(0.0, check=number(0), absent_means=0.0)
     clip_norm: float | None = option(None, check=maybe(number(0, open_low=True)))

@@ -235,7 +235,7 @@ class Lineage:
 
     def before(self, data: TaskConfig, length: Length) -> Recipe:
         """Return the recipe of a pretraining: the lineage's on other data, at its first rate throughout."""
-        return self.on(data, length=length, schedule="constant", milestones=())
+        return self.on(data, length=length, schedule="constant", milestones=(), cycles=1)
 
     def _round(self, number: int, before: Segment) -> Round:
         """Return the round that prunes the weights at the end of `before`."""

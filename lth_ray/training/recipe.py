@@ -47,6 +47,11 @@ class Recipe:
                 "lengthen it"
             )
         self._check_lengths()
+        if self.total_steps % self.train.cycles:
+            raise ConfigError(
+                f"Train.cycles = {self.train.cycles}: it does not divide Train.length = {self.train.length}, which is "
+                f"{self.total_steps} steps; give a divisor, or a length that is a multiple"
+            )
         self._check_average()
         self.task.check(self.train)
         if self.train.backend == "shrunk" and self.task.carries:
@@ -61,10 +66,13 @@ class Recipe:
         for name in ("warmup", "milestones"):
             value = getattr(self.train, name)
             for point in value if isinstance(value, tuple) else (value,):
-                if self.steps(point) > self.total_steps:
+                if self.steps(point) > self.cycle_steps:
+                    one = (
+                        f"of each of Train.cycles = {self.train.cycles} in" if self.train.cycles > 1 else "of training,"
+                    )
                     raise ConfigError(
-                        f"Train.{name} = {point}: step {self.steps(point)} lies beyond the end of training, "
-                        f"{self.train.length} = step {self.total_steps}; shorten it or lengthen Train.length"
+                        f"Train.{name} = {point}: step {self.steps(point)} lies beyond the end {one} "
+                        f"{self.train.length} = step {self.cycle_steps}; shorten it or lengthen Train.length"
                     )
         milestones = [self.steps(point) for point in self.train.milestones]
         if sorted({0, *milestones}) != [0, *milestones]:
@@ -140,6 +148,11 @@ class Recipe:
         return self.steps(self.train.length)
 
     @cached_property
+    def cycle_steps(self) -> int:
+        """The steps in which the schedule is gone through once: all, unless Train.cycles says otherwise."""
+        return self.total_steps // self.train.cycles
+
+    @cached_property
     def warmup_steps(self) -> int:
         return self.steps(self.train.warmup)
 
@@ -198,19 +211,21 @@ class Recipe:
 
     def lr(self, step: int) -> float:
         """Return the learning rate of optimizer step `step` (0 is the first)."""
-        warmup = self.warmup_steps
+        warmup, step = self.warmup_steps, step % self.cycle_steps if self.train.cycles > 1 else step
         return self._scheduled(step) * step / warmup if step < warmup else self._scheduled(step)
 
     def _scheduled(self, step: int) -> float:
         """Return the learning rate without the warm-up's factor; "linear" and "cosine" begin to fall when it
         ends.
+
+        step: of a cycle.
         """
         train = self.train
         if train.schedule == "milestones":
             return train.lr * train.gamma ** sum(step >= milestone for milestone in self.milestone_steps)
         if train.schedule == "inverse_sqrt":
             return train.lr * math.sqrt(max(1, self.warmup_steps) / max(1, self.warmup_steps, step))
-        share = max(0, step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        share = max(0, step - self.warmup_steps) / max(1, self.cycle_steps - self.warmup_steps)
         if train.schedule == "linear":
             return train.lr + (train.final_lr - train.lr) * share
         if train.schedule == "cosine":
@@ -223,7 +238,13 @@ class Recipe:
         """
         length, each = self.train.length, 1 if self.train.length.unit == "steps" else self.steps_per_epoch
         longer = int(length.value * share) * each
-        return longer if at_most is None else min(longer, at_most // each * each)
+        longer = longer if at_most is None else min(longer, at_most // each * each)
+        return longer - longer % self.train.cycles
+
+    def repeated(self, cycles: int) -> "Recipe":
+        """Return this recipe so many times over, at equal lengths of each cycle (Gadhikar et al. 2024)."""
+        train = replace(self.train, length=steps(self.total_steps * cycles), cycles=self.train.cycles * cycles)
+        return replace(self, train=train)
 
     def lasting(self, last: int) -> "Recipe":
         """Return this recipe in `last` steps, with milestones at the same shares of them (Liu et al. 2019)."""
@@ -235,7 +256,9 @@ class Recipe:
     def fine_tuning(self) -> "Recipe":
         """Return this recipe at its last learning rate throughout (Renda et al. 2020, section 2)."""
         last = self.lr(self.total_steps - 1)
-        constant = replace(self.train, lr=last, schedule="constant", milestones=(), warmup=steps(0), final_lr=0.0)
+        constant = replace(
+            self.train, lr=last, schedule="constant", milestones=(), warmup=steps(0), final_lr=0.0, cycles=1
+        )
         return replace(self, train=constant)
 
     def meaning(self) -> dict[str, Any]:

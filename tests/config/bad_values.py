@@ -157,6 +157,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (train, "step", 3, "give a function"),
     (train, "version", 1, "give a string"),
     (train, "scale_l1", -1e-4, "give a number in [0, inf]"),
+    (train, "cycles", 0, "at least 1"),
     (train, "sam_radius", 0, "give a number in (0, inf]"),
     (train, "average_from", 10, "say the unit"),
     (early_bird, "window", 1, "give a whole number of at least 2"),

@@ -34,6 +34,11 @@ Make = Callable[..., Recipe]
             {19: 0.95, 20: 1.0, 60: 0.6, 40: 0.6 + 0.4 * math.sqrt(0.5)},
         ),
         ({"schedule": "inverse_sqrt", "warmup": steps(16)}, {0: 0.0, 8: 0.5, 16: 1.0, 25: 0.8, 64: 0.5}),
+        ({"schedule": "linear", "cycles": 4}, {0: 1.0, 5: 0.8, 24: 0.04, 25: 1.0, 30: 0.8, 99: 0.04}),
+        (
+            {"milestones": [steps(10)], "warmup": steps(4), "cycles": 5},
+            {0: 0.0, 1: 0.25, 4: 1.0, 10: 0.1, 19: 0.1, 20: 0.0, 22: 0.5, 89: 1.0, 99: 0.1},
+        ),
         ({"schedule": "inverse_sqrt"}, {0: 1.0, 1: 1.0, 4: 0.5, 25: 0.2}),
     ],
 )
@@ -117,3 +122,28 @@ def test_what_does_not_fit(recipe: Make, given: dict[str, Any], parts: list[str]
         recipe(**given)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cycles": 3}, r"Train.cycles = 3: it does not divide Train.length = steps\(100\), which is 100 steps"),
+        (
+            {"cycles": 4, "milestones": [steps(26)]},
+            r"Train.milestones = steps\(26\): .* end of each of Train.cycles = 4",
+        ),
+    ],
+)
+def test_cycles_are_of_equal_lengths_and_hold_the_schedule(recipe: Make, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipe(**given)
+
+
+def test_a_stretched_or_constant_training_has_whole_cycles(recipe: Make) -> None:
+    made = recipe(schedule="linear", cycles=4)
+    assert made.stretched(1.29) == 128
+    longer = made.lasting(128)
+    assert longer.lr(31) == pytest.approx(1 / 32)
+    assert longer.lr(32) == 1
+    assert made.fine_tuning().lr(77) == made.lr(99)
+    assert made.repeated(2).train.cycles == 8

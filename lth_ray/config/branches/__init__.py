@@ -3,7 +3,7 @@
 from lth_ray.config.branches.anatomy import MaskOverlap, SignFlips, Weights
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.branches.connectivity import Barrier, Connectivity, Stability
-from lth_ray.config.branches.controls import PermutedMask, RandomMask, RandomReinit, Rescored, ShuffledMask
+from lth_ray.config.branches.controls import Cyclic, PermutedMask, RandomMask, RandomReinit, Rescored, ShuffledMask
 from lth_ray.config.branches.curvature import Curvature
 from lth_ray.config.branches.scratch import Guided, Scratch
 from lth_ray.config.branches.starts import Perturb, Pretrain
@@ -15,6 +15,7 @@ __all__ = [
     "Branch",
     "Connectivity",
     "Curvature",
+    "Cyclic",
     "Guided",
     "MaskOverlap",
     "PermutedMask",

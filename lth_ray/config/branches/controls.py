@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from lth_ray.config.base import ConfigError, field_table, mapping, nearest, one_of, option, whole
+from lth_ray.config.base import ConfigError, field_table, mapping, maybe, nearest, one_of, option, whole
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.prune import Scoring
 
@@ -51,6 +51,24 @@ class ShuffledMask(Branch):
     scope: str = option("global", check=one_of("global", "layer", "filter"))
     _: KW_ONLY
     copies: int = option(1, check=whole(1, 10_000), means=False)
+
+
+@dataclass(frozen=True)
+class Cyclic(Branch):
+    """The ticket's mask on its rewind weights, trained through the study's whole schedule several times in a row: is
+    it the repeated training of iterative pruning that helps, rather than its masks? (Gadhikar et al. 2024)
+
+    It is a whole training, from step 0, as Train(cycles=) has it. Hung on RandomMask it trains a mask that nothing was
+    trained to find; the paper's are those of pruning at initialisation, for which an arm sets Prune.at and
+    Train(length=, cycles=).
+
+    cycles: None for the round's number and one, by which it takes as many steps of training as iterative pruning has
+        by then, the dense network's among them. Its operations are fewer, as each cycle has the final mask.
+    """
+
+    is_control: ClassVar[bool] = True
+
+    cycles: int | None = option(None, check=maybe(whole(1, 10_000)))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from lth_ray.config import (
     Branch,
     Connectivity,
     Curvature,
+    Cyclic,
     Guided,
     MaskOverlap,
     PermutedMask,
@@ -30,7 +31,7 @@ from lth_ray.lottery.branches.architectures import guided, scratch
 from lth_ray.lottery.branches.base import Asked, Function, Host, copies
 from lth_ray.lottery.branches.between import connectivity
 from lth_ray.lottery.branches.connectivity import barrier, stability
-from lth_ray.lottery.branches.controls import random_mask, random_reinit, rescored, shuffled_mask
+from lth_ray.lottery.branches.controls import cyclic, random_mask, random_reinit, rescored, shuffled_mask
 from lth_ray.lottery.branches.learning import supermask
 from lth_ray.lottery.branches.permuting import permuted_mask
 from lth_ray.lottery.branches.perturbing import perturb, pretrain
@@ -42,6 +43,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     RandomMask: ("random_mask", copies(random_mask)),
     ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
     PermutedMask: ("permuted_mask", permuted_mask),
+    Cyclic: ("cyclic", cyclic),
     Guided: ("guided", copies(guided)),
     Scratch: ("scratch", copies(scratch)),
     Rescored: ("rescored", copies(rescored)),

@@ -1,15 +1,15 @@
 """Controls: a ticket with its weights or its mask replaced by random ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lth_ray import pruning
-from lth_ray.config import ConfigError, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
-from lth_ray.lottery.branches.base import Host
+from lth_ray.config import ConfigError, Cyclic, RandomMask, RandomReinit, Rescored, ShuffledMask, meaning
+from lth_ray.lottery.branches.base import Asked, Host, Seed
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.patterned import Patterned, Redrawn
-from lth_ray.lottery.sources import Copied, Pruned
+from lth_ray.lottery.sources import Copied, Pruned, weights_of
 
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
@@ -45,6 +45,13 @@ def _rule_of_units(host: Host) -> Mapping[str, Any] | None:
     if isinstance(mask, Patterned):  # of another network, and by its pattern in place of the study's rule
         return {"structure": "channels", "include": [], "exclude": []} if mask.pattern == "channels" else None
     return lineage.rule if lineage.prune.structure else None
+
+
+def cyclic(host: Host, branch: Cyclic, seed: Seed) -> Iterable[Asked]:
+    """Train the ticket's mask and rewind weights for several cycles of the schedule (Gadhikar et al. 2024)."""
+    lineage, number = host.lineage, branch.cycles or host.number + 1
+    whole = lineage.whole(weights_of(host.segment.settled.start), host.mask, lineage.recipe.repeated(number))
+    yield Asked((("", replace(whole, frozen=host.segment.frozen)),), told={"cycles": number})
 
 
 def rescored(host: Host, branch: Rescored, seed: int) -> Segment:
