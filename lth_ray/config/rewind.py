@@ -97,6 +97,12 @@ class Rewind(Config):
         position of k), "fine_tune" (final weights, T - k more steps at the last rate), "continue"
         (masks come from training on without rewinding; each ticket is rewound to k and trained apart) or
         "scratch" (newly drawn weights every round, schedule and data position of k).
+    masks: "weights" with method="learning_rate": masks are found by rewinding weights, in trainings of their own, and
+        tickets are trained on from the round before under these (Gadhikar & Burkholz 2024); the reverse, masks of
+        learning-rate rewinding on rewound weights, is method="continue". None: in the tickets' own training.
+    batch_norm: of the start, the scales, shifts and running statistics of batch norms: "rewound", those at the rewind
+        point, where a method goes on from final weights; "trained", those at the end of the training that the mask was
+        found by, where it rewinds weights. None: as the method has the weights.
     optimizer: its state at the start, "fresh" or "restored": that of the weights, at step k or at the end of the round
         before (Renda et al. 2020, whose code restores whole checkpoints whatever the method).
     perturbation: of the weights that each round starts from; with frozen pruned weights, for all rounds to come.
@@ -108,6 +114,8 @@ class Rewind(Config):
     point: Length = option(check=a_length())
     _: KW_ONLY
     method: str = option("weights", check=one_of(*METHODS))
+    masks: str | None = option(None, check=maybe(one_of("weights")), absent_means=None)
+    batch_norm: str | None = option(None, check=maybe(one_of("rewound", "trained")), absent_means=None)
     optimizer: str = option("fresh", check=one_of("fresh", "restored"))
     perturbation: Perturbation | None = option(
         None, check=maybe(a(Perturbation, "give a Perturbation")), absent_means=None
@@ -116,6 +124,12 @@ class Rewind(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.masks is not None and self.method != "learning_rate":
+            raise ConfigError(
+                f"Rewind.masks = {self.masks!r}: it says by what masks of method='learning_rate' are found; with "
+                f"method={self.method!r} leave it out"
+            )
+        self._check_batch_norm()
         if self.optimizer == "restored" and self.method == "scratch":
             raise ConfigError(
                 "Rewind.optimizer = 'restored': method='scratch' draws new weights, which have none; leave it out"
@@ -133,4 +147,24 @@ class Rewind(Config):
             raise ConfigError(
                 "Rewind.optimizer = 'restored': the optimizer's state after a pretraining is one of another task; "
                 "leave it out"
+            )
+
+    def _check_batch_norm(self) -> None:
+        own = {"weights": "rewound", "continue": "rewound", "learning_rate": "trained", "fine_tune": "trained"}
+        if self.batch_norm is None:
+            return
+        if own.get(self.method) in (None, self.batch_norm):
+            other = "'rewound'" if self.batch_norm == "trained" else "'trained'"
+            what = "draws new weights" if self.method == "scratch" else "has them so by itself"
+            remedy = "leave it out" if self.method == "scratch" else f"give {other}, or leave it out"
+            raise ConfigError(f"Rewind.batch_norm = {self.batch_norm!r}: method={self.method!r} {what}; {remedy}")
+        if self.perturbation is not None and self.perturbation.goes_on:
+            raise ConfigError(
+                f"Rewind.batch_norm = {self.batch_norm!r}: weights that are {self.perturbation.weights!r} go on from "
+                "the round before, and batch norms with them; leave one of them out"
+            )
+        if self.optimizer == "restored":
+            raise ConfigError(
+                "Rewind.optimizer = 'restored': it is that of weights and batch norms of one step, and batch_norm = "
+                f"{self.batch_norm!r} takes these from two; leave one of them out"
             )

@@ -18,8 +18,8 @@ from lth_ray.lottery.execution.ranking import Ranking, ranking
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.kept.records import Record, SegmentRecord
 from lth_ray.lottery.kept.stored import finished_segment
+from lth_ray.lottery.origins import Adopted, Pretrained
 from lth_ray.lottery.rounds import Lineage
-from lth_ray.lottery.sources import Adopted, Pretrained
 from lth_ray.lottery.trying import try_criterion, try_network
 from lth_ray.store import Store
 from lth_ray.training import Recipe
@@ -38,7 +38,7 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         model = json.dumps(lineage.recipe.meaning()["model"], sort_keys=True)
         train = lineage.recipe.train
         rule = f"{json.dumps(lineage.rule, sort_keys=True)} {train.loss} {train.step} {lineage.recipe.group}"
-        rule += f" {lineage.prune.remaining}"
+        rule += f" {lineage.prune.remaining} {lineage.rewind.batch_norm}"
         identity = lineage.recipe.identity
         rules = networks[f"{model} {identity.input_shape} {identity.num_classes}"]
         rules[rule] = max(rules.get(rule, lineage), lineage, key=lambda one: one.prune.num_rounds)
@@ -46,6 +46,7 @@ def check_networks(lineages: Iterable[Lineage]) -> None:
         network = build(next(iter(rules.values())).recipe, seed=0)
         for lineage in rules.values():
             _check_scales(network, lineage.recipe)
+            _check_batch_norm(network, lineage)
             if lineage.recipe.train.replicates > 1:
                 check_network_replicable(network, lineage.recipe)
             check_computed(network, lineage.rule)
@@ -61,6 +62,13 @@ def _check_scales(network: nn.Module, recipe: Recipe) -> None:
         raise ConfigError(
             f"Train.scale_l1 = {recipe.train.scale_l1}: the network has no batch norm whose scales it could bear on; "
             "leave it out"
+        )
+
+
+def _check_batch_norm(network: nn.Module, lineage: Lineage) -> None:
+    if lineage.rewind.batch_norm is not None and not models.batch_norm_tensors(network):
+        raise ConfigError(
+            f"Rewind.batch_norm = {lineage.rewind.batch_norm!r}: the network has no batch norm; leave it out"
         )
 
 

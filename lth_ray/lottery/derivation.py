@@ -9,12 +9,12 @@ from typing import Any
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Perturbation, Prune, SupermaskRule, digest, meaning, revised
+from lth_ray.lottery.origins import Origin
 from lth_ray.lottery.patterned import Permuted, Redrawn
 from lth_ray.lottery.sources import (
     Copied,
     Drawn,
     MaskSource,
-    Origin,
     Perturbed,
     Pruned,
     Snapshot,

@@ -22,6 +22,8 @@ def check_draw(variant: Variant, draw: Draw, rewind_step: int, dense_end: int) -
         and "it looks at more than an epoch's weights; use another, such as 'magnitude' or 'bn_scale'",
         f"Rewind.method = {rewind.method!r}": rewind.method != "weights"
         and "EarlyBird.then says what the ticket goes on from; leave it out",
+        f"Rewind.batch_norm = {rewind.batch_norm!r}": rewind.batch_norm is not None
+        and "EarlyBird.then says what the ticket goes on from; leave it out",
         "Rewind.pretraining": rewind.pretraining is not None
         and "masks are those of the study's own task; leave it out",
         "Study.ticket": study.ticket is not None and "a ticket has a mask already; leave one of them out",
@@ -38,6 +40,10 @@ def check_draw(variant: Variant, draw: Draw, rewind_step: int, dense_end: int) -
 
 def check_steps(variant: Variant, recipe: Recipe, rewind_step: int, pruned_step: int) -> None:
     """Raise ConfigError where a step lies beyond the end of training, or is rewound to after it was pruned."""
+    prune, masks = variant.study.prune, variant.rewind.masks
+    if masks is not None and (prune.from_dense or prune.dynamic is not None):
+        why = "all are found in the dense network" if prune.from_dense else "they change while tickets are trained"
+        raise ConfigError(f"Rewind.masks = {masks!r}: by Prune {why}; leave it out")
     prune, rewind = variant.study.prune, variant.rewind
     end = f"{recipe.train.length} = step {recipe.total_steps}"
     if rewind_step > recipe.total_steps:

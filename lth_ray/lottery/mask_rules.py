@@ -6,7 +6,8 @@ from typing import Any
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Data, EarlyBird, Prune, Rewind, meaning, subseed
 from lth_ray.lottery.derivation import Draw, Segment
-from lth_ray.lottery.sources import Origin, Pruned, Rescaled, Snapshot, StartSource
+from lth_ray.lottery.origins import Origin
+from lth_ray.lottery.sources import Pruned, Rescaled, Snapshot, StartSource
 from lth_ray.training import Recipe
 
 # fields of Prune that say when and in what training masks are found, and not which weights go

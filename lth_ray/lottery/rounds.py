@@ -26,19 +26,8 @@ from lth_ray.data import Identity
 from lth_ray.lottery.derivation import Draw, Segment, perturbed
 from lth_ray.lottery.drawing import check_draw, check_steps
 from lth_ray.lottery.mask_rules import draw_of, inherited, mask_seed, pruning_rule, regrowth, searched, with_evidence
-from lth_ray.lottery.sources import (
-    Adopted,
-    Copied,
-    Drawn,
-    Init,
-    MaskSource,
-    Origin,
-    Pretrained,
-    Pruned,
-    Snapshot,
-    StartSource,
-    Transplanted,
-)
+from lth_ray.lottery.origins import Adopted, Init, Origin, Pretrained
+from lth_ray.lottery.sources import Copied, Drawn, MaskSource, Normalised, Pruned, Snapshot, StartSource, Transplanted
 from lth_ray.lottery.stop_rule import StopRule
 from lth_ray.training import Recipe, Seeds
 
@@ -115,6 +104,8 @@ class Lineage:
             parts.append(self.rewind.method)
         if self.rewind.optimizer != "fresh":
             parts.append(self.rewind.optimizer)
+        given = {"masks": self.rewind.masks, "batch_norm": self.rewind.batch_norm}
+        parts += [f"{name}={value}" for name, value in given.items() if value is not None]
         if self.rewind.perturbation is not None:
             parts.append("-".join(told(self.rewind.perturbation)))
         if self.rewind.pretraining is not None:
@@ -207,7 +198,7 @@ class Lineage:
         apart = self.trunk.key != self.dense.key and self.prune.num_rounds
         found = [Round(0, self.dense, self.trunk if apart else None)]
         for number in range(1, self.prune.num_rounds + 1):
-            made = self._round(number, self._found_by(found))
+            made = self._round(number, self._found_by(found), found[-1].segment)
             change = regrowth(self.prune, self.rewind, self.recipe, subseed(self.variant.seed, "growth", number))
             found.append(replace(made, segment=replace(made.segment, regrowth=change)))
         return tuple(found)
@@ -237,13 +228,18 @@ class Lineage:
         """Return the recipe of a pretraining: the lineage's on other data, at its first rate throughout."""
         return self.on(data, length=length, schedule="constant", milestones=(), cycles=1)
 
-    def _round(self, number: int, before: Segment) -> Round:
-        """Return the round that prunes the weights at the end of `before`."""
+    def _round(self, number: int, before: Segment, own: Segment) -> Round:
+        """Return the round that prunes the weights at the end of `before`; own: the training of the ticket before."""
         mask = self._mask(number, before)
         ended = inherited(before.trajectory, before.last if mask.step is None else mask.step, self._restores, mask)
-        ticket, goes_on = self._ticket(number, before, mask, ended), self.rewind.method == "continue"
-        searches = (goes_on or self._searches_apart) and not self.prune.from_dense and number < self.prune.num_rounds
+        goes_on, is_led = self.rewind.method == "continue", self.rewind.masks is not None and number > 1
+        from_own = Snapshot(own.trajectory, own.last, self._restores) if is_led else ended
+        ticket = self._ticket(number, before, mask, from_own)
+        apart = goes_on or self.rewind.masks is not None or self._searches_apart
+        searches = apart and not self.prune.from_dense and number < self.prune.num_rounds
         search = self.retraining(ended, mask) if goes_on else ticket
+        if self.rewind.masks is not None:
+            search = self.retraining(self.rewound_of(self.trunk), mask)
         return Round(number, ticket, searched(search, self.prune.search_precision) if searches else None)
 
     def _ticket(self, number: int, before: Segment, mask: Pruned, ended: StartSource) -> Segment:
@@ -251,11 +247,14 @@ class Lineage:
         method, k, total = self.rewind.method, self.rewind_step, self.recipe.total_steps
         if method == "scratch":
             return self.retraining(self.initial(subseed(self.variant.seed, "scratch", number)), mask)
-        if method == "learning_rate":
-            return self.retraining(ended, mask)
-        if method == "fine_tune":
-            return Segment(self.recipe.fine_tuning(), ended, mask, self.seeds, total, total + total - k)
-        ticket = self._from_draw(mask) or self.retraining(self.rewound_of(self.trunk), mask)
+        rewound, norms = self.rewound_of(self.trunk), self.rewind.batch_norm
+        if method in ("learning_rate", "fine_tune"):
+            start = ended if norms is None else Normalised(ended, rewound)
+            if method == "learning_rate":
+                return self.retraining(start, mask)
+            return Segment(self.recipe.fine_tuning(), start, mask, self.seeds, total, total + total - k)
+        begun = rewound if norms is None else Normalised(rewound, ended)
+        ticket = self._from_draw(mask) or self.retraining(begun, mask)
         rule = self.rewind.perturbation
         if rule is None:
             return ticket

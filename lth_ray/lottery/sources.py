@@ -9,49 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lth_ray.config import Model, Perturbation, WeightsFile, digest, meaning, revised
+from lth_ray.config import Perturbation, digest, meaning, revised
+from lth_ray.lottery.origins import Computed, Init, Origin
 from lth_ray.lottery.patterned import Patterned, Permuted, Redrawn
 from lth_ray.lottery.stretched import Network, Stretched
 
 StateAt = tuple[str, int, bool]  # trajectory, step, with the optimizer's
 UNKNOWN = -1  # a step that training will tell
-
-
-class Computed:
-    """A source that is made from nothing stored."""
-
-    @property
-    def needs(self) -> tuple[StateAt, ...]:
-        """The stored states it is made from."""
-        return ()
-
-
-@dataclass(frozen=True)
-class Init(Computed):
-    """Newly initialised weights."""
-
-    model: Model
-    data_identity: str
-    seed: int
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        content = {"model": meaning(self.model), "data": self.data_identity, "seed": self.seed}
-        return {"init": digest("init", content)}
-
-
-@dataclass(frozen=True)
-class Pretrained(Computed):
-    """The weights of a file; those of `initial` where the globs `redraw` say so."""
-
-    file: WeightsFile
-    redraw: tuple[str, ...]
-    initial: Init
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        content = {"file": meaning(self.file), "redraw": list(self.redraw), "initial": self.initial.meaning}
-        return {"pretrained": digest("pretrained", content)}
 
 
 @dataclass(frozen=True)
@@ -69,29 +33,6 @@ class Snapshot:
     @property
     def needs(self) -> tuple[StateAt, ...]:
         return ((self.trajectory, self.step, self.optimizer),)
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """The weights that ticket `of` of the store ended with.
-
-    part: how the names of these weights begin in the network, of which they are a part then; the rest is `initial`.
-    """
-
-    of: str
-    part: str = ""
-    initial: Init | None = None
-
-    @cached_property
-    def meaning(self) -> dict[str, Any]:
-        if self.initial is None:
-            return {"ticket": self.of}
-        return {"transplanted": digest("transplanted", [{"ticket": self.of}, self.part, self.initial.meaning])}
-
-    @property
-    def needs(self) -> tuple[StateAt, ...]:
-        trajectory, _, step = self.of.rpartition("-")
-        return ((trajectory, int(step), False),)
 
 
 @dataclass(frozen=True)
@@ -129,9 +70,6 @@ class Small(Computed):
     @cached_property
     def meaning(self) -> dict[str, Any]:
         return {"small": digest("small", self.initial.meaning)}
-
-
-Origin = Init | Adopted | Pretrained  # what a lineage begins with
 
 
 @dataclass(frozen=True)
@@ -208,7 +146,23 @@ class Rescaled:
         return self.base.needs
 
 
-StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small | Rescaled
+@dataclass(frozen=True)
+class Normalised:
+    """The weights of `base` with the batch norms of another state: their scales, shifts and running statistics."""
+
+    base: "StartSource"
+    norms: "StartSource"
+
+    @cached_property
+    def meaning(self) -> dict[str, Any]:
+        return {"transplanted": digest("transplanted", {"of": self.base.meaning, "batch_norm": self.norms.meaning})}
+
+    @property
+    def needs(self) -> tuple[StateAt, ...]:
+        return self.base.needs + self.norms.needs
+
+
+StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small | Rescaled | Normalised
 
 
 def weights_of(source: StartSource) -> StartSource:

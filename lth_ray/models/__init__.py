@@ -7,7 +7,7 @@ from lth_ray.models.graph import Coupling, coupled
 from lth_ray.models.huggingface.weights import in_own_names
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
-from lth_ray.models.scales import Scale, scale_parameters, scales
+from lth_ray.models.scales import Scale, batch_norm_tensors, scale_parameters, scales
 from lth_ray.models.shrinking import Shrinking, build_small, shrink, shrinking
 from lth_ray.models.tied import functional, retied, tied, under_own_names
 from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, image_sizes, of_kind, unit_layers
@@ -22,6 +22,7 @@ __all__ = [
     "Shrinking",
     "Slices",
     "UnitLayer",
+    "batch_norm_tensors",
     "build",
     "build_small",
     "check_scaled",

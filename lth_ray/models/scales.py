@@ -21,6 +21,13 @@ def scale_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in found}
 
 
+def batch_norm_tensors(model: nn.Module) -> list[str]:
+    """Return the names in the state dict of all that belongs to batch norms: scales, shifts and running statistics."""
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)]
+    own = {f"{name}.{key}" if name else key for name in layers for key in model.get_submodule(name).state_dict()}
+    return [name for name in model.state_dict() if name in own]
+
+
 @dataclass(frozen=True)
 class Scale:
     """The scale of a batch norm, one number a channel.

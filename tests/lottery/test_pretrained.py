@@ -13,7 +13,7 @@ from torch import nn
 from lth_ray import models
 from lth_ray.config import ConfigError, Model, RandomReinit, Rewind, declaration, restore, set_fields, steps
 from lth_ray.lottery import load_ticket, make_plan
-from lth_ray.lottery.sources import Init
+from lth_ray.lottery.origins import Init
 from tests.docs.blocks import blocks
 
 Tensors = dict[str, torch.Tensor]

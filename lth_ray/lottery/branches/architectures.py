@@ -7,8 +7,9 @@ from lth_ray.config import ConfigError, Guided, Scratch
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
 from lth_ray.lottery.derivation import Segment, Stretch
+from lth_ray.lottery.origins import Init
 from lth_ray.lottery.patterned import Patterned
-from lth_ray.lottery.sources import Copied, Init, Small
+from lth_ray.lottery.sources import Copied, Small
 
 
 def scratch(host: Host, branch: Scratch, seed: int) -> Segment:

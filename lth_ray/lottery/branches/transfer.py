@@ -6,17 +6,8 @@ from lth_ray.config import ConfigError, Transfer, meaning
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
 from lth_ray.lottery.derivation import Segment
-from lth_ray.lottery.sources import (
-    Copied,
-    Init,
-    Perturbed,
-    Rescaled,
-    Small,
-    Snapshot,
-    StartSource,
-    Transplanted,
-    weights_of,
-)
+from lth_ray.lottery.origins import Init
+from lth_ray.lottery.sources import Copied, Perturbed, Rescaled, Small, Snapshot, StartSource, Transplanted, weights_of
 from lth_ray.lottery.stretched import Network, Stretched
 from lth_ray.training import Recipe
 

@@ -17,20 +17,9 @@ from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
 from lth_ray.lottery.execution.stretched import stretched_mask, taken_over
+from lth_ray.lottery.origins import Adopted, Init, Pretrained
 from lth_ray.lottery.patterned import Patterned, Permuted, Redrawn
-from lth_ray.lottery.sources import (
-    Adopted,
-    Copied,
-    Drawn,
-    Init,
-    Perturbed,
-    Pretrained,
-    Pruned,
-    Rescaled,
-    Small,
-    Snapshot,
-    StartSource,
-)
+from lth_ray.lottery.sources import Copied, Drawn, Normalised, Perturbed, Pruned, Rescaled, Small, Snapshot, StartSource
 from lth_ray.lottery.stretched import Network, Stretched
 from lth_ray.pruning import Mask
 from lth_ray.pruning.structured import shuffled_units
@@ -74,6 +63,9 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, dataset: Load
         made = _perturbed(source, recipe, store, dataset, mask)
     elif isinstance(source, Rescaled):
         made = _rescaled(source, recipe, store, dataset, mask)
+    elif isinstance(source, Normalised):
+        states = [start_state(one, recipe, store, dataset, mask).model for one in (source.base, source.norms)]
+        made = dict(states[0]) | {name: states[1][name] for name in models.batch_norm_tensors(build(recipe))}
     elif source.of is not None:
         given = start_state(source.base, _of(recipe, source.of), store, dataset, mask).model
         made = _begun(recipe, source.initial.seed, taken_over(given, recipe, source.of, source.output))
