@@ -45,7 +45,7 @@ SECTIONS: tuple[tuple[str, str, Any, tuple[str, ...]], ...] = (
         (
             "Branch", "RandomReinit", "Scratch", "Guided", "RandomMask", "ShuffledMask", "Cyclic", "Barrier",
             "Stability", "Connectivity", "Curvature", "Perturb", "Pretrain", "Transfer", "Supermask", "Weights",
-            "SignFlips", "MaskOverlap", "Rescored", "PermutedMask",
+            "SignFlips", "MaskOverlap", "Rescored", "PermutedMask", "CrossedMask",
         ),
     ),
     ("Running", "", lth_ray, ("main", "run", "open", "Launch", "Results", "load_ticket", "Ticket", *ELSEWHERE)),

@@ -48,7 +48,11 @@ def _matched(piece: Piece) -> tuple[str, bool | str] | None:
     """Return where it is asked for that units are matched, and by what: of a line's ends, or of a mask's."""
     if isinstance(piece, Training):
         mask = piece.segment.mask
-        return (f"PermutedMask.match = {mask.match!r}", mask.match) if isinstance(mask, Permuted) else None
+        return (
+            (f"CrossedMask.match or PermutedMask.match = {mask.match!r}", mask.match)
+            if isinstance(mask, Permuted)
+            else None
+        )
     table = piece.table if isinstance(piece, Measurement) else None
     by = ((table.options if table else None) or {}).get("align")
     asked = "Barrier" if table is not None and table.kind == "line" else "Connectivity"

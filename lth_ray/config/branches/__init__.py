@@ -4,6 +4,7 @@ from lth_ray.config.branches.anatomy import MaskOverlap, SignFlips, Weights
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.branches.connectivity import Barrier, Connectivity, Stability
 from lth_ray.config.branches.controls import Cyclic, PermutedMask, RandomMask, RandomReinit, Rescored, ShuffledMask
+from lth_ray.config.branches.crossed import CrossedMask
 from lth_ray.config.branches.curvature import Curvature
 from lth_ray.config.branches.scratch import Guided, Scratch
 from lth_ray.config.branches.starts import Perturb, Pretrain
@@ -14,6 +15,7 @@ __all__ = [
     "Barrier",
     "Branch",
     "Connectivity",
+    "CrossedMask",
     "Curvature",
     "Cyclic",
     "Guided",

@@ -8,6 +8,7 @@ from lth_ray.config import (
     Barrier,
     Branch,
     Connectivity,
+    CrossedMask,
     Curvature,
     Cyclic,
     Guided,
@@ -32,6 +33,7 @@ from lth_ray.lottery.branches.base import Asked, Function, Host, copies
 from lth_ray.lottery.branches.between import connectivity
 from lth_ray.lottery.branches.connectivity import barrier, stability
 from lth_ray.lottery.branches.controls import cyclic, random_mask, random_reinit, rescored, shuffled_mask
+from lth_ray.lottery.branches.crossed import crossed_mask
 from lth_ray.lottery.branches.learning import supermask
 from lth_ray.lottery.branches.permuting import permuted_mask
 from lth_ray.lottery.branches.perturbing import perturb, pretrain
@@ -44,6 +46,7 @@ BRANCHES: dict[type[Branch], tuple[str, Function]] = {
     ShuffledMask: ("shuffled_mask", copies(shuffled_mask)),
     PermutedMask: ("permuted_mask", permuted_mask),
     Cyclic: ("cyclic", cyclic),
+    CrossedMask: ("crossed_mask", crossed_mask),
     Guided: ("guided", copies(guided)),
     Scratch: ("scratch", copies(scratch)),
     Rescored: ("rescored", copies(rescored)),

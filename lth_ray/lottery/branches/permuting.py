@@ -14,7 +14,7 @@ from lth_ray.lottery.sources import Copied
 def permuted_mask(host: Host, branch: PermutedMask, seed: Seed) -> Iterator[Asked]:
     """Train the ticket's mask, permuted, from the rewind point of another initialisation (Adnan et al. 2025)."""
     lineage = host.lineage
-    _check(lineage)
+    check_dense(lineage, "PermutedMask")
     given = lineage.dense
     for index in range(branch.copies):
         other = _other(lineage, index)
@@ -33,7 +33,7 @@ def _other(lineage: Lineage, index: int) -> Segment:
     return replace(lineage.dense, start=initial, seeds=copy_noise(lineage, index))
 
 
-def _check(lineage: Lineage) -> None:
+def check_dense(lineage: Lineage, who: str) -> None:
     """Raise ConfigError for a study whose dense network has no other of its kind."""
     for wrong, what in (
         (lineage.dense.mask is not None, "Study.ticket: round 0 trains a ticket, and there is no dense network"),
@@ -42,4 +42,4 @@ def _check(lineage: Lineage) -> None:
         (lineage.dense.last == 0, "Prune.at: the dense network is not trained"),
     ):
         if wrong:
-            raise ConfigError(f"PermutedMask with {what}, to be matched with another; leave one of them out")
+            raise ConfigError(f"{who} with {what}, to be matched with another; leave one of them out")

@@ -5,6 +5,8 @@
 | metric_figure | tickets, and branches under them | the metric and the early-stop step against remaining weights |
 | curves_figure | Results.tickets() | the metric and the validation loss over training, by density |
 | instability_figure | Results.branches() | the error barrier against the step at which copies part |
+| rounds_figure | tickets and branches together | barriers to the round before, beside what tickets gain |
+| curvature_figure | Results.branches() | the Hessian's largest eigenvalue and trace |
 | paths_figure | Results.branches() | the error along the line between copies |
 | heat_map_figure | tickets and branches together | the metric and barriers over a swept field, such as warm-up, x k |
 | stability_figure | Results.branches() | distances of tickets to their dense network and to each other |
@@ -27,6 +29,7 @@ storage that the frame comes from.
 
 from lth_ray.record.figures.collapse import collapse_figure
 from lth_ray.record.figures.costs import costs_figure
+from lth_ray.record.figures.curvature import curvature_figure
 from lth_ray.record.figures.curves import curves_figure
 from lth_ray.record.figures.densities import densities_figure
 from lth_ray.record.figures.heat_map import heat_map_figure
@@ -38,6 +41,7 @@ from lth_ray.record.figures.overlap import overlap_figure
 from lth_ray.record.figures.paths import paths_figure
 from lth_ray.record.figures.regrowth import regrowth_figure
 from lth_ray.record.figures.retraining import retraining_figure
+from lth_ray.record.figures.rounds import rounds_figure
 from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
 from lth_ray.record.figures.transfer_matrix import transfer_matrix_figure
@@ -45,6 +49,7 @@ from lth_ray.record.figures.transfer_matrix import transfer_matrix_figure
 __all__ = [
     "collapse_figure",
     "costs_figure",
+    "curvature_figure",
     "curves_figure",
     "densities_figure",
     "heat_map_figure",
@@ -56,6 +61,7 @@ __all__ = [
     "paths_figure",
     "regrowth_figure",
     "retraining_figure",
+    "rounds_figure",
     "stability_figure",
     "surviving_figure",
     "transfer_matrix_figure",

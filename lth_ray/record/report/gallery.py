@@ -15,6 +15,7 @@ from lth_ray.lottery.execution.networks import build_without_averages
 from lth_ray.record.figures import (
     collapse_figure,
     costs_figure,
+    curvature_figure,
     curves_figure,
     densities_figure,
     heat_map_figure,
@@ -26,6 +27,7 @@ from lth_ray.record.figures import (
     paths_figure,
     regrowth_figure,
     retraining_figure,
+    rounds_figure,
     stability_figure,
     surviving_figure,
     transfer_matrix_figure,
@@ -195,6 +197,20 @@ KINDS = (
         "Error along the line between copies",
         "the line between copies",
         lambda found, *words: paths_figure(paths(found.branch_frame, found.store), *words),
+    ),
+    Kind(
+        "rounds",
+        f"Error barrier to the round before, and {METRIC} less that of the dense network, against remaining weights",
+        "successive rounds",
+        lambda found, *words: rounds_figure(
+            framed([*found.tickets, *found.branches], found.metric), *words, margin=found.plan.study.matching_margin
+        ),
+    ),
+    Kind(
+        "curvature",
+        "The Hessian's largest eigenvalue and trace against remaining weights",
+        "curvature",
+        lambda found, *words: curvature_figure(found.branch_frame, *words),
     ),
     Kind(
         "stability",
