@@ -1,6 +1,6 @@
 """Frozen dataclasses of a study, its units, its fan-out and its keys."""
 
-from lth_ray.config.base import Config, ConfigError, field_table, nearest
+from lth_ray.config.base import Config, ConfigError, field_table, no_field
 from lth_ray.config.branches import (
     Barrier,
     Branch,
@@ -46,6 +46,7 @@ from lth_ray.config.precision import bits, block_bits
 from lth_ray.config.prune import Prune, Scoring
 from lth_ray.config.rewind import Perturbation, Pretraining, Rewind
 from lth_ray.config.study import Study, Subseeds, TicketOf, given_tickets, with_given_tickets
+from lth_ray.config.suggesting import nearest
 from lth_ray.config.supermask import SupermaskRule
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.boxes import Boxes
@@ -134,6 +135,7 @@ __all__ = [
     "launched",
     "meaning",
     "nearest",
+    "no_field",
     "parse",
     "restore",
     "revised",

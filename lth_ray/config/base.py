@@ -1,12 +1,13 @@
 """The base of every config: a frozen dataclass whose fields are checked when it is made."""
 
-import difflib
 import math
 import re
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from typing import Any, ClassVar, dataclass_transform
+
+from lth_ray.config.suggesting import meant, nearest
 
 Check = Callable[[Any], Any]  # returns the value as it is kept, or raises ValueError with the remedy
 
@@ -26,13 +27,6 @@ def _cut(word: "re.Match[str]") -> str:
     return f"{word[0][: WORD // 4]}... ({len(word[0]):,} characters)"
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return the end of an error message for an unknown name: the nearest valid ones, else all of them."""
-    valid = sorted(valid)
-    close = difflib.get_close_matches(name[:WORD], valid, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(valid)}"
-
-
 class _Meta(ABCMeta):
     """A metaclass that turns Python's TypeErrors for unknown, unnamed and missing fields into errors that
     name the fields there are.
@@ -41,7 +35,7 @@ class _Meta(ABCMeta):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         declared = {f.name: f for f in fields(cls) if f.init} if is_dataclass(cls) else {}
         for name in kwargs.keys() - declared.keys():
-            raise ConfigError(f"{cls.__name__} has no field {name!r}: {nearest(name, declared)}")
+            raise ConfigError(no_field(cls, name, _parts_of_studies()))
         positional = [f.name for f in declared.values() if not f.kw_only]
         if len(args) > len(positional):
             raise ConfigError(f"{cls.__name__}(..., {args[len(positional)]!r}): name the field, such as field=value")
@@ -195,6 +189,21 @@ def mapping(check: Check = lambda value: value, remedy: str = "give a dict from 
         return {key: check(item) for key, item in value.items()}
 
     return check_all
+
+
+def no_field(cls: type, name: str, elsewhere: Iterable[str] = ()) -> str:
+    """Return what is said of a field that a class has not, with the one that may be meant.
+
+    elsewhere: as in `meant`.
+    """
+    return f"{cls.__name__} has no field {name!r}: {meant(name, field_table(cls), elsewhere)}"
+
+
+def _parts_of_studies() -> list[str]:
+    """Return "Train.lr" and its like: the fields of what a study consists of."""
+    known = {cls.__name__: cls for cls in Config.__subclasses__()}
+    parts = [known[name] for name in ("Study", "Model", "Train", "Prune") if name in known]
+    return [f"{part.__name__}.{field}" for part in parts for field in field_table(part)]
 
 
 def field_table(cls: type) -> dict[str, "Field[Any]"]:

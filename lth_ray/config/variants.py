@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lth_ray.config.base import Config, ConfigError, field_table, nearest
+from lth_ray.config.base import Config, ConfigError, field_table, no_field
 from lth_ray.config.branches import Branch
 from lth_ray.config.launch import Launch
 from lth_ray.config.rewind import Rewind
@@ -26,6 +26,9 @@ FIXED = (
 )  # what no arm and no sweep may vary
 
 
+PARTS = ("model", "data", "train", "prune", "subseeds")  # of a study, whose fields are set together
+
+
 @dataclass(frozen=True)
 class Variant:
     """One lineage's declaration: a study with everything chosen.
@@ -40,8 +43,11 @@ class Variant:
     seed: int
 
 
-def set_field(config: Any, path: str, value: Any, *, whole: str = "") -> Any:
-    """Return `config` with the dotted field `path` set to `value`."""
+def set_field(config: Any, path: str, value: Any, *, whole: str = "", elsewhere: Sequence[str] = ()) -> Any:
+    """Return `config` with the dotted field `path` set to `value`.
+
+    elsewhere: dotted fields that may be meant where there is no such one.
+    """
     whole = whole or path
     head, _, rest = path.partition(".")
     if isinstance(config, Mapping):
@@ -50,8 +56,8 @@ def set_field(config: Any, path: str, value: Any, *, whole: str = "") -> Any:
         raise ConfigError(f"{whole!r}: {type(config).__name__} has no fields to set")
     table = field_table(type(config))
     if head not in table:
-        raise ConfigError(f"{whole!r}: {type(config).__name__} has no field {head!r}: {nearest(head, table)}")
-    inner = set_field(getattr(config, head), rest, value, whole=whole) if rest else value
+        raise ConfigError(f"{whole!r}: {no_field(type(config), head, elsewhere)}")
+    inner = set_field(getattr(config, head), rest, value, whole=whole, elsewhere=elsewhere) if rest else value
     return replace(config, **{head: inner})
 
 
@@ -63,17 +69,25 @@ def set_fields(study: Study, changes: Mapping[str, Any]) -> Study:
     parts: dict[str, dict[str, Any]] = {}
     for path, value in changes.items():
         head, _, rest = path.partition(".")
-        if rest and head in ("model", "data", "train", "prune", "subseeds") and "." not in rest:
+        if rest and head in PARTS and "." not in rest:
             parts.setdefault(head, {})[rest] = value
         else:
-            study = set_field(study, path, value)
+            study = set_field(study, path, value, elsewhere=_paths(study))
     for head, values in parts.items():
         part = getattr(study, head)
         table = field_table(type(part))
         for name in values.keys() - table.keys():
-            raise ConfigError(f"'{head}.{name}': {type(part).__name__} has no field {name!r}: {nearest(name, table)}")
+            raise ConfigError(f"'{head}.{name}': {no_field(type(part), name, _paths(study))}")
         study = replace(study, **{head: replace(part, **values)})
     return study
+
+
+def _paths(study: Study) -> list[str]:
+    """Return the dotted fields of a study and its parts, as --set has them."""
+    return [
+        *field_table(Study),
+        *(f"{part}.{name}" for part in PARTS for name in field_table(type(getattr(study, part)))),
+    ]
 
 
 def variants(study: Study) -> list[Variant]:

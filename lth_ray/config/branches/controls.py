@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from lth_ray.config.base import ConfigError, field_table, mapping, maybe, nearest, one_of, option, whole
+from lth_ray.config.base import ConfigError, field_table, mapping, maybe, no_field, one_of, option, whole
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.prune import Scoring
 
@@ -121,7 +121,7 @@ class Rescored(Branch):
         """Return what scores are taken from, `given` being the study's."""
         known = field_table(Scoring)
         for name in self.changes.keys() - known.keys():
-            raise ConfigError(f"Rescored.changes: Scoring has no field {name!r}: {nearest(name, known)}")
+            raise ConfigError(f"Rescored.changes: {no_field(Scoring, name)}")
         return replace(given, **self.changes)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
-from lth_ray.config.base import FLAG, ConfigError, a, field_table, mapping, maybe, nearest, one_of, option, whole
+from lth_ray.config.base import FLAG, ConfigError, a, field_table, mapping, maybe, no_field, one_of, option, whole
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.model import Model
 from lth_ray.config.tasks.base import TaskConfig
@@ -73,8 +73,7 @@ class Guided(Branch):
     def data(self, given: TaskConfig) -> TaskConfig:
         known = field_table(type(given))
         for name in self.changes.keys() - known.keys():
-            kind = type(given).__name__
-            raise ConfigError(f"Guided.changes: {kind} has no field {name!r}: {nearest(name, known)}")
+            raise ConfigError(f"Guided.changes: {no_field(type(given), name)}")
         return replace(given, **self.changes)
 
     def __post_init__(self) -> None:

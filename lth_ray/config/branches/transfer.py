@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, TypeVar, cast
 
-from lth_ray.config.base import Config, ConfigError, field_table, mapping, nearest, one_of, option, whole
+from lth_ray.config.base import Config, ConfigError, field_table, mapping, no_field, one_of, option, whole
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.model import Folder, Model
 from lth_ray.config.tasks.base import TaskConfig
@@ -101,6 +101,5 @@ class Transfer(Branch):
 
 
 def _check_known(path: str, field: str, kind: type[Config]) -> None:
-    known = field_table(kind)
-    if field not in known:
-        raise ConfigError(f"Transfer.changes: {kind.__name__} has no field {field!r}: {nearest(field, known)}")
+    if field not in field_table(kind):
+        raise ConfigError(f"Transfer.changes: {no_field(kind, field)}")

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from lth_ray.config import ConfigError, Supermask, SupermaskRule, block_bits, field_table, nearest, subseed
+from lth_ray.config import ConfigError, Supermask, SupermaskRule, block_bits, field_table, no_field, subseed
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.derivation import Learned, Segment
 from lth_ray.lottery.sources import weights_of
@@ -13,7 +13,7 @@ def supermask(host: Host, branch: Supermask, seed: int) -> Segment:
     lineage, ticket = host.lineage, host.segment
     known = field_table(type(lineage.recipe.train))
     for name in branch.train.keys() - known.keys():
-        raise ConfigError(f"Supermask.train: Train has no field {name!r}: {nearest(name, known)}")
+        raise ConfigError(f"Supermask.train: {no_field(type(lineage.recipe.train), name)}")
     if lineage.recipe.train.is_averaged:
         raise ConfigError(
             "Supermask: its scores are not averaged; leave Train.ema_decay and Train.average_from out of its study"
