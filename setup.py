@@ -1,10 +1,13 @@
-"""Builds the compiled kernels, once for each instruction set; an installation without a C++ compiler does without."""
+"""Builds the compiled kernels, once for each instruction set; an installation without a C++ compiler does without.
+
+The folder `studies/` is the package `lth_ray.studies` of what is installed: its scripts are run, and never imported.
+"""
 
 import platform
 import runpy
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("lth_ray") / "training" / "kernels"
@@ -37,6 +40,8 @@ class BuildKernels(build_ext):
 
 
 setup(
+    packages=[*find_packages(include=["lth_ray", "lth_ray.*"]), "lth_ray.studies"],
+    package_dir={"lth_ray.studies": "studies"},
     ext_modules=[Extension("_lth_ray_kernels", [str(FOLDER / source) for source in SOURCES], optional=True)],
     cmdclass={"build_ext": BuildKernels},
 )

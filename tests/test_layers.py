@@ -14,9 +14,9 @@ from tests.repository import files
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
-    {"cli"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
+    {"__main__"}, {"cli"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
     {"training"}, {"pruning"},
-    {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector"},
+    {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector", "printing"},
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}

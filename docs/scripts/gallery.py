@@ -18,11 +18,11 @@ from PIL import Image
 
 from lth_ray import Launch, Results, Study, run
 from lth_ray.config import launched
-from lth_ray.data import Identity
 from lth_ray.lottery import make_plan
 from lth_ray.lottery.branch_tree import other_data
 from lth_ray.lottery.pieces import Training
 from lth_ray.record import report
+from lth_ray.running.assumed import KNOWN
 from lth_ray.running.estimate import estimate
 from lth_ray.running.planning import shortened
 from lth_ray.store import Store, study_path
@@ -33,15 +33,6 @@ PAGE = DOCS / "gallery.md"
 STUDIES = DOCS.parent / "studies"
 LARGEST_BYTES = 80_000
 SIZES = ((1200, 256), (1000, 256), (900, 256), (900, 64), (800, 64), (700, 64), (600, 64))  # pixels, colours
-KNOWN = {  # as planning needs to know what may not be at hand; of the last the number of byte pairs is a guess
-    "imagenet": Identity("0" * 64, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
-    "parquet:tiny_imagenet": Identity("0" * 64, 100_000, 0, 10_000, (3, 64, 64), 200),
-    "cifar100": Identity("0" * 64, 50_000, 0, 10_000, (3, 32, 32), 100),
-    "wikitext2": Identity("0" * 64, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
-    "wikitext103": Identity("0" * 64, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),
-    "wmt14": Identity("0" * 64, 4_500_000, 3000, 3003, (2, 128), 37_000, "int64", steps_per_epoch=6000),
-    "wmt16": Identity("0" * 64, 4_000_000, 3000, 3003, (2, 52), 32_000, "int64", steps_per_epoch=3000),
-}
 PLAYED = ("arms={'iterative': {}}", "prune.fraction=0.36", "prune.rounds=10", "train.schedule=linear", "data.games=50")
 # picture: (which study, which figure, whether --smoke shortens it, or what --set does)
 PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {

@@ -1,57 +1,24 @@
 """`lth-ray`: its commands on a study, by its script or by its name."""
 
-import runpy
 import sys
-from pathlib import Path
 
 import click
 from rich.console import Console
 
-from lth_ray.cli import images, storage, tickets
-from lth_ray.cli.options import HELP, STORAGE, TRACKING_URI, Commands, guarded
+from lth_ray import __version__
+from lth_ray.cli import images, scripts, storage, tickets
+from lth_ray.cli.options import HELP, STORAGE, STUDY, TRACKING_URI, Commands, guarded, shared
 from lth_ray.config import ConfigError, Launch
 from lth_ray.store import Store
 
-SCRIPT = click.argument("script", type=click.Path(exists=True, dir_okay=False))
-FLAGS = click.argument("flags", nargs=-1, type=click.UNPROCESSED)
-AS_THE_SCRIPT = {"ignore_unknown_options": True, "help_option_names": []}
-
-
-class OfScript(click.Command):
-    """A command on a script: --help among the flags is the script's, and the command's own before a script."""
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] in HELP["help_option_names"]:
-            click.echo(context.get_help())
-            context.exit()
-        return super().parse_args(context, args)
-
-
-@click.command("run", cls=OfScript, context_settings=AS_THE_SCRIPT)
-@SCRIPT
-@FLAGS
-def run_script(script: str, flags: tuple[str, ...]) -> None:
-    """Run the studies that SCRIPT declares, as `python SCRIPT FLAGS` does."""
-    sys.argv = [script, *flags]
-    sys.path.insert(0, str(Path(script).resolve().parent))
-    runpy.run_path(script, run_name="__main__")
-
-
-@click.command("plan", cls=OfScript, context_settings=AS_THE_SCRIPT)
-@SCRIPT
-@FLAGS
-@click.pass_context
-def plan_script(context: click.Context, script: str, flags: tuple[str, ...]) -> None:
-    """Print what SCRIPT's studies would run and what it would cost, as `python SCRIPT --plan FLAGS` does."""
-    context.invoke(run_script, script=script, flags=("--plan", *flags))
-
 
 @click.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=STUDY)
 @STORAGE
 @click.option("--against", type=click.Choice(["paper"]), help="Print the results beside what the papers report.")
 @TRACKING_URI
-def report(names: tuple[str, ...], storage: str, against: str | None, tracking_uri: str | None) -> None:
+@shared("quiet")
+def report(names: tuple[str, ...], storage: str, against: str | None, tracking_uri: str | None, quiet: bool) -> None:
     """Make the page, tables and figures of study NAME again, whether it is complete or not.
 
     Of several studies one page is made, with what each has found and the fields in which they differ.
@@ -69,12 +36,12 @@ def report(names: tuple[str, ...], storage: str, against: str | None, tracking_u
     (name,) = names
     results = Results(history.recorded_plan(store, name), store)
     question = history.entries_of(store, name)[-1]["question"] or ""
-    launch = Launch(storage, tracking_uri=tracking_uri)
+    launch = Launch(storage, tracking_uri=tracking_uri, quiet=quiet)
     reporting.print_results(results, launch, Console(stderr=True), question, against == "paper")
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=STUDY)
 @STORAGE
 @click.option("--watch", is_flag=True, help="Keep showing it, in a terminal, until no run is live.")
 def status(name: str, storage: str, watch: bool) -> None:
@@ -88,11 +55,11 @@ def status(name: str, storage: str, watch: bool) -> None:
 
 
 @click.command()
+@click.argument("name", type=STUDY)
 @click.argument("lineage")
-@click.option("--name", required=True, help="Look for the lineage in this study.")
 @STORAGE
-def cancel(lineage: str, name: str, storage: str) -> None:
-    """Stop LINEAGE (as the progress names it) of a live run; running the study again takes it up."""
+def cancel(name: str, lineage: str, storage: str) -> None:
+    """Stop LINEAGE of a live run of study NAME, as its progress names it; another run takes it up."""
     from lth_ray.running import history
 
     store = Store.open(storage, writable=False)
@@ -104,7 +71,7 @@ def cancel(lineage: str, name: str, storage: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=STUDY)
 @STORAGE
 @TRACKING_URI
 def replay(name: str, storage: str, tracking_uri: str | None) -> None:
@@ -128,12 +95,13 @@ def replay(name: str, storage: str, tracking_uri: str | None) -> None:
 
 
 @click.group(cls=Commands, context_settings=HELP)
+@click.version_option(__version__, prog_name="lth_ray", help="Print the version.")
 def lth_ray() -> None:
     """Run studies, and look after what they have put into a storage."""
 
 
-OWN = (run_script, plan_script, report, status, cancel, replay)
-for command in (*OWN, *tickets.COMMANDS, *storage.COMMANDS, *images.COMMANDS):
+OWN = (report, status, cancel, replay)
+for command in (*scripts.COMMANDS, *OWN, *tickets.COMMANDS, *storage.COMMANDS, *images.COMMANDS):
     lth_ray.add_command(command)
 
 

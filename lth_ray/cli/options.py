@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.markup import escape
 
@@ -15,6 +16,7 @@ from lth_ray.config.words import field_words
 from lth_ray.store import StorageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
+SHORT = {"quiet": "-q", "verbose": "-v"}
 METAVARS = {"set": "FIELD=VALUE", "sweep": "FIELD=A,B", "gpu_type": "[GLOB=]TYPE"}
 
 
@@ -25,7 +27,8 @@ def option_of(field: "Field[Any]", words: str) -> click.Option:
     flag = f"--{field.name.replace('_', '-')}"
     text = words[:1].upper() + words[1:]
     if kind is bool:
-        return click.Option([flag, field.name], is_flag=True, help=text)
+        short = [SHORT[field.name]] if field.name in SHORT else []
+        return click.Option([flag, *short, field.name], is_flag=True, help=text)
     default = None if field.default is MISSING or several else field.default
     return click.Option(
         [flag, field.name],
@@ -48,13 +51,38 @@ def shared(name: str) -> Callable[[Any], Any]:
     def decorate(command: Any) -> Any:
         given = OF_LAUNCH[name]
         return click.option(
-            *given.opts, name, type=given.type, default=given.default, show_default=given.show_default, help=given.help
+            *given.opts,
+            name,
+            type=given.type,
+            is_flag=given.is_flag,
+            default=given.default,
+            show_default=given.show_default,
+            help=given.help,
         )(command)
 
     return decorate
 
 
 STORAGE, TRACKING_URI, DATA_ROOT = shared("storage"), shared("tracking_uri"), shared("data_root")
+
+
+class StudyName(click.ParamType):
+    """The name of a study of the storage; a shell completes it by those that --storage holds."""
+
+    name = "study"
+
+    def shell_complete(self, context: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+        from lth_ray.running.history import studies
+        from lth_ray.store import Store
+
+        try:
+            found = studies(Store.open(context.params.get("storage") or "./lth_storage", writable=False))
+        except StorageError:
+            found = []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+STUDY = StudyName()
 ADDRESS, CPUS = shared("address"), shared("cpus")
 
 
@@ -74,10 +102,12 @@ def first_sentence(text: str) -> str:
 
 
 def guarded(command: Callable[..., Any]) -> None:
-    """Run a click command; a user's mistake ends in its message and exit code 2, not in a traceback."""
+    """Run a click command; a user's mistake ends in its message and exit code 2, and in a traceback with -v alone."""
     collector.relax()
     try:
         command()
     except (ConfigError, StorageError) as error:
+        if {"-v", "--verbose"} & set(sys.argv[1:]):
+            Console(stderr=True).print_exception()
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lth_ray.cli.options import DATA_ROOT, STORAGE, TRACKING_URI
+from lth_ray.cli.options import DATA_ROOT, STORAGE, STUDY, TRACKING_URI
 from lth_ray.store import Store
 
 
@@ -38,6 +38,15 @@ def doctor(as_json: bool, **asked: Any) -> None:
     sys.exit(doctor(Asked(**asked), as_json))
 
 
+@click.command("ls")
+@STORAGE
+def list_studies(storage: str) -> None:
+    """List the studies of a storage: state, tickets, what was trained, and the last change."""
+    from lth_ray.commands.listing import print_studies
+
+    print_studies(Store.open(storage, writable=False), Console())
+
+
 @click.command()
 @STORAGE
 @click.option("--yes", is_flag=True, help="Remove it; without this flag only say what would go.")
@@ -50,7 +59,7 @@ def gc(storage: str, yes: bool, grace_s: float) -> None:
 
 
 @click.command("verify")
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=STUDY)
 @STORAGE
 @click.option("--mend", is_flag=True, help="Set aside what is damaged, so that running the study makes it again.")
 def verify_storage(name: str | None, storage: str, mend: bool) -> None:
@@ -64,4 +73,4 @@ def verify_storage(name: str | None, storage: str, mend: bool) -> None:
     sys.exit(verify(Store.open(storage, writable=False), name, mend, Console(soft_wrap=True)))
 
 
-COMMANDS = (doctor, gc, verify_storage)
+COMMANDS = (list_studies, doctor, gc, verify_storage)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from lth_ray.cli.options import HELP, OF_LAUNCH, guarded
 from lth_ray.config import ConfigError, Launch, Study, launched
 from lth_ray.store import Store
 
+CHOSEN: ContextVar[str | None] = ContextVar("chosen", default=None)  # of a script's studies, the one to run
 CHANCE_FACTOR = 3  # a smoke run's arm has learnt when the share that it gets right is so many times chance
 LEAST = f"{CHANCE_FACTOR} times chance is the least, and of few classes three standard errors above it"
 
@@ -19,7 +21,9 @@ LEAST = f"{CHANCE_FACTOR} times chance is the least, and of few classes three st
 def main(study: Study | Sequence[Study]) -> None:
     """Run one study, or several in turn, as the command line says, and exit nonzero when something failed."""
     question = getattr(sys.modules.get("__main__"), "__doc__", None) or ""
-    guarded(study_command([study] if isinstance(study, Study) else list(study), question))
+    studies = [study] if isinstance(study, Study) else list(study)
+    chosen = [one for one in studies if CHOSEN.get() in (None, one.name)]
+    guarded(study_command(chosen or studies, question))
 
 
 def study_command(studies: Sequence[Study], question: str = "") -> click.Command:
@@ -55,7 +59,7 @@ def _check_all(studies: Sequence[Study], launch: Launch) -> None:
             flag = "--name names them all alike: leave it out" if launch.name else "give each a name of its own"
             raise ConfigError(f"{names.count(name)} studies are called {name!r}; {flag}")
     store = Store.open(launch.storage, writable=False)
-    for study in studies if len(studies) > 1 else ():
+    for study in studies if len(studies) > 1 and not launch.dry_run else ():
         check_same_study(store, study)
         make_plan(study, launch.data_root)
 
@@ -74,6 +78,11 @@ def _run(study: Study, shortened: str, launch: Launch, question: str) -> int:
     console = Console(stderr=True)
     if launch.smoke:
         console.print(f"[bold]--smoke[/] shortens: {escape(shortened)}", highlight=False)
+    if launch.dry_run:
+        from lth_ray.running.dry_run import print_dry_run
+
+        print_dry_run(study, launch, console)
+        return 0
     if launch.plan:
         planning.print_plan(study, launch, console)
         return 0

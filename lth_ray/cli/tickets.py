@@ -5,26 +5,24 @@ from rich.console import Console
 
 from lth_ray.cli.options import STORAGE
 
-NAME = click.option("--name", help="Look in this study alone; by default in all.")
-
 
 @click.command()
 @click.argument("ticket")
-@NAME
 @STORAGE
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
-def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
+def show(ticket: str, storage: str, as_json: bool) -> None:
     """Say what TICKET is: its layers, densities, measurements, and where it comes from, back to the seed.
 
-    TICKET is a key, the beginning of one, or LINEAGE/rROUND.
+    TICKET is a key, the beginning of one, or NAME/LINEAGE/rROUND; without NAME of the only study there is.
     """
     import json
 
     from lth_ray.commands.ticket_page import description, print_ticket
-    from lth_ray.commands.tickets import find_ticket
+    from lth_ray.commands.tickets import find_ticket, with_study
     from lth_ray.store import Store
 
     store = Store.open(storage, writable=False)
+    ticket, name = with_study(store, ticket)
     page = description(store, find_ticket(store, ticket, name), name)
     if as_json:
         click.echo(json.dumps(page, indent=2))
@@ -50,7 +48,6 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
     show_default=True,
     help="Write the weights after training, or those that the ticket is rewound to.",
 )
-@NAME
 @STORAGE
 @click.option("--data-root", help="Look for images in this folder, whose normalisation an ONNX file then notes.")
 @click.option(
@@ -58,20 +55,16 @@ def show(ticket: str, name: str | None, storage: str, as_json: bool) -> None:
     is_flag=True,
     help="Write the smaller network, without what the mask removes whole: safetensors with a JSON history, or ONNX.",
 )
-def export(
-    ticket: str, to: str, format_: str, state: str, name: str | None, storage: str, data_root: str | None, shrink: bool
-) -> None:
+def export(ticket: str, to: str, format_: str, state: str, storage: str, data_root: str | None, shrink: bool) -> None:
     """Write the network of TICKET, its pruned weights at zero, to a file that other tools read.
 
-    TICKET is a key, the beginning of one, or LINEAGE/rROUND.
+    TICKET is a key, the beginning of one, or NAME/LINEAGE/rROUND; without NAME of the only study there is.
     """
     from lth_ray.commands.tickets import export_ticket
     from lth_ray.lottery import load_ticket
     from lth_ray.lottery.tickets.exporting import kind_of_weights
 
-    key = export_ticket(
-        ticket, to, format=format_, state=state, storage=storage, name=name, data_root=data_root, shrink=shrink
-    )
+    key = export_ticket(ticket, to, format=format_, state=state, storage=storage, data_root=data_root, shrink=shrink)
     record = load_ticket(key, storage).record
     click.echo(f"wrote {kind_of_weights(record, state)} of {key} to {to}")
 

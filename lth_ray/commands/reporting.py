@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from lth_ray import record
+from lth_ray import printing, record
 from lth_ray.config import Launch, Metric, Study
 from lth_ray.lottery import Plan
 from lth_ray.lottery.tickets.importing import IMPORTED
@@ -39,14 +39,10 @@ def compared(summary: "pandas.DataFrame") -> Table:
     picked = record.rounds_shown(frame, SHOWN_ROUNDS)
     n = sorted(set(frame["seeds"]))
     judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
-    table = Table(
+    table = printing.table(
         "weights remaining",
         title=f"{judged} and early-stop step",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
         caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
-        caption_justify="left",
-        padding=(0, 1, 0, 0),
     )
     for number in picked:
         table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
@@ -74,9 +70,14 @@ def print_results(
 ) -> None:
     """Print the tables with n and spread, the figures and tables on disk, and how to open the MLflow UI.
 
+    With launch.quiet only say what failed, and where the report is.
+
     against_paper: beside what the papers report.
     """
     store, plan, report = results.store, results.plan, None
+    if launch.quiet:
+        print_report(results, console, question, tables=False)
+        return
     if plan.study.smoke_shows == "pipeline":
         print_endings(results, console)
         rows, branches = len(results.tickets()), len(results.branches())
@@ -87,7 +88,7 @@ def print_results(
             soft_wrap=True,
         )
     else:
-        report = print_report(results, console, question, against_paper)
+        report = print_report(results, console, question, against_paper=against_paper)
     if results.counts:
         ledger = results.ledger()
         console.print(
@@ -125,23 +126,31 @@ def print_mlflow(
         console.print(f"  {escape(name)}: {escape(link)}", highlight=False, soft_wrap=True)
 
 
-def print_report(results: Results, console: Console, question: str, against_paper: bool) -> record.Report:
-    """Print the tables, and where the page and the figures are; return the report."""
+def print_report(
+    results: Results, console: Console, question: str, *, tables: bool = True, against_paper: bool = False
+) -> record.Report:
+    """Print where the page is, the tables, and where the figures are; return the report.
+
+    tables: False prints the page's place alone.
+    """
     store, plan = results.store, results.plan
     try:
         commits = history.commits_of(store, plan.study.name)
-        ledger, tables = results.ledger(), results.tables
-        report = record.report(plan, store, question=question, ledger=ledger, commits=commits, tables=tables)
+        ledger, written = results.ledger(), results.tables
+        report = record.report(plan, store, question=question, ledger=ledger, commits=commits, tables=written)
     finally:  # what failed is said even where the report cannot be written for the same reason
         print_endings(results, console)
+    console.print(Text("report: ", end="").append_text(printing.linked(store.uri, report.page)), soft_wrap=True)
+    if not tables:
+        return report
     if not report.summary.empty:
         console.print(compared(report.summary))
     if not report.comparisons.empty:
         console.print(record.comparisons_table(report.comparisons))
     if against_paper:
         print_against_paper(report, plan.study, console)
-    for path in (report.page, *report.texts, *report.figures, *report.tables):
-        console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+    for path in (*report.texts, *report.figures, *report.tables):
+        console.print(printing.linked(store.uri, path), soft_wrap=True)
     return report
 
 

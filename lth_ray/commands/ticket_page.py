@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lth_ray import printing
 from lth_ray.commands.tickets import Place, places
 from lth_ray.config import Metric
 from lth_ray.lottery import Ticket, load_ticket, measurements, metric_of
@@ -62,12 +63,7 @@ def print_ticket(page: Json, console: Console) -> None:
     console.print(f"[bold]{page['kind']}[/] {page['key']}: {share}", highlight=False, soft_wrap=True)
     console.print(f"content {page['content']}", highlight=False, soft_wrap=True)  # whole, to be copied
     console.print(_layer_table(page))
-    facts = Table(show_header=False)
-    facts.add_column()
-    facts.add_column(overflow="fold")
-    for name, text in _facts(page):
-        facts.add_row(name, escape(text))
-    console.print(facts)
+    console.print(printing.facts(_facts(page)))
     for place in page["studies"][:1]:
         if place["ancestors"]:
             console.print(_ancestors(place, Metric.read(page["metric"])))
@@ -167,9 +163,8 @@ def _ancestor(key: str, number: int, store: Store, metric: Metric) -> Json:
 
 
 def _layer_table(page: Json) -> Table:
-    table = Table("layer", "shape")
-    for name in ("kept", "of", "density"):
-        table.add_column(name, justify="right")
+    numbers = ("kept", "of", "density")
+    table = printing.table("layer", "shape", *numbers, right=numbers)
     for layer in page["layers"]:
         density = f"{layer['density']:.2%}" if layer["prunable"] else "not pruned"
         shape = " x ".join(map(str, layer["shape"])) or "1"
@@ -256,10 +251,8 @@ def _environment(found: Mapping[str, Any]) -> str:
 
 
 def _ancestors(place: Json, metric: Metric) -> Table:
-    table = Table("round", title=f"before it, in {place['lineage']}", title_justify="left")
-    table.add_column("key", overflow="fold")
-    for name in ("remaining", f"test {metric.called}"):  # short, so that keys are whole in 80 columns
-        table.add_column(name, justify="right")
+    numbers = ("remaining", f"test {metric.called}")  # short, so that keys are whole in 80 columns
+    table = printing.table("round", "key", *numbers, title=f"before it, in {place['lineage']}", right=numbers)
     for row in place["ancestors"]:
         share, value = row["remaining_weights"], row[metric.column("test")]
         cells = ["" if share is None else f"{share:.2%}", "" if value is None else f"{metric.bare(value)}{metric.unit}"]

@@ -51,12 +51,19 @@ class Place:
         return self.segment.recipe
 
 
+def with_study(store: Store, text: str, name: str | None = None) -> tuple[str, str | None]:
+    """Return (ticket, study) of NAME/LINEAGE/rROUND; as it is where it names no study that there is, or `name` does."""
+    first, _, rest = text.partition("/")
+    return (rest, first) if name is None and rest and first in history.studies(store) else (text, name)
+
+
 def find_ticket(store: Store, text: str, name: str | None = None) -> str:
     """Return the key of the ticket that `text` means: a key, the beginning of one key, or LINEAGE/rROUND of
-    study `name`.
+    study `name`, which may stand before it: NAME/LINEAGE/rROUND.
 
     Raises ConfigError, naming what there is, where it means none or several.
     """
+    text, name = with_study(store, text, name)
     asked = re.fullmatch(r"(.+)/r(\d+)", text)
     if asked:
         return _of_lineage(store, asked[1], int(asked[2]), name)
@@ -71,7 +78,7 @@ def find_ticket(store: Store, text: str, name: str | None = None) -> str:
         raise ConfigError(f"{text!r} is a table of measurements, and no ticket: give the key of what it measured")
     raise ConfigError(
         f"no ticket {text!r} in {store.uri}, which holds {len(keys)}: give a `key` of Results.tickets(), or "
-        "LINEAGE/rROUND with --name STUDY, such as k0/seed0/r3"
+        "NAME/LINEAGE/rROUND, such as digits/k0/seed0/r3"
     )
 
 
@@ -121,6 +128,7 @@ def export_ticket(
     if format not in formats.FORMATS:
         raise ConfigError(f"--format {format}: {nearest(format, formats.FORMATS)}")
     store = Store.open(storage, writable=False)
+    ticket, name = with_study(store, ticket, name)
     key = find_ticket(store, ticket, name)
     loaded, where = load_ticket(key, storage), places(store, key, name)
     about = _about(loaded, state, where)
@@ -182,7 +190,9 @@ def _of_lineage(store: Store, lineage: str, number: int, name: str | None) -> st
     studies = history.studies(store)
     if name is None and len(studies) != 1:
         there = ", ".join(studies) or "none"
-        raise ConfigError(f"{lineage}/r{number}: of which study? give --name; those in {store.uri} are {there}")
+        raise ConfigError(
+            f"{lineage}/r{number}: of which study? give NAME/{lineage}/r{number}; in {store.uri} are {there}"
+        )
     plan = history.recorded_plan(store, name or studies[0])
     lineages = {one.id: one for one in plan.lineages}
     if lineage not in lineages:

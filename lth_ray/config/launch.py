@@ -17,6 +17,8 @@ class Launch(Config):
     set: change a field of the study, such as train.lr=0.1.
     sweep: add values to the study's sweep, such as train.warmup=steps(0),steps(500).
     plan: print what would run and what it would cost, and run nothing.
+    dry_run: print what a submission would take (world size, batches, memory of a GPU, operations, time at assumed
+        rates, storage), without timing or training a step.
     smoke: shorten the study to minutes on a small machine, as it says itself.
     tracking_uri: use this MLflow server for the record; by default a database under the storage.
     data_root: look for data sets in this folder, and download them to it.
@@ -38,6 +40,8 @@ class Launch(Config):
     max_gpu_hours: stop when so many GPU-hours (without GPUs: core-hours) have been spent in this run.
     checkpoint_every_s: write a checkpoint in the middle of a segment after so many seconds.
     checkpoint_every_steps: write one after so many steps as well, whichever comes sooner.
+    quiet: show no progress and no tables, but warnings and, at the end, where the report is.
+    verbose: show what Ray logs as well, and of an error the traceback.
     stall_after_min: end the run, and say what is waited for, when for so many minutes no training has taken a
         step, no measurement is at work and nothing was finished; 0 waits for ever, as for a cluster without room.
     """
@@ -48,6 +52,7 @@ class Launch(Config):
     set: Sequence[str] = option((), check=many(TEXT))
     sweep: Sequence[str] = option((), check=many(TEXT))
     plan: bool = option(False, check=FLAG)
+    dry_run: bool = option(False, check=FLAG)
     smoke: bool = option(False, check=FLAG)
     tracking_uri: str | None = option(None, check=maybe(TEXT))
     data_root: str | None = option(None, check=maybe(TEXT))
@@ -65,6 +70,8 @@ class Launch(Config):
     checkpoint_every_s: float = option(60.0, check=number(0))
     checkpoint_every_steps: int | None = option(None, check=maybe(whole(1)))
     stall_after_min: float = option(30.0, check=number(0))
+    quiet: bool = option(False, check=FLAG)
+    verbose: bool = option(False, check=FLAG)
 
     @property
     def applied(self) -> "Launch":

@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from contextlib import nullcontext
 from dataclasses import replace
 
 from rich.console import Console
@@ -105,7 +106,7 @@ def _tune(results: Results, launch: Launch, watch: Watch, scratch: Scratch, sign
 
     for again in (True, False):
         try:
-            with shown(watch.board, watch.console):
+            with nullcontext() if launch.quiet else shown(watch.board, watch.console):
                 fit(results.plan, results.store, launch, watch, scratch.folder, signals)
             return
         except Halted as halted:

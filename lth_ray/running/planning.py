@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from lth_ray import printing
 from lth_ray.config import Config, ConfigError, Data, Launch, Length, Study
 from lth_ray.data.packed.reading import is_packed
 from lth_ray.lottery import Piece, Plan, Training, make_plan, make_trials, shape_of
@@ -83,7 +83,6 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     if plan.jobs:
         check_home(launch)
     cost = estimate(plan, launch.data_root, launch, launch.cpus or os.cpu_count() or 1, store)
-    table = Table("", "", title=f"plan of {study.name}", show_header=False, title_justify="left")
     kinds = ("dense", "lineage", "branch", "table", "state")
     jobs = {kind: sum(job.kind == kind for job in plan.jobs) for kind in kinds}
     rows = {
@@ -97,10 +96,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         "core-hours": _core_hours(cost.core_hours, launch),
         "storage to be added": f"about {readable_bytes(cost.state_bytes)}",
     }
-    for name, text in rows.items():
-        if text:
-            table.add_row(name, text)
-    console.print(table)
+    console.print(printing.facts(rows, title=f"plan of {study.name}"))
     for one in history.older_tickets(store, plan) if store is not None and plan.jobs else ():
         console.print(str(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
 

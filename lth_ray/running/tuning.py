@@ -35,6 +35,11 @@ SPENT = 3  # the exit code where --max-gpu-hours are
 MAX_FAILURES = 5  # of a trial's process; errors of a study's own are reported, not retried
 DRAINING_POLL_S = 2.0
 HEARD_S = 10.0  # that the notices may take to answer
+QUIET = {
+    "ray": logging.ERROR,
+    "ray.tune.execution.tune_controller": logging.CRITICAL,  # tracebacks of lost processes
+    "ray.tune.tune": logging.CRITICAL,  # it lists what did not complete; so do we, with why
+}
 LOOPBACK = "127.0.0.1"  # of a Ray of one's own: nobody else has anything to do with it
 OBJECT_STORE_BYTES = 100 * 2**20  # trials exchange keys, never tensors
 
@@ -44,9 +49,9 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
 
     Raises Interrupted on a signal and when the budget is spent, Halted where it cannot go on.
     """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)  # tracebacks of lost processes
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it lists what did not complete; so do we, with why
+    if not launch.verbose:
+        for name, level in QUIET.items():
+            logging.getLogger(name).setLevel(level)
     workers = Workers.asked(launch)
     places = {data.called: absolute(data.called, launch.data_root) for data in plan.identities}
     stall_s = 60 * launch.stall_after_min
@@ -149,7 +154,8 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
 
     A bare ray.init() would join whatever cluster it finds on the machine. Raises ConfigError where none answers.
     """
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    level = logging.INFO if launch.verbose else logging.ERROR
+    quiet: dict[str, Any] = {"log_to_driver": launch.verbose, "logging_level": level, "configure_logging": True}
     if ray.is_initialized():  # by the script that called `run`, whose Ray it stays
         yield
         return

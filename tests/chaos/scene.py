@@ -126,7 +126,7 @@ class Scene:
 
     def lth_ray(self, *command: str, **environment: str) -> int:
         """The exit code of `lth-ray` with this storage."""
-        whole = ["-m", "lth_ray.cli", *command, "--storage", self.storage]
+        whole = ["-m", "lth_ray", *command, "--storage", self.storage]
         return self._popen(whole, environment).wait(LONGEST_S)
 
     def _popen(self, command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lth_ray import Model, Prune, Study, Train, load_ticket, steps
-from lth_ray.commands.tickets import find_ticket, places
+from lth_ray.commands.tickets import find_ticket, places, with_study
 from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan
 from lth_ray.pruning import kept
@@ -27,7 +27,7 @@ def test_a_ticket_by_key_prefix_and_place(storage: str, plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("nonsense", None, "no ticket 'nonsense' in .*, which holds 7: give a `key` .* LINEAGE/rROUND"),
+        ("nonsense", None, "no ticket 'nonsense' in .*, which holds 7: give a `key` .* NAME/LINEAGE/rROUND"),
         ("", None, "7 tickets begin with '': .*; give more"),
         ("k0/seed0/r3", NAME, "k0/seed0 has rounds 0 to 2, and no round 3"),
         ("k1/seed0/r1", NAME, "no lineage 'k1/seed0' in study 'small': did you mean k0/seed0 or"),
@@ -45,9 +45,12 @@ def test_of_several_studies_one_is_to_be_named(tmp_path: Path) -> None:
         study = Study(name, model=Model("lenet_20"), data=declared().data, train=Train(steps(2), lr=0.1),
                       prune=Prune(fraction=0.5, rounds=0), rewind=[steps(0)], seeds=[0])  # fmt: skip
         train_here(study, store)
-    with pytest.raises(ConfigError, match=r"of which study.*--name.*one, two"):
+    with pytest.raises(ConfigError, match=r"of which study.*NAME/k0/seed0/r0; in .* are one, two"):
         find_ticket(store, "k0/seed0/r0")
     key = find_ticket(store, "k0/seed0/r0", "two")
+    assert find_ticket(store, "two/k0/seed0/r0") == key
+    assert with_study(store, "two/k0/seed0/r0") == ("k0/seed0/r0", "two")
+    assert with_study(store, "three/k0/seed0/r0") == ("three/k0/seed0/r0", None)  # three may be an arm
     assert [place.study for place in places(store, key)] == ["one", "two"]  # they share the run
 
 

@@ -253,4 +253,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (Launch, "max_gpu_hours", 0, "give a number in (0, inf]"),
     (Launch, "set", "train.lr=1", "give a list"),
     (Launch, "plan", 1, "give True or False"),
+    (Launch, "dry_run", "no", "give True or False"),
+    (Launch, "quiet", 1, "give True or False"),
+    (Launch, "verbose", 1, "give True or False"),
 ]

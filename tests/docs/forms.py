@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from lth_ray.config import ConfigError
 from tests.docs.blocks import ROOT
 from tests.repository import has
 
@@ -80,7 +81,8 @@ def parse(command: click.Command, words: list[str]) -> None:
         pass  # --help
     except click.MissingParameter as error:
         raise IncompleteError(f"{' '.join([*path, *words])}: {error.format_message()}") from None
-    except click.ClickException as error:
+    except (click.ClickException, ConfigError) as error:
+        error = error if isinstance(error, click.ClickException) else click.ClickException(str(error))
         raise MalformedError(f"{' '.join([*path, *words])}: {error.format_message()}") from None
 
 
@@ -118,8 +120,8 @@ def mlflow(words: list[str]) -> None:
 
 def python(words: list[str]) -> None:
     """A study's script with its flags, one of our modules, or another script that is there."""
-    if words[:2] == ["-m", "lth_ray.cli"]:
-        return lth_ray(words[2:])
+    if words[:2] == ["-m", "lth_ray"]:
+        return lth_ray(words[2:]) if words[2:] else None
     if words[0] == "-m":
         module = ROOT / words[1].replace(".", "/")
         if words[1] not in ("pytest", "venv", "pip") and not (has(module) or has(module.with_suffix(".py"))):

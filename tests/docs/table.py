@@ -54,6 +54,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         (".venv/bin/python -m tests.picture take", by("test_two_pictures_of_one_machine_are_equal")),
         ("make reference", FORM),
     ),
+    "CHANGELOG.md": (),
     "benchmarks/README.md": (),
     "cluster/README.md": (
         ("ray get-auth-token --generate", FORM),
@@ -66,8 +67,8 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("docker build --file cluster/Dockerfile", FORM),
         ("kubectl apply --filename cluster/kuberay/base.yaml", FORM),
         ("LTH_VENV=/shared/venv", by("test_a_study_runs_on_all_nodes_and_its_exit_code_is_the_job_s")),
-        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray.cli doctor", FORM),
-        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray.cli data pack", FORM),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray doctor", FORM),
+        ("ray job submit --address http://HEAD:8265 --working-dir . -- python -m lth_ray data pack", FORM),
         ("ray job submit --address http://HEAD:8265 --working-dir . -- python studies/resnet50_rewind.py", FORM),
         ("ray job list --address http://HEAD:8265", FORM),
         ("ray job submit --address http://HEAD:8265 --working-dir . \\", FORM),
@@ -133,6 +134,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("detection_transfer", "test_its_smoke_run_learns"),
         )
     ),
+    "docs/sizing.md": (("lth-ray run resnet50_rewind --dry-run", by("test_the_dry_run_of_the_documents")),),
     "docs/speed.md": (
         ("python studies/lenet_mnist.py --set train.replicates=8", FORM),
         ("python studies/lstm_brown.py --set train.backend=sparse", FORM),
@@ -167,7 +169,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("python signs.py", SLOW),
         ("trained 0 steps", PRINTED),
         ("python signs.py --set", SLOW),
-        ("│ lineages            │ 5", PRINTED),
+        ("lineages             5", PRINTED),
         ("lth-ray status signs", SLOW),
         ("Accuracy against remaining weights: ", PRINTED),
         ("from lth_ray import Launch, load_ticket, run", SLOW),

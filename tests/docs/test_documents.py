@@ -70,9 +70,9 @@ def test_every_command_has_the_form_that_its_program_takes(document: str) -> Non
         "ray up --yess cluster/ray-aws.yaml", "ray job submit --adress http://HEAD:8265 -- python studies/digits.py",
         "ray jobs list", "ray job", "lth-ray statsu NAME", "lth-ray report", "lth-ray report NAME --against papers",
         "lth-ray gc --grace-s soon", "python studies/digit.py", "python studies/digits.py --smok", "make tets",
-        "python studies/digits.py --workers two", "python -m lth_ray.cli data verify", "make gallery STORE=x",
+        "python studies/digits.py --workers two", "python -m lth_ray data verify", "make gallery STORE=x",
         "ray job submit --address http://HEAD:8265 -- python studies/digits.py --seeds 3", "ls", "python -m benchmark",
-        "sbatch cluster/slurm.sbatch studies/digits.py --worker 8", "mlflow ui --backend sqlite:///x.db",
+        "sbatch cluster/slurm.sbatch studies/digits.py --worker 8", "lth-ray run digit", "mlflow ui --backend sqlite:///x.db",
     ],
 )  # fmt: skip
 def test_a_faulty_command_is_found(faulty: str) -> None:

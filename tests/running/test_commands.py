@@ -217,13 +217,13 @@ def test_an_unfinished_study_is_reported_with_its_n(call: Call, tmp_path: Path) 
 
 def test_cancelling_names_a_lineage_of_a_live_run(call: Call, storage: Path) -> None:
     store = Store.open(str(storage))
-    cancel = "cancel", "k0/seed0", "--name", "small", "--storage", storage
+    cancel = "cancel", "small", "k0/seed0", "--storage", storage
     code, printed = call(None, *cancel)
     assert (code, "no run of study 'small' is live" in printed) == (2, True)
     with live(store, "small", "a"):
         code, printed = call(None, *cancel)
         assert (code, history.cancelled(store, "small")) == (0, {"k0/seed0"})
-        code, printed = call(None, "cancel", "k1/seed0", *cancel[2:])
+        code, printed = call(None, "cancel", "small", "k1/seed0", *cancel[3:])
         assert (code, "k0/seed0, k40/seed0" in printed) == (2, True)
         with live(store, "small", "b"):
             history.clear_cancelled(store, "small")  # by a second run, which takes nothing from the first

@@ -126,7 +126,7 @@ ABSENT = {
     ("report", "smal"): ["no study 'smal'"],
     ("status", "small"): ["no study 'small'", "none yet"],
     ("replay", "small"): ["no study 'small'"],
-    ("cancel", "k0/seed0", "--name", "small"): ["no study 'small'"],
+    ("cancel", "small", "k0/seed0"): ["no study 'small'"],
     ("reprot", "small"): ["reprot"],
 }
 
@@ -180,7 +180,7 @@ def test_a_cluster_that_is_lost_as_it_is_joined(monkeypatch: pytest.MonkeyPatch,
 def test_in_a_real_process(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(SCRIPT)
     command = [sys.executable, "study.py", "--set", "train.milestones=[steps(50),steps(20)]"]
-    root = str(Path(cli.__file__).parents[1])
+    root = str(Path(cli.__file__).parents[2])
     ended = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root}
     )  # fmt: skip
@@ -193,8 +193,8 @@ def test_in_a_real_process(tmp_path: Path) -> None:
 def test_a_mistake_while_a_study_is_declared(tmp_path: Path) -> None:
     """Before `main` is reached, under `python study.py` and under `lth-ray run` alike."""
     (tmp_path / "study.py").write_text(SCRIPT.replace("lr=1e-3", "lr='fast'"))
-    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
-    for command in (["study.py"], ["-m", "lth_ray.cli", "run", "study.py"]):
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    for command in (["study.py"], ["-m", "lth_ray", "run", "study.py"]):
         ended = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr == "error: Train.lr = 'fast': give a finite number\n"
@@ -202,7 +202,7 @@ def test_a_mistake_while_a_study_is_declared(tmp_path: Path) -> None:
 
 def test_an_error_of_another_kind_keeps_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text("import lth_ray\nraise ValueError('mine')\n")
-    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     ended = subprocess.run([sys.executable, "study.py"], cwd=tmp_path, capture_output=True, text=True, env=env)
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
@@ -219,7 +219,7 @@ def test_a_network_that_needs_what_nobody_gives(call: Call, tmp_path: Path) -> N
 
 COMMANDS = [
     ["gc", "--yes"], ["status", "small"], ["report", "small"], ["replay", "small"], ["show", "k0/seed0/r1"],
-    ["export", "k0/seed0/r1", "--to", "x"], ["cancel", "k0/seed0", "--name", "small"],
+    ["export", "k0/seed0/r1", "--to", "x"], ["cancel", "small", "k0/seed0"],
 ]  # fmt: skip
 
 

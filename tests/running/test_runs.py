@@ -135,7 +135,7 @@ def test_cancelling_looking_and_collecting_beside_a_live_run(runner: Runner, cal
     code, printed = call(None, "gc", *here, "--yes", "--grace-s", 0)
     assert code == 2
     assert f"pid {process.pid}" in printed
-    assert call(None, "cancel", "k0/seed0", "--name", "small", *here)[0] == 0
+    assert call(None, "cancel", "small", "k0/seed0", *here)[0] == 0
     assert process.wait(timeout=200) == 0, runner.output[-3000:]
     assert "k0/seed0: it was cancelled" in runner.output
     assert "k0/seed0/round2/random_reinit-0: k0/seed0 ended early: it was cancelled" in runner.output

@@ -17,7 +17,7 @@ main(Study("scripted", model=Model("lenet_8_8"), data=Data("digits", batch_size=
 @pytest.mark.parametrize(
     ("batch", "command", "code", "said"),
     [
-        (60, ("plan", "script.py", "--set", "seeds=[0, 1]"), 0, "steps left to train │ 42"),
+        (60, ("plan", "script.py", "--set", "seeds=[0, 1]"), 0, "steps left to train  42"),
         (60, ("run", "script.py", "--help"), 0, "Does a script run?"),
         (-1, ("plan", "script.py"), 2, "error: Data.batch_size = -1: give a whole number of at least 1"),
         (60, ("plan", "other.py"), 2, "'other.py' does not exist"),
@@ -34,7 +34,7 @@ def test_a_script_can_be_planned_and_run(
     name, script, *flags = command
     given = [name, f"studies/{script}", *flags]
     done = subprocess.run(
-        [sys.executable, "-m", "lth_ray.cli", *given], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "lth_ray", *given], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == code, done.stderr
     assert said.replace("'other", "'studies/other") in done.stdout + done.stderr

@@ -15,11 +15,10 @@ from lth_ray import Launch, Study
 from lth_ray.config import launched
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.branch_tree import other_data
-from tests.docs.blocks import loaded
+from lth_ray.running.assumed import KNOWN
 from tests.repository import ROOT, files
 
 SCRIPTS = files("studies", "*.py")
-KNOWN = loaded("gallery").KNOWN  # what planning needs to know of data that may not be at hand
 NEEDED = {
     "atari_tickets": "ale_py",
     "bert_tickets": "transformers",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lth_ray import printing
 from lth_ray.config import ACCURACY, Metric, is_there
 from lth_ray.record.report.listing import Listing
 from lth_ray.record.report.tables import metric_of_frame
@@ -50,17 +51,14 @@ def paper_listing(frame: "pandas.DataFrame") -> Listing | None:
 
 def paper_tables(frame: "pandas.DataFrame") -> "Group":
     """Return the comparison for a terminal, a table for each source."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.markup import escape
-    from rich.table import Table
 
     tables = []
     for source, rows in frame.groupby("source", sort=False):
-        table = Table(box=SIMPLE_HEAD, title=f"against {escape(source)}", title_justify="left", padding=(0, 1, 0, 0))
-        for heading in HEADINGS[:-1]:
-            is_number = heading not in ("what", "theirs lies")
-            table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_number)
+        shown = HEADINGS[:-1]
+        numbers = set(shown) - {"what", "theirs lies"}
+        table = printing.table(*shown, title=f"against {escape(source)}", right=numbers)
         for line in rows.to_dict("records"):
             table.add_row(*map(escape, paper_line(line, metric_of_frame(frame))[:-1]))
         tables.append(table)

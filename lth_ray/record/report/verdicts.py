@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from lth_ray import printing
 from lth_ray.analysis.statistics import CONFIDENCE, LEAST, LEVEL
 from lth_ray.config import Metric, is_there
 from lth_ray.record.report.comparisons import DENSE
@@ -54,11 +55,9 @@ def verdicts_listing(frame: "pandas.DataFrame") -> Listing | None:
 
 def comparisons_table(frame: "pandas.DataFrame") -> "Table":
     """Return at which densities each verdict holds, for a terminal."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(*BRIEF, title=_title(frame), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = printing.table(*BRIEF, title=_title(frame))
     for line in _brief(frame):
         table.add_row(*map(escape, line))
     return table

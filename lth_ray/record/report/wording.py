@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_ray import printing
 from lth_ray.analysis.statistics import CONFIDENCE
 from lth_ray.config import ACCURACY, Metric
 from lth_ray.record.report.listing import Listing
@@ -44,11 +45,9 @@ def summary_listing(frame: "pandas.DataFrame") -> Listing:
 def render(frame: "pandas.DataFrame") -> "Table":
     """Return the summary for a terminal, by rich."""
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(*headings(metric_of_frame(frame)))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    names = headings(metric_of_frame(frame))
+    table = printing.table(*names, right=names[1:])
     for line in text_lines(frame):
         table.add_row(*map(escape, line))
     return table

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from lth_ray import printing
 from lth_ray.running.doctor.examine import Asked, Examination
 from lth_ray.running.doctor.finding import NOTE, PROBLEM, Finding, exit_code
 
@@ -54,7 +54,7 @@ MOST_NODES = 4  # named in a row; --json names all
 
 def print_table(findings: Sequence[Finding], console: Console) -> None:
     """Print one row a finding, the remedy below what was found, and a line that sums up."""
-    table = Table("check", "node", "result", "found, and the remedy", box=None, pad_edge=False, header_style="bold")
+    table = printing.table("check", "node", "result", "found, and the remedy")
     for column in table.columns[:3]:
         column.no_wrap = True
     everyone = max((set(finding.nodes) for finding in findings), key=len, default=set())
