@@ -34,7 +34,8 @@ STUDIES = DOCS.parent / "studies"
 LARGEST_BYTES = 80_000
 SIZES = ((1200, 256), (1000, 256), (900, 256), (900, 64), (800, 64), (700, 64), (600, 64))  # pixels, colours
 PLAYED = ("arms={'iterative': {}}", "prune.fraction=0.36", "prune.rounds=10", "train.schedule=linear", "data.games=50")
-# picture: (which study, which figure, whether --smoke shortens it, or what --set does)
+SMOKE = "--smoke"
+# picture: (which study, which figure, whether --smoke shortens it, or what --set does, after --smoke where it is named)
 PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "control_tickets": (
         "control-cartpole", "return",
@@ -63,6 +64,9 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "early_bird": ("early-bird-vgg16", "mask_distances", True),
     "warm_start": ("warm-start", "accuracy", True),
     "lstm_brown": ("lstm-brown", "perplexity", False),
+    "bert_tickets": (
+        "bert-tickets", "accuracy", (SMOKE, "seeds=[0, 1, 2]", "prune.rounds=2", "data.test=1000"),
+    ),
 }  # fmt: skip
 
 
@@ -106,7 +110,8 @@ def draw(script: str, launch: Launch) -> str:
     study = next(study for study in declared(SCRIPTS.get(script, script)) if study.name == name)
     launch = replace(launch, smoke=how is True)
     if isinstance(how, tuple):
-        launch = replace(launch, set=how, name=f"{name}-short")
+        sets = tuple(one for one in how if one != SMOKE)
+        launch = replace(launch, smoke=SMOKE in how, set=sets, name=f"{name}-short")
     done, store = launched(study, launch), Store.open(launch.storage)
     plan = make_plan(done, launch.data_root, store)
     results = run(study, launch) if plan.jobs else Results(plan, store)
@@ -125,7 +130,10 @@ def caption(study: Study, done: Study, results: Results, shorter: bool | tuple[s
     seeds = len(done.seeds)
     how = f"`--smoke` shortens `{study.name}`: {shortened(study)}" if shorter else f"`{study.name}` in full"
     if isinstance(shorter, tuple):
-        how = f"`--set` shortens `{study.name}`: {', '.join(shorter)}"
+        sets = ", ".join(one for one in shorter if one != SMOKE)
+        how = f"`--set` shortens `{study.name}`: {sets}"
+        if SMOKE in shorter:
+            how = f"`--smoke` shortens `{study.name}`: {shortened(study)}; and `--set`: {sets}"
     n = f"n = {seeds} seed{'s' if seeds > 1 else ''}"
     devices = ", ".join(sorted(set(tickets["device"])))
     return f"*{how}. {n}; {count:,} trainings, {duration(seconds)} of one core in all, on {devices}.*"

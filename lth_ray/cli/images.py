@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from lth_ray.cli.options import ADDRESS, CPUS, Commands
-from lth_ray.config.tasks.text import LEVELS
+from lth_ray.config.tasks.text import MADE
 
 
 @click.group(cls=Commands)
@@ -30,7 +30,7 @@ def data() -> None:
     show_default=True,
     help="Put so many megabytes of SOURCE's images into a shard.",
 )
-@click.option("--level", type=click.Choice(LEVELS), help="SOURCE is a text, to be cut into these tokens.")
+@click.option("--level", type=click.Choice(MADE), help="SOURCE is a text, to be cut into these tokens.")
 @click.option("--vocabulary", type=int, help="Of a text: the most tokens, for words and byte pairs.")
 @click.option("--min-count", type=int, default=1, show_default=True, help="Of a text: rarer words are <unk>.")
 @click.option(

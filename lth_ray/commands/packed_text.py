@@ -21,12 +21,15 @@ def pack_text(
         raise ConfigError(f"TARGET = {target!r}: texts are mapped into memory, so that they are packed into a folder")
     Text("text:", batch_size=1, window=1, level=level, vocabulary=vocabulary, min_count=min_count)  # checks these
     folder, packed = Path(target).expanduser(), open_packed(Path(target).expanduser())
+    parts = find_parts(_named(source), column)
     if packed is None:
-        packed = pack(find_parts(_named(source), column), level, vocabulary, min_count, folder)
+        packed = pack(parts, level, vocabulary, min_count, folder)
     elif (packed.level, packed.asked, packed.min_count) != (level, vocabulary, min_count):
         raise ConfigError(
             f"{target}: a text is packed there with another vocabulary; give another folder, or remove it"
         )
+    elif {name: part.digest() for name, part in parts.items()} != {n: p.digest for n, p in packed.parts.items()}:
+        raise ConfigError(f"{target}: another text is packed there than {source}; give another folder, or remove it")
     else:
         console.print(f"{target} is packed already", highlight=False, markup=False, soft_wrap=True)
     console.print(described(packed), highlight=False, markup=False, soft_wrap=True)

@@ -54,7 +54,7 @@ def identified(study: Study, data_root: str | None = None) -> Study:
         if path == NAME:
             return named(Model(value).name)
         if path == TOKENIZER and isinstance(value, str):
-            return place(value, "Sentences.tokenizer")
+            return place(value, f"{type(study.data).__name__}.tokenizer")
         if isinstance(value, TaskConfig):
             return value.located(place)
         return model(value) if isinstance(value, Model) else value

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from lth_ray.config import ConfigError, Text, Train
 from lth_ray.config.blame import in_one_line
 from lth_ray.data import Identity
 from lth_ray.data.text.catalogue import find_text
+from lth_ray.data.text.given import Given
+from lth_ray.data.text.packed import PackedText
 from lth_ray.data.text.streams import (
     IGNORED,
     Held,
@@ -23,6 +26,8 @@ from lth_ray.data.text.streams import (
     named,
     steps_per_epoch,
 )
+from lth_ray.models.huggingface.folder import found_folder
+from lth_ray.models.huggingface.tokens import load_tokenizer
 from lth_ray.tasks.base import Batch, Evaluation, Step, Task
 
 
@@ -52,7 +57,7 @@ class LanguageModelling(Task[Text]):
         self.carries = config.order == "contiguous"
 
     def identify(self, data_root: str | Path | None = None) -> Identity:
-        config, found = self.config, find_text(self.config, data_root)
+        config, found = self.config, self._found(data_root)
         n = {name: part.tokens for name, part in found.parts.items()}
         steps_per_epoch(n["train"], config.window, config.batch_size)
         validation = n.get("validation", 0)
@@ -71,7 +76,7 @@ class LanguageModelling(Task[Text]):
         )
 
     def load(self, data_root: str | Path | None = None, device: str | torch.device = "cpu", loaders: int = 0) -> Parts:
-        config, found = self.config, find_text(self.config, data_root)
+        config, found = self.config, self._found(data_root)
 
         def part(name: str, most: int | None) -> Held:
             return Held(found.tokens(name)[:most], found.end, device)
@@ -80,6 +85,12 @@ class LanguageModelling(Task[Text]):
         if "validation" in found.parts and config.validation != 0:
             validation = part("validation", config.validation)
         return Parts(part("train", None), validation, part("test", config.test), found.digest)
+
+    def _found(self, data_root: str | Path | None) -> PackedText:
+        config = self.config
+        if config.tokenizer is None:
+            return find_text(config, data_root)
+        return find_text(config, data_root, _given(config.tokenizer, None if data_root is None else str(data_root)))
 
     def stream(
         self, loaded: Parts, order_seed: int, augmentation_seed: int, part: range | None = None
@@ -138,6 +149,21 @@ class LanguageModelling(Task[Text]):
     def chance(self, identity: Identity) -> float:
         """Return the perplexity of foretelling each token of the vocabulary alike."""
         return float(identity.num_classes)
+
+
+@lru_cache(maxsize=2)
+def _given(path: str, data_root: str | None) -> Given:
+    """Return the vocabulary of a folder's tokenizer."""
+    field = "Text.tokenizer"
+    folder = found_folder(path, data_root, field)
+    tokenizer = load_tokenizer(folder, field)
+    ends = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    if not tokenizer.is_fast or ends is None:
+        what = "it is none of the library tokenizers" if not tokenizer.is_fast else "no token of it ends a text"
+        raise ConfigError(
+            f"{field} = {path!r}: {what}; give a folder with tokenizer.json, and an eos_token in tokenizer_config.json"
+        )
+    return Given(tokenizer.backend_tokenizer.to_str(), ends)
 
 
 def try_reader(network: torch.nn.Module, identity: Identity, what: str) -> None:

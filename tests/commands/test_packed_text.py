@@ -1,6 +1,7 @@
 """`lth-ray data pack --level`, and `verify`, of texts."""
 
 import gzip
+import shutil
 from pathlib import Path
 
 from lth_ray.config import Text
@@ -23,6 +24,12 @@ def test_a_text_is_packed_and_checked(call: Call, tmp_path: Path) -> None:
     code, said = call(None, "data", "pack", source, target, "--level", "byte")
     assert code == 2
     assert "packed there with another vocabulary" in " ".join(said.split())
+    other = tmp_path / "other"
+    shutil.copytree(source, other)
+    (other / "valid.txt.gz").write_bytes(gzip.compress(b"another"))
+    code, said = call(None, "data", "pack", other, target, *flags)
+    assert code == 2
+    assert f"another text is packed there than {other}" in " ".join(said.split())
     code, said = call(None, "data", "verify", target)
     assert (code, "4 of 4 files are whole" in said) == (0, True)
     data = Text(f"packed:{target}", batch_size=2, window=5, vocabulary=20)

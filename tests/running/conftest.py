@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lth_ray import Study, data
+from lth_ray import Study
 from lth_ray.config import Launch
 from lth_ray.lottery import Plan, branch_rows, carry_out, make_plan, ticket_rows
 from lth_ray.running.history import recorded_plan, remember
@@ -151,7 +151,7 @@ def train_here(study: Study, store: Store) -> Plan:
     remember(store, plan, "Asked by a test.")
     for job in plan.jobs:
         for piece in job.pieces:
-            carry_out(piece, store, data.load(piece.recipe.data), "cpu")
+            carry_out(piece, store, piece.recipe.task.load(), "cpu")
     return plan
 
 

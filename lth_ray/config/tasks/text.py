@@ -1,12 +1,14 @@
 """Text to be read and foretold, declared: language modelling."""
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
 
 from lth_ray.config.base import ConfigError, maybe, one_of, option, text, whole
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.metric import PERPLEXITY, Metric
 
-LEVELS = ("word", "byte", "bpe")
+LEVELS = ("word", "byte", "bpe", "hf")
+MADE = LEVELS[:3]  # whose tokens are made of the text, or need no making
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Text(TaskConfig):
     batch_size: windows in a global batch, whatever the number of workers.
     window: tokens that a window holds, through which a step's gradients go back.
     level: the tokens: "word", by white space, a line's end being one as well; "byte"; or "bpe", pieces of words by
-        byte-pair encoding.
+        byte-pair encoding; or "hf", those of `tokenizer`.
+    tokenizer: a Hugging Face folder, such as that of Model("hf:PATH"): its tokenizer is taken, of each line by itself.
+        Its numbering is part of the key, and its place is not. Needs the extra `text`.
     vocabulary: the most tokens there are, for "word" and "bpe": words by their number in the text to train on, the
         rest being `<unk>`; merged pieces learned from it. None for all words.
     min_count: words that the text to train on has less often than this are `<unk>`.
@@ -41,6 +45,7 @@ class Text(TaskConfig):
     window: int = option(check=whole(1, 1_000_000))
     level: str = option("word", check=one_of(*LEVELS))
     vocabulary: int | None = option(None, check=maybe(whole(3, 10_000_000)))
+    tokenizer: str | None = option(None, check=maybe(text("give the path of a Hugging Face folder")), means=False)
     min_count: int = option(1, check=whole(1))
     order: str = option("contiguous", check=one_of("contiguous", "shuffled"))
     validation: int | None = option(None, check=maybe(whole(0)))  # type: ignore[assignment]
@@ -51,12 +56,22 @@ class Text(TaskConfig):
         super().__post_init__()
         if self.level == "bpe" and self.vocabulary is None:
             raise ConfigError("Text.vocabulary = None: give the number of tokens for byte-pair encoding, such as 8000")
+        if (self.level == "hf") != (self.tokenizer is not None):
+            raise ConfigError(
+                f"Text.level = {self.level!r}, Text.tokenizer = {self.tokenizer!r}: level='hf' takes the tokenizer of "
+                "a folder, and no other level does; give both, or neither"
+            )
+        if self.level == "hf" and self.vocabulary is not None:
+            raise ConfigError(f"Text.vocabulary = {self.vocabulary}: the tokenizer has tokens of its own; leave it out")
         if self.level == "byte" and self.vocabulary is not None:
             raise ConfigError(f"Text.vocabulary = {self.vocabulary}: of bytes there are 256; leave it out")
         if self.level != "word" and self.min_count > 1:
             raise ConfigError(
                 f"Text.min_count = {self.min_count}: at the level {self.level!r} there are no rare words; leave it out"
             )
+
+    def located(self, find: Callable[[str, str], str]) -> "Text":
+        return self if self.tokenizer is None else replace(self, tokenizer=find(self.tokenizer, "Text.tokenizer"))
 
     @property
     def metric(self) -> Metric:

@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lth_ray.config import ConfigError, Text, nearest
 from lth_ray.data.cache import cache_dir
 from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.sets.download import download, places
 from lth_ray.data.sets.parquet import shards
+from lth_ray.data.text.given import LEVEL, Given
 from lth_ray.data.text.lines import ENDINGS, STEMS, Part
 from lth_ray.data.text.packed import PackedText, open_packed, pack
 from lth_ray.data.text.vocabulary import UNKNOWN, Words
@@ -31,8 +33,10 @@ WIKITEXT_FILES = {
 }
 
 
-def find_text(config: Text, data_root: str | Path | None = None) -> PackedText:
+def find_text(config: Text, data_root: str | Path | None = None, given: Given | None = None) -> PackedText:
     """Return a text in its packed form, which is made once and kept in the user's cache.
+
+    given: the vocabulary of config.tokenizer, where there is one.
 
     Errors: ConfigError for an unknown name, another vocabulary than a packed text has, and words of the test part for
     which there is no number; MissingDataset; DamagedDataset.
@@ -44,12 +48,13 @@ def find_text(config: Text, data_root: str | Path | None = None) -> PackedText:
         config.min_count,
         config.column,
         None if data_root is None else Path(data_root).expanduser(),
+        given,
     )
 
 
 @lru_cache(maxsize=4)
 def _found(
-    name: str, level: str, size: int | None, min_count: int, column: str, data_root: Path | None
+    name: str, level: str, size: int | None, min_count: int, column: str, data_root: Path | None, given: Given | None
 ) -> PackedText:  # fmt: skip
     kind, _, path = name.partition(":")
     if kind == "packed" and path:
@@ -69,7 +74,7 @@ def _found(
         _check_unknown(packed)
         return packed
     parts = find_parts(name, column, data_root)
-    packed = _kept(parts, level, size, min_count)
+    packed = _kept(parts, level, size, min_count, given)
     _check_unknown(packed, parts)
     return packed
 
@@ -140,19 +145,22 @@ def _fetch(name: str, place: Path) -> None:
         urllib.request.urlretrieve(f"{HUB}/{WIKITEXT[name]}/{file}", folder / file)
 
 
-def _kept(parts: dict[str, Part], level: str, size: int | None, min_count: int) -> PackedText:
+def _kept(
+    parts: dict[str, Part], level: str, size: int | None, min_count: int, given: Given | None
+) -> PackedText:  # fmt: skip
     """Return the packed form from the cache, made there where it is not yet; elsewhere where it cannot be written."""
-    asked = [level, size, min_count, _library(level), {name: part.digest() for name, part in sorted(parts.items())}]
+    asked: list[Any] = [level, size, min_count, _library(level)]
+    asked += [{name: part.digest() for name, part in sorted(parts.items())}, *([given.document] if given else [])]
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
     folder = cache_dir() / "text" / key
     try:
-        return open_packed(folder) or pack(parts, level, size, min_count, folder)
+        return open_packed(folder) or pack(parts, level, size, min_count, folder, given)
     except OSError as error:
         warnings.warn(
             f"a text's tokens could not be kept in {folder.parent} ({error}): each process makes them anew",
             stacklevel=2,
         )
-        return pack(parts, level, size, min_count, Path(_elsewhere().name) / key)
+        return pack(parts, level, size, min_count, Path(_elsewhere().name) / key, given)
 
 
 @lru_cache(maxsize=1)
@@ -162,7 +170,7 @@ def _elsewhere() -> "tempfile.TemporaryDirectory[str]":
 
 def _library(level: str) -> str:
     """Return the version of what makes a vocabulary, where that is another library."""
-    if level != "bpe":
+    if level not in ("bpe", LEVEL):
         return ""
     from lth_ray.data.text.bpe import tokenizers
 

@@ -1,9 +1,10 @@
-"""The levels at which a text is cut into tokens, and the vocabulary of each: made from a text, or read."""
+"""The levels at which a text is cut into tokens, and the vocabulary of each: made from a text, given, or read."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lth_ray.data.text.bpe import Bpe, train_bpe
+from lth_ray.data.text.given import LEVEL, Given
 from lth_ray.data.text.vocabulary import Bytes, Vocabulary, Words, word_vocabulary
 
 
@@ -24,4 +25,6 @@ def read_vocabulary(document: Mapping[str, Any]) -> Vocabulary:
     """Return the vocabulary of a `document`."""
     if document["level"] == "byte":
         return Bytes()
+    if document["level"] == LEVEL:
+        return Given(document["tokenizer"], document["end"])
     return Words(tuple(document["words"])) if document["level"] == "word" else Bpe(document["tokenizer"])

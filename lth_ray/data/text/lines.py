@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,11 @@ class Part:
             yield line
 
     def lines(self) -> Iterator[str]:
-        """Yield its lines without what ends them. Raise DamagedDataset, naming file and line, for what is no UTF-8."""
+        """Yield its lines without what ends them, and without the mark that a file of UTF-8 may begin with. Raise
+        DamagedDataset, naming file and line, for what is no UTF-8.
+        """
         for path, number, line in self._placed():
+            line = line.removeprefix(BOM_UTF8) if number == 1 else line
             try:
                 yield line.rstrip(b"\r\n").decode()
             except UnicodeDecodeError as error:

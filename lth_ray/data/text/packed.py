@@ -22,7 +22,7 @@ from lth_ray.data.text.vocabulary import Bytes, Vocabulary, Words, encoded
 MANIFEST, VOCABULARY = "manifest.json", "vocabulary.json"
 FORMAT, VERSION = "lth_ray packed text", 1
 BUFFERED = 2**20  # tokens between writes
-REMEDY = "pack the text again"
+REMEDY = "remove its folder: in the cache it is made again when it is needed, elsewhere by `lth-ray data pack`"
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,21 @@ def number_type(size: int) -> np.dtype[np.generic]:
     return np.dtype("u1" if size <= 2**8 else "<u2" if size <= 2**16 else "<i4")
 
 
-def pack(parts: Mapping[str, Part], level: str, size: int | None, min_count: int, folder: Path) -> PackedText:
+def pack(
+    parts: Mapping[str, Part],
+    level: str,
+    size: int | None,
+    min_count: int,
+    folder: Path,
+    given: Vocabulary | None = None,
+) -> PackedText:
     """Make `folder` of a text, whole or not at all; what another process has made there first stands.
+
+    given: the vocabulary, where it is not made of the text.
 
     The text is read line by line: to make the vocabulary of its training part, to number its tokens, and for digests.
     """
-    vocabulary = make_vocabulary(level, parts["train"].lines(), size, min_count)
+    vocabulary = given or make_vocabulary(level, parts["train"].lines(), size, min_count)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".packing-"))
     try:

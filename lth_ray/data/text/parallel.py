@@ -187,18 +187,26 @@ def find(name: str, languages: tuple[str, str], validated: bool, root: Path | No
         raise ConfigError(f"Translation.name = {name!r}: no such set; {nearest(name, NAMES)}")
     folders = [(root or Path()) / Path(path).expanduser()] if path else [place / name for place in places(root)]
     parts = {part: stems for part, stems in SETS[kind].items() if part != "validation" or validated}
-    return {part: Sides(*(_find(name, folders, stems, one) for one in languages)) for part, stems in parts.items()}
+    return {part: _sides(name, folders, stems, languages) for part, stems in parts.items()}
 
 
-def _find(name: str, folders: list[Path], stems: tuple[str, ...], language: str) -> Path:
+def _sides(name: str, folders: list[Path], stems: tuple[str, ...], languages: tuple[str, str]) -> Sides:
+    """Return the two files of a part, from one folder and of one stem: another's might be of another text."""
+    missing = languages[0]  # beside what is there of a pair
     for folder in folders:
         for stem in stems:
-            for ending in ENDINGS:
-                if (place := folder / f"{stem}.{language}{ending}").is_file():
-                    return place
-    looked = " or ".join(f"{stem}.{language}" for stem in stems)
+            source, target = (_file(folder / f"{stem}.{language}") for language in languages)
+            if source and target:
+                return Sides(source, target)
+            missing = languages[1] if source else missing
+    looked = " or ".join(f"{stem}.{missing}" for stem in stems)
     remedy = "put it there, or give --data-root" if ":" not in name else "put it there, or give another PATH"
     raise MissingDataset(
         f"Translation.name = {name!r}: there is no {looked} (or .txt, .gz, .txt.gz) in "
         f"{' or '.join(map(str, folders))}; {remedy}"
     )
+
+
+def _file(path: Path) -> Path | None:
+    """Return a file by its path without an ending, None where there is none."""
+    return next((place for ending in ENDINGS if (place := path.with_name(path.name + ending)).is_file()), None)

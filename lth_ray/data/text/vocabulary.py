@@ -16,7 +16,7 @@ LINES = 1_000  # that are encoded at a time
 class Vocabulary(ABC):
     """A numbering of tokens, from 0 to `size` - 1.
 
-    end: the number that ends every line, and that stands before a text's first token.
+    end: the number that stands before a text's first token, and ends every line, where none but these says so.
     """
 
     size: int
@@ -24,7 +24,7 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of each line, `end` included."""
+        """Return the tokens of each line, what ends it included."""
 
     @abstractmethod
     def decode(self, tokens: Iterable[int]) -> str:

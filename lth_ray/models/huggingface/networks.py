@@ -82,7 +82,7 @@ def _language_model(library: Any, config: Any, offered: Mapping[str, Any], field
     if tokens != config.vocab_size:
         raise ConfigError(
             f"{field}: it knows {config.vocab_size:,} tokens, and the text has {tokens:,}, which do not fit; "
-            "give a text of its tokens"
+            "give the text the tokenizer of its folder: Text(level='hf', tokenizer=PATH)"
         )
     made: nn.Module = library.AutoModelForCausalLM.from_config(config)
     made.register_forward_pre_hook(_as_text, with_kwargs=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lth_ray.config import ConfigError
+from lth_ray.data.text import parallel
 from lth_ray.data.text.buckets import NONE, Buckets, rounded_up
 from lth_ray.data.text.parallel import read_corpus
 from lth_ray.data.text.spelling import spelled, spelling
@@ -130,3 +131,28 @@ def test_an_epoch_has_each_pair_once_among_those_of_its_length(n: int, tokens: i
         orders.append([rows.tolist() for _, rows in batches])
     assert orders[0] != orders[1] or n == 1
     assert [rows.tolist() for _, rows in buckets.epoch(5, 1)] == orders[1]
+
+
+def test_the_sides_of_a_pair_are_of_one_folder_and_one_stem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first" / "wmt16", tmp_path / "second" / "wmt16"
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+        write(folder, part="newstest2014")
+    (first / "train.en").write_text("of another text\n")
+    monkeypatch.setattr(parallel, "places", lambda root: [tmp_path / "first", tmp_path / "second"])
+    with pytest.raises(ConfigError, match=r"there is no train.de \(or"):
+        parallel.find("wmt16", ("en", "de"), False, None)
+    write(second, ending=".gz")
+    found = parallel.find("wmt16", ("en", "de"), False, None)
+    assert {path.parent for path in (found["train"].source, found["train"].target)} == {second}
+    assert found["test"].source.parent == first
+
+
+def test_the_mark_that_a_file_of_utf_8_may_begin_with_is_no_part_of_its_first_word(
+    folder: Path, tmp_path: Path
+) -> None:
+    plain = corpus(folder)
+    write(folder, "".join(f"{line}\n" for line in ENGLISH).encode("utf-8-sig"))
+    marked = corpus(folder)
+    assert marked.encoding == plain.encoding
+    assert np.array_equal(marked.parts["train"].source.tokens, plain.parts["train"].source.tokens)

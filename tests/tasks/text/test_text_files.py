@@ -100,7 +100,7 @@ def test_a_bad_text_is_one_clear_error(
         ({"level": "bpe"}, r"Text\.vocabulary = None: give the number of tokens"),
         ({"level": "byte", "vocabulary": 300}, r"Text\.vocabulary = 300: of bytes there are 256"),
         ({"level": "byte", "min_count": 2}, r"Text\.min_count = 2: at the level 'byte' there are no rare words"),
-        ({"level": "letter"}, r"Text\.level = 'letter': valid: bpe, byte, word"),
+        ({"level": "letter"}, r"Text\.level = 'letter': valid: bpe, byte, hf, word"),
     ],
 )
 def test_a_text_is_checked_when_it_is_declared(fields: dict[str, Any], message: str) -> None:
