@@ -165,11 +165,13 @@ def _brief(value: Any) -> str:
     return str(value).replace(" ", "")
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def digest(kind: str, content: Any) -> str:
     """Return 32 hex digits that identify `content` (plain JSON data) as a `kind` of REVISIONS."""
     document = {"kind": kind, "revision": revision(kind), "content": content}
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(CANONICAL.encode(document).encode()).hexdigest()[:32]
 
 
 def subseed(seed: int, *names: str | int) -> int:

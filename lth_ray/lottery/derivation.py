@@ -3,7 +3,7 @@ from.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ from lth_ray.lottery.sources import (
 from lth_ray.pruning import Regrowth
 from lth_ray.training import Recipe, Seeds, backend_of
 from lth_ray.training.backends import REPLICATED
+
+SEEDS = tuple(one.name for one in fields(Seeds))
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,12 @@ class Segment:
     stretch: Stretch | None = None
     planned: "Segment | None" = None
 
-    @cached_property
+    @property
     def meaning(self) -> dict[str, Any]:
-        """The meaning of its trajectory: everything its weights depend on but the step at which it stops."""
+        """The meaning of its trajectory: everything its weights depend on but the step at which it stops.
+
+        Made when it is asked for: of a hundred thousand planned trainings it would take a gigabyte to keep.
+        """
         if self.planned is not None:
             return self.planned.meaning
         later = {
@@ -125,7 +130,7 @@ class Segment:
             "recipe": self.recipe.meaning(),
             "start": self.start.meaning,
             "mask": self.mask.meaning if self.mask else None,
-            "seeds": asdict(self.seeds),
+            "seeds": {name: getattr(self.seeds, name) for name in SEEDS},
             "first": {"drawn": self.first_of} if self.first_of else self.first,
             "backend": self.backend,
             **{name: value for name, value in later.items() if value is not None},
@@ -259,7 +264,7 @@ class Table:
     start: StartSource | None = None
     options: Mapping[str, Any] | None = None
 
-    @cached_property
+    @property
     def meaning(self) -> dict[str, Any]:
         return {
             "kind": self.kind,

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.kept.stored import Stock
@@ -17,8 +18,8 @@ def make_pieces(
     That is: what others start from, prune or measure, the start where it is newly made, the end of dense runs, and
     what `keep` says. Under "rewind" a ticket's trained state is there only until the last of these is done.
     """
+    asked = [one.with_drawn(drawn) for one in asked] if drawn else list(asked)
     drawn = drawn or {}
-    asked = [one.with_drawn(drawn) for one in asked]
     readers: dict[tuple[str, int], set[str]] = defaultdict(set)  # by (trajectory, step)
     wanted: dict[str, set[int]] = defaultdict(set)
     restored: dict[str, set[int]] = defaultdict(set)
@@ -69,8 +70,14 @@ def _training(
         kept |= {segment.last} | read
     if keep == "all":
         kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
-    states, passing = frozenset(kept | read), frozenset(read - kept)
-    return Training(segment, states, passing, resumable=is_trunk, restored=frozenset(restored & read))
+    states, passing = _shared(frozenset(kept | read)), _shared(frozenset(read - kept))
+    return Training(segment, states, passing, resumable=is_trunk, restored=_shared(frozenset(restored & read)))
+
+
+@lru_cache(maxsize=4096)
+def _shared(steps: frozenset[int]) -> frozenset[int]:
+    """Return one set for all that are equal: those of a hundred thousand lineages differ in nothing."""
+    return steps
 
 
 def state_pieces(pieces: Mapping[str, Piece], stock: Stock) -> dict[str, Training]:
