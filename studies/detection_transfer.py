@@ -4,9 +4,9 @@ Liu, Sun, Zhou, Huang & Darrell 2019 ("Rethinking the value of network pruning")
 ResNet-34 from ImageNet. Here it is a ResNet-20 from CIFAR-10, and blood cells are found. Half of the channels of the
 first convolution in each block go, those of the smallest L1 norm (Li et al. 2017): before the transfer, and the
 classifier is fine-tuned ("prune_c"); or after it, and the detector is ("prune_d"). Beside them the dense classifier
-("dense"), the pruned architecture trained on CIFAR-10 as long from new weights ("scratch", their Scratch-E), and a
-detector that has seen no other images ("new"). The whole detector's single weights are pruned iteratively, too ("imp").
-3 seeds of detectors.
+("dense"), the pruned architecture trained on CIFAR-10 from new weights, for as many epochs ("scratch_e", Scratch-E) or
+operations ("scratch_b", Scratch-B) as the dense one, and a detector that has seen no other images ("new"). The whole
+detector's single weights are pruned iteratively, too ("imp"). 3 seeds of detectors.
 """
 
 from typing import Any
@@ -51,14 +51,14 @@ classifier = Study(
     prune=channels(),
     rewind=[Rewind(epochs(120), method="fine_tune")],
     seeds=[0],
-    branches=[Scratch("epochs")],
+    branches=[Scratch("epochs"), Scratch("flops")],
     smoke={
         "model.name": "cifar_resnet8_8",
-        "data.evaluation_images": 1000,
-        "train.length": steps(300),
-        "train.milestones": [steps(200)],
-        "train.evaluate_every": steps(300),
-        "rewind": [Rewind(steps(200), method="fine_tune")],
+        "data.evaluation_images": 500,
+        "train.length": steps(150),
+        "train.milestones": [steps(100)],
+        "train.evaluate_every": steps(150),
+        "rewind": [Rewind(steps(100), method="fine_tune")],
     },
 )
 
@@ -70,7 +70,8 @@ def arms(tuned: Any, rewound: Any, rounds: int) -> dict[str, dict[str, Any]]:
         "dense": {"ticket": dense},
         "prune_c": {"ticket": TicketOf(classifier, round=1)},
         "prune_d": {"ticket": dense, "prune": channels(*HEADS), "rewind": [Rewind(tuned, method="fine_tune")]},
-        "scratch": {"ticket": TicketOf(classifier, round=1, branch="scratch")},
+        "scratch_e": {"ticket": TicketOf(classifier, round=1, branch="scratch-epochs")},
+        "scratch_b": {"ticket": TicketOf(classifier, round=1, branch="scratch-flops")},
         "new": {"ticket_part": ""},
         "imp": {"ticket": dense, "prune": Prune(scope="global", fraction=0.5, rounds=rounds), "rewind": [rewound]},
     }
@@ -97,13 +98,13 @@ detector = Study(
         "model.name": "fasterrcnn_cifar_resnet8_8",
         "data.image_size": 96,
         "data.evaluation_images": 24,
-        "train.length": steps(60),
+        "train.length": steps(40),
         "train.lr": 2e-3,
-        "train.warmup": steps(10),
-        "train.milestones": [steps(40)],
-        "train.evaluate_every": steps(60),
+        "train.warmup": steps(6),
+        "train.milestones": [steps(30)],
+        "train.evaluate_every": steps(40),
         "seeds": [0],
-        "arms": arms(steps(40), steps(10), rounds=1),
+        "arms": arms(steps(30), steps(6), rounds=1),
     },
 )
 

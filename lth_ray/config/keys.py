@@ -32,7 +32,7 @@ REVISIONS = {
     "imported": 1,
     "pretrained": 1,
     "early_bird": 1,
-    "small": 1,
+    "small": 2,
     "rescaled": 1,
     "order": 1,
     "kept_alike": 2,
@@ -44,6 +44,7 @@ RAISED = {
     "kept_alike": "kept weights that are 'grown' or 'shrunk' go on from the round before",
     "warmup": "the rate of step t is lr * min(1, t / warmup), and milestones within it count",
     "replicated": "a CPU takes the steps of several networks in turn",
+    "small": "what reads nothing but zeros behind a batch norm is no part of the small network's fans and operations",
     "constants": "'redrawn' and 'constant' scales of batch norms are 1 as they were drawn, and no longer 0",
 }
 # (version, the revisions above 1) that storages may have been filled by, oldest first; the last are the present ones.
@@ -54,6 +55,7 @@ RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
     ("0.1.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
     ("0.2.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
     ("0.3.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2}),
+    ("0.4.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2}),
 )
 _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)
 

@@ -11,6 +11,7 @@ from lth_ray.lottery.measurements import early_stop, measurements, metric_of
 from lth_ray.lottery.other_studies import check_found
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.plan import Plan, make_plan
+from lth_ray.lottery.pricing import priced
 from lth_ray.lottery.results import branch_row, branch_rows, ticket_row, ticket_rows
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import StopRule
@@ -45,6 +46,7 @@ __all__ = [
     "measurements",
     "metric_of",
     "older",
+    "priced",
     "shape_of",
     "stored",
     "ticket_row",

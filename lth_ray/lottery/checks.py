@@ -15,6 +15,7 @@ from lth_ray import models, pruning
 from lth_ray.config import ConfigError, OwnFunction, TicketOf, nearest, short_name
 from lth_ray.lottery.execution.networks import build, of_part
 from lth_ray.lottery.execution.ranking import Ranking, ranking
+from lth_ray.lottery.execution.reading import ended_state
 from lth_ray.lottery.execution.reconstruct import pretrained_weights
 from lth_ray.lottery.kept.records import Record, SegmentRecord
 from lth_ray.lottery.kept.stored import finished_segment
@@ -196,11 +197,11 @@ def check_tickets(lineages: Iterable[Lineage], store: Store | None) -> None:
 
 def _check_ticket(lineage: Lineage, ticket: Adopted, store: Store) -> None:
     wrong, record = f"Study.ticket = {ticket.of!r}", finished_segment(store, ticket.of)
-    ((trajectory, step, _),) = ticket.needs
     if record is None and isinstance(lineage.variant.study.ticket, TicketOf):
         return  # whose study may run before, see `check_found`
     if record is None:
         raise ConfigError(f"{wrong}: not in {store.uri}; `lth-ray import FILE --storage {store.uri}` puts one there")
+    trajectory, step = ended_state(store, ticket.of)
     if store.find_state(trajectory, step) is None:
         raise ConfigError(f"{wrong}: its weights were not kept; run its study again with keep='tickets'")
     if record.meaning.get("learned") or record.meaning.get("frozen"):

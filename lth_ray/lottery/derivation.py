@@ -121,7 +121,7 @@ class Segment:
         if self.planned is not None:
             return self.planned.meaning
         later = {
-            "stretch": asdict(self.stretch) if self.stretch else None,
+            "stretch": {**asdict(self.stretch), **revised("small")} if self.stretch else None,
             "frozen": self.frozen or None,
             "learned": self.learned.meaning if self.learned else None,
             "regrowth": asdict(self.regrowth) if self.regrowth else None,
@@ -186,7 +186,8 @@ class Segment:
     @property
     def end(self) -> Snapshot | Drawn:
         """The weights it ends with."""
-        return Snapshot(self.trajectory, self.last) if self.draw is None else Drawn(self.key, self.trajectory)
+        is_known = self.draw is None and self.stretch is None
+        return Snapshot(self.trajectory, self.last) if is_known else Drawn(self.key, self.trajectory)
 
     @property
     def starts_anew(self) -> bool:

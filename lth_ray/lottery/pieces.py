@@ -56,6 +56,17 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """The end of a stretched training, before the mask is there whose operations say it.
+
+    is_exact: as many units of each layer go whatever their order is; else it is an estimate.
+    """
+
+    last: int
+    is_exact: bool
+
+
+@dataclass(frozen=True)
 class Training:
     """A segment to train, and the steps of it whose states are kept.
 
@@ -68,6 +79,7 @@ class Training:
         training sets out from the nearest stored state, measures nothing and publishes no record. None trains
         a new segment.
     begins: the step that this sets out from, as far as the plan knows; None for the segment's first.
+    expected: where a stretched one will end, as far as can be said before its mask is known.
     """
 
     segment: Segment
@@ -80,6 +92,7 @@ class Training:
     drawn: int | None = None
     of: str | None = field(default=None, kw_only=True)
     begins: int | None = field(default=None, kw_only=True)
+    expected: Expected | None = field(default=None, kw_only=True)
 
     @property
     def measured(self) -> bool:
@@ -95,8 +108,8 @@ class Training:
 
     @property
     def makes(self) -> tuple[tuple[str, int], ...]:
-        """(trajectory, step) of the states it keeps, and of the one at which it draws."""
-        drawn = [(self.segment.key, UNKNOWN)] if self.segment.draw else []
+        """(trajectory, step) of the states it keeps, and of the one at which it draws, or is stretched to."""
+        drawn = [(self.segment.key, UNKNOWN)] if self.segment.draw or self.segment.stretch else []
         return (*((self.segment.trajectory, step) for step in self.states), *drawn)
 
     @property
@@ -123,8 +136,13 @@ class Training:
     @property
     def num_steps(self) -> int:
         """The optimizer steps to take, were there no checkpoint to go on from."""
-        last = self.segment.last if self.drawn is None or not self.measured else self.drawn
+        last = self.last if self.drawn is None or not self.measured else self.drawn
         return last - (self.segment.first if self.begins is None else self.begins)
+
+    @property
+    def last(self) -> int:
+        """The step at which it ends, as far as it is known or expected."""
+        return self.segment.last if self.expected is None else self.expected.last
 
     @property
     def reads(self) -> tuple[StateAt, ...]:
@@ -141,7 +159,7 @@ class Training:
         states = {last if step == planned.last else step for step in self.states}
         if states and self.states >= set(planned.recipe.evaluation_steps(planned.first, planned.last)):
             states |= set(segment.recipe.evaluation_steps(segment.first, last))  # all of them are kept
-        return replace(self, segment=segment, states=frozenset(states))
+        return replace(self, segment=segment, states=frozenset(states), expected=None)
 
     def for_states(self, states: list[int], begins: int | None = None) -> "Training":
         """Return the training that makes `states`, in order, of this one's segment once that is finished."""

@@ -73,7 +73,10 @@ class Plan:
         )
         rounds += sum(lineage.pretraining.num_steps for lineage in self.lineages if lineage.pretraining)
         trainings = {(job, segment.key): segment for b in self.branches for job, segment in b.trainings}
-        return rounds + sum(segment.num_steps for segment in trainings.values())
+        return rounds + sum(
+            self.pieces[key].num_steps if key in self.pieces else segment.num_steps
+            for (_, key), segment in trainings.items()
+        )
 
     @cached_property
     def remaining_steps(self) -> int:

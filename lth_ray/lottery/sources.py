@@ -37,7 +37,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The weights of a trajectory where segment `of` has drawn its mask.
+    """The weights of a trajectory where segment `of` ends: as it has drawn its mask, or as late as it is stretched to.
 
     step: that step, once it is known; no part of the meaning.
     """

@@ -8,7 +8,7 @@ from lth_ray.models.huggingface.weights import in_own_names
 from lth_ray.models.initial import initialise
 from lth_ray.models.pretrained import fitting_weights, load_weights
 from lth_ray.models.scales import Scale, batch_norm_tensors, scale_parameters, scales
-from lth_ray.models.shrinking import Shrinking, build_small, shrink, shrinking
+from lth_ray.models.shrinking import Shrinking, build_small, shrink, shrinking, without_dead_inputs
 from lth_ray.models.tied import functional, retied, tied, under_own_names
 from lth_ray.models.units import EVERY, KINDS, Slices, UnitLayer, image_sizes, of_kind, unit_layers
 from lth_ray.models.weights import Computed, computed, counted, prunable
@@ -50,4 +50,5 @@ __all__ = [
     "tied",
     "under_own_names",
     "unit_layers",
+    "without_dead_inputs",
 ]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lth_ray.config import Launch, Study, launched
 from lth_ray.data.packed.shard_cache import settle_cache
-from lth_ray.lottery import Plan, branch_rows, check_found, make_plan, ticket_rows
+from lth_ray.lottery import Plan, branch_rows, check_found, make_plan, priced, ticket_rows
 from lth_ray.record import Shipper, write_tables
 from lth_ray.running import history
 from lth_ray.running.ledger import opened
@@ -90,7 +90,7 @@ def prepare(study: Study, launch: Launch) -> tuple[Plan, Store]:
     study = launched(study, launch)
     store = Store.open(launch.storage)
     history.check_same_study(store, study)
-    plan = make_plan(study, launch.data_root, store)
+    plan = priced(make_plan(study, launch.data_root, store))
     check_found(plan.study, store)
     check_workers(plan, launch)
     if plan.jobs:

@@ -71,7 +71,7 @@ def _estimate(plan: Plan, data_root: str | None, launch: Launch, cores: int, sto
             spent = piece.num_steps * known[level] * team
             recorded += spent
         else:
-            evaluations = len(recipe.evaluation_steps(piece.segment.first, piece.segment.last)) if piece.measured else 0
+            evaluations = len(recipe.evaluation_steps(piece.segment.first, piece.last)) if piece.measured else 0
             places = recipe.train.replicates / beside  # of a batch of them, those that copies fill included
             spent = (piece.num_steps * timing.step_s + evaluations * timing.evaluation_s) * places
         seconds += spent

@@ -9,7 +9,7 @@ from rich.console import Console
 from lth_ray import printing
 from lth_ray.config import Config, ConfigError, Data, Launch, Length, Study
 from lth_ray.data.packed.reading import is_packed
-from lth_ray.lottery import Piece, Plan, Training, make_plan, make_trials, shape_of
+from lth_ray.lottery import Piece, Plan, Training, make_plan, make_trials, priced, shape_of
 from lth_ray.running import history
 from lth_ray.running.machine.home import check_home
 from lth_ray.store import Store
@@ -78,7 +78,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     store = Store.open(launch.storage, writable=False) if exists else None
     if store is not None:
         history.check_same_study(store, study)
-    plan = make_plan(study, launch.data_root, store)
+    plan = priced(make_plan(study, launch.data_root, store))
     check_workers(plan, launch)
     if plan.jobs:
         check_home(launch)
@@ -88,7 +88,7 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
     rows = {
         "lineages": f"{len(plan.lineages):,}",
         "jobs left to do": ", ".join(f"{n:,} {kind}" for kind, n in jobs.items() if n) or "none: all is in the store",
-        "unique steps": f"{plan.unique_steps:,}{_at_most(plan)}, of which branches {plan.branch_steps:,}",
+        "unique steps": f"{plan.unique_steps:,}{_at_most(plan)}, of which branches {plan.branch_steps:,}{_about(plan)}",
         "naive steps": f"{plan.naive_steps:,}, were every lineage trained from its own initialisation",
         "steps left to train": f"{plan.remaining_steps:,}",
         "trained together": trained_together(plan),
@@ -103,6 +103,11 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
 
 def _at_most(plan: Plan) -> str:
     return " at most, as masks are drawn on the way" if any(one.draw for one in plan.lineages) else ""
+
+
+def _about(plan: Plan) -> str:
+    expected = [piece.expected for piece in plan.pieces.values() if isinstance(piece, Training) and piece.expected]
+    return "" if all(one.is_exact for one in expected) else "; how long Scratch('flops') lasts is an estimate"
 
 
 def readable_time(seconds: float) -> str:

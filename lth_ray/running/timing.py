@@ -5,14 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-
-from lth_ray import pruning
 from lth_ray.config import ConfigError, Prune, meaning
 from lth_ray.lottery.execution.networks import build
-from lth_ray.lottery.execution.ranking import ranking
-from lth_ray.lottery.mask_rules import pruning_rule
-from lth_ray.pruning import Mask
+from lth_ray.lottery.pricing import expected_mask
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
 from lth_ray.training.segment import measure
 
@@ -68,7 +63,7 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
     dataset = recipe.task.load(data_root)
     batches = recipe.task.stream(dataset, 0, 0)
     models = [build(recipe, seed=0) for _ in range(count)]
-    mask = _pruned(models[0], recipe, prune, rounds) if rounds else None
+    mask = expected_mask(models[0], recipe, prune, rounds) if rounds else None
     runs = [Run("timing", recipe, model, batches, 0, mask, 0) for model in models]
     run = runs[0]
     run.stepper = fuse(run) or run.stepper
@@ -79,17 +74,6 @@ def _timed(recipe: Recipe, data_root: str | None, prune: Prune, rounds: int) -> 
     step_s = (time.process_time() - began) / max(1, run.step - before) / count
     size = sum(value.numel() * value.element_size() for value in run.model.state_dict().values())
     return Timing(step_s, _evaluation_s(run, dataset, recipe), size)
-
-
-def _pruned(model: torch.nn.Module, recipe: Recipe, prune: Prune, rounds: int) -> Mask:
-    """Return a random mask with as many weights or units as so many rounds leave."""
-    rule = pruning_rule(prune)
-    ranks = ranking(model, rule, recipe)
-    counts = pruning.counts_of({**rule, "scope": ranks.scope}, ranks.everything, rounds, prune.density(rounds))
-    generator = torch.Generator().manual_seed(0)
-    scores = {name: torch.rand(kept.shape, generator=generator) for name, kept in ranks.everything.items()}
-    guarded = ranks.guard(scores, ranks.everything)
-    return ranks.whole(pruning.prune_counts(guarded, ranks.everything, counts, ranks.scope))
 
 
 def _evaluation_s(run: Run, dataset: Any, recipe: Recipe) -> float:

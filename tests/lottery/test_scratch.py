@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lth_ray import models
-from lth_ray.config import Barrier, ConfigError, Guided, Model, Prune, Scratch, Train, epochs, steps
+from lth_ray.config import ConfigError, Guided, Model, Prune, Scratch, Train, epochs, steps
 from lth_ray.data import Identity
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.lottery.execution.networks import build
@@ -149,8 +149,6 @@ def test_lengths_are_stretched_in_whole_epochs() -> None:
 
 
 def test_what_is_refused(lab: Any) -> None:
-    with pytest.raises(ConfigError, match=r"Scratch.branches: where a training of budget='flops' ends"):
-        Scratch("flops", branches=[Barrier()])
     with pytest.raises(ConfigError, match="only budget='flops' makes it longer"):
         Scratch(at_most=epochs(3))
     with pytest.raises(ConfigError, match=r"Scratch.at_most = epochs\(1\): the dense network is trained"):

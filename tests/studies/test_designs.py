@@ -210,7 +210,8 @@ def test_detectors_begin_with_what_the_classifiers_study_leaves(shared_data: Pat
     tickets = {arm: lineage.variant.study.ticket_key for arm, lineage in lineages.items()}
     dense, pruned = (classifier.rounds[number].segment.key for number in (0, 1))
     assert tickets == {
-        "dense": dense, "prune_c": pruned, "prune_d": dense, "scratch": given.branches[0].segment.key, "new": None,
+        "dense": dense, "prune_c": pruned, "prune_d": dense, "scratch_e": given.branches[0].segment.key,
+        "scratch_b": given.branches[1].segment.key, "new": None,
         "imp": dense,
     }  # fmt: skip
     assert len({lineages[arm].dense.key for arm in ("dense", "prune_d", "imp")}) == 1

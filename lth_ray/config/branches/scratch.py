@@ -23,7 +23,8 @@ class Scratch(Branch):
         small network last (Scratch-B): int(epochs x F / F'), F the dense network's operations for an example and F' the
         small one's, with milestones at the same shares of the training, in whole epochs where lengths are stated in
         epochs; "linear" and "cosine" schedules end where it ends. F' is known when the ticket is finished: until then
-        a plan counts the steps of "epochs".
+        a plan counts by as many units or weights as the pruning rule leaves, which is F' itself where it counts the
+        units of each layer (Prune.keep, or a fraction with scope="layer"), and else an estimate, random ones of all.
     at_most: the longest that "flops" may make it.
     initialisation: "small", or "full": weights as large as those of the dense network's start.
     copies: draws for each ticket.
@@ -41,11 +42,6 @@ class Scratch(Branch):
         super().__post_init__()
         if self.at_most is not None and self.budget != "flops":
             raise ConfigError(f"Scratch.at_most = {self.at_most}: only budget='flops' makes it longer; leave it out")
-        if self.branches and self.budget == "flops":
-            raise ConfigError(
-                "Scratch.branches: where a training of budget='flops' ends is known when its ticket is finished, and "
-                "branches are planned before; hang them on budget='epochs'"
-            )
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ def spawn(host: Host, who: str, point: Length | None, count: int) -> list[Child]
             f"{who}: round {host.number} takes no step of training (Prune.at), and so do copies of it; give "
             f"{who}(rounds=...) without it"
         )
-    if not ticket.first <= step <= ticket.last:
+    if not ticket.first <= step <= ticket.last - (ticket.stretch is not None):  # whose end is not known
         where = "beyond the end" if step > ticket.last else "before the start"
+        where = "where only its mask will tell whether it is within" if step == ticket.last else where
         raise ConfigError(
             f"{who}.spawn = {point}: step {step} lies {where} of the training of round {host.number}, steps "
             f"{ticket.first} to {ticket.last}; spawn within it"
@@ -124,7 +125,8 @@ def _independent(host: Host, count: int) -> list[Child]:
     lineage, found = host.lineage, []
     for i in range(count):
         whole = lineage.whole(lineage.initial(copy_seed(lineage, "init", i)), host.mask, host.segment.recipe)
-        found.append(Child(f"own_copies/{i}", replace(whole, seeds=copy_noise(lineage, i))))
+        whole = replace(whole, seeds=copy_noise(lineage, i), stretch=host.segment.stretch)
+        found.append(Child(f"own_copies/{i}", whole))
     return found
 
 

@@ -14,9 +14,11 @@ from lth_ray.lottery.sources import Copied, Pruned, weights_of
 
 def random_reinit(host: Host, branch: RandomReinit, seed: int) -> Segment:
     """Train the ticket's mask on newly drawn initial weights (Frankle & Carbin 2019, section 2)."""
-    lineage = host.lineage
+    lineage, ticket = host.lineage, host.segment
+    if ticket.stretch is not None:  # as long as what it is compared with
+        return replace(ticket.settled, start=lineage.initial(seed), mask=Copied(ticket.key))
     train = lineage.retraining if branch.length == "ticket" else lineage.whole
-    return train(lineage.initial(seed), Copied(host.segment.key))
+    return train(lineage.initial(seed), Copied(ticket.key))
 
 
 def random_mask(host: Host, branch: RandomMask, seed: int) -> Segment:

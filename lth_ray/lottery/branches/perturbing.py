@@ -18,7 +18,7 @@ def perturb(host: Host, branch: Perturb, seed: int) -> Segment:
     rule = Perturbation(**{f.name: getattr(branch, f.name) for f in fields(Perturbation)})
     ticket = host.segment.settled if branch.at is None else _from_dense(host, branch.at)
     segment = perturbed(ticket, rule, seed, host.lineage.origin, host.lineage.prune)
-    return segment if branch.trained else replace(segment, last=segment.first)
+    return segment if branch.trained else replace(segment, last=segment.first, stretch=None)
 
 
 def _from_dense(host: Host, point: Length) -> Segment:

@@ -81,11 +81,21 @@ def recorded_mask(store: Store, key: str, at_first: bool = False) -> Mask | None
 
 
 def drawn_step(store: Store, key: str) -> int:
-    """Return the step at which a segment has drawn its mask; raise MissingState where it has not."""
+    """Return the step at which a segment has drawn its mask, or a stretched one has ended; raise MissingState where it
+    has not.
+    """
     record = stored_segment(store, key)
-    if record is None or not record.drawn:
-        raise MissingState(f"{store.uri}: segment {key} has drawn no mask; run the study again")
-    return int(record.drawn["step"])
+    if record is None or record.ended_at is None:
+        raise MissingState(f"{store.uri}: segment {key} has drawn no mask, or has not ended; run the study again")
+    return record.ended_at
+
+
+def ended_state(store: Store, key: str) -> tuple[str, int]:
+    """Return (trajectory, step) of what a segment ended with, whose key alone does not tell where that was."""
+    record = stored_segment(store, key)
+    if record is None:
+        raise MissingState(f"{store.uri}: there is no segment {key}; run its study again to make it")
+    return record.trajectory, record.last if record.ended_at is None else record.ended_at
 
 
 def is_whole(mask: str, store: Store) -> bool:

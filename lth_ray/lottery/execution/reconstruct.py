@@ -13,7 +13,14 @@ from lth_ray.lottery.execution.networks import build, build_without_averages, el
 from lth_ray.lottery.execution.patterned import patterned_mask
 from lth_ray.lottery.execution.permuted import permuted_mask
 from lth_ray.lottery.execution.ranking import Ranking, prune_by, ranking
-from lth_ray.lottery.execution.reading import MissingState, drawn_step, recorded_mask, stored_segment, stored_state
+from lth_ray.lottery.execution.reading import (
+    MissingState,
+    drawn_step,
+    ended_state,
+    recorded_mask,
+    stored_segment,
+    stored_state,
+)
 from lth_ray.lottery.execution.scoring import Scorer, examples
 from lth_ray.lottery.execution.smaller import small_start
 from lth_ray.lottery.execution.stretched import stretched_mask, taken_over
@@ -52,8 +59,7 @@ def start_state(source: StartSource, recipe: Recipe, store: Store, dataset: Load
     elif isinstance(source, Pretrained):
         made = _begun(recipe, source.initial.seed, pretrained_weights(source, recipe))
     elif isinstance(source, Adopted):
-        ((trajectory, step, _),) = source.needs
-        given = stored_state(store, trajectory, step).model
+        given = stored_state(store, *ended_state(store, source.of)).model
         made = _begun(recipe, source.initial.seed if source.initial else 0, of_part(given, source.part))
     elif isinstance(source, Small):
         if mask is None:

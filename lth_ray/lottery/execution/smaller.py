@@ -16,14 +16,17 @@ from lth_ray.training import Recipe
 
 
 def whole_units(model: torch.nn.Module, mask: Mask, recipe: Recipe) -> Mask:
-    """Return a mask without what belongs to units of which it leaves nothing that makes them, such as the inputs of the
-    layer behind a channel that is pruned by its scale. A network whose units cannot be told is left as it is.
+    """Return a mask without what belongs to units of which it leaves nothing that makes them, and without what reads
+    nothing but zeros, such as the inputs of the layer behind a channel that is pruned by its scale. A network whose
+    units cannot be told is left as it is.
     """
+    example = recipe.task.example(recipe.identity)
     try:
-        layers = models.unit_layers(model, recipe.task.example(recipe.identity))
+        layers = models.unit_layers(model, example)
     except ConfigError:
         return mask
-    return without_dead_units(mask, layers, dict(model.named_parameters()))
+    found = without_dead_units(mask, layers, dict(model.named_parameters()))
+    return models.without_dead_inputs(model, found, example)
 
 
 def stretched_end(segment: Segment, store: Store) -> int:
@@ -32,11 +35,20 @@ def stretched_end(segment: Segment, store: Store) -> int:
     mask = recorded_mask(store, segment.stretch.by)
     if mask is None:
         raise MissingState(f"{store.uri}: segment {segment.stretch.by} has no mask; run the study again")
-    model, recipe = build(segment.recipe), segment.recipe
+    last = end_by_operations(segment, build(segment.recipe), mask)
+    if last is None:
+        raise MissingState(f"segment {segment.stretch.by}: no weight is left that an example uses, and none to train")
+    return last
+
+
+def end_by_operations(segment: Segment, model: torch.nn.Module, mask: Mask) -> int | None:
+    """Return the last step of a stretched training under a mask; None where it leaves no operation."""
+    assert segment.stretch is not None
+    recipe = segment.recipe
     dense = forward_flops(model, uses(recipe))
     small = forward_flops(model, uses(recipe), whole_units(model, mask, recipe))
     if not small:
-        raise MissingState(f"segment {segment.stretch.by}: no weight is left that an example uses, and none to train")
+        return None
     return max(recipe.total_steps, recipe.stretched(dense / small, segment.stretch.at_most))
 
 

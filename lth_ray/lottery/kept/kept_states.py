@@ -8,6 +8,7 @@ from functools import lru_cache
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.kept.stored import Stock
 from lth_ray.lottery.pieces import Discard, Measurement, Piece, Training
+from lth_ray.lottery.sources import UNKNOWN
 
 
 def make_pieces(
@@ -36,7 +37,12 @@ def make_pieces(
         one.key: Measurement(one)
         if isinstance(one, Table)
         else _training(
-            one, wanted[one.trajectory], restored[one.trajectory], keep, one.key in trunks, drawn.get(one.key)
+            one,
+            wanted[one.trajectory] | wanted[one.key],
+            restored[one.trajectory],
+            keep,
+            one.key in trunks,
+            drawn.get(one.key),
         )
         for one in asked
     }
@@ -68,6 +74,8 @@ def _training(
     kept = {segment.first} if segment.starts_anew else set()
     if keep != "rewind" or is_trunk:
         kept |= {segment.last} | read
+    if UNKNOWN in wanted:  # it is stretched, and what it ends with is read
+        kept |= {segment.last}
     if keep == "all":
         kept |= set(segment.recipe.evaluation_steps(segment.first, segment.last))
     states, passing = _shared(frozenset(kept | read)), _shared(frozenset(read - kept))

@@ -73,6 +73,13 @@ class SegmentRecord:
     mask_changed: float | None = None
     regrowth_flops: float | None = None
 
+    @property
+    def ended_at(self) -> int | None:
+        """The step at which it has ended where no plan knew it: where it has drawn, or was stretched to."""
+        if self.drawn:
+            return int(self.drawn["step"])
+        return self.last if self.meaning.get("stretch") else None
+
     def to_json(self) -> Json:
         """Return what is written: without those of `LEFT_OUT` that are None."""
         return {name: value for name, value in _values(self).items() if value is not None or name not in LEFT_OUT}

@@ -104,8 +104,9 @@ def addresses(store: Store, record: SegmentRecord) -> dict[str, str]:
 def _rewound(store: Store, record: SegmentRecord) -> tuple[str, int]:
     """Return (trajectory, step) of the weights that its training set out from."""
     start = record.meaning["start"]
-    if "drawn" in start and (search := finished_segment(store, start["drawn"])) is not None and search.drawn:
-        return search.trajectory, search.drawn["step"]
+    before = finished_segment(store, start["drawn"]) if "drawn" in start else None
+    if before is not None and before.ended_at is not None:
+        return before.trajectory, before.ended_at
     return start.get("snapshot", record.trajectory), start.get("step", record.first)
 
 

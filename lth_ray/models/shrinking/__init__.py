@@ -3,5 +3,6 @@
 from lth_ray.models.shrinking.network import build_small
 from lth_ray.models.shrinking.positions import Shrinking
 from lth_ray.models.shrinking.reading import shrink, shrinking
+from lth_ray.models.shrinking.zeros import without_dead_inputs
 
-__all__ = ["Shrinking", "build_small", "shrink", "shrinking"]
+__all__ = ["Shrinking", "build_small", "shrink", "shrinking", "without_dead_inputs"]
