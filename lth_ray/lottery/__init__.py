@@ -1,6 +1,7 @@
 """Tickets: rounds, retraining methods, branches, and the plan that trains nothing twice."""
 
 from lth_ray.lottery.branch_tree import BranchResult
+from lth_ray.lottery.branches.lengths import priced
 from lth_ray.lottery.cost import Costs
 from lth_ray.lottery.execution.dispatch import carry_out, carry_out_all, stored
 from lth_ray.lottery.execution.execute import execute
@@ -11,7 +12,6 @@ from lth_ray.lottery.measurements import early_stop, measurements, metric_of
 from lth_ray.lottery.other_studies import check_found
 from lth_ray.lottery.pieces import Measurement, Piece, Training
 from lth_ray.lottery.plan import Plan, make_plan
-from lth_ray.lottery.pricing import priced
 from lth_ray.lottery.results import branch_row, branch_rows, ticket_row, ticket_rows
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.stop_rule import StopRule

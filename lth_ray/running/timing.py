@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from lth_ray.config import ConfigError, Prune, meaning
+from lth_ray.lottery.branches.lengths import expected_mask
 from lth_ray.lottery.execution.networks import build
-from lth_ray.lottery.pricing import expected_mask
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
 from lth_ray.training.segment import measure
 

@@ -19,6 +19,7 @@
 | regrowth_figure | Results.tickets() | what the updates of moving masks exchange |
 | transfer_matrix_figure | tickets and branches together | tickets of several sources on several targets |
 | retraining_figure | Results.tickets() | retraining methods against compression and search cost |
+| architectures_figure | tickets and branches together | the metric of architectures from scratch against parameters |
 | costs_figure | Results.tickets() | ways of finding tickets against all the training that one takes |
 
 All take a title and a caption, state n, draw the mean over seeds with its 95 % t-interval, keep to colours for every
@@ -27,6 +28,7 @@ where the frame holds nothing of theirs. What is not in the frame itself, such a
 storage that the frame comes from.
 """
 
+from lth_ray.record.figures.architectures import architectures_figure
 from lth_ray.record.figures.collapse import collapse_figure
 from lth_ray.record.figures.costs import costs_figure
 from lth_ray.record.figures.curvature import curvature_figure
@@ -47,6 +49,7 @@ from lth_ray.record.figures.surviving import surviving_figure
 from lth_ray.record.figures.transfer_matrix import transfer_matrix_figure
 
 __all__ = [
+    "architectures_figure",
     "collapse_figure",
     "costs_figure",
     "curvature_figure",

@@ -13,6 +13,7 @@ from lth_ray.config import Metric
 from lth_ray.lottery import Plan
 from lth_ray.lottery.execution.networks import build_without_averages
 from lth_ray.record.figures import (
+    architectures_figure,
     collapse_figure,
     costs_figure,
     curvature_figure,
@@ -173,6 +174,12 @@ KINDS = (
         f"Test {METRIC} of ways of finding tickets against all the operations that one takes",
         "what a ticket costs",
         lambda found, *words: costs_figure(found.ticket_frame, *words),
+    ),
+    Kind(
+        "architectures",
+        f"Test {METRIC} of tickets, and of architectures trained from scratch, against parameters",
+        "architectures",
+        lambda found, *words: architectures_figure(framed([*found.tickets, *found.branches], found.metric), *words),
     ),
     Kind(
         "heat_map",
