@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference site gallery clean
+.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference notebook site gallery clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h lth_ray/training/kernels/*/*.cpp)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -42,6 +42,9 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 # docs/reference.md from the docstrings
+notebook: $(VENV)/.installed
+	$(BIN)/python docs/scripts/notebook.py
+
 reference: $(VENV)/.installed
 	$(BIN)/python docs/scripts/reference.py
 

@@ -24,7 +24,7 @@ MOST_MODULES, MOST_LINES = 24, 300  # of a folder, and of a module: one that out
 MODULES = sorted(PACKAGE.rglob("*.py"))
 EXTRAS = {
     "ale_py", "boto3", "botocore", "cv2", "faster_coco_eval", "gymnasium", "kubernetes_validate", "moto", "onnx",
-    "onnxruntime", "onnxscript", "playwright", "sacrebleu", "tokenizers", "transformers",
+    "onnxruntime", "onnxscript", "playwright", "sacrebleu", "tensorboard", "tokenizers", "transformers", "wandb",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from lth_ray import __version__
-from lth_ray.cli import images, scripts, storage, tickets
+from lth_ray.cli import exports, images, scripts, storage, tickets
 from lth_ray.cli.options import HELP, STORAGE, STUDY, TRACKING_URI, Commands, guarded, shared
 from lth_ray.config import ConfigError, Launch
 from lth_ray.store import Store
@@ -101,7 +101,7 @@ def lth_ray() -> None:
 
 
 OWN = (report, status, cancel, replay)
-for command in (*scripts.COMMANDS, *OWN, *tickets.COMMANDS, *storage.COMMANDS, *images.COMMANDS):
+for command in (*scripts.COMMANDS, *OWN, *tickets.COMMANDS, *storage.COMMANDS, *images.COMMANDS, *exports.COMMANDS):
     lth_ray.add_command(command)
 
 

@@ -3,6 +3,7 @@
 Everything here is a pure function of the snapshot and of the room that there is.
 """
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ from lth_ray.watching.snapshot import (
 FEWEST = 3  # lineages that are shown however small a screen is
 SHOWN_REASONS, SHOWN_BESIDE = 3, 4
 BETWEEN = "  "
+PAGE = 100  # columns in a notebook
+HTML = '<pre style="line-height: 1.25; font-family: monospace">{code}</pre>'
 NOTES = 9  # columns of what a note is about
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class View:
-    """A snapshot that rich can print.
+    """A snapshot that rich can print, and a notebook show.
 
     height: lines of the screen; None shows every lineage.
     """
@@ -41,6 +44,15 @@ class View:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from picture(self.snapshot, options.max_width, self.height, options.ascii_only)
+
+    def __repr__(self) -> str:
+        return "\n".join(line.plain for line in picture(self.snapshot, PAGE, self.height))
+
+    def _repr_html_(self) -> str:
+        """Return the picture in the colours of a terminal, on the page's own ground."""
+        console = Console(record=True, width=PAGE, file=io.StringIO(), color_system="truecolor", force_jupyter=False)
+        console.print(self)
+        return console.export_html(code_format=HTML, inline_styles=True)
 
 
 def picture(snapshot: Snapshot, width: int, height: int | None = None, ascii_only: bool = False) -> list[Text]:

@@ -28,13 +28,18 @@ WRITTEN_EVERY_S = 5.0
 WRITING_SHARE = 20  # writing takes at most one part in so many of the time
 AGAIN_S = 60.0  # after a storage that failed
 JOIN_S = 5.0
+NOTEBOOK_LINES = 40
 
 
 @contextmanager
 def shown(board: Board, console: Console) -> Iterator[None]:
-    """Show the board for as long as the block runs: live in a terminal, else by lines further and further
-    apart.
+    """Show the board for as long as the block runs: live in a terminal and in a notebook, else by lines further and
+    further apart.
     """
+    if console.is_jupyter:
+        with _in_notebook(board):
+            yield
+        return
     if console.is_interactive and console.file.isatty():  # a log with colours forced on it is no terminal
 
         def view() -> View:
@@ -59,6 +64,24 @@ def shown(board: Board, console: Console) -> Iterator[None]:
 
     with _thread("lth_ray-lines", lines):
         yield
+
+
+@contextmanager
+def _in_notebook(board: Board) -> Iterator[None]:
+    """Keep one picture under the cell up to date; the last one stays."""
+    from IPython.display import display
+
+    handle = display(View(board.snapshot(), NOTEBOOK_LINES), display_id=True)
+
+    def refresh(done: threading.Event) -> None:
+        while not done.wait(HEARD_EVERY_S):
+            handle.update(View(board.snapshot(), NOTEBOOK_LINES))
+
+    try:
+        with _thread("lth_ray-notebook", refresh):
+            yield
+    finally:
+        handle.update(View(board.snapshot(over=True), NOTEBOOK_LINES))
 
 
 @contextmanager

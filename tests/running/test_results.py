@@ -50,6 +50,16 @@ def test_several_studies_are_reported_on_one_page(tmp_path: Path, call: Call) ->
     assert (code, "did you mean late" in printed) == (2, True)
 
 
+def test_curves_are_written_for_tensorboard(storage: Path, tmp_path: Path, call: Call) -> None:
+    pytest.importorskip("tensorboard", reason="it is in the extra `tensorboard`")
+    code, printed = call(None, "logs", "small", "--to", tmp_path, "--storage", storage)
+    assert (code, printed.strip()) == (
+        0,
+        f"wrote 10 runs of small into {tmp_path}",
+    )  # 2 lineages, 6 tickets, 2 branches
+    assert len(list((tmp_path / "small" / "k40" / "seed0" / "r2" / "random_reinit-0").iterdir())) == 2
+
+
 def test_several_studies_need_a_name(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     with pytest.raises(ConfigError, match="holds no study yet"):

@@ -82,6 +82,21 @@ def test_a_terminal_is_shown_the_picture(plan: Plan, monkeypatch: pytest.MonkeyP
     assert b"\x1b[" in got
 
 
+def test_a_notebook_has_one_picture_that_is_kept_up_to_date(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    display = pytest.importorskip("IPython.display", reason="notebooks need IPython")
+    monkeypatch.setattr(showing, "HEARD_EVERY_S", 0.01)
+    shown_now: list[str] = []
+    handle = SimpleNamespace(update=lambda view: shown_now.append(repr(view)))
+    monkeypatch.setattr(display, "display", lambda view, display_id: (shown_now.append(view._repr_html_()), handle)[1])
+    board, dense = Board(plan, RUN), jobs(plan)["dense"]
+    with shown(board, Console(file=io.StringIO(), force_jupyter=True)):
+        board.on_piece(dense, result(plan, dense.pieces[0].key))
+        until(lambda: any("1/7 trainings" in text for text in shown_now[1:]))
+    assert shown_now[0].startswith("<pre")
+    assert "0/7 trainings" in shown_now[0]
+    assert "so far" not in shown_now[-1]  # the run is over, and the picture stays
+
+
 def test_the_storage_holds_the_newest_picture_and_then_the_last(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,1 @@
+"""Exports of a study's training curves to the formats of other trackers."""
