@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from lth_ray.cli import main
     from lth_ray.commands.smaller import smaller_networks
     from lth_ray.commands.tickets import export_ticket
+    from lth_ray.lottery.tickets.difficulty import easiest_first
     from lth_ray.lottery.tickets.importing import import_ticket
     from lth_ray.lottery.tickets.loading import Ticket, load_ticket
     from lth_ray.lottery.tickets.small import load_small
@@ -82,6 +83,7 @@ _LAZY = {
     "Results": "lth_ray.running.results",
     "Ticket": "lth_ray.lottery.tickets.loading",
     "load_ticket": "lth_ray.lottery.tickets.loading",
+    "easiest_first": "lth_ray.lottery.tickets.difficulty",
     "export_ticket": "lth_ray.commands.tickets",
     "smaller_networks": "lth_ray.commands.smaller",
     "import_ticket": "lth_ray.lottery.tickets.importing",
@@ -140,6 +142,7 @@ __all__ = [  # less `open`, which `from lth_ray import *` would put in the place
     "Weights",
     "analysis",
     "data",
+    "easiest_first",
     "epochs",
     "export_ticket",
     "figures",

@@ -57,6 +57,7 @@ RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
     ("0.3.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2}),
     ("0.4.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2}),
 )
+MOST_TOLD = 16  # items of a list in a name; of a longer one their number and a digest
 _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)
 
 
@@ -156,6 +157,8 @@ def in_few_words(value: Any) -> str:
 
 def _brief(value: Any) -> str:
     """Return a field's value in few words; a whole config in a dict by what tells it from others."""
+    if isinstance(value, (list, tuple)) and len(value) > MOST_TOLD:
+        return f"{len(value)}-{hashlib.sha256(json.dumps(meaning(value)).encode()).hexdigest()[:8]}"
     if isinstance(value, Mapping):
         inner = {
             name: in_few_words(item) if isinstance(item, Config) else meaning(item) for name, item in value.items()

@@ -1,10 +1,12 @@
 """The start of a round: rewind point, retraining method, changed weights, and what stands in for the first steps."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
 
 from lth_ray.config.base import Config, ConfigError, a, maybe, number, one_of, option, whole
 from lth_ray.config.tasks.base import TaskConfig
-from lth_ray.config.tasks.images import Data
+from lth_ray.config.tasks.images import Data, places
 from lth_ray.config.units import Length, a_length
 
 WEIGHTS = (
@@ -73,11 +75,24 @@ class Pretraining(Config):
     task: "labels" (the study's own task), "rotation" (predict by how many quarters an image is turned) or
         "random_labels".
     blur: its images are reduced and enlarged by this factor.
+    images: on so many of the training images, drawn at random by Data.split_seed (a data diet; Paul et al. 2022). It
+        takes as many steps as without. None for all.
+    only: on these alone, by their places, as Data.only: the easy ones, say (easiest_first). None for all.
     """
 
     task: str = option(check=one_of(*PRETRAINING))
     _: KW_ONLY
     blur: int = option(1, check=whole(1, 4_096))
+    images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    only: Sequence[int] | None = option(None, check=maybe(places), absent_means=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.images is not None and self.only is not None:
+            raise ConfigError(
+                f"Pretraining.images = {self.images} and Pretraining.only: each says which images are trained on; "
+                "leave one of them out"
+            )
 
     def data(self, given: TaskConfig) -> Data:
         """Return the data it trains on, `given` being the study's. Raise ConfigError unless these are images."""
@@ -85,7 +100,10 @@ class Pretraining(Config):
             raise ConfigError(
                 f"pretraining on {self.task}: it needs images, and Study.data is a {type(given).__name__}; leave it out"
             )
-        return replace(given, target=self.task, blur=self.blur)
+        chosen: dict[str, Any] = {}
+        if self.images is not None or self.only is not None:
+            chosen = {"train_images": self.images, "only": self.only}
+        return replace(given, target=self.task, blur=self.blur, **chosen)
 
 
 @dataclass(frozen=True)

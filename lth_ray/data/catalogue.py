@@ -18,6 +18,7 @@ from lth_ray.data.dataset import (
     Source,
     Split,
     as_shape,
+    check_places,
     check_split,
     hold_out,
     measured_statistics,
@@ -191,6 +192,7 @@ def _as_asked(data: Data, stored: Identity, labels: tuple[Labels, Labels] | None
         n_train, n_test = len(training_rows(labels[0], data)), len(testing_rows(labels[1], data))
         stored = replace(stored, n_train=n_train, n_test=n_test)
     check_split(data.validation, data.train_images, stored.n_train)
+    check_places(data.only, stored.n_train - data.validation)
     _, height, width = stored.input_shape
     if height % data.blur or width % data.blur:
         raise ConfigError(f"Data.blur = {data.blur}: it must divide the images' sides, {height} and {width} pixels")
@@ -206,7 +208,7 @@ def _as_asked(data: Data, stored: Identity, labels: tuple[Labels, Labels] | None
         )
     return replace(
         stored,
-        n_train=data.train_images or stored.n_train - data.validation,
+        n_train=data.train_images or len(data.only or ()) or stored.n_train - data.validation,
         n_validation=data.validation,
         num_classes=QUARTERS if data.target == "rotation" else len(data.classes or ()) or stored.num_classes,
     )
@@ -226,6 +228,8 @@ def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Data
     mean, std = statistics_in_channels(source.statistics or measured_statistics(train), shape[0])
     if data.train_images is not None:
         train, _ = hold_out(everything, data.validation, data.split_seed, data.train_images)
+    if data.only is not None:
+        train = train.take(torch.tensor(data.only))
     return Dataset(
         train=_prepared(train, data, loaders).to(device),
         validation=None if held_out is None else _prepared(held_out, data, loaders).to(device),

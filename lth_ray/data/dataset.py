@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,6 +158,15 @@ def check_split(validation: int, train_images: int | None, n_train: int) -> None
         raise ConfigError(
             f"Data.train_images = {train_images}: there are {n_train} training images, {validation} of them held out; "
             f"give at most {n_train - validation}, or None for all"
+        )
+
+
+def check_places(only: Sequence[int] | None, n_train: int) -> None:
+    """Refuse places of training images (Data.only) that there are not."""
+    if only is not None and max(only) >= n_train:
+        raise ConfigError(
+            f"Data.only: place {max(only)}: {n_train} images are trained on without it, the last of place "
+            f"{n_train - 1}; give places of these"
         )
 
 

@@ -88,6 +88,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (model, "version", 2, "give a string"),
     (model, "weights", 3, "give the path of a safetensors, .pt or .pth file"),
     (model, "redraw", "fc.*", "give a list of globs"),
+    (data, "only", 3, "give a list of places"),
     (data, "name", 3, "give a data set's name"),
     (data, "batch_size", 0, "at least 1"),
     (data, "batch_size", 60.0, "give a whole number"),

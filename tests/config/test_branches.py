@@ -89,6 +89,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     ),
     (RandomReinit, {"length": "half"}, "RandomReinit.length = 'half': "),
     (Pretraining, {"task": "jigsaw"}, "Pretraining.task = 'jigsaw': "),
+    (Pretraining, {"task": "labels", "images": 0}, "Pretraining.images = 0: give a whole number of at least 1"),
+    (Pretraining, {"task": "labels", "only": [-1]}, "Pretraining.only = [-1]: give a whole number of at least 0"),
     (Pretraining, {"task": "rotation", "blur": 0}, "Pretraining.blur = 0: give a whole number"),
     (Rewind, {"point": steps(5), "pretraining": "rotation"}, "Rewind.pretraining = 'rotation': give a Pretraining"),
     (

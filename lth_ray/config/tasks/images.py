@@ -11,6 +11,12 @@ from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
 
 
+def places(value: Any) -> tuple[int, ...]:
+    """Check a list of places of examples; their order counts for nothing."""
+    given = list(value) if isinstance(value, range) else value
+    return tuple(sorted(many(whole(0), "give a list of places, 0 the first", at_least=1, distinct=True)(given)))
+
+
 @dataclass(frozen=True)
 class Data(TaskConfig):
     """Images, and the class of each to predict: classification.
@@ -36,6 +42,8 @@ class Data(TaskConfig):
     blur: images are reduced by this factor and enlarged again, those of evaluation too; 1 leaves them sharp.
     train_images: train on so many of the training images, in the order in which `split_seed` draws them, so
         that a larger number has the smaller one's and more; None for all.
+    only: train on these alone of the images that would be trained on without it, by their places, 0 the first: a subset
+        of one's own, such as the easy ones (easiest_first). None for all.
     classes: train and test on the images of these classes alone, numbered from 0 in this order; None for all.
     part: "a" or "b": one of two halves of the training images, each with half of every class, as `split_seed`
         draws them (CIFAR-10a and CIFAR-10b of Morcos et al. 2019). The test set is whole. None for all.
@@ -52,11 +60,20 @@ class Data(TaskConfig):
     target: str = option("labels", check=one_of("labels", "rotation", "random_labels"), absent_means="labels")
     blur: int = option(1, check=whole(1, 4_096), absent_means=1)
     train_images: int | None = option(None, check=maybe(whole(1)), absent_means=None)
+    only: Sequence[int] | None = option(None, check=maybe(places), absent_means=None)
     classes: Sequence[int] | None = option(
         None, check=maybe(many(whole(0), "give a list of classes", at_least=2, distinct=True)), absent_means=None
     )
     part: str | None = option(None, check=maybe(one_of("a", "b")), absent_means=None)
     channels: int | None = option(None, check=maybe(whole(3, 3)), absent_means=None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only is not None and self.train_images is not None:
+            raise ConfigError(
+                f"Data.only and Data.train_images = {self.train_images}: each says which images are trained on; leave "
+                "one of them out"
+            )
 
     @property
     def metric(self) -> Metric:
