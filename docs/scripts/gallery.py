@@ -64,6 +64,12 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "early_bird": ("early-bird-vgg16", "mask_distances", True),
     "warm_start": ("warm-start", "accuracy", True),
     "lstm_brown": ("lstm-brown", "perplexity", False),
+    "translation_wmt": (
+        "language-transformer-base", "bleu",
+        (SMOKE, "seeds=[0, 1, 2]", "train.length=steps(400)", "train.evaluate_every=steps(400)",
+         "train.warmup=steps(40)", "rewind=[steps(40)]", "prune.fraction=0.6", "prune.rounds=2",
+         "data.validation=0", "data.evaluation_pairs=300"),
+    ),
     "bert_tickets": (
         "bert-tickets", "accuracy", (SMOKE, "seeds=[0, 1, 2]", "prune.rounds=2", "data.test=1000"),
     ),

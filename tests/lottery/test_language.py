@@ -1,6 +1,7 @@
 """Tickets in language models: what is pruned, criteria, barriers, controls, a learned mask."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,35 @@ def test_everything_is_pruned_together_and_tied_weights_once(model: str, folder:
     assert sum(int(keeps.sum()) for keeps in mask.values()) == total - round(total / 2)
     assert all(bool((state[name][~keeps] == 0).all()) for name, keeps in mask.items())
     assert torch.equal(state["output.weight"], state["embedding.weight"])
+
+
+def test_a_ticket_s_perplexity_is_that_of_plain_torch(folder: Path, tmp_path: Path) -> None:
+    """The text read, numbered and foretold again by torch.nn.LSTM, from the weights of the ticket alone."""
+    plan, store = done(study(folder, "lstm_lm_1_12", **{"model.options": {"dropout": 0.0}}), tmp_path)
+    row = ticket_rows(plan, store)[-1]
+    ticket = load_ticket(row["key"], str(tmp_path))
+    state, mask = ticket.trained_state, ticket.mask
+    assert state is not None
+    assert mask is not None
+    read = {part: (folder / f"{part}.txt").read_text().splitlines() for part in ("train", "test")}
+    counts = Counter(word for line in read["train"] for word in line.split())
+    words = ["<unk>", "<eos>", *sorted(counts, key=lambda word: (-counts[word], word))]
+    tokens = torch.tensor([words.index(w) for line in read["test"] for w in [*line.split(), "<eos>"]])
+    lstm = torch.nn.LSTM(12, 12, batch_first=True)
+    lstm.load_state_dict({name.removeprefix("lstm.0."): v for name, v in state.items() if name.startswith("lstm.0.")})
+    length, losses = -(-len(tokens) // 32), []  # 32 stretches, each of which begins without a state
+    for at in range(0, len(tokens), length):
+        before = torch.cat([tokens[at - 1 : at] if at else torch.tensor([1]), tokens[at : at + length - 1]])
+        before = before[: len(tokens[at : at + length])]
+        hidden, _ = lstm(torch.nn.functional.embedding(before, state["embedding.weight"])[None])
+        logits = hidden[0] @ state["output.weight"].T + state["output.bias"]
+        losses.append(torch.nn.functional.cross_entropy(logits, tokens[at : at + length], reduction="none"))
+    mean = torch.cat(losses).double().mean()
+    assert len(torch.cat(losses)) == len(tokens)
+    assert row["test_perplexity"] == pytest.approx(float(mean.exp()), rel=1e-5)
+    assert row["test_perplexity"] < len(words) / 1.5
+    kept = sum(int(state[name].count_nonzero()) for name in mask)
+    assert kept == sum(int(keeps.sum()) for keeps in mask.values())
 
 
 @pytest.mark.parametrize("model", MODELS)
