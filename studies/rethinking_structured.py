@@ -73,6 +73,7 @@ def on_cifar10(
             "train.milestones": [epochs(2), epochs(3)],
             "train.evaluate_every": epochs(2),
             "seeds": [0],
+            **({"prune.scoring": Scoring(per_class=2)} if prune.scoring.per_class else {}),
             "arms": {arm: {**fine_tuned(1, 4), **changes} for arm, changes in arms.items()} | _winning(arms, 0.005),
         },
         smoke_shows="pipeline",

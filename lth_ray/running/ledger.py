@@ -60,7 +60,7 @@ def in_words(counts: Mapping[str, Any]) -> str:
         "reused_steps": "were in the store",
         "resumed_steps": "in checkpoints",
         "others_steps": "by another run",
-        "spared_steps": "spared by an early draw",
+        "spared_steps": "fewer than planned, by what masks were found",
         "undone_steps": "not done",
     }
     named = [f"{counts[name]:,} {text}" for name, text in words.items() if counts[name] or name == "reused_steps"]
