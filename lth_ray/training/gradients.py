@@ -18,6 +18,55 @@ from lth_ray.training.averages import HOLDER
 from lth_ray.training.batch_norm import statistics_layers
 from lth_ray.training.team import Team
 
+
+@dataclass
+class Moving:
+    """Buffers that a forward pass moves, and the sums over groups of what they become; one operation for all of them.
+
+    totals: a view of `total` for each buffer; none of what is not summed.
+    """
+
+    buffers: list[Tensor]
+    totals: list[Tensor] = field(default_factory=list)
+    total: Tensor | None = None
+    before: list[Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = [torch.empty_like(buffer) for buffer in self.buffers]
+
+    def begin(self) -> None:
+        """Remember where they are."""
+        if self.buffers:
+            torch._foreach_copy_(self.before, self.buffers)
+
+    def restore(self) -> None:
+        """Put them back to there."""
+        if self.buffers:
+            torch._foreach_copy_(self.buffers, self.before)
+
+    def add(self) -> None:
+        """Add them to the totals."""
+        if self.buffers:
+            torch._foreach_add_(self.totals, self.buffers)
+
+    def add_changes(self) -> None:
+        """Add how far they have moved to the totals."""
+        if self.buffers:
+            torch._foreach_add_(self.totals, torch._foreach_sub(self.buffers, self.before))
+
+    def settle(self, groups: int) -> None:
+        """Set them to the mean over groups."""
+        if self.total is not None and self.buffers:
+            self.total /= groups
+            torch._foreach_copy_(self.buffers, self.totals)
+
+    def settle_changes(self, groups: int) -> None:
+        """Set them to where they were, moved by the mean change over groups."""
+        if self.total is not None and self.buffers:
+            self.total /= groups
+            torch._foreach_copy_(self.buffers, torch._foreach_add(self.before, self.totals))
+
+
 Losses = Callable[[Batch, int], tuple[Tensor, dict[str, Any]]]  # (a group, its number in the batch) -> its mean loss
 
 
@@ -42,9 +91,9 @@ class Gradients:
     batch: int
     flat: Tensor = field(init=False)
     views: list[tuple[nn.Parameter, Tensor]] = field(init=False, default_factory=list)
-    statistics: list[tuple[Tensor, Tensor]] = field(init=False, default_factory=list)
-    moved: list[tuple[Tensor, Tensor]] = field(init=False, default_factory=list)
-    counters: list[Tensor] = field(init=False, default_factory=list)
+    statistics: "Moving" = field(init=False)
+    moved: "Moving" = field(init=False)
+    counters: "Moving" = field(init=False)
     used: set[int] = field(init=False, default_factory=set)  # places in `views` of what a step's groups have used
     unused: frozenset[int] | None = field(init=False, default=None)  # by any worker, settled at the first step
     first_own: frozenset[int] = field(init=False, default=frozenset())
@@ -57,14 +106,16 @@ class Gradients:
         known = {id(buffer) for buffer in buffers}
         held = [b for name, b in self.model.named_buffers() if id(b) not in known and not name.startswith(f"{HOLDER}.")]
         others = [buffer for buffer in held if buffer.is_floating_point()]
-        self.counters = [buffer for buffer in held if not buffer.is_floating_point()]
+        self.counters = Moving([buffer for buffer in held if not buffer.is_floating_point()])
         sizes = [t.numel() for t in (*parameters, *buffers, *others)]
         self.flat = torch.zeros(sum(sizes) + 1, dtype=parameters[0].dtype, device=parameters[0].device)
         parts = iter(torch.split(self.flat, [*sizes, 1]))
+        in_parameters, in_buffers = sum(p.numel() for p in parameters), sum(b.numel() for b in buffers)
         # of the parameter's own strides: the optimizer's fused kernels read both as plain memory
         self.views = [(p, next(parts).as_strided(p.shape, p.stride())) for p in parameters]
-        self.statistics = [(buffer, next(parts).view_as(buffer)) for buffer in buffers]
-        self.moved = [(buffer, next(parts).view_as(buffer)) for buffer in others]
+        totals = self.flat[in_parameters:-1].split([in_buffers, sum(b.numel() for b in others)])
+        self.statistics = Moving(buffers, [next(parts).view_as(buffer) for buffer in buffers], totals[0])
+        self.moved = Moving(others, [next(parts).view_as(buffer) for buffer in others], totals[1])
         for place, parameter in enumerate(parameters):
             parameter.register_post_accumulate_grad_hook(lambda _, place=place: self.used.add(place))
 
@@ -92,31 +143,25 @@ class Gradients:
         self.flat.zero_()
         for parameter, view in self.views:
             parameter.grad = view
-        began = [buffer.clone() for buffer, _ in self.statistics]
-        stood = [buffer.clone() for buffer, _ in self.moved]
-        counted = [counter.clone() for counter in self.counters]
+        for moving in (self.statistics, self.moved, self.counters):
+            moving.begin()
         self.used.clear()
         found: list[dict[str, Any]] = []
         for number, group in enumerate(_groups(share, self.group), start=self.first):
-            _set([buffer for buffer, _ in self.statistics], began)
-            _set([buffer for buffer, _ in self.moved], stood)
-            _set(self.counters, counted)
+            if found:  # not the first, before which all is as it was
+                for moving in (self.statistics, self.moved, self.counters):
+                    moving.restore()
             loss, metrics = losses(group, number)
             loss = loss * (self.group / self.batch)
             loss.backward()
             self.flat[-1] += loss.detach()
-            for buffer, total in self.statistics:
-                total += buffer
-            for (buffer, total), before in zip(self.moved, stood, strict=True):
-                total += buffer - before
+            self.statistics.add()
+            self.moved.add_changes()
             found.append(metrics)
         self.team.add(self.flat)
         num_groups = self.batch // self.group
-        _set([buffer for buffer, _ in self.statistics], [total / num_groups for _, total in self.statistics])
-        _set(
-            [buffer for buffer, _ in self.moved],
-            [before + total / num_groups for (_, total), before in zip(self.moved, stood, strict=True)],
-        )
+        self.statistics.settle(num_groups)
+        self.moved.settle_changes(num_groups)
         for place in self._unused():
             self.views[place][0].grad = None
         return self.flat[-1].clone(), {name: sum(float(m[name]) for m in found) / len(found) for name in found[0]}
@@ -144,8 +189,3 @@ class Gradients:
 
 def _groups(share: Batch, size: int) -> Iterator[Batch]:
     yield from zip(*(torch.split(tensor, size) for tensor in share), strict=True)
-
-
-def _set(tensors: list[Tensor], values: list[Tensor]) -> None:
-    for tensor, value in zip(tensors, values, strict=True):
-        tensor.copy_(value)
