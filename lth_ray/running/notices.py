@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
-from ray._private.state import state as cluster_state
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lth_ray.running.machine.unpublished import draining_nodes
 
 POLL_S = 1.0
 WAIT_S = 20.0  # what a driver that was told to end gives the last checkpoints
@@ -159,7 +160,7 @@ class Draining:
 
     def news(self) -> bool:
         """Return whether a node began to be drained since the last time this was asked."""
-        now = set(cluster_state.get_draining_nodes())
+        now = draining_nodes()
         fresh = now - self.known
         self.known = now
         return bool(fresh)

@@ -5,14 +5,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray._private import parameter
 
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
@@ -21,6 +19,7 @@ from lth_ray.running.machine.guard import Guard
 from lth_ray.running.machine.home import check_home, private_token
 from lth_ray.running.machine.rooms import Wait, asked_by
 from lth_ray.running.machine.signals import Signals, kept
+from lth_ray.running.machine.unpublished import any_port
 from lth_ray.running.notices import Draining, last_checkpoints, made_here
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
@@ -190,21 +189,6 @@ def connected(launch: Launch, scratch: Path) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def any_port() -> Iterator[None]:
-    """Give a Ray that is started a free port for its agent.
-
-    By default that has 52365: the one that another head on this machine, started meanwhile, needs. ray.init
-    has no such option, and `ray start` has.
-    """
-    made = parameter.RayParams
-    parameter.RayParams = partial(made, dashboard_agent_listen_port=0)
-    try:
-        yield
-    finally:
-        parameter.RayParams = made
 
 
 def _check_address(address: str) -> None:

@@ -13,10 +13,10 @@ import torch
 from ray import train
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
 from lth_ray.lottery import Outcome, Piece, carry_out, stored
 from lth_ray.running.machine.rooms import asked_by
+from lth_ray.running.machine.unpublished import found_no_room
 from lth_ray.running.settings import Settings
 from lth_ray.running.trial import Failed, described
 from lth_ray.store import Store
@@ -98,7 +98,7 @@ def fit(pieces: Sequence[Piece], settings: Settings, gpu_type: str | None) -> It
                 left.pop(0)
             continue
         except LOST as error:
-            no_room = isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError)
+            no_room = found_no_room(getattr(error, "controller_failure", None))
             before, mark = mark, _reached(left, settings.store)
             lost = (lost if mark == before else 0) + (not no_room)  # which the cluster may have later
             if lost == LOST_TOO_OFTEN:

@@ -17,7 +17,8 @@ from tests.repository import has
 
 # Programs whose words are not checked here; what the cluster's files give them is, by tests/cluster_files.
 OTHERS = {
-    "aws", "base64", "cd", "chmod", "do", "docker", "done", "export", "for", "kubectl", "mkdir", "sh", "source", "ssh",
+    "aws", "base64", "cd", "chmod", "conda", "do", "docker", "done", "eval", "export", "for", "kubectl", "mkdir", "pip",
+    "sh", "source", "ssh",
     "tr", "umask",
 }  # fmt: skip
 ENDS = {"|", "||", "&&", ";", "&"}

@@ -69,7 +69,7 @@ import ray
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from lth_ray.running.machine import rooms
-from lth_ray.running.tuning import any_port
+from lth_ray.running.machine.unpublished import any_port
 
 with any_port():
     ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, object_store_memory=10**8)

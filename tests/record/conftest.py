@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lth_ray.config import Data, Model, Prune, RandomMask, RandomReinit, Study, 
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.kept.records import SegmentRecord
+from lth_ray.record.mlflow import saved_views
 from lth_ray.store import Store
 
 ENVIRONMENT = {
@@ -27,6 +29,12 @@ LAYERS = ("fc1.weight", "fc2.weight", "output.weight")
 @pytest.fixture(autouse=True)
 def no_tracking_uri(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def views_of_this_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views are written whatever MLflow is installed: what its pages make of them, tests/browser sees."""
+    monkeypatch.setattr(saved_views, "VERSIONS", f"=={version('mlflow')}")
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ def test_a_lost_cluster_does_not_keep_a_driver(monkeypatch: pytest.MonkeyPatch, 
 
 def test_each_node_that_is_being_drained_is_news_once(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes: dict[str, int] = {}
-    monkeypatch.setattr(notices.cluster_state, "get_draining_nodes", lambda: nodes)
+    monkeypatch.setattr(notices, "draining_nodes", lambda: set(nodes))
     draining = Draining()
     assert not draining.news()
     nodes["a"] = 0

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from lth_ray.record.mlflow.destination import Destination, prepare_environment
+from lth_ray.record.mlflow.unpublished import engines, latest_schema
 
 MAKING_S = 60.0  # that another process may take to make the file
 HALF_MADE = "it was not made to its end"
@@ -65,9 +66,8 @@ def wrong_with(path: Path, thorough: bool = False) -> str | None:
         return None
     except sqlite3.DatabaseError as error:
         return str(error)
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return None if versions == {(_get_latest_schema_revision(),)} else HALF_MADE
+    latest = latest_schema()
+    return None if latest is None or versions == {(latest,)} else HALF_MADE
 
 
 @contextmanager
@@ -90,7 +90,6 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _make(path: Path) -> None:
     """Make a whole one under another name, then move it to its own."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.tracking import MlflowClient
 
     making = path.with_name(f"{path.name}.making")
@@ -100,7 +99,7 @@ def _make(path: Path) -> None:
         try:
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         finally:  # else MLflow's connections would go on with the removed file the next time
-            engine = SqlAlchemyStore._engine_map.pop(uri, None)
+            engine = engines().pop(uri, None)
             if engine is not None:
                 engine.dispose()
         with suppress(FileExistsError):  # made by somebody who knows of no lock, such as `mlflow ui`
@@ -110,10 +109,8 @@ def _make(path: Path) -> None:
 
 
 def _set_aside(path: Path, uri: str) -> Path:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    if uri in SqlAlchemyStore._engine_map:  # its connections would go on with the file under its new name
-        SqlAlchemyStore._engine_map[uri].dispose()
+    if uri in engines():  # its connections would go on with the file under its new name
+        engines()[uri].dispose()
     aside = path.with_name(f"{path.name}.unusable-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
     for suffix in ("-journal", "-wal", "-shm", ""):
         with suppress(FileNotFoundError):

@@ -16,6 +16,7 @@ import grpc  # type: ignore[import-untyped]
 import ray
 
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Finding
+from lth_ray.running.machine.unpublished import bootstrap_address
 
 Knock = Literal["open", "refused", "silent"]
 KNOCK = "/ray.rpc.NodeInfoGcsService/GetClusterId"  # takes an empty message, and is guarded as every other call is
@@ -124,9 +125,7 @@ def resolved(address: str) -> str:
     """
     if address != "auto":
         return address
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    return str(canonicalize_bootstrap_address_or_die("auto"))
+    return bootstrap_address()
 
 
 def join(address: str) -> Any:

@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
 import ray
 
 from lth_ray.running.machine import rooms
 from lth_ray.running.machine.signals import AT_ONCE, Signals
+from lth_ray.running.machine.unpublished import own_node
 from lth_ray.running.watch import HALTED, Halted
 from lth_ray.watching.progress import Board
 from lth_ray.watching.snapshot import duration
@@ -130,7 +130,7 @@ class Guard:
 
 def answers() -> bool:
     """Return whether Ray's head takes connections."""
-    node: Any = ray._private.worker._global_node
+    node = own_node()
     if node is None:
         return True  # it is being shut down
     host, _, port = node.gcs_address.rpartition(":")
@@ -143,7 +143,7 @@ def answers() -> bool:
 
 def lost() -> str | None:
     """Return why this process has no Ray any more; None where it has."""
-    node: Any = ray._private.worker._global_node
+    node = own_node()
     if node is None:
         return None  # it is being shut down
     raylet = node.raylet_socket_name

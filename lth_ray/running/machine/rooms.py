@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray._private.state import state as cluster_state
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData as Group
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-WAITING = Group.PENDING, Group.PREPARED, Group.RESCHEDULING
+from lth_ray.running.machine.unpublished import placement_groups
+
 SOON_S = 5.0  # what Ray may take to give room that is there
 
 
@@ -33,9 +32,7 @@ class Wait:
 def groups() -> list[Any]:
     """Return the placement groups of this run: of its driver, its trials and what they have started."""
     job = ray.get_runtime_context().get_job_id()
-    table = cluster_state._connect_and_get_accessor().get_placement_group_table()
-    found = [Group.FromString(group) for group in table]
-    return [group for group in found if group.creator_job_id.hex() == job and group.state != Group.REMOVED]
+    return [one for one in placement_groups() if one.creator_job_id.hex() == job and one.state != one.REMOVED]
 
 
 def release(found: list[Any]) -> int:
@@ -60,8 +57,12 @@ def _by_driver(group: Any) -> bool:
 def waits(found: list[Any], now: float | None = None) -> list[Wait]:
     """Return what of them waits for room."""
     now = time.time() if now is None else now
-    asked = [(group, group.placement_group_creation_timestamp_ms / 1000) for group in found if group.state in WAITING]
+    asked = [(group, group.placement_group_creation_timestamp_ms / 1000) for group in found if _is_waiting(group)]
     return [Wait(described(group), since) for group, since in asked if now - since > SOON_S]
+
+
+def _is_waiting(group: Any) -> bool:
+    return group.state in (group.PENDING, group.PREPARED, group.RESCHEDULING)
 
 
 def described(group: Any) -> str:

@@ -9,7 +9,7 @@ import pytest
 from lth_ray.config import Study, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.record import entrance, replay
-from lth_ray.record.mlflow import cards
+from lth_ray.record.mlflow import cards, saved_views
 from lth_ray.record.mlflow.saved_views import SavedViews, check_version, note_of, our_tags
 from lth_ray.store import Store
 
@@ -86,6 +86,7 @@ def test_they_are_written_for_known_versions_alone(
     plan: Plan, fake_record: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_version()
+    monkeypatch.setattr(saved_views, "VERSIONS", cards.VERSIONS)
     monkeypatch.setattr(mlflow, "__version__", "4.0.1")
     client = Client()
     views(client, plan, fake_record, told).write()

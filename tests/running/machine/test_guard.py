@@ -136,7 +136,7 @@ def test_a_ray_that_is_lost_is_known_by(
     if there:
         Path(node.raylet_socket_name).parent.mkdir(parents=True)
         Path(node.raylet_socket_name).touch()
-    monkeypatch.setattr(guard_module.ray._private.worker, "_global_node", node)
+    monkeypatch.setattr(guard_module, "own_node", lambda: node)
     monkeypatch.setattr(guard_module.ray, "nodes", lambda: nodes)
     found = guard_module.lost()
     assert found == told if told is None else told in str(found)
@@ -147,7 +147,7 @@ def test_a_head_that_takes_no_connections_is_lost_after_a_while(board: Board, mo
         head.bind(("127.0.0.1", 0))
         head.listen()
         node = SimpleNamespace(gcs_address=f"127.0.0.1:{head.getsockname()[1]}")
-        monkeypatch.setattr(guard_module.ray._private.worker, "_global_node", node)
+        monkeypatch.setattr(guard_module, "own_node", lambda: node)
         assert guard_module.answers()
     assert not guard_module.answers()
     guard = Guard(board, NoSignals(), 0)  # type: ignore[arg-type]
