@@ -1,5 +1,6 @@
 """The results of a study: tables, figures and comparisons of what is finished, and a ledger of a run's steps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -142,5 +143,5 @@ class Results:
             said += [f"{what}: {job}{more}: {endings[job]}"] if endings else []
         return said
 
-    def _framed(self, rows: list[Row]) -> "pandas.DataFrame":
+    def _framed(self, rows: Sequence[Row]) -> "pandas.DataFrame":
         return framed(rows, self.plan.study.data.metric, storage=self.store.uri)

@@ -90,6 +90,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
                 storage_path=str(scratch / "tune"),
                 callbacks=[Listener(watch, scheduler, launch, notices)],
                 failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                progress_reporter=tune.CLIReporter(),  # says nothing; a notebook's would clear what its cell shows
                 verbose=0,
             ),
         )

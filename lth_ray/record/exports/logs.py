@@ -1,6 +1,6 @@
 """The training curves of a study as runs: one a ticket or branch result that was trained, one a lineage by round."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ def logged(plan: Plan, store: Store) -> Iterator[Logged]:
     yield from _trained(branches, store, metric)
 
 
-def _lineages(tickets: list[Row], metric: Metric) -> Iterator[Logged]:
+def _lineages(tickets: Sequence[Row], metric: Metric) -> Iterator[Logged]:
     lineages: dict[str, list[Row]] = {}
     for row in tickets:
         lineages.setdefault(row["lineage"], []).append(row)
@@ -54,7 +54,7 @@ def _lineages(tickets: list[Row], metric: Metric) -> Iterator[Logged]:
                      {row["round"]: _numbers(row, names) for row in rows})  # fmt: skip
 
 
-def _trained(rows: list[Row], store: Store, metric: Metric) -> Iterator[Logged]:
+def _trained(rows: Sequence[Row], store: Store, metric: Metric) -> Iterator[Logged]:
     by_key: dict[str, dict[int, dict[str, float]]] = {}
     keys = {row["key"]: row for row in rows}  # a result that several lineages share is read once
     frame: pandas.DataFrame = framed([{"key": key} for key in keys], metric)

@@ -42,13 +42,13 @@ def to_tensorboard(runs: Iterable[Logged], study: str, place: Path) -> int:
 
     count = 0
     for run in runs:
-        with SummaryWriter(str(place / run.name)) as writer:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(place / run.name)) as writer:
             for step, values in run.points.items():
                 for name, value in values.items():
-                    writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+                    writer.add_scalar(name, value, step)
             if run.summary:
                 reached = {f"reached/{name}": value for name, value in run.summary.items()}
-                writer.add_hparams(run.config, reached, run_name=".")  # type: ignore[no-untyped-call]
+                writer.add_hparams(run.config, reached, run_name=".")
         count += 1
     return count
 
