@@ -22,7 +22,7 @@ from lth_ray.lottery import make_plan
 from lth_ray.lottery.branch_tree import other_data
 from lth_ray.lottery.pieces import Training
 from lth_ray.record import report
-from lth_ray.running.assumed import KNOWN
+from lth_ray.running.assumed import KNOWN, apart
 from lth_ray.running.estimate import estimate
 from lth_ray.running.planning import shortened
 from lth_ray.store import Store, study_path
@@ -57,6 +57,10 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "supermask": ("supermask-conv4", "accuracy", True),
     "early_phase": ("early-phase", "accuracy", True),
     "linear_mode_connectivity": ("lmc-lenet", "instability", True),
+    "round_connectivity": (
+        "rounds-lenet", "rounds",
+        ("seeds=[0, 1, 2]", "train.length=steps(6000)", "data.evaluation_images=5000"),
+    ),
     "stability": ("stability-lenet", "stability", True),
     "retraining": ("retraining-resnet20", "retraining", True),
     "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
@@ -148,24 +152,26 @@ def caption(study: Study, done: Study, results: Results, shorter: bool | tuple[s
 def costs(data_root: str | None) -> Iterator[tuple[str, ...]]:
     """Return the cost of each study, unshortened and alone: what --plan says of one seed, times their number.
 
-    Seeds share nothing. Timed in processor time, whatever else is running.
+    Seeds share nothing, but where they are crossed, which is planned as a whole. Timed in processor time, whatever else
+    is running.
     """
     for script in sorted(path.stem for path in STUDIES.glob("*.py")):
         for study in declared(script):
-            data, seeds = (study.data, *other_data(study.branches, study.data)), len(study.seeds)
+            data = (study.data, *other_data(study.branches, study.data))
+            seeds, times = apart(study)
             known = {one: KNOWN[one.called] for one in data if one.called in KNOWN} or None
             large = known is not None
-            plan = make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known)
+            plan = make_plan(replace(study, seeds=seeds), data_root, None, known)
             trainings = {piece.segment.key for job in plan.jobs for piece in job.pieces if isinstance(piece, Training)}
             counts = (len(plan.lineages), len(trainings), plan.unique_steps, plan.branch_steps, plan.naive_steps)
             told = ["not timed", ""]
             if not large:
                 cost = estimate(plan, data_root, Launch(), cores=1)
                 told = [
-                    duration(seeds * cost.core_hours * 3600 / 2),
-                    f"{float(f'{seeds * cost.state_bytes / 1e9:.2g}'):g}",
+                    duration(times * cost.core_hours * 3600 / 2),
+                    f"{float(f'{times * cost.state_bytes / 1e9:.2g}'):g}",
                 ]
-            yield (f"`{script}.py`", f"`{study.name}`", *(f"{seeds * count:,}" for count in counts), *told)
+            yield (f"`{script}.py`", f"`{study.name}`", *(f"{times * count:,}" for count in counts), *told)
 
 
 HEAD = (

@@ -1,8 +1,8 @@
 """Makes studies/costs.csv and the table of docs/sizing.md again: what every study takes, by its plan.
 
 `python docs/scripts/sizing.py --data-root DIR [SCRIPT ...]` plans each study of the scripts, by default of all, for one
-seed, and multiplies by their number, as seeds share nothing. Nothing is trained or timed; it takes some minutes. A
-study whose network is not at hand keeps the row it has.
+seed, and multiplies by their number, as seeds share nothing unless they are crossed. Nothing is trained or timed; it
+takes some minutes. A study whose network is not at hand keeps the row it has.
 """
 
 import csv
@@ -18,7 +18,7 @@ from lth_ray import Study
 from lth_ray.config import ConfigError
 from lth_ray.lottery import make_plan
 from lth_ray.lottery.branch_tree import other_data
-from lth_ray.running.assumed import KNOWN
+from lth_ray.running.assumed import KNOWN, apart
 from lth_ray.running.sizing import Size, size_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,11 +56,11 @@ def row(script: str, study: Study, data_root: str | None) -> dict[str, str]:
     """Return the row of a study: what it would cost whole."""
     sets = (study.data, *other_data(study.branches, study.data))
     known = {one: KNOWN[one.called] for one in sets if one.called in KNOWN} or None
-    seeds = len(study.seeds)
-    size = size_of(make_plan(replace(study, seeds=study.seeds[:1]), data_root, None, known))
+    seeds, times = apart(study)
+    size = size_of(make_plan(replace(study, seeds=seeds), data_root, None, known))
     told: dict[str, str] = {"script": script, "study": study.name}
-    told |= {"trainings": str(seeds * size.trainings), "steps": str(seeds * size.steps)}
-    return told | costs(size, seeds)
+    told |= {"trainings": str(times * size.trainings), "steps": str(times * size.steps)}
+    return told | costs(size, times)
 
 
 def costs(size: Size, seeds: int) -> dict[str, str]:

@@ -1,6 +1,8 @@
-"""The sizes of published data sets, for sizing a study where its data are not at hand."""
+"""What sizing a study assumes: the sizes of published data sets that are not at hand, and that seeds share nothing."""
 
-from lth_ray.config import ConfigError, Study, TaskConfig
+from collections.abc import Sequence
+
+from lth_ray.config import ConfigError, CrossedMask, Study, TaskConfig
 from lth_ray.data import Identity
 from lth_ray.lottery.branch_tree import other_data
 from lth_ray.tasks import task_of
@@ -32,3 +34,11 @@ def sizes(study: Study, data_root: str | None) -> tuple[dict[TaskConfig, Identit
             found[data] = KNOWN[data.called]
             assumed.append(data.called)
     return (found if assumed else None), assumed
+
+
+def apart(study: Study) -> tuple[Sequence[int], int]:
+    """Return the seeds by whose plan a study's cost is known, and how many times that plan is: those of one seed, as
+    seeds share nothing, unless they are crossed.
+    """
+    is_crossed = any(isinstance(branch, CrossedMask) for branch in study.branches)
+    return (study.seeds, 1) if is_crossed else (study.seeds[:1], len(study.seeds))

@@ -15,7 +15,7 @@ from lth_ray import Launch, Study
 from lth_ray.config import launched
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.lottery.branch_tree import other_data
-from lth_ray.running.assumed import KNOWN
+from lth_ray.running.assumed import KNOWN, apart
 from tests.repository import ROOT, files
 
 SCRIPTS = files("studies", "*.py")
@@ -60,9 +60,9 @@ def plan_of(script: Path, number: int, data_root: Path, smoke: bool = False, see
 
 
 def total(script: Path, number: int, data_root: Path, smoke: bool) -> int:
-    """Steps of all seeds, which share none."""
-    seeds = launched(declared(script)[number], Launch(smoke=smoke)).seeds
-    return len(seeds) * plan_of(script, number, data_root, smoke).unique_steps
+    """Steps of all seeds, which share none unless they are crossed."""
+    seeds, times = apart(launched(declared(script)[number], Launch(smoke=smoke)))
+    return times * int(plan_of(script, number, data_root, smoke, len(seeds)).unique_steps)
 
 
 def planned(script: str, name: str, data_root: Path, seeds: int | None = None) -> Plan:

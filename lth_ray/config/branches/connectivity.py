@@ -10,9 +10,9 @@ from lth_ray.config.units import Length, a_length
 
 
 def _aligned(value: Any) -> bool | str:
-    if value is not True and value is not False and value != "activations":
+    if not isinstance(value, bool) and value != "activations":
         raise ValueError("give True, False or 'activations'")
-    return value
+    return value if isinstance(value, bool) else "activations"
 
 
 @dataclass(frozen=True)
