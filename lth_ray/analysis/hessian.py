@@ -186,7 +186,8 @@ def _unit(hessian: Hessian, seed: int, number: int, basis: Sequence[Tensor]) -> 
     """Return a drawn vector of length 1 at right angles to those there are."""
     drawn = normal(seed, f"lanczos/{number}", hessian.size).to(hessian.like)
     left = _orthogonal(drawn, basis)
-    return left / left.norm()
+    unit: Tensor = left / left.norm()
+    return unit
 
 
 def _orthogonal(vector: Tensor, basis: Sequence[Tensor]) -> Tensor:

@@ -26,6 +26,6 @@ def crossed_mask(host: Host, branch: CrossedMask, seed: Seed) -> Iterator[Asked]
         mask: Permuted | Copied = Copied(of)
         if branch.match != "none":
             compared = branch.examples if branch.match == "activations" else 0
-            ends = ((one.trajectory, one.last) for one in (theirs.dense, lineage.dense))
-            mask = Permuted(of, branch.match, *ends, compared, subseed(own, "crossed", other))
+            given, here = ((one.trajectory, one.last) for one in (theirs.dense, lineage.dense))
+            mask = Permuted(of, branch.match, given, here, compared, subseed(own, "crossed", other))
         yield Asked((("", replace(host.segment.settled, mask=mask)),))

@@ -150,6 +150,11 @@ def _of_layers(found: Found, title: str, caption: str) -> "Figure | None":
     return densities_figure(densities(found.ticket_frame, found.store), title, caption)
 
 
+def _of_rounds(found: Found, title: str, caption: str) -> "Figure | None":
+    results = framed([*found.tickets, *found.branches], found.metric)
+    return rounds_figure(results, title, caption, found.plan.study.matching_margin)
+
+
 KINDS = (
     Kind(
         METRIC,
@@ -209,9 +214,7 @@ KINDS = (
         "rounds",
         f"Error barrier to the round before, and {METRIC} less that of the dense network, against remaining weights",
         "successive rounds",
-        lambda found, *words: rounds_figure(
-            framed([*found.tickets, *found.branches], found.metric), *words, margin=found.plan.study.matching_margin
-        ),
+        _of_rounds,
     ),
     Kind(
         "curvature",
