@@ -67,6 +67,7 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "cheap_tickets": ("cheap-tickets", "costs", True),
     "early_bird": ("early-bird-vgg16", "mask_distances", True),
     "warm_start": ("warm-start", "accuracy", True),
+    "transfer_datasets": ("transfer-datasets-vgg19", "transfer_matrix", (SMOKE, "seeds=[0, 1, 2]")),
     "lstm_brown": ("lstm-brown", "perplexity", False),
     "translation_wmt": (
         "language-transformer-base", "bleu",
@@ -118,7 +119,7 @@ def draw(script: str, launch: Launch) -> str:
     """Run what is left of a study and draw its figure; return its caption."""
     name, figure, how = PICTURES[script]
     study = next(study for study in declared(SCRIPTS.get(script, script)) if study.name == name)
-    launch = replace(launch, smoke=how is True)
+    launch = replace(launch, smoke=how is True or (isinstance(how, tuple) and how[0] == SMOKE))
     if isinstance(how, tuple):
         sets = tuple(one for one in how if one != SMOKE)
         launch = replace(launch, smoke=SMOKE in how, set=sets, name=f"{name}-short")

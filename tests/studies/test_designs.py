@@ -135,6 +135,34 @@ def test_warm_starts_begin_where_training_on_half_of_the_data_ended(shared_data:
     assert {result.path for result in moved} == {"transfer", "random_mask-0/transfer", "random_reinit-0/transfer"}
 
 
+@pytest.mark.parametrize("network", ["vgg19", "resnet50"])
+def test_every_set_is_a_source_and_a_target_and_its_own_tickets_are_not_trained_again(
+    network: str, shared_data: Path
+) -> None:
+    plan = planned("transfer_datasets", f"transfer-datasets-{network}", shared_data, seeds=1)
+    kinds = Counter((result.parameters["start"], result.segment.num_steps) for result in plan.branches)
+    sources = {lineage.variant.arm: lineage for lineage in plan.lineages}
+    assert len(sources) == 8
+    assert sum(count for (start, _), count in kinds.items() if start == "random") == 8 * 8 * 6
+    tickets = {r.segment.key for lineage in plan.lineages for r in lineage.rounds}
+    own = [result for result in plan.branches if result.segment.key in tickets]
+    assert len(own) == 8 * 6
+    assert all(result.segment.recipe == result.lineage.recipe for result in own)
+    epoch = 50_000 // 512
+    assert sources["cifar10"].rewind_step == epoch
+    assert sources["cifar10a"].recipe.identity.n_train == 25_000
+    onto = {result.segment.first for result in plan.branches if result.segment.recipe.data.called == "svhn"}
+    assert onto == {73_257 // 512}  # the target's own epoch 1
+
+
+def test_tickets_of_two_optimizers_are_trained_by_both_at_three_rates(shared_data: Path) -> None:
+    plan = planned("transfer_optimizers", "transfer-optimizers", shared_data, seeds=1)
+    trained = {(one.segment.recipe.train.optimizer, one.segment.recipe.train.lr) for one in plan.branches}
+    assert trained == {*(("sgd", lr) for lr in (0.03, 0.1, 0.3)), *(("adam", lr) for lr in (1e-4, 3e-4, 1e-3))}
+    tickets = {r.segment.key for lineage in plan.lineages for r in lineage.rounds}
+    assert sum(result.segment.key in tickets for result in plan.branches) == 2 * 6
+
+
 def test_rewinding_resnet50_is_planned_from_shared_dense_runs(tmp_path: Path) -> None:
     plan = planned("resnet50_rewind", "resnet50-rewind", tmp_path)
     epoch = 1_281_167 // 1024

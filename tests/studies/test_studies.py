@@ -20,7 +20,8 @@ OTHERWISE = {  # whose numbers are not compared with the papers'
     "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pai_sanity_tiny",
     "guided_pruning", "rethinking_imagenet", "rethinking_structured", "rethinking_unstructured",
     "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language",
-    "translation_wmt",
+    "transfer_datasets",
+    "transfer_optimizers", "translation_wmt",
     "warmup_rewind_sweep",
 }  # fmt: skip
 
