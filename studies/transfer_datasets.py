@@ -23,18 +23,18 @@ OTHERWISE = [
 SMALL = {"part": None, "channels": 3, "augment": "crop_flip"}
 LARGE = {"part": None, "channels": None, "augment": "resized_crop_flip"}
 SETS: dict[str, dict[str, Any]] = {
-    "fashion_mnist": {**SMALL, "name": "fashion_mnist"},
-    "svhn": {**SMALL, "name": "svhn", "augment": "none"},
-    "cifar10a": {**SMALL, "name": "cifar10", "part": "a"},
-    "cifar10b": {**SMALL, "name": "cifar10", "part": "b"},
-    "cifar10": {**SMALL, "name": "cifar10"},
-    "cifar100": {**SMALL, "name": "cifar100"},
-    "places365": {**LARGE, "name": "places365"},
-    "imagenet": {**LARGE, "name": "imagenet"},
+    "fashion_mnist": {"name": "fashion_mnist", **SMALL},
+    "svhn": {"name": "svhn", **SMALL, "augment": "none"},
+    "cifar10a": {"name": "cifar10", **SMALL, "part": "a"},
+    "cifar10b": {"name": "cifar10", **SMALL, "part": "b"},
+    "cifar10": {"name": "cifar10", **SMALL},
+    "cifar100": {"name": "cifar100", **SMALL},
+    "places365": {"name": "places365", **LARGE},
+    "imagenet": {"name": "imagenet", **LARGE},
 }
 AT_HAND = {
     **{name: SETS[name] | {"augment": "flip"} for name in ("fashion_mnist", "cifar10a", "cifar10b", "cifar10")},
-    "tiny_imagenet": {**SMALL, "augment": "flip", "name": "parquet:tiny_imagenet_32"},
+    "tiny_imagenet": {"name": "parquet:tiny_imagenet_32", **SMALL, "augment": "flip"},
 }
 
 
