@@ -23,18 +23,18 @@ OTHERWISE = [
 SMALL = {"part": None, "channels": 3, "augment": "crop_flip"}
 LARGE = {"part": None, "channels": None, "augment": "resized_crop_flip"}
 SETS: dict[str, dict[str, Any]] = {
-    "fashion_mnist": {"name": "fashion_mnist", **SMALL},
-    "svhn": {"name": "svhn", **SMALL, "augment": "none"},
-    "cifar10a": {"name": "cifar10", **SMALL, "part": "a"},
-    "cifar10b": {"name": "cifar10", **SMALL, "part": "b"},
-    "cifar10": {"name": "cifar10", **SMALL},
-    "cifar100": {"name": "cifar100", **SMALL},
-    "places365": {"name": "places365", **LARGE},
-    "imagenet": {"name": "imagenet", **LARGE},
+    "fashion_mnist": {**SMALL, "name": "fashion_mnist"},
+    "svhn": {**SMALL, "augment": "none", "name": "svhn"},
+    "cifar10a": {**SMALL, "part": "a", "name": "cifar10"},
+    "cifar10b": {**SMALL, "part": "b", "name": "cifar10"},
+    "cifar10": {**SMALL, "name": "cifar10"},
+    "cifar100": {**SMALL, "name": "cifar100"},
+    "places365": {**LARGE, "name": "places365"},
+    "imagenet": {**LARGE, "name": "imagenet"},
 }
 AT_HAND = {
     **{name: SETS[name] | {"augment": "flip"} for name in ("fashion_mnist", "cifar10a", "cifar10b", "cifar10")},
-    "tiny_imagenet": {"name": "parquet:tiny_imagenet_32", **SMALL, "augment": "flip"},
+    "tiny_imagenet": {**SMALL, "augment": "flip", "name": "parquet:tiny_imagenet_32"},
 }
 
 
@@ -86,7 +86,12 @@ def train(length: int, *milestones: int) -> Train:
     return Train(epochs(length), lr=0.1, momentum=0.9, weight_decay=1e-4, milestones=drops, evaluate_every=epochs(1))
 
 
-SHORT = {"train.length": steps(300), "train.milestones": [steps(200), steps(260)], "train.evaluate_every": steps(300)}
+def lasting(length: int) -> dict[str, Any]:
+    """Return the fields of a training of so many steps."""
+    drops = [steps(length * 2 // 3), steps(length * 13 // 15)]
+    return {"train.length": steps(length), "train.milestones": drops, "train.evaluate_every": steps(length)}
+
+
 HALVES = {name: AT_HAND[name] for name in ("cifar10a", "cifar10b")}
 studies = [
     over_sets(
@@ -95,7 +100,7 @@ studies = [
         train(160, 80, 120),
         {
             "model.name": "cifar_vgg11_8",
-            **SHORT,
+            **lasting(300),
             "arms": {name: fields(data) for name, data in AT_HAND.items()},
             "branches": to_each(AT_HAND, [1]),
         },
@@ -106,7 +111,7 @@ studies = [
         train(90, 50, 65, 80),
         {
             "model.name": "cifar_resnet8_8",
-            **SHORT,
+            **lasting(180),
             "arms": {name: fields(data) for name, data in HALVES.items()},
             "branches": to_each(HALVES, [1]),
         },

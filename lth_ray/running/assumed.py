@@ -11,6 +11,9 @@ NO_DIGEST = "0" * 64
 KNOWN = {  # by name; of wikitext103 the number of byte pairs is a guess
     "imagenet": Identity(NO_DIGEST, 1_281_167, 0, 50_000, (3, 224, 224), 1000),
     "parquet:tiny_imagenet": Identity(NO_DIGEST, 100_000, 0, 10_000, (3, 64, 64), 200),
+    "tiny_imagenet": Identity(NO_DIGEST, 100_000, 0, 10_000, (3, 64, 64), 200),
+    "places365": Identity(NO_DIGEST, 1_803_460, 0, 36_500, (3, 224, 224), 365),
+    "svhn": Identity(NO_DIGEST, 73_257, 0, 26_032, (3, 32, 32), 10),
     "cifar100": Identity(NO_DIGEST, 50_000, 0, 10_000, (3, 32, 32), 100),
     "wikitext2": Identity(NO_DIGEST, 2_088_628 // 50, 217_646, 245_569, (50,), 33_278, "int64"),
     "wikitext103": Identity(NO_DIGEST, 120_000_000 // 256, 250_000, 280_000, (256,), 16_000, "int64"),

@@ -121,6 +121,8 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
             ("early_bird", "test_its_smoke_run_learns"),
             ("early_bird_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),
             ("warm_start", "test_its_smoke_run_learns"),
+            ("transfer_datasets", "test_its_smoke_run_learns"),
+            ("transfer_optimizers", "test_its_smoke_run_learns"),
             ("rethinking_structured", "test_its_smoke_run_learns"),
             ("rethinking_unstructured", "test_its_smoke_run_learns"),
             ("rethinking_imagenet", "test_two_workers_take_real_images_through_the_pipeline"),

@@ -22,10 +22,10 @@ OVER = {
     "dense": "less the target's dense network",
 }
 WORDS = (
-    "Rows: where tickets were found; columns: what they were then trained on. Cells: mean, ± half its {}; n = {} seeds "
+    "Rows: where tickets were found; columns: what they were then trained on. Cells: mean, ± half its {}; n = {} "
     "for each. A control has newly drawn weights and the mask, permuted over all layers."
 )
-LONGEST = 14  # characters of a column's name in a line
+LINE = 48  # characters of the columns' names, one beside another
 
 
 @styled
@@ -49,10 +49,13 @@ def transfer_matrix_figure(results: "pandas.DataFrame", title: str = "", caption
     drawn = [panel for panel in _panels(found, metric) if panel.values]
     columns = 1 if len(drawn) == 1 else 2
     words = "\n".join(filter(None, [WORDS.format(SPREAD, _n(found)), caption]))
+    labels = [textwrap.fill(name, max(6, LINE // len(targets))) for name in targets]
+    lines = max(label.count("\n") for label in labels)
     height = max(CELL * len(sources), 2 * CELL)
-    page = Page.of([], words, -(-len(drawn) // columns), columns, panel=height, gap=0.75, are_titled=True)
+    page_rows = -(-len(drawn) // columns)
+    feet = [Page.TEXT_LINE * lines] * page_rows
+    page = Page.of([], words, page_rows, columns, panel=height, gap=0.75, are_titled=True, feet=feet)
     figure, panels = page.begin()
-    labels = [textwrap.fill(name, LONGEST) for name in targets]
     for panel, one in zip(panels, drawn, strict=False):
         draw_cells(panel, one, sources[::-1], targets, labels, max(metric.decimals - 1, 0))
         name_panel(panel, one.name)
@@ -89,4 +92,4 @@ def _of(name: str, found: Sequence[Cell], of: Callable[[Cell], Mapping[int, floa
 
 def _n(found: Sequence[Cell]) -> str:
     counts = sorted({len(cell.values) for cell in found})
-    return "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{'-'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seed{'s' * (counts[-1] > 1)}"

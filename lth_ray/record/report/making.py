@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
 from lth_ray.lottery.kept.stored import whole_records
 from lth_ray.record.mlflow.runs import name_of
@@ -111,8 +112,7 @@ def report(
     printed, records = paper_listings(frame), whole_records(store, plan.keys).values()
     listings = [
         verdicts_listing(compared),
-        matrix_listing(transfer_matrix(tickets, branches, metric)),
-        transfers_listing(transfers(branches, metric)),
+        *_transfers(tickets, branches, metric),
         paper_listing(against),
         collapses_listing(collapses(tickets, metric)),
         comparisons_listing(compared),
@@ -144,6 +144,13 @@ def report(
     page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
     return Report(frame, compared, found, against, group, figures, files, page, tuple(others), markdown)
+
+
+def _transfers(tickets: Sequence[Row], branches: Sequence[Row], metric: Metric) -> list[Listing | None]:
+    """Return the tables of transfers: sources x targets, and warm starts beside fresh ones where there are any."""
+    matrix, moved = matrix_listing(transfer_matrix(tickets, branches, metric)), transfers(branches, metric)
+    told_by_matrix = matrix is not None and moved["gap"].isna().all()
+    return [matrix, None if told_by_matrix else transfers_listing(moved)]
 
 
 def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str:
