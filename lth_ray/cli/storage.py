@@ -26,11 +26,14 @@ from lth_ray.store import Store
 @click.option(
     "--gpus-per-worker", type=click.FloatRange(0), default=0.0, show_default=True, help="Look for so many GPUs of each."
 )
+@click.option(
+    "--study", default="digits", show_default=True, help="Print the line that runs this script or study, by its name."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")
 def doctor(as_json: bool, **asked: Any) -> None:
     """Say what a study would lack on this machine or cluster, and the remedy.
 
-    Exits 1 where there is a problem.
+    Exits 1 where there is a problem; else the line that runs or submits a study there is printed last.
     """
     from lth_ray.running.doctor.command import doctor
     from lth_ray.running.doctor.examine import Asked

@@ -36,6 +36,7 @@ def test_a_laptop(call: Call, tmp_path: Path) -> None:
     code, printed = call(None, "doctor", "--storage", tmp_path / "s", "--data", "digits")
     assert code == 0, printed
     assert "no problems" in printed
+    assert f"\nlth-ray run digits --storage {tmp_path / 's'}\n" in printed
     assert not [path for path in (tmp_path / "s").rglob("*") if path.is_file()]
 
 

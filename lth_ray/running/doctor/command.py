@@ -13,6 +13,7 @@ from rich.text import Text
 from lth_ray import printing
 from lth_ray.running.doctor.examine import Asked, Examination
 from lth_ray.running.doctor.finding import NOTE, PROBLEM, Finding, exit_code
+from lth_ray.running.doctor.submission import CHECK
 
 LAST_S = 58.0  # every wait has a limit of its own; this one is for what can hang within a library
 
@@ -58,7 +59,7 @@ def print_table(findings: Sequence[Finding], console: Console) -> None:
     for column in table.columns[:3]:
         column.no_wrap = True
     everyone = max((set(finding.nodes) for finding in findings), key=len, default=set())
-    for finding in findings:
+    for finding in (one for one in findings if one.check != CHECK):
         found = Text(finding.found)
         if finding.remedy:
             found.append(f"\n-> {finding.remedy}", style="cyan")
@@ -68,6 +69,8 @@ def print_table(findings: Sequence[Finding], console: Console) -> None:
     notes = sum(finding.result == NOTE for finding in findings)
     style = STYLES["problem" if problems else "ok"]
     console.print(f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}", style=style, highlight=False)
+    for line in (one.found for one in findings if one.check == CHECK):
+        console.print(f"to run it here:\n{line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def named(nodes: Sequence[str], everyone: set[str]) -> str:

@@ -1,10 +1,11 @@
 """All checks in their order: on this machine, or on every node of a cluster."""
 
 import importlib.metadata
+import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from lth_ray.running.doctor import checks, joining, network, probing, shared
 from lth_ray.running.doctor.facts import Facts, gather
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Failure, Finding
 from lth_ray.running.doctor.node import Probe
+from lth_ray.running.doctor.submission import submission
 from lth_ray.running.machine import home
 from lth_ray.store import StorageError, Store
 
@@ -40,6 +42,7 @@ class Asked:
     data: str | None = None
     workers: int = 1
     gpus_per_worker: float = 0.0
+    study: str = "digits"
 
 
 class Examination:
@@ -67,6 +70,10 @@ class Examination:
 
     def _left(self, most_s: float) -> float:
         return max(0.1, min(most_s, self._ends - time.monotonic()))
+
+    def _submission(self, nodes: Mapping[str, Mapping[str, float]], dashboard: str | None) -> None:
+        found = submission(self.asked, nodes, dashboard, self.findings)
+        self._add(*([found] if found is not None else []))
 
     # On the driver --------------------------------------------------------------------------------------------------
 
@@ -116,6 +123,8 @@ class Examination:
         if self.asked.data:
             alone += shared.data(self.asked.data, {"": self._own_data(self.asked.data)})
         self._add(*(Finding(f.check, f.result, f.found, f.remedy) for f in alone))
+        own = {"": {"GPU": float(len(mine.torch_gpus)), "CPU": float(os.cpu_count() or 1)}}
+        self._submission(own, None)
 
     def _home(self) -> None:
         if wrong := home.without_token():
@@ -144,6 +153,7 @@ class Examination:
             self._add(*checks.capacity(resources, self.asked.workers, self.asked.gpus_per_worker))
             with probing.probes(nodes) as handles:
                 self._nodes(nodes, handles, mine, store)
+            self._submission(resources, getattr(context, "dashboard_url", None))
         finally:
             ray.shutdown()
 
