@@ -44,5 +44,5 @@ def run_of(name: str, kept: float, backend: str) -> Run:
         return language_step.our_run(name, kept, backend)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(encoder_step.MINILM))
-        sentences = encoder_step.random_sentences(encoder_step.MINILM["vocab_size"])
+        sentences = encoder_step.random_sentences(int(str(encoder_step.MINILM["vocab_size"])))
         return encoder_step.our_run(Folder(folder), sentences, kept, backend)

@@ -25,7 +25,7 @@ class Given(Vocabulary):
     @property
     def size(self) -> int:  # type: ignore[override]
         """One more than the highest number."""
-        return 1 + max(self._tokenizer.get_vocab().values())
+        return 1 + int(max(self._tokenizer.get_vocab().values()))
 
     def encode(self, lines: Sequence[str]) -> list[list[int]]:
         found = self._tokenizer.encode_batch([f"{line}\n" for line in lines], add_special_tokens=False)

@@ -146,12 +146,12 @@ class Products(TorchFunctionMode):
             inputs, weight, *rest = args if len(args) > 1 else (*args, None)
             layer, bias = self.layers.get(id(weight)), rest[0] if rest else kwargs.get("bias")
             if layer is not None and not layer.transposed and layer.fits(inputs):
-                return Product.apply(inputs, weight, bias, layer)  # type: ignore[no-untyped-call]
+                return Product.apply(inputs, weight, bias, layer)
         elif func is torch.addmm and len(args) == 3 and not kwargs:
             bias, inputs, weight = args
             layer = self.layers.get(id(weight))
             if layer is not None and layer.transposed and bias.dim() == 1 and layer.fits(inputs):
-                return Product.apply(inputs, weight, bias, layer)  # type: ignore[no-untyped-call]
+                return Product.apply(inputs, weight, bias, layer)
         return func(*args, **kwargs)
 
 
