@@ -55,7 +55,7 @@ def plan_of(script: Path, number: int, data_root: Path, smoke: bool = False, see
     """Of a script's study, for so many of its seeds."""
     asked = launched(declared(script)[number], Launch(smoke=smoke))
     data = (asked.data, *other_data(asked.branches, asked.data))
-    known = {one: KNOWN[one.name] for one in data if one.name in KNOWN} or None
+    known = {one: KNOWN[one.called] for one in data if one.called in KNOWN} or None
     return make_plan(replace(asked, seeds=asked.seeds[:seeds]), str(data_root), None, known)
 
 

@@ -17,8 +17,8 @@ from tests.studies.plans import SCRIPTS, TINY, declared, number_of_lineages, pla
 PIPELINES = ("resnet50_rewind", "imagenet_oneshot", "retraining_imagenet", "early_bird_imagenet", "rethinking_imagenet")
 OTHERWISE = {  # whose numbers are not compared with the papers'
     "atari_tickets", "bert_tickets", "cheap_tickets", "control_tickets", "early_bird", "early_bird_imagenet",
-    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "lstm_wikitext2", "pai_sanity", "pai_sanity_tiny",
-    "guided_pruning", "rethinking_imagenet", "rethinking_structured", "rethinking_unstructured",
+    "early_phase", "imagenet_oneshot", "linear_mode_connectivity", "linear_tickets", "lstm_wikitext2", "pai_sanity",
+    "pai_sanity_tiny", "guided_pruning", "rethinking_imagenet", "rethinking_structured", "rethinking_unstructured",
     "pruning_at_init", "resnet50_rewind", "retraining", "retraining_imagenet", "transformer_language",
     "transfer_datasets",
     "transfer_optimizers", "translation_wmt",
