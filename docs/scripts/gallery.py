@@ -67,7 +67,7 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "cheap_tickets": ("cheap-tickets", "costs", True),
     "early_bird": ("early-bird-vgg16", "mask_distances", True),
     "warm_start": ("warm-start", "accuracy", True),
-    "transfer_datasets": ("transfer-datasets-vgg19", "transfer_matrix", True),
+    "transfer_datasets": ("transfer-datasets-vgg19", "transfer_matrix", (SMOKE, "seeds=[0, 1, 2]")),
     "lstm_brown": ("lstm-brown", "perplexity", False),
     "translation_wmt": (
         "language-transformer-base", "bleu",

@@ -97,7 +97,7 @@ class Transfer(Branch):
             if of == part:
                 _check_known(path, field, type(given))
                 fields[field] = self.changes[path]
-        return replace(given, **fields) if fields else given  # type: ignore[type-var]
+        return replace(given, **fields) if fields else given
 
 
 def _check_known(path: str, field: str, kind: type[Config]) -> None:
