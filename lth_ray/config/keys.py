@@ -39,6 +39,7 @@ REVISIONS = {
     "warmup": 2,
     "replicated": 2,
     "constants": 2,
+    "biases": 2,
 }
 RAISED = {
     "kept_alike": "kept weights that are 'grown' or 'shrunk' go on from the round before",
@@ -46,6 +47,7 @@ RAISED = {
     "replicated": "a CPU takes the steps of several networks in turn",
     "small": "what reads nothing but zeros behind a batch norm is no part of the small network's fans and operations",
     "constants": "'redrawn' and 'constant' scales of batch norms are 1 as they were drawn, and no longer 0",
+    "biases": "the compiled steps of fully connected networks keep pruned biases at zero",
 }
 # (version, the revisions above 1) that storages may have been filled by, oldest first; the last are the present ones.
 RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
@@ -56,6 +58,7 @@ RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
     ("0.2.0", {"warmup": 2, "replicated": 2, "kept_alike": 2}),
     ("0.3.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2}),
     ("0.4.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2}),
+    ("0.5.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2, "biases": 2}),
 )
 MOST_TOLD = 16  # items of a list in a name; of a longer one their number and a digest
 _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)

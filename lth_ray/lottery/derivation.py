@@ -25,7 +25,7 @@ from lth_ray.lottery.sources import (
 )
 from lth_ray.pruning import Regrowth
 from lth_ray.training import Recipe, Seeds, backend_of
-from lth_ray.training.backends import REPLICATED
+from lth_ray.training.backends import FUSED, REPLICATED
 
 SEEDS = tuple(one.name for one in fields(Seeds))
 
@@ -136,26 +136,29 @@ class Segment:
             **{name: value for name, value in later.items() if value is not None},
             **revised("order"),
             **(revised("replicated") if self.backend == REPLICATED else {}),
+            **(revised("biases") if self.backend == FUSED and self._may_prune_biases else {}),
         }
 
     @cached_property
     def backend(self) -> str:
         learned, changing = self.learned is not None, self.regrowth is not None
-        masked, structured = self.mask is not None, self.structured
-        return backend_of(
-            self.recipe,
-            frozen=self.frozen,
-            learned=learned,
-            changing=changing,
-            masked=masked,
-            structured=structured,
-        )
+        state = {"frozen": self.frozen, "learned": learned, "changing": changing}
+        return backend_of(self.recipe, masked=self.mask is not None, structured=self.structured, **state)
 
     @property
     def structured(self) -> bool:
         """True where its mask's rule removes whole units."""
-        rule = self.mask.rule if isinstance(self.mask, (Pruned, Redrawn)) else None
-        return bool((rule or {}).get("structure"))
+        return bool(self._rule.get("structure"))
+
+    @property
+    def _rule(self) -> Mapping[str, Any]:
+        """The meaning of the rule by which its mask is found, of those that have one."""
+        return (self.mask.rule if isinstance(self.mask, (Pruned, Redrawn)) else None) or {}
+
+    @property
+    def _may_prune_biases(self) -> bool:
+        """True where the rule includes more than weights, by globs that a bias may match."""
+        return any(not glob.endswith("weight") for glob in self._rule.get("include") or ())
 
     @cached_property
     def trajectory(self) -> str:

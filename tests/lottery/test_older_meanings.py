@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from lth_ray import models
+from lth_ray.config import RAISED as WHY
 from lth_ray.config import RELEASES, REVISIONS, Model, Perturb, RandomMask, Study, as_of, set_fields, steps
 from lth_ray.data import Identity
 from lth_ray.lottery import Plan, make_plan, older
@@ -93,6 +94,18 @@ def test_several_steps_back_and_another_backend_at_once(lab: Any) -> None:
         "'warmup' was at revision 1 and is at 2",
     ]
     assert told.remedy == "No setting takes them: the lth_ray that made them does"
+
+
+def test_tickets_of_compiled_steps_that_left_pruned_biases_free_are_trained_anew(lab: Any) -> None:
+    store, included = lab.store(), set_fields(STUDY, {"prune.include": ["*.bias"]})
+    for study in (STUDY, included):
+        with as_of(next(above for version, above in RELEASES if version == "0.4.0")):
+            hold(store, plan_of(study), "0.4.0")
+    assert older(plan_of(STUDY), store) == []
+    assert older(plan_of(set_fields(STUDY, {"prune.include": ["*.weight"]})), store) == []
+    [told] = older(plan_of(included), store)
+    assert (told.tickets, told.branches) == (4, 2)  # the dense networks are taken
+    assert told.why == (f"'biases' was at revision 1 and is at 2: {WHY['biases']}",)
 
 
 def network(width: int) -> Callable[..., Any]:

@@ -34,6 +34,8 @@ class Fused(Stepper):
     packed: of each layer, None where that is dense.
     states: the optimizer's, which are its own from the first `settle` on.
     used: tensors that the kernels alone refer to.
+    pruned: (a bias with its moments, where the mask prunes it), of which the kernels know nothing: a step is taken at
+        a time, and these are zeros again after it.
     """
 
     run: Run
@@ -42,6 +44,7 @@ class Fused(Stepper):
     packed: list[Survivors | None]
     states: dict[Tensor, dict[str, Tensor]]
     used: list[Tensor]
+    pruned: list[tuple[list[Tensor], Tensor]]
 
     @property
     def name(self) -> str:
@@ -49,7 +52,7 @@ class Fused(Stepper):
 
     def advance(self, limit: int) -> int:
         run, train = self.run, self.run.recipe.train
-        images, rows = self._batches(min(limit, AT_A_TIME))
+        images, rows = self._batches(min(limit, 1 if self.pruned else AT_A_TIME))
         taken, batch = rows.shape
         rates = torch.tensor([run.recipe.lr(run.step + i) for i in range(taken)], dtype=torch.float64)
         optimizer = library.Optimizer(
@@ -68,6 +71,9 @@ class Fused(Stepper):
             train.label_smoothing,
             float(run.loss_sum),
         )
+        for tensors, gone in self.pruned:
+            for tensor in tensors:
+                tensor.masked_fill_(gone, 0.0)
         run.loss_sum.fill_(loss_sum)
         for state in self.states.values():
             if "step" in state:
@@ -137,7 +143,12 @@ def fuse(run: Run) -> Fused | None:
         part = survivors_of(linear.weight, moments, mask) if mask is not None else None
         layers[number] = _layer(linear, moments, bias, mask, part)
         packed.append(part)
-    return Fused(run, found, layers, packed, states, used)
+    pruned = [
+        ([linear.bias.detach(), *_moments(states[linear.bias])], kept[id(linear.bias)] == 0)
+        for linear in linears
+        if id(linear.bias) in kept and not kept[id(linear.bias)].all()
+    ]
+    return Fused(run, found, layers, packed, states, used, pruned)
 
 
 def _layer(

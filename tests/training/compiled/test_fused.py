@@ -106,6 +106,37 @@ def test_a_layer_without_any_weights_left_is_trained_as_by_autograd(emptied: lis
     assert not any(ours.model.get_parameter(name).any() for name in emptied)
 
 
+def with_mask(run: Run, mask: Mask) -> Run:
+    run.mask = mask
+    pruning.apply_mask(run.model, mask)
+    run.kept = [(run.model.get_parameter(name), keeps.double()) for name, keeps in mask.items()]
+    run.stepper = fuse(run) or run.stepper
+    return run
+
+
+@built
+@pytest.mark.parametrize("optimizer", ["nesterov", "adamw", "weight decay"])
+@pytest.mark.parametrize("rows", [True, False])
+def test_a_mask_that_covers_biases_is_kept_to_as_by_autograd(optimizer: str, rows: bool) -> None:
+    """rows: of whole neurons, whose weights go with their biases; else of biases alone, or of all of a layer."""
+    ours, eager = (a_run(backend, 0.3, 60, **OPTIMIZERS[optimizer]) for backend in ("auto", "eager"))
+    mask = dict(ours.mask or {})
+    for layer, units in (("fc1", 30), ("fc2", 20)) if rows else (("fc2", 20), ("output", 10)):
+        keeps = torch.arange(units) % 3 > 0
+        mask[f"{layer}.bias"] = keeps
+        mask[f"{layer}.weight"] = mask[f"{layer}.weight"] & (keeps[:, None] if rows else True)
+    if not rows:
+        mask["fc1.bias"] = torch.zeros(30, dtype=torch.bool)
+    for run in (ours, eager):
+        train(with_mask(run, mask), 30)
+    assert isinstance(ours.stepper, Fused)
+    assert farthest(ours, eager) < 1e-9
+    for name, keeps in mask.items():
+        parameter = ours.model.get_parameter(name)
+        moments = [one for one in ours.optimizer.state[parameter].values() if one.shape == keeps.shape]
+        assert not any(one.detach()[~keeps].any() for one in (parameter, *moments))
+
+
 @built
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("batch", [1, 7, 16, 33, 64, 130])
