@@ -4,7 +4,7 @@ Liu et al. 2019, section 4: ResNet-34-A and -B by the L1 norm of filters, ThiNet
 inside its blocks, and 40 % of the single weights of VGG-16 and ResNet-50. Each is fine-tuned for 20 epochs at the last
 rate, or trained from scratch for as many epochs (Scratch-E) or operations (Scratch-B, 180 epochs at most) as the dense
 network; CIFAR's networks are in rethinking_structured.py and rethinking_unstructured.py. What is otherwise than theirs
-is listed in OTHERWISE: a comparison with their numbers says "not comparable".
+is listed in `otherwise`: a comparison with their numbers says "not comparable".
 """
 
 from typing import Any
@@ -16,6 +16,7 @@ OTHERWISE = [
     "Batches are of 256 images in two groups of 128 for batch norm, in bfloat16.",
     "The dense network is trained here, theirs is torchvision's pretrained one.",
 ]
+IN_ONE = "ThiNet's network is fine-tuned behind the last layer, not after each."
 FILTERS: dict[str, Any] = {"structure": "channels", "scope": "layer"}
 
 
@@ -28,7 +29,9 @@ def retrained(point: Length, at_most: Length, **prune: Any) -> dict[str, Any]:
     }
 
 
-def on_imagenet(name: str, model: str, prune: Prune, arms: dict[str, dict[str, Any]], smoke: dict[str, Any]) -> Study:
+def on_imagenet(
+    name: str, model: str, prune: Prune, arms: dict[str, dict[str, Any]], smoke: dict[str, Any], *otherwise: str
+) -> Study:
     """Return the study of one method on one network; arms: {name: changes of the pruning rule}."""
     return Study(
         f"rethinking-{name}",
@@ -50,7 +53,7 @@ def on_imagenet(name: str, model: str, prune: Prune, arms: dict[str, dict[str, A
         seeds=[0, 1, 2],
         arms={arm: retrained(epochs(70), epochs(180), **changes) for arm, changes in arms.items()},
         keep="rewind",
-        otherwise=OTHERWISE,
+        otherwise=[*OTHERWISE, *otherwise],
         smoke={
             "data.batch_size": 16,
             "data.image_size": 64,
@@ -82,7 +85,7 @@ THINET = Prune(
 LESS: dict[str, Any] = {"scope": "global", "remaining": [0.4]}
 studies = [
     on_imagenet("l1-resnet34", "resnet34", Prune("l1", **A, **FILTERS), {"A": A, "B": B}, {}),
-    on_imagenet("thinet-resnet50", "resnet50", THINET, {"thinet70": {}}, {"prune.scoring": Scoring()}),
+    on_imagenet("thinet-resnet50", "resnet50", THINET, {"thinet70": {}}, {"prune.scoring": Scoring()}, IN_ONE),
     on_imagenet("unstructured-vgg16", "vgg16_bn", Prune(**LESS, exclude=["classifier.*"]), {"weights": {}}, {}),
     on_imagenet("unstructured-resnet50", "resnet50", Prune(**LESS, exclude=["fc.weight"]), {"weights": {}}, {}),
 ]

@@ -22,6 +22,7 @@ RULES: dict[str, dict[str, Any]] = {
     "synflow": {"prune": Prune("synflow", iterations=3, **AT_INIT)},
     "early_bird": {"prune": Prune("magnitude", fraction=0.4, rounds=1, at=BIRD)},
     "early_channels": {"prune": Prune("bn_scale", fraction=0.5, rounds=1, at=BIRD), "train.scale_l1": 1e-2},
+    "channels": {"prune": Prune("l1", structure="channels", fraction=0.4, rounds=1)},  # by the smaller network
     "rigl": {"prune": Prune("random", **AT_INIT, dynamic=Dynamic("rigl", every=steps(5)))},
     "set": {"prune": Prune("random", **AT_INIT, dynamic=Dynamic("set", every=steps(5)))},
     "low": LOW,
