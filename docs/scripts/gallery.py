@@ -66,7 +66,10 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
     "warmup_rewind_sweep": ("warmup-rewind-resnet20", "instability", True),
     "cheap_tickets": ("cheap-tickets", "costs", True),
     "early_bird": ("early-bird-vgg16", "mask_distances", True),
-    "warm_start": ("warm-start", "accuracy", True),
+    "warm_start": (
+        "warm-start", "accuracy",
+        (SMOKE, "seeds=[0, 1, 2, 3, 4]", "train.length=epochs(16)", "train.evaluate_every=epochs(16)"),
+    ),
     "transfer_datasets": ("transfer-datasets-vgg19", "transfer_matrix", (SMOKE, "seeds=[0, 1, 2]")),
     "lstm_brown": ("lstm-brown", "perplexity", False),
     "translation_wmt": (

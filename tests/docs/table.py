@@ -100,8 +100,9 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         (f"python studies/{script}.py", by("test_its_smoke_run_learns"))
         for script in (
             "digits", "lenet_mnist", "conv_cifar10", "resnet20_cifar10", "vgg19_cifar10", "linear_tickets",
-            "lenet_ablations", "deconstructing", "supermask", "early_phase", "linear_mode_connectivity",
-            "round_connectivity", "masks_and_weights", "stability", "warmup_rewind_sweep",
+            "lenet_ablations", "deconstructing", "supermask", "early_phase", "signs", "permuted_masks",
+            "initialisations", "linear_mode_connectivity", "round_connectivity", "masks_and_weights", "stability",
+            "warmup_rewind_sweep",
         )
     )
     + tuple(

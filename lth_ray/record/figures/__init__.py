@@ -14,6 +14,7 @@
 | densities_figure | Results.tickets() | the density of each layer |
 | surviving_figure | Results.branches() | the distribution of the initial weights that survive |
 | movement_figure | Results.branches() | how far kept and pruned weights move |
+| signs_figure | Results.branches() | how many kept weights end with another sign |
 | overlap_figure | Results.branches() | what masks of different seeds have in common |
 | mask_distances_figure | Results.mask_distances() | how far the masks of a training's epochs are from each other |
 | regrowth_figure | Results.tickets() | what the updates of moving masks exchange |
@@ -44,6 +45,7 @@ from lth_ray.record.figures.paths import paths_figure
 from lth_ray.record.figures.regrowth import regrowth_figure
 from lth_ray.record.figures.retraining import retraining_figure
 from lth_ray.record.figures.rounds import rounds_figure
+from lth_ray.record.figures.signs import signs_figure
 from lth_ray.record.figures.stability import stability_figure
 from lth_ray.record.figures.surviving import surviving_figure
 from lth_ray.record.figures.transfer_matrix import transfer_matrix_figure
@@ -65,6 +67,7 @@ __all__ = [
     "regrowth_figure",
     "retraining_figure",
     "rounds_figure",
+    "signs_figure",
     "stability_figure",
     "surviving_figure",
     "transfer_matrix_figure",

@@ -29,6 +29,7 @@ from lth_ray.record.figures import (
     regrowth_figure,
     retraining_figure,
     rounds_figure,
+    signs_figure,
     stability_figure,
     surviving_figure,
     transfer_matrix_figure,
@@ -239,6 +240,12 @@ KINDS = (
         "Movement of kept and pruned weights",
         "movement of weights",
         lambda found, *words: movement_figure(found.branch_frame, *words),
+    ),
+    Kind(
+        "signs",
+        "Signs of kept weights that training flipped",
+        "flipped signs",
+        lambda found, *words: signs_figure(found.branch_frame, *words),
     ),
     Kind(
         "densities",

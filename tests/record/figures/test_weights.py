@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lth_ray.record.figures import densities_figure, movement_figure, overlap_figure, surviving_figure
+from lth_ray.record.figures import densities_figure, movement_figure, overlap_figure, signs_figure, surviving_figure
 from tests.record.figures.setups import SEEDS, Row, frame, legend, names, overlaps, row, weights
 
 
@@ -70,3 +70,22 @@ def test_overlap_counts_seeds() -> None:
 @pytest.mark.parametrize("figure", [densities_figure, movement_figure, overlap_figure, surviving_figure])
 def test_what_was_not_measured_is_not_drawn(figure: Any) -> None:
     assert figure(frame([row(0, 0, "weights"), row(0, 0, "mask_overlap")])[:0]) is None
+
+
+def test_flipped_signs_since_the_start_and_since_initialisation() -> None:
+    """A branch's result says nothing of initialisation; of tickets and the random masks' the means are their own."""
+    tickets = [
+        {**one, "branch": "sign_flips", "signs_flipped": 0.1, "signs_flipped_since_init": 0.2} for one in weights()
+    ]
+    masks = [
+        {**one, "key": f"{one['key']}m", "branch": "random_mask-0/sign_flips", "signs_flipped": 0.3} for one in tickets
+    ]
+    masks = [{**one, "signs_flipped_since_init": None} for one in masks]
+    figure = signs_figure(frame([*tickets, *masks]), "signs")
+    assert figure is not None
+    left, right = ({line.get_label(): list(line.get_ydata()) for line in axis.lines} for axis in figure.axes)
+    assert left["ticket, in its training (n = 3)"] == pytest.approx([10.0] * 7)
+    assert left["random mask, in its training (n = 3)"] == pytest.approx([30.0] * 7)
+    assert right["ticket, since initialisation (n = 3)"] == pytest.approx([20.0] * 7)
+    assert not any(label.startswith("random mask") for label in right)
+    assert signs_figure(frame(weights())) is None
