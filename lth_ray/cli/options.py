@@ -66,7 +66,7 @@ def shared(name: str) -> Callable[[Any], Any]:
 STORAGE, TRACKING_URI, DATA_ROOT = shared("storage"), shared("tracking_uri"), shared("data_root")
 
 
-class StudyName(click.ParamType):
+class StudyName(click.ParamType):  # type: ignore[type-arg]
     """The name of a study of the storage; a shell completes it by those that --storage holds."""
 
     name = "study"

@@ -53,9 +53,8 @@ def published() -> tuple[Published, ...]:
     found = []
     for script in sorted(folder().glob("*.py")):
         question, papers = asked_in(script)
-        for row in rows.get(script.stem) or [None]:
-            name = script.stem if row is None else row["study"]
-            found.append(Published(name, script, question, papers, row))
+        own = [Published(row["study"], script, question, papers, row) for row in rows.get(script.stem, [])]
+        found += own or [Published(script.stem, script, question, papers)]
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""What sizing a study assumes: the sizes of published data sets that are not at hand, and that seeds share nothing."""
+"""The assumptions by which a study is sized: published sizes of sets not at hand, and seeds that share nothing."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a shell completes, by the script that click gives it: commands, studies that there are, names in a storage."""
+"""Completion by a shell, with click's script: commands, studies that there are, names in a storage."""
 
 import os
 import subprocess

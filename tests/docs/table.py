@@ -138,7 +138,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         )
     ),
     "docs/install.md": (
-        ("pip install lth_ray-0.3.0", FORM),
+        ("pip install lth_ray-0.4.0", FORM),
         ('eval "$(_LTH_RAY_COMPLETE=bash_source lth-ray)"', by("test_a_shell_completes_names")),
     ),
     "docs/sizing.md": (("lth-ray run resnet50_rewind --dry-run", by("test_the_dry_run_of_the_documents")),),

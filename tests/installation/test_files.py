@@ -1,4 +1,4 @@
-"""What makes an installation: licences, citation, the conda environment, the demo's image, and what a wheel holds."""
+"""An installation's files: licences, citation, the conda environment, the demo's image, and what a wheel holds."""
 
 import hashlib
 import json
