@@ -7,7 +7,7 @@ from lth_ray.config import ConfigError
 from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.execution.patterned import check_patterned
 from lth_ray.lottery.patterned import Patterned, Permuted
-from lth_ray.lottery.pieces import Measurement, Piece, Training
+from lth_ray.lottery.pieces import Piece, Training
 from lth_ray.training import Recipe
 from lth_ray.training.together.replicable import check_replicable
 
@@ -53,9 +53,8 @@ def _matched(piece: Piece) -> tuple[str, bool | str] | None:
             if isinstance(mask, Permuted)
             else None
         )
-    table = piece.table if isinstance(piece, Measurement) else None
-    by = ((table.options if table else None) or {}).get("align")
-    asked = "Barrier" if table is not None and table.kind == "line" else "Connectivity"
+    by = (piece.table.options or {}).get("align")
+    asked = "Barrier" if piece.table.kind == "line" else "Connectivity"
     return (f"{asked}.align = {by!r}", by) if by else None
 
 

@@ -25,7 +25,7 @@ def ascended(model: nn.Module, radius: float, masked: Sequence[tuple[Tensor, Ten
     """
     mask_gradients(masked)
     with torch.no_grad():
-        moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        moved: list[torch.Tensor] = [parameter for parameter in model.parameters() if parameter.grad is not None]
         gradients = [parameter.grad.clone() for parameter in moved if parameter.grad is not None]
         norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
         stood = [parameter.clone() for parameter in moved]

@@ -21,8 +21,9 @@ def permuted_mask(host: Host, branch: PermutedMask, seed: Seed) -> Iterator[Aske
         mask: Permuted | Copied = Copied(host.segment.key)
         if branch.match != "none":
             compared = branch.examples if branch.match == "activations" else 0
-            ends = ((one.trajectory, one.last) for one in (given, other))
-            mask = Permuted(host.segment.key, branch.match, *ends, compared, copy_seed(lineage, "match", index))
+            found, its_own = ((one.trajectory, one.last) for one in (given, other))
+            seed_of_match = copy_seed(lineage, "match", index)
+            mask = Permuted(host.segment.key, branch.match, found, its_own, compared, seed_of_match)
         ticket = replace(lineage.retraining(lineage.rewound_of(other), mask), seeds=other.seeds)
         yield Asked(((f"own_copies/{index}", other), ("", ticket)))
 
