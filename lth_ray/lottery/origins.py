@@ -1,4 +1,4 @@
-"""What a lineage begins with: new weights, those of a file, or those of a ticket."""
+"""The beginning of a lineage: new weights, those of a file, or those of a ticket."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What a step in groups costs beside a plain one, counted in operations: on a GPU each is at least one launch."""
+"""Costs of a step in groups beside a plain one, counted in operations: on a GPU each is at least one launch."""
 
 import torch
 import torch.nn.functional as F
