@@ -124,7 +124,7 @@ def test_a_plan_counts_what_the_rule_will_leave(lab: Any) -> None:
 
 
 def test_norms_behind_additions_and_concatenations() -> None:
-    """What reads a channel by a norm that has lost it is counted no more, though others read the channel on."""
+    """A channel is counted no more by what reads it through a norm that has lost it, though others read it on."""
     for name, reads in (("cifar_preresnet29_4", "blocks.1.conv1"), ("cifar_densenet16_4", None)):
         recipe = Recipe(
             Model(name),

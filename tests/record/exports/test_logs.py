@@ -78,7 +78,7 @@ def test_a_package_that_is_missing_is_named(
 def test_wandb_runs_are_offline_and_grouped_by_lineage(
     plan: Plan, filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is handed to the library, whose own files are its affair."""
+    """The library is handed each run, offline and grouped; its own files are its affair."""
     said: list[Any] = []
 
     class Run:
