@@ -37,6 +37,7 @@ def saved(name: str) -> Kind:
 
 README = (
     ("make demo", by("test_make_demo")),
+    ("pip install lth_ray-0.4.0", FORM),
     ('"""Do winning tickets learn faster than the network they were found in?"""', by("test_the_study_plans")),
     ("from lth_ray import Launch, run", by("test_results_are_at_hand")),
     ("import torch", by("test_ones_own_model_and_folder_plan")),
