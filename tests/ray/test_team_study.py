@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from lth_ray.lottery import ticket_rows
+from lth_ray.running.history import recorded_plan
+from lth_ray.store import Store
 from tests.ray.conftest import EVERY, SHORT, Expected, complete, declared, expected, seconds_until_next_step, worlds
 from tests.running.conftest import Runner
 
@@ -22,6 +25,23 @@ study = Study(
     rewind=[steps(0)],
     seeds=[0],
     arms={"early": {"prune.at": bird}, "low": {"train.precision": "bfp8", "train.average_from": epochs(2)}},
+)
+
+if __name__ == "__main__":
+    main(study)
+'''
+STRUCTURED = '''
+"""Are two workers' smaller networks those of two processes?"""
+from lth_ray import Data, Model, Prune, Study, Train, main, steps
+
+study = Study(
+    "small",
+    model=Model("cifar_resnet8_4"),
+    data=Data("digits", batch_size=60, validation=200),
+    train=Train(steps(40), lr=0.1, momentum=0.9, evaluate_every=steps(20), batch_norm_group=30),
+    prune=Prune("l1", structure="channels", fraction=0.3, rounds=2),
+    rewind=[steps(0)],
+    seeds=[0],
 )
 
 if __name__ == "__main__":
@@ -123,3 +143,18 @@ def test_two_workers_draw_early_and_round_as_two_processes_do_also_when_one_is_k
     assert runner.run(*TWO, **kill) == 0, runner.output[-3000:]
     assert once.exists(), "nothing was killed"
     complete_by_two(runner, expected(declared(EARLY), tmp_path / "without", 2))
+
+
+@slow
+def test_two_workers_train_smaller_networks_as_two_processes_do_also_when_one_is_killed(
+    runner: Runner, tmp_path: Path
+) -> None:
+    """The 60th step of a process is one of a ticket, in the middle of a round."""
+    runner.source, once = STRUCTURED, runner.folder / "killed"
+    kill = {"LTH_RAY_KILL_AT": "mid-step:60", "LTH_RAY_KILL_ONCE": str(once)}
+    assert runner.run(*TWO, **kill) == 0, runner.output[-3000:]
+    assert once.exists(), "nothing was killed"
+    complete_by_two(runner, expected(declared(STRUCTURED), tmp_path / "without", 2))
+    store = Store.open(str(runner.storage))
+    rows = ticket_rows(recorded_plan(store, "small"), store)
+    assert [row["backend"] for row in rows] == ["eager-fp32", "shrunk-fp32", "shrunk-fp32"]
