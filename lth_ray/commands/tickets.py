@@ -179,6 +179,8 @@ def _made_by(where: list[Place]) -> dict[str, Any]:
     if not where:
         return {"function": "that made the network"}
     recipe = where[0].recipe
+    if isinstance(recipe.model.name, Folder):
+        return {"function": f"that reads {recipe.model.name}"}
     if not isinstance(recipe.model.name, str):
         return {"function": short_name(recipe.model.name)}
     shape = list(recipe.identity.input_shape)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth_ray import models
+from lth_ray import load_small, models
+from lth_ray.commands.tickets import export_ticket
 from lth_ray.config import (
     Barrier,
     ConfigError,
@@ -120,6 +121,20 @@ def test_heads_and_neurons_go_as_wholes(root: Path, tmp_path: Path, kind: str, l
     groups = kept.view(4, 4) if kind == "heads" else kept[:, None]
     assert torch.equal(groups.all(1), groups.any(1))
     assert int(groups.any(1).sum()) == len(groups) // 2
+    remember(store, make_plan(study, str(root), store), "Asked by a test.")
+    file, trained = tmp_path / "small.safetensors", store.segment(key)["backend"]  # type: ignore[index]
+    if kind == "heads":  # whose number is one of the configuration
+        assert trained == "eager-fp32"
+        why = r"attention.self.query: the network would compute something else .*leave --shrink out"
+        with pytest.raises(ConfigError, match=why):
+            export_ticket(key, file, shrink=True, storage=store.uri)
+        return
+    assert trained == "shrunk-fp32"
+    export_ticket(key, file, shrink=True, storage=store.uri)
+    with pytest.raises(ConfigError, match="of the function that reads hf:bert; give load_small"):
+        load_small(file)
+    small = load_small(file, build(lineage.recipe, seed=0))
+    assert small.get_parameter(layer).shape == (int(kept.sum()), mask[layer].shape[1])
 
 
 def test_two_workers_train_it_as_one(root: Path) -> None:

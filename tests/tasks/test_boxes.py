@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lth_ray import models
+from lth_ray import load_small, load_ticket, models
+from lth_ray.commands.tickets import export_ticket
 from lth_ray.config import (
     Barrier,
     Boxes,
@@ -25,6 +26,7 @@ from lth_ray.config import (
 )
 from lth_ray.data.boxes import PictureSet
 from lth_ray.lottery import branch_rows, carry_out, make_plan, ticket_rows
+from lth_ray.running.history import remember
 from lth_ray.store import Store
 from lth_ray.tasks import Detection, Task, task_of
 from lth_ray.tasks.boxes import losses
@@ -204,6 +206,29 @@ def test_tickets_and_branches_of_a_whole_detector(data: Boxes, tmp_path: Path) -
     assert tickets[1]["remaining_weights"] == pytest.approx(0.5, abs=1e-4)
     assert all(0 <= row["test_map"] <= 1 for row in tickets)
     assert {row["branch"] for row in branches} == {"random_reinit", "barrier"}
+
+
+def test_a_detector_without_whole_channels_is_trained_and_written_as_a_smaller_one(data: Boxes, tmp_path: Path) -> None:
+    prune = Prune("l1", structure="channels", fraction=0.3, rounds=1)
+    study = set_fields(STUDY, {"data": data, "branches": [], "prune": prune})
+    store, file = Store.open(str(tmp_path / "store")), tmp_path / "small.safetensors"
+    tickets, _ = carried_out(study, store)
+    assert [row["backend"] for row in tickets] == ["eager-fp32", "shrunk-fp32"]
+    remember(store, make_plan(study, None, store), "Asked by a test.")
+    export_ticket(tickets[1]["key"], file, shrink=True, storage=store.uri)
+    whole, small = network(prepared(data)[0]).eval(), load_small(file)
+    ticket = load_ticket(tickets[1]["key"], store.uri)
+    assert ticket.trained_state is not None
+    assert ticket.mask is not None
+    whole.load_state_dict(ticket.trained_state)
+    sizes = [sum(parameter.numel() for parameter in one.parameters()) for one in (whole, small)]
+    assert sizes[0] - sizes[1] == sum(int((~keeps).sum()) for keeps in ticket.mask.values())
+    with torch.no_grad():
+        images = [torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))]
+        (ours,), (theirs,) = small(images), whole(images)
+    assert len(theirs["boxes"])
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("criterion", ["snip", "synflow"])
