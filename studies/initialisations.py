@@ -27,7 +27,7 @@ def unit_variance(network: nn.Module, generator: torch.Generator, input_shape: t
     examples = torch.randn(EXAMPLES, *input_shape, generator=generator)
 
     def scale(layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        layer.weight.div_(output.std())
+        layer.get_parameter("weight").div_(output.std())
         return output / output.std()  # biases are zero
 
     layers = [layer for layer in network.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
