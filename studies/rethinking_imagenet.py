@@ -4,7 +4,7 @@ Liu et al. 2019, section 4: ResNet-34-A and -B by the L1 norm of filters, ThiNet
 inside its blocks, and 40 % of the single weights of VGG-16 and ResNet-50. Each is fine-tuned for 20 epochs at the last
 rate, or trained from scratch for as many epochs (Scratch-E) or operations (Scratch-B, 180 epochs at most) as the dense
 network; CIFAR's networks are in rethinking_structured.py and rethinking_unstructured.py. What is otherwise than theirs
-is listed in `otherwise`: a comparison with their numbers says "not comparable".
+is listed in OTHERWISE: a comparison with their numbers says "not comparable".
 """
 
 from typing import Any
