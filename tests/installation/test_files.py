@@ -34,6 +34,9 @@ def test_the_citation_is_of_this_version() -> None:
     assert cited["license"] == PROJECT["license"]
     assert cited["authors"] == PROJECT["authors"]
     assert re.search(rf"^## {re.escape(lth_ray.__version__)}$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    for document in ("README.md", "README.zh.md", "docs/install.md"):
+        wheels = re.findall(r"lth_ray-([\d.]+)-cp", (ROOT / document).read_text())
+        assert wheels == [lth_ray.__version__], document
 
 
 def test_packages_under_the_gpl_are_optional() -> None:
