@@ -41,10 +41,11 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# docs/reference.md from the docstrings
+# docs/notebook.ipynb, run anew
 notebook: $(VENV)/.installed
 	$(BIN)/python docs/scripts/notebook.py
 
+# docs/reference.md from the docstrings
 reference: $(VENV)/.installed
 	$(BIN)/python docs/scripts/reference.py
 
