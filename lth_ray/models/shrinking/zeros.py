@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._pytree import tree_map
 
 from lth_ray.models.detection import straight
+
+CENTRING = nn.LayerNorm, nn.GroupNorm, _InstanceNorm  # norms that take their inputs' mean away: half becomes negative
 
 
 def without_dead_inputs(model: nn.Module, mask: Mapping[str, Tensor], example: tuple[Any, ...]) -> dict[str, Tensor]:
@@ -22,8 +25,9 @@ def without_dead_inputs(model: nn.Module, mask: Mapping[str, Tensor], example: t
 
     mask: {parameter: bool}, True keeps; example: what the model is called with for one example.
 
-    The network is called under the mask with positive weights, biases and inputs, so that no activation function stops
-    what the mask lets through. One that cannot be called in double precision has its mask as it is.
+    The network is called under the mask with positive weights, biases and inputs, and norms give absolute values, so
+    that no activation function stops what the mask lets through. One that cannot be called in double precision has its
+    mask as it is.
     """
     generator = torch.Generator().manual_seed(0)
     drawn = _positive(model, mask, generator)
@@ -40,6 +44,8 @@ def without_dead_inputs(model: nn.Module, mask: Mapping[str, Tensor], example: t
                 met[name] = here | met.get(name, here)
 
             hooks.append(layer.register_forward_pre_hook(look))
+        elif isinstance(layer, CENTRING):
+            hooks.append(layer.register_forward_hook(lambda _, __, output: output.abs()))
     try:
         with torch.no_grad(), straight(drawn):
             drawn(*inputs)
