@@ -24,15 +24,19 @@ class Moving:
     """Buffers that a forward pass moves, and the sums over groups of what they become; one operation for all of them.
 
     totals: a view of `total` for each buffer; none of what is not summed.
+    endless: the places of buffers with infinities, such as an attention mask of -inf: where these stand still they have
+        not moved, though their difference is no number.
     """
 
     buffers: list[Tensor]
     totals: list[Tensor] = field(default_factory=list)
     total: Tensor | None = None
     before: list[Tensor] = field(init=False)
+    endless: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.before = [torch.empty_like(buffer) for buffer in self.buffers]
+        self.endless = [place for place, buffer in enumerate(self.buffers) if not buffer.isfinite().all()]
 
     def begin(self) -> None:
         """Remember where they are."""
@@ -52,7 +56,10 @@ class Moving:
     def add_changes(self) -> None:
         """Add how far they have moved to the totals."""
         if self.buffers:
-            torch._foreach_add_(self.totals, torch._foreach_sub(self.buffers, self.before))
+            changes = list(torch._foreach_sub(self.buffers, self.before))
+            for place in self.endless:
+                changes[place].masked_fill_(self.buffers[place] == self.before[place], 0.0)
+            torch._foreach_add_(self.totals, changes)
 
     def settle(self, groups: int) -> None:
         """Set them to the mean over groups."""

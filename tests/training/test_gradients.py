@@ -52,3 +52,23 @@ def test_a_group_a_worker_costs_a_tenth_more_operations_at_most_and_waits_for_no
 def test_two_groups_cost_two_plain_steps_and_little_more() -> None:
     plain, grouped = counted(Team(), 8, 8), counted(OneOfTwo(0, 2), 4, 16)
     assert grouped.computed <= 2.1 * plain.computed
+
+
+def test_infinities_that_stand_still_stay_and_what_moves_beside_them_is_the_mean() -> None:
+    class Causal(torch.nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 3)
+            self.register_buffer("hidden", torch.full((3, 3), -torch.inf).triu(1))
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.seen += x.detach().mean()
+            return (super().forward(x)[:, None] + self.hidden).softmax(-1)
+
+    model, inputs = Causal(), torch.arange(12.0).view(4, 3)
+    gradients = Gradients(model, Team(), 2, 4)
+    for step in (1, 2):
+        loss, _ = gradients.compute((inputs,), lambda part, _: (model(part[0]).square().mean(), {}))
+        assert loss.isfinite()
+        assert torch.equal(model.hidden, torch.full((3, 3), -torch.inf).triu(1))
+        assert float(model.seen) == step * 5.5
