@@ -55,8 +55,9 @@ def sparse_linear(run: Run) -> SparseLinear | None:
     state = {"frozen": run.frozen, "learned": isinstance(run.model, Supermask), "changing": run.regrowth is not None}
     if run.device.type != "cpu" or backend_of(run.recipe, masked=run.mask is not None, **state) != SPARSE:
         return None
-    found = library.linear_kernels(next(run.model.parameters()).dtype)
-    layers = {} if found is None else sparse_layers(run.model, {id(weight): mask for weight, mask in run.kept}, found)
+    dtype = next(run.model.parameters()).dtype
+    found, kept = library.linear_kernels(dtype), {id(one): mask for one, mask in run.kept if one.dtype == dtype}
+    layers = {} if found is None else sparse_layers(run.model, kept, found)
     return SparseLinear(run, Products(layers)) if layers else None
 
 
@@ -78,11 +79,13 @@ class Sparse:
     places: Tensor
     nothing: Tensor
 
-    def fits(self, inputs: Any) -> bool:
-        """Return whether the kernels take these inputs [..., inputs]."""
-        _outputs, width = self.packed.whole[0].shape
+    def fits(self, inputs: Any, bias: Tensor | None) -> bool:
+        """Return whether the kernels take these inputs [..., inputs], and a bias, which they read as plain memory."""
+        outputs, width = self.packed.whole[0].shape
+        plain = bias is None or (bias.dtype == self.weight.dtype and bias.shape == (outputs,) and bias.is_contiguous())
         return (
-            isinstance(inputs, Tensor)
+            plain
+            and isinstance(inputs, Tensor)
             and inputs.dtype == self.weight.dtype
             and inputs.dim() > 0
             and inputs.shape[-1] == width
@@ -145,12 +148,12 @@ class Products(TorchFunctionMode):
         if func is F.linear and not kwargs.keys() - {"bias"}:
             inputs, weight, *rest = args if len(args) > 1 else (*args, None)
             layer, bias = self.layers.get(id(weight)), rest[0] if rest else kwargs.get("bias")
-            if layer is not None and not layer.transposed and layer.fits(inputs):
+            if layer is not None and not layer.transposed and layer.fits(inputs, bias):
                 return Product.apply(inputs, weight, bias, layer)
         elif func is torch.addmm and len(args) == 3 and not kwargs:
             bias, inputs, weight = args
             layer = self.layers.get(id(weight))
-            if layer is not None and layer.transposed and bias.dim() == 1 and layer.fits(inputs):
+            if layer is not None and layer.transposed and layer.fits(inputs, bias):
                 return Product.apply(inputs, weight, bias, layer)
         return func(*args, **kwargs)
 

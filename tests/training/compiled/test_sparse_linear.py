@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lth_ray import models, pruning
@@ -102,6 +103,25 @@ def test_what_is_dense_stays_autograds() -> None:
             assert "Product" not in str(dense.grad_fn)
     assert "Product" not in str(few(torch.randn(40, 64)).grad_fn)
     assert [pays(kept, 100) for kept in (0, 1, 39, 40, 100)] == [False, True, True, False, False]
+
+
+@needed
+def test_a_bias_that_is_no_plain_vector_is_added_by_autograd() -> None:
+    kernels = library.linear_kernels(torch.float32)
+    assert kernels is not None
+    torch.manual_seed(0)
+    layer, turned, inputs = nn.Linear(64, 64), Conv1D(64, 64), torch.randn(40, 64)
+    mask = torch.rand(64, 64) < 0.1
+    for one in (layer, turned):
+        one.weight.data *= mask
+    layers = {id(one.weight): mask for one in (layer, turned)}
+    long, single = torch.randn(128), torch.randn(1)
+    for bias in (long[::2], single.expand(64), single, long[:64]):
+        expected = F.linear(inputs, layer.weight, bias), torch.addmm(bias, inputs, turned.weight)
+        with Products({**sparse_layers(layer, layers, kernels), **sparse_layers(turned, layers, kernels)}):
+            found = F.linear(inputs, layer.weight, bias), torch.addmm(bias, inputs, turned.weight)
+        torch.testing.assert_close(found, expected)
+        assert all(("Product" in str(one.grad_fn)) is (bias.stride() == (1,) and len(bias) == 64) for one in found)
 
 
 @pytest.fixture(scope="module")
