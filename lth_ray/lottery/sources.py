@@ -4,7 +4,7 @@ A description says how to make a thing from what is stored; `lth_ray.lottery.exe
 Initialising, pruning and perturbing are cheap, so that only the states and measurements of training are ever stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -168,6 +168,15 @@ StartSource = Origin | Snapshot | Drawn | Perturbed | Transplanted | Small | Res
 def weights_of(source: StartSource) -> StartSource:
     """Return the same weights without an optimizer's state."""
     return replace(source, optimizer=False) if isinstance(source, (Snapshot, Drawn)) else source
+
+
+def within(source: StartSource) -> Iterator[StartSource]:
+    """Yield a source, and those that it is made of."""
+    yield source
+    if isinstance(source, (Perturbed, Transplanted, Rescaled, Normalised)):
+        yield from within(source.base)
+    if isinstance(source, Normalised):
+        yield from within(source.norms)
 
 
 def with_drawn(source: StartSource, drawn: Mapping[str, int]) -> StartSource:

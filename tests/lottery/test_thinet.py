@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lth_ray import data
-from lth_ray.config import ConfigError, Model, Prune, RandomMask, Rewind, Scoring, steps
+from lth_ray.config import ConfigError, Model, Perturb, Prune, RandomMask, Rewind, Scoring, Transfer, steps
 from lth_ray.data.order import uniform
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.lottery.sources import Pruned
@@ -155,3 +155,22 @@ def test_what_is_refused(lab: Any) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             make_plan(lab.study({**TUNED, "prune": thinet(rescale=True), **changes}))
+
+
+def test_what_is_rescaled_is_not_carried_to_other_data_behind_other_weights(lab: Any) -> None:
+    """Where batch norms are of another step, and where it is perturbed first: the examples would be others."""
+    normed = {"model": Model("cifar_resnet8_4"), "rewind": [Rewind(steps(6), method="fine_tune", batch_norm="rewound")]}
+    rule = Prune("thinet", structure="channels", scope="layer", fraction={"*": 0.3}, rounds=1, rescale=True)
+    other = Transfer({"part": "a"}, rounds=[1])
+    for changes, branch in (
+        ({**normed, "prune": rule}, other),
+        ({"prune": thinet(rescale=True)}, Perturb("shuffle_layer", rounds=[1], branches=[other])),
+    ):
+        with pytest.raises(ConfigError, match="Transfer: a ticket of Prune.rescale begins with weights that examples"):
+            make_plan(lab.study({**TUNED, **changes}, branches=[branch]))
+
+
+def test_masks_found_in_other_trainings_do_not_rescale(lab: Any) -> None:
+    led = {"rewind": [Rewind(steps(6), method="learning_rate", masks="weights")], "prune": thinet(rescale=True)}
+    with pytest.raises(ConfigError, match="Prune.rescale = True and Rewind.masks = 'weights': weights are rescaled in"):
+        make_plan(lab.study({**SHORT, **led}))

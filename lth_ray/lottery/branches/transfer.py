@@ -7,7 +7,17 @@ from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
 from lth_ray.lottery.derivation import Segment
 from lth_ray.lottery.origins import Init
-from lth_ray.lottery.sources import Copied, Perturbed, Rescaled, Small, Snapshot, StartSource, Transplanted, weights_of
+from lth_ray.lottery.sources import (
+    Copied,
+    Perturbed,
+    Rescaled,
+    Small,
+    Snapshot,
+    StartSource,
+    Transplanted,
+    weights_of,
+    within,
+)
 from lth_ray.lottery.stretched import Network, Stretched
 from lth_ray.training import Recipe
 
@@ -81,12 +91,12 @@ def _start(host: Host, branch: Transfer, recipe: Recipe, seed: int, of: Network 
     if branch.start == "rewound" and ticket.key == lineage.dense.key:
         base = Snapshot(ticket.trajectory, ticket.first)
     initial = replace(lineage.drawn, model=recipe.model, data_identity=recipe.identity.digest)
-    if isinstance(base, Rescaled):
+    if any(isinstance(one, Rescaled) for one in within(base)):
         raise ConfigError(
             "Transfer: a ticket of Prune.rescale begins with weights that examples of its own data rescale; give "
             "start='trained'"
         )
-    if of is not None and isinstance(base, (Perturbed, Small)):
+    if of is not None and any(isinstance(one, (Perturbed, Small)) for one in within(base)):
         raise ConfigError(
             "Transfer.changes: weights that depend on a mask (perturbed, or those of a small network) are carried to "
             "no other network or output layer; keep Model, and output='kept', or give start='trained'"
