@@ -66,8 +66,8 @@ def check_steps(variant: Variant, recipe: Recipe, rewind_step: int, pruned_step:
         averaged = "Train.ema_decay" if recipe.train.ema_decay is not None else "Train.average_from"
         if masks is not None:
             raise ConfigError(
-                f"Prune.rescale = True and Rewind.masks = {masks!r}: weights are rescaled in the training that the mask "
-                "was found by, and tickets go on from another; leave one of them out"
+                f"Prune.rescale = True and Rewind.masks = {masks!r}: weights are rescaled in the training that "
+                "the mask was found by, and tickets go on from another; leave one of them out"
             )
         for what, is_so in {
             "Rewind.optimizer = 'restored'": rewind.optimizer == "restored",

@@ -166,11 +166,13 @@ def test_what_is_rescaled_is_not_carried_to_other_data_behind_other_weights(lab:
         ({**normed, "prune": rule}, other),
         ({"prune": thinet(rescale=True)}, Perturb("shuffle_layer", rounds=[1], branches=[other])),
     ):
-        with pytest.raises(ConfigError, match="Transfer: a ticket of Prune.rescale begins with weights that examples"):
+        with pytest.raises(ConfigError, match=r"Transfer: a ticket of Prune.rescale begins with weights that examples"):
             make_plan(lab.study({**TUNED, **changes}, branches=[branch]))
 
 
 def test_masks_found_in_other_trainings_do_not_rescale(lab: Any) -> None:
     led = {"rewind": [Rewind(steps(6), method="learning_rate", masks="weights")], "prune": thinet(rescale=True)}
-    with pytest.raises(ConfigError, match="Prune.rescale = True and Rewind.masks = 'weights': weights are rescaled in"):
+    with pytest.raises(
+        ConfigError, match=r"Prune.rescale = True and Rewind.masks = 'weights': weights are rescaled in"
+    ):
         make_plan(lab.study({**SHORT, **led}))
