@@ -87,6 +87,19 @@ def test_the_control_has_as_many_weights_elsewhere_and_new_ones(lab: Any) -> Non
     assert not torch.equal(controls[0].mask["fc1.weight"], controls[1].mask["fc1.weight"])
 
 
+def test_an_output_layer_that_is_left_out_is_dense_in_the_control_too(lab: Any) -> None:
+    """Whatever the ticket has of it: all of it, here, which is permuted with no other layer."""
+    study = lab.study(
+        {"prune.fraction": {"fc*": 0.5, "output*": 0.001}, "prune.rounds": 1},
+        branches=[Transfer(OTHER, start="random", rounds=[1])],
+    )
+    ran = lab.run(study)
+    ticket, control = load_ticket(ran.key(1), lab.store().uri), found(lab, ran.plan.branches[0])
+    assert bool(ticket.mask["output.weight"].all())
+    assert "output.weight" not in control.mask
+    assert bool(control.trained_state["output.weight"].all())
+
+
 def test_a_deeper_network_takes_over_masks_and_weights_and_a_wider_one_masks(lab: Any) -> None:
     changes = [{"model.name": "cifar_resnet20_4"}, {"model.name": "cifar_resnet14_8"}]
     study = lab.study(

@@ -25,8 +25,8 @@ def stretched_mask(source: Stretched, base: Mask, recipe: Recipe) -> Mask:
         keeps = base.get(pairs.get(name, name))
         if keeps is not None and name in pairs:
             found[name] = stretched(keeps, value.shape)
-        elif keeps is not None and value.dim() > 1 and bool((keeps == keeps[:1]).all()):
-            found[name] = stretched(keeps[:1], value.shape)
+        elif keeps is not None and source.shuffle is None and value.dim() > 1 and bool((keeps == keeps[:1]).all()):
+            found[name] = stretched(keeps[:1], value.shape)  # not permuted, by which weights of it would be pruned
     return found if source.shuffle is None else pruning.shuffled_mask(found, source.shuffle, "global")
 
 
