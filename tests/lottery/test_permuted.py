@@ -20,7 +20,9 @@ from lth_ray.config import (
     steps,
 )
 from lth_ray.lottery import load_ticket, make_plan
+from lth_ray.lottery.execution import permuted
 from lth_ray.lottery.execution.permuted import in_order
+from lth_ray.lottery.execution.reading import recorded_mask
 from lth_ray.models import coupled
 from tests.lottery.conftest import BASE
 
@@ -130,3 +132,24 @@ def test_permuted_masks_hang_on_controls_too_and_survive_kills(lab: Any) -> None
     again = lab.run(study, every_s=0)
     assert before + again.steps == ran.steps + 1
     assert again.contents == ran.contents
+
+
+def test_activations_are_compared_where_the_examples_are(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set that is kept on a GPU has its batches there; "meta" stands for it."""
+    from lth_ray.analysis import activations
+
+    ran = lab.run(lab.study({"prune.rounds": 1}, branches=[PermutedMask(examples=300, rounds=[1])]))
+    segment, asked = ran.plan.branches[0].segment, []
+    base = recorded_mask(ran.store, segment.mask.of)
+    dataset = segment.recipe.task.load()
+    elsewhere = [tuple(one.to("meta") for one in batch) for batch in permuted._first(segment.recipe, dataset, 300)]
+
+    def matched(model: nn.Module, coupling: Any, a: Any, b: Any, examples: Any, caller: Any) -> list[torch.Tensor]:
+        asked.append((next(model.parameters()).device, [batch[0].device for batch in examples]))
+        return [torch.arange(size) for size in coupling.sizes]
+
+    monkeypatch.setattr(activations, "match_activations", matched)
+    monkeypatch.setattr(permuted, "_first", lambda *_: iter(elsewhere))
+    mask = permuted.permuted_mask(segment.mask, base, segment.recipe, ran.store, dataset)
+    assert asked == [(torch.device("meta"), [torch.device("meta")] * len(elsewhere))]
+    assert all(torch.equal(mask[name], keeps) for name, keeps in base.items())

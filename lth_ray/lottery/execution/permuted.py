@@ -1,6 +1,7 @@
 """Masks whose units have the order of another network's (config.PermutedMask)."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 
@@ -29,7 +30,9 @@ def permuted_mask(source: Permuted, base: Mask, recipe: Recipe, store: Store, da
         orders = match(coupling, weights, given, source.seed, PASSES)
     else:
         examples = _first(recipe, dataset, source.examples)
-        orders = match_activations(model, coupling, other, given, examples, recipe.task.caller)
+        first = next(examples)
+        model.to(first[0].device)
+        orders = match_activations(model, coupling, other, given, chain([first], examples), recipe.task.caller)
     return in_order(base, coupling, orders)
 
 
