@@ -16,9 +16,11 @@ from lth_ray.config import (
     Connectivity,
     Curvature,
     EarlyBird,
+    MaskOverlap,
     Prune,
     RandomReinit,
     Rewind,
+    Stability,
     Transfer,
     steps,
 )
@@ -200,6 +202,14 @@ WRONG: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         [Transfer({"target": "rotation"}, rounds=[1], branches=[Connectivity("ticket")])],
         "learns other data, for which the network has another shape",
     ),
+    **{
+        f"another network's {type(branch).__name__} {getattr(branch, 'to', '')}": (
+            {"seeds": [0, 1]},
+            [Transfer({"model.name": "lenet_40_10"}, rounds=[1], branches=[branch])],
+            f"{type(branch).__name__}.*: 'transfer.*' has another network, which cannot be compared",
+        )
+        for branch in (Connectivity("ticket"), Connectivity("dense"), Stability(), MaskOverlap())
+    },
     "units by averages": (
         {"train.ema_decay": 0.9}, [Connectivity("dense", align="weights")], "Connectivity.align = 'weights': units are"
     ),

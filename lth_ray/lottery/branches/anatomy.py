@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lth_ray.config import ConfigError, Curvature, MaskOverlap, SignFlips, Weights, meaning, subseed
-from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.branches.base import Asked, Host, Seed, check_same_network
 from lth_ray.lottery.branches.connectivity import prunable_of
 from lth_ray.lottery.derivation import Table
 from lth_ray.lottery.sources import Pruned, Snapshot
@@ -41,7 +41,9 @@ def mask_overlap(host: Host, branch: MaskOverlap, seed: Seed) -> Iterator[Asked]
     seeds = host.lineage.variant.study.seeds
     for other in seeds[seeds.index(host.lineage.variant.seed) + 1 :]:
         lineage = host.lineage.beside(seed=other)
-        keys = host.segment.key, lineage.rounds[host.number].segment.key
+        theirs = lineage.rounds[host.number].segment
+        check_same_network(host, theirs, "MaskOverlap")
+        keys = host.segment.key, theirs.key
         yield Asked((), Table("overlap", host.segment.recipe, keys), {"other_seed": other})
 
 

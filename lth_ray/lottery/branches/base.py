@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lth_ray.config import Branch, subseed
+from lth_ray.config import Branch, ConfigError, subseed
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.rounds import Lineage
 from lth_ray.lottery.sources import Copied
@@ -48,6 +48,17 @@ class Asked:
     trainings: tuple[tuple[str, Segment], ...] = ()
     table: Table | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_same_network(host: Host, other: Segment, what: str) -> None:
+    """Raise ConfigError where a host is to be measured beside a network of another shape."""
+    own, its = host.segment.recipe.identity, other.recipe.identity
+    if (own.input_shape, own.num_classes) != (its.input_shape, its.num_classes):
+        raise ConfigError(
+            f"{what}: {host.above!r} learns other data, for which the network has another shape; hang it elsewhere"
+        )
+    if host.segment.recipe.model != other.recipe.model:
+        raise ConfigError(f"{what}: {host.above!r} has another network, which cannot be compared; hang it elsewhere")
 
 
 def copy_seed(lineage: Lineage, name: str, index: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lth_ray.config import ConfigError, Connectivity
-from lth_ray.lottery.branches.base import Asked, Host, Seed
+from lth_ray.lottery.branches.base import Asked, Host, Seed, check_same_network
 from lth_ray.lottery.branches.connectivity import prunable_of
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.rounds import Lineage
@@ -126,8 +126,4 @@ def _check(host: Host, branch: Connectivity, segment: Segment, number: int) -> N
             f"{what}: round {number} ends where its mask is drawn (Prune.at = EarlyBird(...)), before it is trained; "
             "give rounds=[...] that leave it out, or Prune.whole_dense = True"
         )
-    own, other = host.segment.recipe.identity, segment.recipe.identity
-    if (own.input_shape, own.num_classes) != (other.input_shape, other.num_classes):
-        raise ConfigError(
-            f"{what}: {host.above!r} learns other data, for which the network has another shape; hang it elsewhere"
-        )
+    check_same_network(host, segment, what)

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from lth_ray.config import Barrier, ConfigError, Length, Stability
-from lth_ray.lottery.branches.base import Asked, Host, Seed, copy_noise, copy_seed
+from lth_ray.lottery.branches.base import Asked, Host, Seed, check_same_network, copy_noise, copy_seed
 from lth_ray.lottery.derivation import Segment, Table
 from lth_ray.lottery.sources import Snapshot, StartSource
 
@@ -48,6 +48,7 @@ def stability(host: Host, branch: Stability, seed: Seed) -> Iterator[Asked]:
     recipe = ticket.recipe
     told = _parted(family)
     if ticket.mask is not None:
+        check_same_network(host, dense, "Stability")
         table = Table("distance", recipe, (ticket.key, dense.key), (ticket.end, dense.end), ticket.start)
         yield Asked((), table, {**told, "compared": "pruning", "pair": "dense"})
     for pair in combinations(family, 2):
