@@ -158,7 +158,7 @@ def print_side_by_side(plans: Sequence[Plan], store: Store, console: Console) ->
     """Make one page of several studies; print where it is, and what each has found."""
     made = record.side_by_side(plans, store)
     for path in (made.page, *made.others):
-        console.print(f"{store.uri.rstrip('/')}/{path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printing.linked(store.uri, path), soft_wrap=True)
     for words in made.found:
         console.print(words, style="bold", highlight=False, markup=False)
 

@@ -6,6 +6,7 @@ device. Neither has been compared with a GPU: nothing of lth_ray has run on one.
 
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
@@ -121,7 +122,7 @@ def activations(network: nn.Module, example: tuple[Any, ...], examples: int) -> 
 
     On the meta device, which has shapes and no values. The logits are counted twice: a loss keeps as much of them.
     """
-    made = network.to("meta").train()
+    made = deepcopy(network).to("meta").train()
     own = {one.untyped_storage()._cdata for one in (*made.parameters(), *made.buffers())}
     kept: dict[int, Tensor] = {}
 

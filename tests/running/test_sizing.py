@@ -42,13 +42,16 @@ def test_what_a_backward_pass_keeps_by_hand() -> None:
     inputs, hidden, outputs = 7 * 10 * 4, 7 * 20 * 4, 7 * 5 * 4
     found = activations(network, (torch.zeros(1, 10),), 7)
     assert found == inputs + hidden + hidden + 2 * outputs  # the largest twice, logits for the loss
+    assert network(torch.ones(1, 10)).isfinite().all()  # it still has its weights
 
 
 def test_what_a_device_holds_besides() -> None:
     recipe = make_plan(STUDY).lineages[0].recipe
-    memory = Sized(recipe).memory
+    sized = Sized(recipe)
+    memory = sized.memory
     numbers = WEIGHTS + 40  # with biases
     assert memory is not None
+    assert sized.step_flops == 3 * 2 * WEIGHTS * 60  # whichever is asked first
     assert memory.weights == numbers * (4 * (1 + 1 + 2) + 1)  # weights, gradients, Adam's two, a mask
     assert memory.data == 1797 * 64
 
