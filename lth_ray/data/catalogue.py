@@ -102,8 +102,8 @@ def _check_kind(data: Data) -> None:
         check_packed(data)
     elif data.augment == "resized_crop_flip":
         raise ConfigError(
-            "Data.augment = 'resized_crop_flip': only for packed sets (imagenet, packed:PATH); use none, flip or "
-            "crop_flip"
+            f"Data.augment = 'resized_crop_flip': only for packed sets ({', '.join(PACKED_SETS)}, packed:PATH); "
+            "use none, flip or crop_flip"
         )
 
 

@@ -10,7 +10,7 @@ from lth_ray.training.recipe import Recipe
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
 SHRUNK = "shrunk"
 FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
-NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar.resnet, cifar_vgg
+NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar.resnet, cifar.vgg
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 
@@ -30,8 +30,9 @@ def backend_of(
     under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks
     are compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
     for it. "shrunk": the smaller network that a structured mask leaves, or any mask where `Train(backend="shrunk")`
-    asks for it; what has no mask is trained as without it. "eager": autograd, for everything else and where
-    `Train(backend="eager")` asks for it.
+    asks for it; what has no mask is trained as without it. "sparse": autograd in which products by few weights are
+    compiled, where `Train(backend="sparse")` asks for it and a mask is held at zero. "eager": autograd, for everything
+    else and where `Train(backend="eager")` asks for it.
 
     changing: the mask changes on the way.
     masked: it is trained under a mask. structured: whose rule removes whole units.
