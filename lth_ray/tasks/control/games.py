@@ -63,13 +63,14 @@ class Games:
         return len(self.simulators)
 
     def begin(self, place: int, seed: int) -> None:
-        """Begin a new game at a place."""
+        """Begin a new game at a place. Errors: as of `step`."""
         self.seeds[place], self.actions[place], self.totals[place] = seed, [], 0.0
         try:
             observation, info = self.simulators[place].reset(seed=seed)
         except Exception as error:
             raise self._failed(place, error) from error
         self.observations[place] = observation
+        self._check_shown()
         self.lives[place] = int(info.get("lives", 0))
 
     def step(self, actions: Sequence[int], places: Iterable[int] | None = None) -> Moves:
@@ -96,12 +97,7 @@ class Games:
             if self.lives[place] or info:
                 lives = int(info.get("lives", 0))
                 hurt[place], self.lives[place] = lives < self.lives[place], lives
-        if self.observations.dtype != np.uint8 and not np.isfinite(self.observations).all():
-            place = int(np.argmin(np.isfinite(self.observations).reshape(number, -1).all(1)))
-            raise ConfigError(
-                f"{self._whose(place)} shows what is no finite number; mend the environment: a network learns nothing "
-                "from NaN or infinity"
-            )
+        self._check_shown()
         self.totals += rewards
         return Moves(rewards, ended, cut & ~ended, hurt)
 
@@ -142,6 +138,14 @@ class Games:
     def mark(self, place: int) -> int:
         """Return a checksum of what a game shows."""
         return mark_of(self.observations[place])
+
+    def _check_shown(self) -> None:
+        if self.observations.dtype != np.uint8 and not np.isfinite(self.observations).all():
+            place = int(np.argmin(np.isfinite(self.observations).reshape(len(self), -1).all(1)))
+            raise ConfigError(
+                f"{self._whose(place)} shows what is no finite number; mend the environment: a network learns nothing "
+                "from NaN or infinity"
+            )
 
     def _whose(self, place: int) -> str:
         return f"{named(self.config)}: step {len(self.actions[place])} of the game with seed {self.seeds[place]}"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
@@ -15,6 +16,7 @@ from lth_ray.models import build
 from lth_ray.store import Store
 from lth_ray.tasks import Control
 from lth_ray.tasks.control import packages, simulators
+from lth_ray.tasks.control.games import Games
 from lth_ray.tasks.control.rollouts import Rollouts
 from lth_ray.training import Clock
 from tests.tasks.control import scripted
@@ -182,6 +184,14 @@ def test_an_environment_that_fails_leaves_its_last_checkpoint(made: Any, message
     there = store.newest_checkpoint(segment)
     assert there is not None, "it went on for some games"
     assert there.step >= 2
+
+
+def test_what_a_game_begins_with_is_finite_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    games = Games(declared("CartPole-v1"), 2)
+    games.begin(0, 3)
+    monkeypatch.setattr(games.simulators[1], "reset", lambda seed: (np.full(4, np.nan, np.float32), {}))
+    with pytest.raises(ConfigError, match=r"CartPole-v1.*: step 0 of the game with seed 7 shows what is no finite"):
+        games.begin(1, 7)
 
 
 def test_what_is_not_deterministic_is_found_by_the_first_checkpoint(
