@@ -114,6 +114,7 @@ def _hung(host: Host, branch: Branch) -> Iterator[BranchResult]:
     results = function(host, branch, lambda index: subseed(lineage.variant.seed, label, index))
     for index, asked in enumerate(results):
         _check_same_network(host, branch, asked)
+        _check_same_training(host, branch, asked)
         parameters = branch.parameters() | dict(asked.told)
         yield BranchResult(lineage, number, path, label, index, parameters, asked, host.id)
         for further in branch.branches:
@@ -133,4 +134,19 @@ def _check_same_network(host: Host, branch: Branch, asked: Asked) -> None:
         raise ConfigError(
             f"{type(branch).__name__}: it is of the study's network, and the one that it hangs on has another "
             "(Guided.model, Transfer.changes); hang it on tickets, or on a branch of the study's own network"
+        )
+
+
+def _check_same_training(host: Host, branch: Branch, asked: Asked) -> None:
+    """Raise ConfigError for a branch that would train as the study does beside what another recipe trained."""
+    if not host.above or not asked.trainings or isinstance(branch, (Guided, Transfer)):
+        return
+    study, ticket = host.lineage.recipe, host.lineage.rounds[host.number].segment.recipe
+    given, own = host.segment.recipe, asked.trainings[-1][1].recipe
+    if given.meaning() in (study.meaning(), ticket.meaning()):
+        return
+    if own.meaning() == study.meaning() or own.meaning()["data"] != given.meaning()["data"]:
+        raise ConfigError(
+            f"{type(branch).__name__}: it trains by the study's data and recipe, and what it hangs on, {host.above!r}, "
+            "by others; hang it on tickets"
         )

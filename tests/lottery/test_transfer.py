@@ -8,7 +8,22 @@ import pytest
 import torch
 from torch import nn
 
-from lth_ray.config import ConfigError, Model, Prune, Rewind, ShuffledMask, Transfer, epochs, steps, told
+from lth_ray.config import (
+    ConfigError,
+    Cyclic,
+    Model,
+    PermutedMask,
+    Prune,
+    RandomMask,
+    RandomReinit,
+    Rewind,
+    Scratch,
+    ShuffledMask,
+    Transfer,
+    epochs,
+    steps,
+    told,
+)
 from lth_ray.config.declared import declaration, restore
 from lth_ray.data import load
 from lth_ray.data.order import permutation
@@ -205,6 +220,17 @@ WRONG: dict[str, tuple[Transfer | Any, str]] = {
         lambda: Transfer({"train.length": steps(5)}, length="ticket"),
         "Transfer.length = 'ticket': the rewind point .* lies beyond the end of a training of",
     ),
+    **{
+        f"the study's training beside another's: {type(branch).__name__} on {on}": (
+            lambda on=on, branch=branch: replace(on, rounds=[1], branches=[branch]),
+            f"{type(branch).__name__}: it trains by the study's data and recipe, and what it hangs on",
+        )
+        for on, branch in (
+            (Transfer({"part": "a"}), RandomReinit()), (Transfer({"train.lr": 0.1}), RandomReinit()),
+            (Transfer({"part": "a"}), Cyclic(2)), (Transfer({"part": "a"}), Scratch()),
+            (Transfer({"part": "a"}), PermutedMask("none")), (Cyclic(2), RandomReinit()),
+        )
+    },
     "another's network": (
         lambda: Transfer({"model.name": "lenet_40_10"}, rounds=[1], branches=[
             ShuffledMask(branches=[Transfer({"part": "a"})])
@@ -230,3 +256,9 @@ def test_what_has_no_rewind_point_elsewhere_is_refused(lab: Any) -> None:
     units = {"prune": Prune("l1", structure="neurons", scope="layer", fraction=0.5, rounds=1)}
     with pytest.raises(ConfigError, match=r"Transfer.start = 'random': it permutes single weights"):
         make_plan(lab.study(units, branches=[Transfer({"part": "a"}, start="random")]))
+
+
+def test_what_keeps_to_its_host_s_training_hangs_on_transfers(lab: Any) -> None:
+    plan = make_plan(lab.study(branches=[Transfer({"part": "a"}, rounds=[1], branches=[RandomMask()])]))
+    transfer, control = (result.segment for result in plan.branches)
+    assert control.recipe.meaning() == transfer.recipe.meaning() != plan.lineages[0].recipe.meaning()
