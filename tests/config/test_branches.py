@@ -50,6 +50,8 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
     (CrossedMask, {"match": "signs"}, "CrossedMask.match = 'signs': "),
     (CrossedMask, {"examples": 50}, "CrossedMask.examples = 50: match='none' looks at none"),
     (Curvature, {"eigenvalues": 0}, "Curvature.eigenvalues = 0: give a whole number of at least 1"),
+    (Curvature, {"eigenvalues": 51}, "Curvature.eigenvalues = 51: 50 multiplications find no more than as many"),
+    (Transfer, {"changes": {}, "copies": 2}, "Transfer.copies = 2: start='rewound' draws nothing by which they would"),
     (Curvature, {"vectors": -1}, "Curvature.vectors = -1: give a whole number of at least 0"),
     (Curvature, {"tolerance": 1.0}, "Curvature.tolerance = 1.0: give a number in [0, 1)"),
     (PermutedMask, {"match": "signs"}, "PermutedMask.match = 'signs': "),

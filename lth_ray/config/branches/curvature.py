@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from lth_ray.config.base import number, option, whole
+from lth_ray.config.base import ConfigError, number, option, whole
 from lth_ray.config.branches.base import Branch
 
 
@@ -30,3 +30,11 @@ class Curvature(Branch):
     batches: int = option(10, check=whole(1, 100_000))
     iterations: int = option(50, check=whole(1, 10_000))
     tolerance: float = option(1e-3, check=number(0, 1, open_high=True))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eigenvalues > self.iterations:
+            raise ConfigError(
+                f"Curvature.eigenvalues = {self.eigenvalues}: {self.iterations} multiplications find no more than as "
+                "many; give fewer, or more iterations"
+            )

@@ -60,6 +60,11 @@ class Transfer(Branch):
                 )
             if part != "data":
                 _check_known(path, field, KINDS[part])
+        if self.copies > 1 and self.start != "random":
+            raise ConfigError(
+                f"Transfer.copies = {self.copies}: start={self.start!r} draws nothing by which they would differ; "
+                "leave it out"
+            )
         self._check_weights()
 
     def _check_weights(self) -> None:
