@@ -158,7 +158,7 @@ def test_what_is_refused(lab: Any) -> None:
 
 
 def test_what_is_rescaled_is_not_carried_to_other_data_behind_other_weights(lab: Any) -> None:
-    """Where batch norms are of another step, and where it is perturbed first: the examples would be others."""
+    """Batch norms of another step, or a perturbation first: the examples would be others."""
     normed = {"model": Model("cifar_resnet8_4"), "rewind": [Rewind(steps(6), method="fine_tune", batch_norm="rewound")]}
     rule = Prune("thinet", structure="channels", scope="layer", fraction={"*": 0.3}, rounds=1, rescale=True)
     other = Transfer({"part": "a"}, rounds=[1])
