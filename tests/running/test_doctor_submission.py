@@ -19,7 +19,10 @@ JOB = "ray job submit --address http://10.0.0.1:8265 --working-dir . -- python -
     ("asked", "nodes", "dashboard", "line"),
     [
         (Asked("./lth_storage"), {"": {"CPU": 2.0, "GPU": 0.0}}, None, "lth-ray run digits --storage ./lth_storage"),
-        (SHARED, NODES, "10.0.0.1:8265", f"{JOB} {PLACES} --gpus-per-worker 1 --cpus-per-worker 6"),
+        (
+            SHARED, NODES, "10.0.0.1:8265",  # ImageNet's packed images are decoded by loaders, or a plan refuses them
+            f"{JOB} {PLACES} --gpus-per-worker 1 --cpus-per-worker 6 --loaders 5",
+        ),
         (
             replace(SHARED, workers=8, gpus_per_worker=1.0), NODES, "http://10.0.0.1:8265",
             f"{JOB} {PLACES} --workers 8 --gpus-per-worker 1 --cpus-per-worker 6 --loaders 5",

@@ -26,7 +26,7 @@ def flags(asked: Any, nodes: Mapping[str, Mapping[str, float]]) -> list[str]:
     if gpus:
         cores = min((int(node.get("CPU", 1) / node["GPU"] * gpus) for node in with_gpus), default=1)
         found += ["--gpus-per-worker", f"{gpus:g}", "--cpus-per-worker", str(max(1, cores))]
-        found += ["--loaders", str(cores - 1)] if asked.workers > 1 and cores > 1 else []
+        found += ["--loaders", str(cores - 1)] if cores > 1 else []  # without any a packed set is refused
     return found
 
 
