@@ -104,7 +104,3 @@ def _counts(variants: Sequence[Sequence[Row]], margin: float) -> str:
         f"Of {len(found)} rounds, by means over seeds, {both} are connected and match; connected alone: {connected}; "
         f"matching alone: {matching}; neither: {neither}."
     )
-
-
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return mean_and_ends((row["seed"], row[name]) for row in rows)[0]
