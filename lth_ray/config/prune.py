@@ -242,7 +242,8 @@ class Prune(Config):
     def _check_structure(self) -> None:
         if self.in_turn and self.scope != "layer":
             raise ConfigError(
-                f"Prune.scope = {self.scope!r}: layers that are pruned in turn rank their own; give scope='layer'"
+                f"Prune.scope = {self.scope!r}: layers that are pruned in turn rank their own; give "
+                "scope='layer', or leave in_turn out"
             )
         if self.rescale and self.criterion != "thinet":
             raise ConfigError(

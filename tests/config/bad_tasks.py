@@ -58,6 +58,7 @@ BAD_TASKS: list[tuple[Make, str, Any, str]] = [
     (text, "window", 0, "at least 1"),
     (text, "level", "words", "did you mean word"),
     (text, "vocabulary", 2, "at least 3"),
+    (text, "tokenizer", 3, "give the path of a Hugging Face folder"),
     (text, "min_count", 0, "at least 1"),
     (text, "order", "random", "valid: contiguous, shuffled"),
     (text, "validation", -1, "at least 0"),
