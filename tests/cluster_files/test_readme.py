@@ -18,7 +18,7 @@ def test_the_page_shows_every_way() -> None:
 
 def test_the_command_line_can_be_run_as_a_module() -> None:
     """A node that has only the job's upload has no `lth-ray`."""
-    assert (ROOT / "lth_ray" / "cli" / "__main__.py").read_text().endswith("\nentry()\n")
+    assert (ROOT / "lth_ray" / "__main__.py").read_text().endswith("\nentry()\n")
 
 
 def test_the_flags_of_a_study_exist(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

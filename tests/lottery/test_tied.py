@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 from lth_ray.config import Model, Perturb, Prune, Supermask, set_fields, steps
 from lth_ray.lottery import Ticket, load_ticket
-from lth_ray.lottery.tickets.exporting import save_prune_naming, save_state_dict
+from lth_ray.lottery.tickets.exporting import save_prune_naming, save_state_dict, weights_of_ticket
 from lth_ray.models import retied, tied
 from lth_ray.models.flops import uses_of_weights
 from lth_ray.training import averages
@@ -179,14 +179,13 @@ def test_an_exported_file_is_what_was_measured(lab: Any, tmp_path: Path) -> None
 
 
 def test_what_goes_to_mlflow_is_what_was_measured(lab: Any) -> None:
-    from safetensors.torch import load
-
-    from lth_ray.record.mlflow.models import ABOUT, TRAINED, ticket_files
+    from lth_ray.record.mlflow.models import ticket_page
 
     ran = lab.run(lab.study({"train.ema_decay": 0.9}))
     record = load_ticket(ran.key(1), ran.store.uri).record
-    files = ticket_files(ran.store, record)
-    ticket: Ticket = load_ticket(ran.key(1), ran.store.uri)
+    page = json.loads(ticket_page(ran.store, record))
+    assert "moving averages" in page["weights"]  # how `load_ticket` of its line gives them
+    ticket: Ticket = load_ticket(page["key"], page["storage"])
     assert ticket.trained_state is not None
-    assert torch.equal(load(files[TRAINED])["fc1.weight"], ticket.trained_state["averages.fc1/weight"])
-    assert "moving averages" in json.loads(files[ABOUT])["weights"]
+    shown = weights_of_ticket(ticket, "trained")
+    assert torch.equal(shown["fc1.weight"], ticket.trained_state["averages.fc1/weight"])

@@ -148,8 +148,10 @@ def test_a_lower_error_is_the_better_one() -> None:
     assert dense["matching"].to_list() == ["matching", "matching", "not shown"]
     assert control["superiority"].to_list() == ["better", "better", "not shown"]
     first, second = findings(frame)
-    assert first.startswith("Tickets match their dense network, less than 0.010 worse, with 50-25 % of the weights")
-    assert second.startswith("They are of better root mean square error than random reinit with 50-25 % of the weights")
+    assert first.startswith("Tickets match their dense network, less than 0.010 worse, down to 25 % of the weights")
+    assert second.startswith(
+        "They are of better root mean square error than random reinit with 50\N{EN DASH}25 % of the weights"
+    )
     listing = verdicts_listing(frame)
     assert listing is not None
     assert "positive where the ticket is better" in listing.note

@@ -42,6 +42,7 @@ def finish(runner: Runner, undisturbed: dict[str, str]) -> None:
     assert runner.trained_twice <= CPUS * EVERY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_trial_actor_is_replaced_within_the_run(
     point: str, runner: Runner, undisturbed: dict[str, str]

@@ -9,7 +9,7 @@ from lth_ray import Study
 from lth_ray.store import Store
 from tests.running.conftest import SCRIPT, Runner, a_runner, contents, train_here
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 BRANCHES = """
     branches=[

@@ -39,6 +39,7 @@ def by_themselves(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return contents(train_here(namespace["study"], store), store)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_study_in_replicates(runner: Runner, by_themselves: dict[str, str]) -> None:
     runner.source = SCRIPT
     assert runner.run() == 0, runner.output[-3000:]

@@ -178,7 +178,10 @@ def test_what_is_a_control_is_said_by_its_config(monkeypatch: pytest.MonkeyPatch
     class Own(Branch):
         is_control = True
 
-    assert controls() == {"random_mask", "random_reinit", "rescored", "scratch", "shuffled_mask"}
+    assert controls() == {
+        "crossed_mask", "cyclic", "permuted_mask", "random_mask", "random_reinit", "rescored", "scratch",
+        "shuffled_mask",
+    }  # fmt: skip
     rows, branches = [*rows_of(0, DENSE), *rows_of(2, TICKETS)], rows_of(2, MASKS, "own")
     assert list(comparisons(rows, branches)["against"]) == ["dense"]
     monkeypatch.setitem(BRANCHES, Own, ("own", copies(lambda host, branch, seed: host.segment)))
