@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from lth_ray import models
-from lth_ray.config import ConfigError
+from lth_ray.config import Boxes, ConfigError, Translation
 from lth_ray.lottery.execution.networks import build
 from lth_ray.lottery.execution.patterned import check_patterned
 from lth_ray.lottery.patterned import Patterned, Permuted
@@ -65,6 +65,11 @@ def _check_units(recipe: Recipe, said: str, by: bool | str) -> None:
         raise ConfigError(
             f"{said}: {type(recipe.data).__name__} has no training set on which units could be compared; match "
             "them by weights"
+        )
+    if by == "activations" and isinstance(recipe.data, (Boxes, Translation)):
+        raise ConfigError(
+            f"{said}: a network for {type(recipe.data).__name__} chooses by itself what its later layers see, so that "
+            "two of them see different things; match them by weights"
         )
     network = build(recipe)
     try:

@@ -1,5 +1,6 @@
 """A ticket's mask on another initialisation: the order that its units get there, and what the plan refuses."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from lth_ray import data, models
 from lth_ray.config import (
     Barrier,
+    Boxes,
     ConfigError,
     EarlyBird,
     PermutedMask,
@@ -17,12 +19,14 @@ from lth_ray.config import (
     Prune,
     RandomReinit,
     Rewind,
+    Translation,
     steps,
 )
 from lth_ray.lottery import load_ticket, make_plan
 from lth_ray.lottery.execution import permuted
 from lth_ray.lottery.execution.permuted import in_order
 from lth_ray.lottery.execution.reading import recorded_mask
+from lth_ray.lottery.piece_checks import _check_units
 from lth_ray.models import coupled
 from tests.lottery.conftest import BASE
 
@@ -153,3 +157,16 @@ def test_activations_are_compared_where_the_examples_are(lab: Any, monkeypatch: 
     mask = permuted.permuted_mask(segment.mask, base, segment.recipe, ran.store, dataset)
     assert asked == [(torch.device("meta"), [torch.device("meta")] * len(elsewhere))]
     assert all(torch.equal(mask[name], keeps) for name, keeps in base.items())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Boxes("voc:nowhere", batch_size=2, validation="own", image_size=32),
+        Translation("text:nowhere", vocabulary=300, tokens=120, batch_size=2, validation=2),
+    ],
+)
+def test_networks_that_choose_what_they_see_are_not_compared_by_activations(data: Any) -> None:
+    recipe: Any = SimpleNamespace(train=SimpleNamespace(is_averaged=False), has_epochs=True, data=data)
+    with pytest.raises(ConfigError, match=rf"a network for {type(data).__name__} chooses by itself .* by weights"):
+        _check_units(recipe, "CrossedMask.match = 'activations'", "activations")
