@@ -12,6 +12,7 @@ from lth_ray.config import (
     Curvature,
     Launch,
     MaskOverlap,
+    Model,
     Perturb,
     Perturbation,
     Prune,
@@ -44,7 +45,8 @@ CARRIED_OUT: dict[str, dict[str, Any]] = {
     "copies that are one": {"branches": [Stability(spawn=steps(4), rounds=[1])]},
     "one seed to compare, one bin": {"branches": [MaskOverlap(), Weights(bins=1)]},
     "one seed to connect, more eigenvalues than weights": {
-        "branches": [Connectivity("seeds", points=3), Curvature(1000, vectors=0, batches=1, iterations=3, rounds=[2])]
+        "model": Model("lenet_2_2"),
+        "branches": [Connectivity("seeds", points=3), Curvature(200, vectors=0, batches=1, iterations=200, rounds=[2])],
     },
     "a score's rate that overflows": {"branches": [Supermask("bernoulli", train={"lr": 1e300})]},
 }  # fmt: skip
