@@ -22,8 +22,17 @@ def main(study: Study | Sequence[Study]) -> None:
     """Run one study, or several in turn, as the command line says, and exit nonzero when something failed."""
     question = getattr(sys.modules.get("__main__"), "__doc__", None) or ""
     studies = [study] if isinstance(study, Study) else list(study)
-    chosen = [one for one in studies if CHOSEN.get() in (None, one.name)]
-    guarded(study_command(chosen or studies, question))
+    guarded(lambda: study_command(_chosen(studies), question)())
+
+
+def _chosen(studies: Sequence[Study]) -> Sequence[Study]:
+    """Return those that are to run: the one that was asked for by its name, or all."""
+    name = CHOSEN.get()
+    found = [one for one in studies if name in (None, one.name)]
+    if not found:
+        declared = ", ".join(one.name for one in studies)
+        raise ConfigError(f"{name!r}: its script declares no study of that name any more, but {declared}; give one")
+    return found
 
 
 def study_command(studies: Sequence[Study], question: str = "") -> click.Command:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lth_ray.cli import lth_ray
 from lth_ray.commands import published
-from lth_ray.config import ConfigError
+from lth_ray.config import ConfigError, Data, Model, Prune, Study, Train, steps
 from tests.repository import ROOT, files
 from tests.studies.plans import SCRIPTS, declared
 
@@ -80,3 +80,20 @@ if __name__ == "__main__":
     told = console.export_text()
     assert "After Frankle & Carbin 2019." in told
     assert re.search(r"other +2 +1\.5 +3 +12,345 +not estimated +0\.1", told), told
+
+
+def test_a_name_that_its_script_has_no_more_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    from lth_ray.cli.study import CHOSEN, main
+
+    token = CHOSEN.set("conv9-cifar10")
+    study = Study(
+        "conv2", model=Model("conv2"), data=Data("digits", batch_size=60, validation=0), train=Train(steps(1), lr=0.1),
+        prune=Prune(fraction=0.2, rounds=1), rewind=[steps(0)], seeds=[0],
+    )  # fmt: skip
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(study)
+    finally:
+        CHOSEN.reset(token)
+    assert ended.value.code == 2
+    assert "'conv9-cifar10': its script declares no study of that name any more, but conv2" in capsys.readouterr().err

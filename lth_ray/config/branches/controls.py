@@ -8,6 +8,8 @@ from lth_ray.config.base import ConfigError, field_table, mapping, maybe, no_fie
 from lth_ray.config.branches.base import Branch
 from lth_ray.config.prune import Scoring
 
+EXAMPLES = 2_000  # of the training set, on which units are compared by what they do
+
 
 @dataclass(frozen=True)
 class RandomReinit(Branch):
@@ -89,15 +91,19 @@ class PermutedMask(Branch):
 
     match: str = option("activations", check=one_of("weights", "activations", "none"))
     _: KW_ONLY
-    examples: int = option(2_000, check=whole(2))
+    examples: int = option(EXAMPLES, check=whole(2))
     copies: int = option(1, check=whole(1, 10_000), means=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.match != "activations" and self.examples != 2_000:
-            raise ConfigError(
-                f"PermutedMask.examples = {self.examples}: match={self.match!r} looks at none; leave it out"
-            )
+        check_examples(self, self.match, self.examples)
+
+
+def check_examples(branch: Branch, match: str, examples: int) -> None:
+    """Raise ConfigError where examples are stated and units are not matched by what they do on them."""
+    if match != "activations" and examples != EXAMPLES:
+        who = type(branch).__name__
+        raise ConfigError(f"{who}.examples = {examples}: match={match!r} looks at none; leave it out")
 
 
 @dataclass(frozen=True)

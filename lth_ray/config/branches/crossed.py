@@ -3,8 +3,9 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from lth_ray.config.base import ConfigError, one_of, option, whole
+from lth_ray.config.base import one_of, option, whole
 from lth_ray.config.branches.base import Branch
+from lth_ray.config.branches.controls import EXAMPLES, check_examples
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,8 @@ class CrossedMask(Branch):
 
     match: str = option("none", check=one_of("none", "weights", "activations"))
     _: KW_ONLY
-    examples: int = option(2_000, check=whole(2))
+    examples: int = option(EXAMPLES, check=whole(2))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.match != "activations" and self.examples != 2_000:
-            raise ConfigError(
-                f"CrossedMask.examples = {self.examples}: match={self.match!r} looks at none; leave it out"
-            )
+        check_examples(self, self.match, self.examples)

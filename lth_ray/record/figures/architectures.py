@@ -107,5 +107,7 @@ def _by_round(rows: Sequence[Row]) -> dict[float, list[Row]]:
     rounds: dict[int, list[Row]] = {}
     for row in rows:
         rounds.setdefault(row["round"], []).append(row)
-    means = {100 * math.fsum(row[LEFT] for row in same) / len(same): same for same in rounds.values()}
+    means: dict[float, list[Row]] = {}
+    for same in rounds.values():  # two may leave the same: of units, few of which are left
+        means.setdefault(100 * math.fsum(row[LEFT] for row in same) / len(same), []).extend(same)
     return dict(sorted(means.items(), reverse=True))

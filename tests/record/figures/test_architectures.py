@@ -51,3 +51,12 @@ def test_lines_stand_at_the_parameters_that_are_left(as_stored: bool) -> None:
 
 def test_there_is_none_where_nothing_was_trained_from_scratch() -> None:
     assert architectures_figure(frame(ROWS[:9])) is None
+
+
+def test_rounds_that_leave_as_much_are_one_point_of_all_their_rows() -> None:
+    rows = [one | {"remaining_of_all": 0.5} if one["round"] else one for one in ROWS]
+    figure = architectures_figure(frame(rows))
+    assert figure is not None
+    lines = {str(line.get_label()): line for line in figure.axes[0].lines}
+    drawn = lines["scratch, budget flops (n = 3 (6 runs))"].get_xydata()
+    assert drawn.tolist() == [pytest.approx([50, 90.5])]  # the mean of rounds 1 and 2, 91 and 90 %
