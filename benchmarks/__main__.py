@@ -23,6 +23,7 @@ from benchmarks import (
     scheduler_cost,
     shrunk_step,
     sparse_step,
+    state_io,
     train_throughput,
     whole_figure,
 )
@@ -43,6 +44,7 @@ BENCHMARKS = {
         language_step,
         whole_figure,
         input,
+        state_io,
         mask_share,
         scheduler_cost,
         train_throughput,

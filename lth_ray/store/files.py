@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 TEMPORARY = ".tmp"  # a folder inside the store, so that a rename never crosses file systems; not listed unless asked
 MARKER = "lth_ray.json"  # what tells a storage from any other folder; never listed
+Data = bytes | Sequence[bytes | memoryview]  # of a file: whole, or in parts that follow one another
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Files(Protocol):
     @property
     def uri(self) -> str: ...
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         """Write or replace a file, atomically and durably."""
 
     def put_if_absent(self, path: str, data: bytes) -> bool:
@@ -39,6 +41,12 @@ class Files(Protocol):
 
     def get(self, path: str) -> bytes:
         """Return a file's bytes. Raise MissingFile."""
+
+    def read(self, path: str, reader: Callable[[BinaryIO], T]) -> T:
+        """Return what `reader` makes of a file, opened at its beginning; it may be called again from there.
+
+        Raise MissingFile.
+        """
 
     def exists(self, path: str) -> bool: ...
 
@@ -53,3 +61,17 @@ class Files(Protocol):
 
     def move(self, path: str, to: str) -> None:
         """Move a file, in place of what is at `to`; a path that is not there is fine."""
+
+
+def parts_of(data: Data) -> list[memoryview]:
+    """Return the parts of a file, without a copy."""
+    return [memoryview(part) for part in ([data] if isinstance(data, bytes) else data)]
+
+
+def span(data: Data, start: int, end: int) -> bytes:
+    """Return the bytes of a file from `start` to `end`, or to its own end, as one piece."""
+    found, offset = list[memoryview](), 0
+    for part in parts_of(data):
+        found.append(part[max(0, start - offset) : max(0, end - offset)])
+        offset += len(part)
+    return b"".join(found)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from lth_ray import probes
 from lth_ray.store.errors import MissingFile, StorageAway, StorageError
-from lth_ray.store.files import MARKER, TEMPORARY, Entry
+from lth_ray.store.files import MARKER, TEMPORARY, Data, Entry, parts_of
 
 ATTEMPTS = 8
 PRIVATE = 0o700
@@ -52,7 +52,7 @@ class LocalFiles:
     def uri(self) -> str:
         return self.root
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         with self._explained(path), self._written(data) as temporary:
             self._in_folder(self._full(path), lambda target: os.replace(temporary, target))
             _sync_folder(self._full(path).parent)
@@ -72,9 +72,13 @@ class LocalFiles:
             return True
 
     def get(self, path: str) -> bytes:
+        return self.read(path, lambda file: file.read())
+
+    def read(self, path: str, reader: Callable[[BinaryIO], T]) -> T:
         with self._explained(path):
             try:
-                return self._full(path).read_bytes()
+                with self._full(path).open("rb") as file:
+                    return reader(file)
             except (FileNotFoundError, IsADirectoryError):
                 raise MissingFile(path) from None
 
@@ -139,15 +143,16 @@ class LocalFiles:
                 _sync_folder(folder.parent)
 
     @contextmanager
-    def _written(self, data: bytes) -> Iterator[Path]:
+    def _written(self, data: Data) -> Iterator[Path]:
         """Give a temporary file that holds the data durably; it is gone afterwards unless it was renamed."""
         temporary = self._full(f"{TEMPORARY}/{uuid.uuid4().hex}")
         try:
             with self._in_folder(temporary, lambda target: open(target, "xb")) as file:
-                half = len(data) // 2
-                file.write(memoryview(data)[:half])
+                halves = [half for part in parts_of(data) for half in (part[: len(part) // 2], part[len(part) // 2 :])]
+                middle = len(halves) // 2
+                file.writelines(halves[:middle])
                 probes.point("mid-write")
-                file.write(memoryview(data)[half:])
+                file.writelines(halves[middle:])
                 file.flush()
                 os.fsync(file.fileno())
             yield temporary

@@ -11,10 +11,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from lth_ray.store.errors import StorageAway
-from lth_ray.store.files import Entry, Files
+from lth_ray.store.files import Data, Entry, Files
 
 PATIENCE_S = 300.0  # under what workers wait for one another, so that a team of them is not broken by it
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -36,7 +36,7 @@ class PatientFiles:
     def uri(self) -> str:
         return self.files.uri
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         """Write or replace a file, atomically and durably."""
         self._patiently(lambda: self.files.put(path, data))
 
@@ -51,6 +51,10 @@ class PatientFiles:
     def get(self, path: str) -> bytes:
         """Return a file's bytes. Raise MissingFile."""
         return self._patiently(lambda: self.files.get(path))
+
+    def read(self, path: str, reader: Callable[[BinaryIO], T]) -> T:
+        """Return what `reader` makes of a file, from its beginning each time. Raise MissingFile."""
+        return self._patiently(lambda: self.files.read(path, reader))
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file."""

@@ -8,12 +8,12 @@ slow to import: this module is imported for s3:// URIs only.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from lth_ray import probes
 from lth_ray.store.errors import MissingFile, StorageAway, StorageError
-from lth_ray.store.files import MARKER, TEMPORARY, Entry
+from lth_ray.store.files import MARKER, TEMPORARY, Data, Entry, parts_of, span
 
 ATTEMPTS = 8
 ABSENT = ("404", "NoSuchKey", "NotFound")
@@ -31,6 +31,7 @@ CONNECT_S, READ_S = 10, 60  # before an attempt counts as lost
 PART_BYTES = 128 * 2**20  # Amazon takes 5 GiB in one request; more goes in parts, 10,000 at most
 SENDERS = 4
 CONFLICT = ("ConditionalRequestConflict", "409")  # two conditional puts met: S3 asks for the request to be repeated
+T = TypeVar("T")
 ForGood = (NoCredentialsError, ParamValidationError)
 
 
@@ -53,7 +54,7 @@ class S3Files:
         query = "&".join(f"{name}={value}" for name, value in options.items() if value)
         return f"s3://{self.bucket}/{self.prefix}" + (f"?{query}" if query else "")
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         with self._explained(path):
             self._put(path, data)
 
@@ -75,25 +76,26 @@ class S3Files:
                         raise
         raise AssertionError("unreachable")
 
-    def _put(self, path: str, data: bytes, **condition: str) -> None:
+    def _put(self, path: str, data: Data, **condition: str) -> None:
         """Put an object in one request, or in parts that become one, under the same condition, by the last
         request.
         """
         where = {"Bucket": self.bucket, "Key": self._key(path)}
-        if len(data) <= PART_BYTES:
-            self._client.put_object(**where, Body=data, **condition)
+        size = sum(map(len, parts_of(data)))
+        if size <= PART_BYTES:
+            self._client.put_object(**where, Body=span(data, 0, size), **condition)
             return
         client = self._client
         upload = client.create_multipart_upload(**where)["UploadId"]
 
         def send(number: int) -> dict[str, Any]:
-            body = memoryview(data)[(number - 1) * PART_BYTES : number * PART_BYTES].tobytes()
+            body = span(data, (number - 1) * PART_BYTES, number * PART_BYTES)
             tag = client.upload_part(**where, UploadId=upload, PartNumber=number, Body=body)["ETag"]
             return {"PartNumber": number, "ETag": tag}
 
         try:
             with ThreadPoolExecutor(SENDERS) as senders:
-                parts = list(senders.map(send, range(1, -(-len(data) // PART_BYTES) + 1)))
+                parts = list(senders.map(send, range(1, -(-size // PART_BYTES) + 1)))
             probes.point("mid-write")
             client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts}, **condition)
         except BaseException:
@@ -102,9 +104,11 @@ class S3Files:
             raise
 
     def get(self, path: str) -> bytes:
-        with self._explained(path):
-            body = self._client.get_object(Bucket=self.bucket, Key=self._key(path))["Body"]
-            return bytes(body.read())
+        return self.read(path, lambda file: file.read())
+
+    def read(self, path: str, reader: Callable[[BinaryIO], T]) -> T:
+        with self._explained(path), self._client.get_object(Bucket=self.bucket, Key=self._key(path))["Body"] as body:
+            return reader(body)
 
     def exists(self, path: str) -> bool:
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from torch import Tensor
 
 from lth_ray.store.codec import Tensors, content_of, decode, encode, fingerprints, on_host
 from lth_ray.store.errors import DamagedFile
+from lth_ray.store.files import Data
 from lth_ray.store.tree import flatten_optimizer, unflatten_optimizer
 
 T = TypeVar("T")
@@ -42,9 +43,9 @@ class Checkpoint:
 
 def encode_state(
     model: Mapping[str, Tensor], optimizer: Mapping[str, Any] | None, metadata: Mapping[str, str]
-) -> tuple[bytes, str]:
-    """Return the file's bytes and the model's content; each tensor is hashed and copied once (twice from a
-    device).
+) -> tuple[Data, str]:
+    """Return the file, in parts, and the model's content; each tensor is hashed once, and copied from a device
+    alone.
     """
     tensors = {MODEL + name: tensor for name, tensor in model.items()}
     about = dict(metadata)
@@ -58,13 +59,13 @@ def encode_state(
 
 
 def decode_state(
-    data: bytes, path: str, expected: Mapping[str, str], with_optimizer: bool = True
+    file: BinaryIO, path: str, expected: Mapping[str, str], with_optimizer: bool = True
 ) -> tuple[State, dict[str, str]]:
     """Return the state, with the optimizer's where it is there and asked for, and the metadata.
 
     Raises DamagedFile, also where the metadata are not the expected ones.
     """
-    tensors, metadata = decode(data, path)
+    tensors, metadata = decode(file, path)
     for field, value in expected.items():
         if metadata.get(field) != value:
             raise DamagedFile(path, f"it has {field} {metadata.get(field)!r} where {value!r} belongs")

@@ -6,25 +6,28 @@ import json
 import re
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 from torch import Tensor
 
 from lth_ray.store import layout
 from lth_ray.store.codec import Tensors, content, decode, encode, pack, unpack
-from lth_ray.store.errors import DamagedFile, MissingFile, StorageError
-from lth_ray.store.files import TEMPORARY, Files
+from lth_ray.store.errors import DamagedFile, MissingFile
+from lth_ray.store.files import TEMPORARY, Data, Files
 from lth_ray.store.local import LocalFiles
 from lth_ray.store.marker import mark
 from lth_ray.store.patient import PATIENCE_S, PatientFiles
 from lth_ray.store.records import Record, decode_record, encode_record
 from lth_ray.store.states import Checkpoint, State, decode_state, encode_state
 from lth_ray.store.uri import open_files
+from lth_ray.store.writable import check_writable
 
 CHECKPOINT_NAME = re.compile(r"(\d{12,})\.safetensors")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Store:
         store = cls(open_files(uri))
         if not writable:
             return store
-        store._check_writable()
+        check_writable(store.files)
         if not marked:
             return store
         mark(store.files)
@@ -72,7 +75,7 @@ class Store:
 
     # Files ------------------------------------------------------------------------------------------------------
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: Data) -> None:
         """Write or replace a file, atomically and durably."""
         self.files.put(layout.checked(path), data)
 
@@ -83,6 +86,10 @@ class Store:
     def get(self, path: str) -> bytes:
         """Return a file's bytes. Raise MissingFile."""
         return self.files.get(layout.checked(path))
+
+    def read(self, path: str, reader: Callable[[BinaryIO], T]) -> T:
+        """Return what `reader` makes of a file, opened at its beginning, which it may be given again."""
+        return self.files.read(layout.checked(path), reader)
 
     def exists(self, path: str) -> bool:
         return self.files.exists(layout.checked(path))
@@ -154,7 +161,7 @@ class Store:
             path = next(filter(self.exists, choices[with_optimizer:]), None)
         if path is None:
             raise MissingFile(layout.state_path(trajectory, step, content or "*", with_optimizer))
-        return decode_state(self.get(path), path, expected, with_optimizer)[0]
+        return self.read(path, lambda file: decode_state(file, path, expected, with_optimizer)[0])
 
     def delete_state(self, trajectory: str, step: int) -> None:
         """Remove what is kept of that step, of every content; nothing being there is fine."""
@@ -172,7 +179,7 @@ class Store:
     def load_mask(self, content: str) -> Tensors:
         """Return {name: bool}, in the order of names it was saved with. Raise MissingFile, DamagedFile."""
         path = layout.mask_path(content)
-        packed, metadata = decode(self.get(path), path)
+        packed, metadata = self.read(path, lambda file: decode(file, path))
         if metadata.get("kind") != "mask" or metadata.get("content") != content:
             raise DamagedFile(path, "it is not the mask that its name says")
         shapes = json.loads(metadata["shapes"])
@@ -200,7 +207,7 @@ class Store:
         for step, path in self._checkpoints(key):
             expected = {"kind": "checkpoint", "key": key, "step": str(step)}
             try:
-                state, metadata = decode_state(self.get(path), path, expected)
+                state, metadata = self.read(path, partial(decode_state, path=path, expected=expected))
             except DamagedFile as error:
                 warnings.warn(f"{error} (moved to {layout.DAMAGED}/ now)", stacklevel=2)
                 self.quarantine(path)
@@ -266,19 +273,6 @@ class Store:
         return self._record("study", path, path)
 
     # ------------------------------------------------------------------------------------------------------------
-
-    def _check_writable(self) -> None:
-        """Check by doing what is needed, two conditional writes of one file, so that it fails before any work
-        starts.
-        """
-        path = f"{TEMPORARY}/probe-{uuid.uuid4().hex}"
-        first, second = self.files.put_if_absent(path, b"probe"), self.files.put_if_absent(path, b"probe")
-        self.files.delete(path)
-        if not first or second:
-            raise StorageError(
-                f"storage {self.uri} ignores conditional writes, so two runs could publish different results under "
-                "one key: use Amazon S3, a server that honours IfNoneMatch, or a file system"
-            )
 
     def _states(self, trajectory: str, step: int) -> Sequence[str]:
         start = layout.state_path(trajectory, step, "").removesuffix(layout.TENSORS)

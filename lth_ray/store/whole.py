@@ -32,14 +32,13 @@ def _check(store: Store, path: str) -> None:
             raise DamagedFile(path, "its content is not the one in its name")
     elif folder == layout.STATES and (found := layout.state_of(path)) is not None:
         expected = {"kind": "state", "trajectory": found[0], "step": str(found[1])}
-        state, _ = decode_state(store.get(path), path, expected)
+        state, _ = store.read(path, lambda opened: decode_state(opened, path, expected))
         digest = content(state.model)
         if digest != state.content or not file.name.partition("-")[2].startswith(digest[:16]):
             raise DamagedFile(path, "its content is not the one in its name")
     elif folder == layout.CHECKPOINTS:
-        decode_state(
-            store.get(path), path, {"kind": "checkpoint", "key": file.parent.name, "step": str(int(file.stem))}
-        )
+        expected = {"kind": "checkpoint", "key": file.parent.name, "step": str(int(file.stem))}
+        store.read(path, lambda opened: decode_state(opened, path, expected))
     elif folder == layout.STUDIES:
         decode_record(store.get(path), "study", path, path)
     else:

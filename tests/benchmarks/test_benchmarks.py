@@ -18,6 +18,7 @@ from benchmarks import (
     scheduler_cost,
     shrunk_step,
     sparse_step,
+    state_io,
     train_throughput,
     whole_figure,
 )
@@ -117,6 +118,12 @@ def test_masking_is_timed_against_a_step() -> None:
     entry = mask_share.entry("fp32", pairs=2, batch=2, side=32, model="cifar_resnet20")
     assert 0 < entry.value < 100
     assert entry.n == 2
+
+
+def test_storing_and_reading_a_state_are_timed_beside_the_library_and_a_digest() -> None:
+    stored, read = state_io.measured("cifar_resnet8_4", 10, pairs=2)
+    assert (stored.name.rpartition(", ")[2], read.name.rpartition(", ")[2]) == ("stored", "read")
+    assert min(stored.value, read.value) > 0
 
 
 def test_a_sweep_of_stand_ins_ends_with_every_trial_decided() -> None:

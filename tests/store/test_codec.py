@@ -1,6 +1,8 @@
 """Bytes of tensors: round trips, digests, and every way in which a file may be damaged."""
 
 import hashlib
+import io
+import json
 import math
 
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from lth_ray.store import DamagedFile, content, decode, encode, pack, unpack
-from lth_ray.store.codec import DTYPES, fingerprints
+from lth_ray.store import DamagedFile, codec, content, pack, unpack
+from lth_ray.store.codec import DTYPES, Tensors, fingerprints
+from lth_ray.store.files import parts_of
 
 STATE = {
     "fc1.weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),
@@ -19,6 +22,14 @@ STATE = {
     "half": torch.tensor([1.5, -0.0, math.nan], dtype=torch.bfloat16),
     "flags": torch.tensor([True, False, True]),
 }
+
+
+def encode(tensors: Tensors, metadata: dict[str, str]) -> bytes:
+    return b"".join(parts_of(codec.encode(tensors, metadata)))
+
+
+def decode(data: bytes, path: str) -> tuple[Tensors, dict[str, str]]:
+    return codec.decode(io.BytesIO(data), path)
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -44,6 +55,49 @@ def test_odd_shapes_and_values_come_back_and_can_be_written_to() -> None:
 def test_the_library_reads_what_we_write() -> None:
     read = load(encode(STATE, {}))
     assert all(same(read[name], STATE[name]) for name in STATE)
+
+
+def test_a_tensor_on_the_host_is_written_from_its_own_memory_and_read_into_its_own() -> None:
+    weight = torch.zeros(3)
+    parts = parts_of(codec.encode({"w": weight}, {}))
+    weight.fill_(1.0)
+    assert bytes(parts[-1]) == torch.ones(3).numpy().tobytes()
+    tensors, _ = decode(encode(STATE, {}), "x")
+    assert {tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in tensors.values()} == {True}
+
+
+def test_a_file_that_is_read_in_morsels_is_whole() -> None:
+    class Slow(io.BytesIO):
+        def readinto(self, memory: memoryview) -> int:  # type: ignore[override]
+            return super().readinto(memory[:5])
+
+    tensors, _ = codec.decode(Slow(encode(STATE, {})), "x")
+    assert all(same(tensors[name], STATE[name]) for name in STATE)
+
+
+def test_what_follows_the_last_tensor_is_found() -> None:
+    with pytest.raises(DamagedFile, match="some/file"):
+        decode(encode(STATE, {}) + b"x", "some/file")
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]},
+        {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]},
+        {"dtype": "F8", "shape": [8], "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": "2", "data_offsets": [0, 8]},
+        {"dtype": "F64", "shape": [10**15], "data_offsets": [0, 8 * 10**15]},
+        {"shape": [2]},
+        7,
+    ],
+    ids=["a gap", "too large", "negative", "unknown", "text", "vast", "no place", "number"],
+)
+def test_a_header_that_does_not_fit_its_bytes_is_found(described: object) -> None:
+    text = json.dumps({"__metadata__": {"integrity": "0"}, "w": described}).encode()
+    with pytest.raises(DamagedFile, match="not a safetensors file"):
+        decode(len(text).to_bytes(8, "little") + text + bytes(8), "some/file")
 
 
 def test_non_contiguous_tensors_are_stored_by_value() -> None:

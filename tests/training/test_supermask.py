@@ -1,6 +1,7 @@
 """Supermasks: what a mask does, how its scores learn, and that nothing else does."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from lth_ray import models, pruning
 from lth_ray.config import ConfigError, SupermaskRule
 from lth_ray.pruning import Mask
-from lth_ray.store.codec import decode, encode
+from lth_ray.store import Store
 from lth_ray.training import Supermask, supermask_state
 from tests.training.setups import SmallNet, bits, half_mask
 
@@ -211,11 +212,13 @@ def test_signed_constants_are_in_the_state() -> None:
     assert torch.equal(state["network.conv.weight"], before["conv.weight"])
 
 
-def test_a_state_is_plain_tensors_that_can_be_stored() -> None:
+def test_a_state_is_plain_tensors_that_can_be_stored(tmp_path: Path) -> None:
     supermask = wrapped(small_net(), EDGE_POPUP, half_mask(small_net()))
     state = supermask.state_dict()
     assert set(state) == set(supermask_state(small_net().state_dict(), half_mask(small_net()), EDGE_POPUP, 0))
-    stored, _ = decode(encode(state, {}), "state")
+    store = Store.open(str(tmp_path))
+    store.save_state("trajectory", 1, state)
+    stored = store.load_state("trajectory", 1).model
     other = Supermask(models.build(SmallNet, 10, (1, 8, 8), seed=9), half_mask(small_net()), EDGE_POPUP)
     other.load_state_dict(stored)
     inputs = torch.randn(3, 1, 8, 8)
