@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from lth_ray.running.opening import open as open
     from lth_ray.running.results import Results
 
-__version__ = "0.5.0"  # moves with lth_ray.config.REVISIONS
+__version__ = "0.6.0"  # moves with lth_ray.config.REVISIONS
 
 tell_plainly()
 

@@ -59,6 +59,7 @@ RELEASES: tuple[tuple[str, dict[str, int]], ...] = (
     ("0.3.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2}),
     ("0.4.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2}),
     ("0.5.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2, "biases": 2}),
+    ("0.6.0", {"warmup": 2, "replicated": 2, "kept_alike": 2, "constants": 2, "small": 2, "biases": 2}),
 )
 MOST_TOLD = 16  # items of a list in a name; of a longer one their number and a digest
 _then: ContextVar[Mapping[str, int] | None] = ContextVar("then", default=None)

@@ -71,9 +71,9 @@ class Train(Config):
         imitates such arithmetic, and is slower than fp32.
     channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
-    backend: "auto", the fastest that the named network has: compiled steps for lenet_A_B..., sparse where few
-        weights are left, compiled batch norm for CIFAR's deep ones in channels_last, autograd for all others
-        and for one's own (lth_ray.training.backends); "eager", autograd; "sparse", by which linear layers of any
+    backend: "auto", the fastest that a network of its kind has, be it named or one's own: compiled steps for fully
+        connected ones, sparse where few weights are left, compiled batch norm for convolutional ones in channels_last,
+        autograd for all others (lth_ray.training.backends); "eager", autograd; "sparse", by which linear layers of any
         other network (Transformers, encoders, outputs of LSTMs) are computed, on a processor, from the weights that a
         mask leaves, where these are under two fifths (lth_ray.training.compiled.sparse_linear); or "shrunk", which
         trains and measures, in the place of a network under a mask, the smaller one without the channels, heads and

@@ -20,6 +20,7 @@ from lth_ray.lottery.jobs import Job, make_jobs
 from lth_ray.lottery.kept.kept_states import make_pieces, state_pieces
 from lth_ray.lottery.kept.records import segments
 from lth_ray.lottery.kept.stored import Stock, damaged_masks, take_stock
+from lth_ray.lottery.kept.structures import Structures, recipe_of, structures_of
 from lth_ray.lottery.other_studies import with_keys
 from lth_ray.lottery.piece_checks import check_alignment, check_patterns, check_replicates
 from lth_ray.lottery.pieces import Piece
@@ -46,6 +47,12 @@ class Plan:
     pieces: dict[str, Piece]
     jobs: tuple[Job, ...]
     identities: dict[TaskConfig, Identity]
+
+    @cached_property
+    def structures(self) -> dict[str, str]:
+        """The structures of its networks, for its record."""
+        recipes = (piece.recipe for piece in self.pieces.values())
+        return structures_of((*(lineage.recipe for lineage in self.lineages), *recipes))
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -99,16 +106,22 @@ def make_plan(
     data_root: str | None = None,
     store: Store | None = None,
     identities: Mapping[TaskConfig, Identity] | None = None,
+    structures: Structures | None = None,
 ) -> Plan:
     """Unfold a study; with a store, `jobs` holds only what is not done yet.
 
-    identities: of a recorded study, whose data sets and functions need not be at hand and were checked before.
+    identities, structures: of a recorded study, whose data sets and functions need not be at hand and were checked
+        before.
 
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
     known, study = dict(identities or {}), identified(settled(study), data_root)
-    study = with_keys(study, lambda other: unfolded(identified(settled(other), data_root), data_root, dict(known)))
-    lineages = unfolded(study, data_root, known)
+
+    def unfold(other: Study) -> tuple[Lineage, ...]:
+        return unfolded(identified(settled(other), data_root), data_root, dict(known), structures)
+
+    study = with_keys(study, unfold)
+    lineages = unfolded(study, data_root, known, structures)
     branches = tuple(result for lineage in lineages for result in branch_results(lineage))
     _check_distinct("Study.branches: two results", (result.id for result in branches))
     if identities is None:
@@ -140,10 +153,16 @@ def make_plan(
     return Plan(study, lineages, branches, pieces, jobs, known)
 
 
-def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, Identity]) -> tuple[Lineage, ...]:
+def unfolded(
+    study: Study,
+    data_root: str | None,
+    identities: dict[TaskConfig, Identity],
+    structures: Structures | None = None,
+) -> tuple[Lineage, ...]:
     """Return every lineage of a settled study.
 
     identities: of its data sets, as far as they are known; gains the others.
+    structures: of a recorded study, what its networks are made of.
     """
     found, recipes = [], dict[int, Recipe]()  # one of each declaration, whatever the seed and the rewind point
     for variant in variants(study):
@@ -154,8 +173,9 @@ def unfolded(study: Study, data_root: str | None, identities: dict[TaskConfig, I
             if one not in identities:
                 identities[one] = task_of(one).identify(data_root)
         if id(variant.study) not in recipes:
-            recipes[id(variant.study)] = Recipe(variant.study.model.drawn, data, variant.study.train, identities[data])
-        found.append(Lineage(variant, recipes[id(variant.study)], identities))
+            model, train = variant.study.model.drawn, variant.study.train
+            recipes[id(variant.study)] = recipe_of(model, data, train, identities[data], structures)
+        found.append(Lineage(variant, recipes[id(variant.study)], identities, structures))
     _check_distinct("Study.rewind, Study.sweep: two lineages", (lineage.id for lineage in found))
     return tuple(found)
 

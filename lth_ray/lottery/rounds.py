@@ -25,6 +25,7 @@ from lth_ray.config import (
 from lth_ray.data import Identity
 from lth_ray.lottery.derivation import Draw, Segment, perturbed
 from lth_ray.lottery.drawing import check_draw, check_steps
+from lth_ray.lottery.kept.structures import Structures, recipe_of
 from lth_ray.lottery.mask_rules import draw_of, inherited, mask_seed, pruning_rule, regrowth, searched, with_evidence
 from lth_ray.lottery.origins import Adopted, Init, Origin, Pretrained
 from lth_ray.lottery.sources import Copied, Drawn, MaskSource, Normalised, Pruned, Snapshot, StartSource, Transplanted
@@ -49,12 +50,13 @@ class Round:
 class Lineage:
     """One chain of rounds from one (seed, rewind point, swept values).
 
-    identities: of the data sets of its branches.
+    identities, structures: of the data sets and, where a record says them, of the networks of its branches.
     """
 
     variant: Variant
     recipe: Recipe
     identities: Mapping[TaskConfig, Identity] = field(default_factory=dict, compare=False, repr=False)
+    structures: Structures | None = field(default=None, compare=False, repr=False)
 
     def stop_rule(self, number: int) -> StopRule | None:
         """Return the rule by which it may end at round `number`; the dense network ends none."""
@@ -221,8 +223,8 @@ class Lineage:
 
     def on(self, data: TaskConfig, **train: Any) -> Recipe:
         """Return the lineage's recipe on a branch's data, with fields of Train set."""
-        recipe = self.recipe
-        return Recipe(recipe.model, data, replace(recipe.train, **train), self.identities.get(data, recipe.identity))
+        recipe, identity = self.recipe, self.identities.get(data, self.recipe.identity)
+        return recipe_of(recipe.model, data, replace(recipe.train, **train), identity, self.structures)
 
     def before(self, data: TaskConfig, length: Length) -> Recipe:
         """Return the recipe of a pretraining: the lineage's on other data, at its first rate throughout."""

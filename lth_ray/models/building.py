@@ -61,6 +61,14 @@ def build(
     return model
 
 
+def build_without_numbers(
+    name: str | Factory | Folder, num_classes: int, input_shape: Shape, **options: Any
+) -> nn.Module:
+    """Return what `build` returns on torch's meta device: its layers and shapes alone."""
+    with _drawing_from(0), torch.device("meta"):
+        return _construct(name, {"num_classes": num_classes, "input_shape": input_shape}, options)[0]
+
+
 def initialisation_of(name: object, init: Scheme) -> Scheme | None:
     """Return what `build` draws a network's weights by; None for its own way."""
     if init != "default":

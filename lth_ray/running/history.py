@@ -147,6 +147,7 @@ def remember(store: Store, plan: Plan, source: str) -> None:
     entry["identities"] = [
         [declaration(data), declaration(asdict(identity))] for data, identity in plan.identities.items()
     ]
+    entry |= {"structures": plan.structures} if plan.structures else {}
     if entries and {name: entries[-1].get(name) for name in entry} == entry:
         return
     from lth_ray.record.mlflow.provenance import commit_of, script_folder  # a plan does without the record
@@ -221,8 +222,8 @@ def recorded_plan(store: Store, name: str) -> Plan:
     if not entries:
         known = studies(store)
         raise ConfigError(f"no study {name!r} in {store.uri}: {nearest(name, known) if known else 'it holds none yet'}")
-    study, identities = _declared(entries[-1])
-    return make_plan(study, None, store, identities)
+    study, identities, structures = _declared(entries[-1])
+    return make_plan(study, None, store, identities, structures)
 
 
 def older_tickets(store: Store, plan: Plan) -> list[Older]:
@@ -234,9 +235,10 @@ def older_tickets(store: Store, plan: Plan) -> list[Older]:
     return older(plan, store, recorded, frozenset(key for entry in entries for key in entry["keys"]))
 
 
-def _declared(entry: dict[str, Any]) -> tuple[Study, dict[TaskConfig, Identity]]:
+def _declared(entry: dict[str, Any]) -> tuple[Study, dict[TaskConfig, Identity], dict[str, str]]:
+    """Return a study as it was declared, and what was known of its data sets and networks."""
     identities = {restore(data): _identity(fields) for data, fields in entry["identities"]}
-    return restore(entry["declaration"]), identities
+    return restore(entry["declaration"]), identities, entry.get("structures", {})
 
 
 def _identity(fields: dict[str, Any]) -> Identity:

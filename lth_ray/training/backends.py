@@ -1,16 +1,13 @@
-"""The choice of the backend that trains a segment: a rule on its recipe, never a timing, and so a part of its
-key.
+"""The choice of the backend that trains a segment: a rule on its recipe and on what its network is made of, never a
+timing, and so a part of its key.
 """
 
-import re
-
 from lth_ray.config import Data, block_bits
+from lth_ray.models.structure import FULLY_CONNECTED, NORMALISED
 from lth_ray.training.recipe import Recipe
 
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
 SHRUNK = "shrunk"
-FULLY_CONNECTED = re.compile(r"lenet(_\d+)+")  # lth_ray.models.lenet
-NORMALISED = re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?")  # lth_ray.models.cifar.resnet, cifar.vgg
 UPDATES = ("sgd", "adam", "adamw")
 SPARSE_BELOW = 0.5  # a layer with fewer of its weights left than this is trained as a sparse one
 
@@ -27,8 +24,8 @@ def backend_of(
     """Return the backend of a recipe, by name.
 
     "fused": the compiled steps of fully connected networks, whose layers are sparse where their density is
-    under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of CIFAR's deep networks
-    are compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
+    under SPARSE_BELOW. "fused_norm": autograd in which batch norm, addition and ReLU of convolutional networks are
+    compiled, in channels_last. "replicated": several networks as one, where `Train(replicates=...)` asks
     for it. "shrunk": the smaller network that a structured mask leaves, or any mask where `Train(backend="shrunk")`
     asks for it; what has no mask is trained as without it. "sparse": autograd in which products by few weights are
     compiled, where `Train(backend="sparse")` asks for it and a mask is held at zero. "eager": autograd, for everything
@@ -50,18 +47,20 @@ def backend_of(
 
 def _whole(recipe: Recipe, *, frozen: bool, learned: bool, changing: bool) -> str:
     """Return the backend of a recipe in which products are computed as the network has them, or whole steps are."""
-    train, name = recipe.train, recipe.model.name
+    train = recipe.train
     alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
     images = type(recipe.data) is Data  # compiled kernels know images, their cross entropy and accuracy alone
-    if train.backend == EAGER or learned or own or not alike or not images or not isinstance(name, str):
+    if train.backend == EAGER or learned or own or not alike or not images:
         return EAGER
-    if NORMALISED.fullmatch(name) and train.channels_last:
-        return FUSED_NORM
     simple = train.clip_norm is None and train.sam_radius is None and not train.is_averaged
-    plain = simple and train.optimizer in UPDATES
-    whole = recipe.group == recipe.data.batch_size
-    return FUSED if FULLY_CONNECTED.fullmatch(name) and plain and whole and not (frozen or changing) else EAGER
+    whole = recipe.group == recipe.data.batch_size and not (frozen or changing)
+    plain = simple and whole and train.optimizer in UPDATES
+    if not (plain or train.channels_last):
+        return EAGER  # whatever the network is
+    if recipe.structure == NORMALISED:
+        return FUSED_NORM if train.channels_last else EAGER
+    return FUSED if plain and recipe.structure == FULLY_CONNECTED else EAGER
 
 
 def _can_be_smaller(recipe: Recipe) -> bool:

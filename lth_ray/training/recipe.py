@@ -22,6 +22,7 @@ from lth_ray.config import (
     steps,
 )
 from lth_ray.data import Identity
+from lth_ray.models.structure import structure_of
 from lth_ray.tasks import Task, task_of
 
 LONGEST, MOST_EVALUATIONS = 10**12, 10**6
@@ -35,6 +36,7 @@ class Recipe:
     data: TaskConfig
     train: Train
     identity: Identity
+    recorded: str | None = None  # the structure of its network, where a record says it, and not the network
 
     def __post_init__(self) -> None:
         if self.has_epochs and self.steps_per_epoch == 0:
@@ -117,6 +119,11 @@ class Recipe:
     def task(self) -> Task[Any]:
         """The task that is learned, and that judges."""
         return task_of(self.data)
+
+    @cached_property
+    def structure(self) -> str:
+        """The structure of its network of images, as lth_ray.models.structure calls it."""
+        return self.recorded or structure_of(self.model, self.identity.input_shape, self.identity.num_classes)
 
     @cached_property
     def steps_per_epoch(self) -> int:

@@ -5,8 +5,10 @@ import itertools
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import nn
 
 import lth_ray
 from lth_ray.config import RAISED, RELEASES, REVISIONS, Data, Model, Train, steps
@@ -26,12 +28,17 @@ MEANINGS = {
     "0.3.0": "6aa2345263e75344",
     "0.4.0": "d1507193f4542135",
     "0.5.0": "38d588062ac8b212",
+    "0.6.0": "640749b8b56a3603",
 }
+
+
+def own(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 20), nn.ReLU(), nn.Linear(20, num_classes))
 
 
 def chosen() -> list[str]:
     """The automatic backend of each of many recipes."""
-    names = ("lenet_300_100", "lenet5", "conv6", "cifar_resnet20", "cifar_vgg16", "resnet50")
+    names: tuple[Any, ...] = ("lenet_300_100", "lenet5", "conv6", "cifar_resnet20", "cifar_vgg16", "resnet50", own)
     options = {
         "optimizer": ("sgd", "adam", "rmsprop"), "precision": ("fp32", "bf16"), "channels_last": (True, False),
         "clip_norm": (None, 1.0), "ema_decay": (None, 0.9),
@@ -39,7 +46,7 @@ def chosen() -> list[str]:
     found = []
     for name, *values in itertools.product(names, *options.values()):
         train = Train(steps(9), lr=0.1, evaluate_every=steps(9), **dict(zip(options, values, strict=True)))
-        shape = (1, 28, 28) if name.startswith("lenet") else (3, 32, 32)
+        shape = (1, 28, 28) if str(name).startswith("lenet") else (3, 32, 32)
         recipe = Recipe(
             Model(name), Data("digits", batch_size=60, validation=0), train, Identity("d" * 64, 600, 0, 60, shape, 10)
         )

@@ -37,7 +37,7 @@ def saved(name: str) -> Kind:
 
 README = (
     ("make demo", by("test_make_demo")),
-    ("pip install lth_ray-0.5.0", FORM),
+    ("pip install lth_ray-0.6.0", FORM),
     ('"""Do winning tickets learn faster than the network they were found in?"""', by("test_the_study_plans")),
     ("from lth_ray import Launch, run", by("test_results_are_at_hand")),
     ("import torch", by("test_ones_own_model_and_folder_plan")),
@@ -139,7 +139,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         )
     ),
     "docs/install.md": (
-        ("pip install lth_ray-0.5.0", FORM),
+        ("pip install lth_ray-0.6.0", FORM),
         ('eval "$(_LTH_RAY_COMPLETE=bash_source lth-ray)"', by("test_a_shell_completes_names")),
     ),
     "docs/sizing.md": (("lth-ray run resnet50_rewind --dry-run", by("test_the_dry_run_of_the_documents")),),

@@ -119,11 +119,11 @@ def test_functions_and_data_that_have_changed_since(lab: Any) -> None:
     store = lab.store()
     then, now = (replace(STUDY, sweep={"model.name": [network(n)]}, branches=[]) for n in (8, 9))
     hold(store, plan_of(then))
-    [told] = older(plan_of(now), store, [(then, {STUDY.data: IDENTITY})])
+    [told] = older(plan_of(now), store, [(then, {STUDY.data: IDENTITY}, plan_of(then).structures)])
     assert told.why[0].endswith("net: the function, or what it refers to, has changed")
     assert (told.tickets, told.remedy) == (6, "Taking that back takes them")
     hold(store, plan_of(STUDY))
-    [told] = older(plan_of(STUDY, "1" * 64), store, [(STUDY, {STUDY.data: IDENTITY})])
+    [told] = older(plan_of(STUDY, "1" * 64), store, [(STUDY, {STUDY.data: IDENTITY}, {})])
     assert told.why == ("the data set 'digits' holds other examples",)
 
 
@@ -138,7 +138,7 @@ def test_weights_that_have_changed_since(lab: Any, tmp_path: Path, in_a_sweep: b
         plans.append(plan_of(study))
     then, now = plans
     hold(lab.store(), then)
-    [told] = older(now, lab.store(), [(then.study, {STUDY.data: IDENTITY})])
+    [told] = older(now, lab.store(), [(then.study, {STUDY.data: IDENTITY}, {})])
     assert told.why == ("the file 'mine.safetensors' of Model.weights holds other weights",)
     assert told.tickets == 6
 
@@ -152,4 +152,4 @@ def test_nothing_is_told_of_what_is_taken_or_another_question(lab: Any) -> None:
         replace(STUDY, seeds=[2]),
         replace(STUDY, model=Model("lenet_20_11")),
     ):
-        assert older(plan_of(other), store, [(STUDY, {STUDY.data: IDENTITY})]) == []
+        assert older(plan_of(other), store, [(STUDY, {STUDY.data: IDENTITY}, {})]) == []

@@ -9,13 +9,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from safetensors.torch import save_file
+from torch import nn
 
-from lth_ray import Model, Prune, RandomMask, Study
+from lth_ray import Model, Prune, RandomMask, Study, Transfer
 from lth_ray.commands import reporting
 from lth_ray.config import ConfigError, Launch, set_fields, steps
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.models import build
-from lth_ray.running.history import ALL_IN_ONE, check_same_study, entries_of, recorded_plan, remember, studies
+from lth_ray.running.history import (
+    ALL_IN_ONE,
+    check_same_study,
+    entries_of,
+    older_tickets,
+    recorded_plan,
+    remember,
+    studies,
+)
 from lth_ray.running.planning import print_plan
 from lth_ray.store import StorageError, Store
 from tests.running.conftest import declared
@@ -74,6 +83,42 @@ def held(tmp_path: Path, model: Model) -> Store:
     plan = replace(make_plan(declared()), study=study)
     remember(store, plan, "")
     return store
+
+
+def own_lenet(num_classes: int) -> nn.Module:
+    hidden = [nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(10, num_classes))
+
+
+def test_what_an_own_network_is_made_of_is_recorded(tmp_path: Path) -> None:
+    """Its function is not at hand where the record is read, and its keys depend on what trains it."""
+    store = Store.open(str(tmp_path))
+    study: Study = replace(declared(), model=Model(own_lenet), prune=Prune("magnitude", fraction=0.3, rounds=2))
+    plan = make_plan(study)
+    assert {segment.backend for lineage in plan.lineages for segment in [lineage.dense]} == {"fused"}
+    remember(store, plan, "")
+    assert list(entries_of(store, "small")[0]["structures"].values()) == ["fully_connected"]
+    assert recorded_plan(store, "small").keys == plan.keys
+    transfer = replace(study, branches=[Transfer({"train.lr": 0.01}, rounds=[1])])
+    remember(store, make_plan(transfer), "")
+    assert recorded_plan(store, "small").keys == make_plan(transfer).keys
+
+
+def test_a_record_from_before_networks_were_read_keeps_its_keys(tmp_path: Path) -> None:
+    """And a plan says that its results are there, and what takes them."""
+    store = Store.open(str(tmp_path))
+    study: Study = replace(declared(), model=Model(own_lenet), prune=Prune("magnitude", fraction=0.3, rounds=2))
+    eager = make_plan(set_fields(study, {"train.backend": "eager"}))
+    remember(store, replace(eager, study=make_plan(study).study), "")
+    [entry] = entries_of(store, "small")
+    assert "structures" not in entry
+    assert recorded_plan(store, "small").keys == eager.keys
+    for key in eager.keys:
+        store.publish_segment(key, {"key": key, "environment": {"packages": {"lth_ray": "0.5.0"}}})
+    [told] = older_tickets(store, make_plan(study))
+    assert told.tickets == len(eager.lineages) * 3
+    assert told.why == ("they were trained by backend 'eager', and Train.backend = 'auto' now chooses 'fused'",)
+    assert told.remedy == "`--set train.backend=eager` takes them"
 
 
 def test_a_file_of_weights_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

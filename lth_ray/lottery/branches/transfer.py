@@ -6,6 +6,7 @@ from lth_ray.config import ConfigError, Transfer, meaning
 from lth_ray.lottery.branches.base import Host
 from lth_ray.lottery.branches.perturbing import check_same_metric
 from lth_ray.lottery.derivation import Segment
+from lth_ray.lottery.kept.structures import recipe_of
 from lth_ray.lottery.origins import Init
 from lth_ray.lottery.sources import (
     Copied,
@@ -37,7 +38,7 @@ def transfer(host: Host, branch: Transfer, seed: int) -> Segment:
         )
     data = branch.data(study.data)
     identity = lineage.identities.get(data, study.identity)
-    recipe = Recipe(branch.model(study.model), data, branch.train(study.train), identity)
+    recipe = recipe_of(branch.model(study.model), data, branch.train(study.train), identity, lineage.structures)
     check_same_metric("Transfer.changes", study, recipe)
     if branch.start == "rewound" and _is_own(host, branch, recipe):
         return ticket.settled

@@ -24,6 +24,7 @@ from lth_ray.config import (
 )
 from lth_ray.data import Identity
 from lth_ray.lottery.branch_tree import branch_results
+from lth_ray.lottery.kept.structures import Structures
 from lth_ray.lottery.plan import Plan, unfolded
 from lth_ray.lottery.pretrained import files_of
 from lth_ray.lottery.rounds import Lineage
@@ -31,7 +32,7 @@ from lth_ray.store import DamagedFile, Store
 from lth_ray.training.backends import EAGER, FUSED, FUSED_NORM
 
 Identities = Mapping[TaskConfig, Identity]
-Declared = tuple[Study, Identities]  # a study as it was run, with what its data sets were
+Declared = tuple[Study, Identities, Structures]  # a study as it was run, with what its data and networks were
 Keys = dict[str, str]  # {ticket or branch result: key}
 
 
@@ -68,6 +69,7 @@ class _Then:
     revisions: those above 1, where they are not the present ones.
     backend: that of what chooses its own, where it is not the present choice.
     why: what else was different, in words.
+    structures: what its networks were made of, where a record says it.
     """
 
     study: Study
@@ -75,6 +77,7 @@ class _Then:
     revisions: Mapping[str, int] | None = None
     backend: str | None = None
     why: tuple[str, ...] = ()
+    structures: Structures | None = None
 
 
 def older(
@@ -112,7 +115,7 @@ def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
         for backend in (None, EAGER, FUSED, FUSED_NORM):
             if (above, backend) != (None, None):
                 yield _Then(plan.study, plan.identities, above, backend)
-    for study, identities in recorded:
+    for study, identities, structures in recorded:
         why = (
             *_other_functions(study, plan.study),
             *_other_data(identities, plan.identities),
@@ -120,7 +123,9 @@ def _meanings(plan: Plan, recorded: Sequence[Declared]) -> Iterator[_Then]:
         )
         if why:
             yield from (
-                _Then(study, identities, above, backend, why) for above in revisions for backend in (None, EAGER)
+                _Then(study, identities, above, backend, why, structures)
+                for above in revisions
+                for backend in (None, EAGER)
             )
 
 
@@ -130,7 +135,7 @@ def _keys(then: _Then, there: frozenset[str]) -> Keys:
     with as_of(then.revisions) if then.revisions is not None else nullcontext():
         try:
             eager = {"train.backend": EAGER} if then.backend == EAGER else {}
-            lineages = unfolded(set_fields(then.study, eager), None, dict(then.identities))
+            lineages = unfolded(set_fields(then.study, eager), None, dict(then.identities), then.structures)
         except ConfigError:  # it could not have been run so
             return {}
         for lineage in lineages:

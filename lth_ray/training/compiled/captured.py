@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lth_ray.config import Data, block_bits
+from lth_ray.models.structure import FULLY_CONNECTED
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import UPDATES, backend_of
@@ -41,7 +42,8 @@ def captures(recipe: Recipe) -> bool:
     draws = bool(recipe.model.options.get("dropout")) or block_bits(train.precision) is not None
     once = train.average_from is None and train.sam_radius is None
     whole = recipe.group == recipe.data.batch_size and once
-    return train.backend == "auto" and small and plain and whole and not draws and train.optimizer in UPDATES
+    alike = train.backend == "auto" and plain and whole and not draws and train.optimizer in UPDATES
+    return alike and (small or (not isinstance(name, str) and recipe.structure == FULLY_CONNECTED))
 
 
 def capture(run: Run) -> "Captured | None":

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from lth_ray.data import Batches, Normalisation, Split
+from lth_ray.models.structure import chain
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
@@ -132,6 +133,8 @@ def fuse(run: Run) -> Fused | None:
         return None
     kept = {id(parameter): mask for parameter, mask in run.kept}
     linears = _linears(run.model)
+    if not linears:
+        return None
     layers = (library.Layer * len(linears))()
     packed, used = list[Survivors | None](), [torch.empty(0), torch.empty(0)]
     optimizer = run.optimizer
@@ -166,9 +169,9 @@ def _layer(
     return library.Layer(*shape, *weights, *biases, *rest)
 
 
-def _linears(model: nn.Module) -> list[nn.Linear]:
-    """Return the layers of lth_ray.models.lenet, in order."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+def _linears(model: nn.Module) -> list[Any]:
+    """Return the layers of a fully connected network, in order."""
+    return [model.get_submodule(link.path) for link in chain(model, fx.symbolic_trace(model))]
 
 
 def _moments(state: dict[str, Tensor]) -> list[Tensor]:

@@ -6,10 +6,9 @@ The network itself stays as it is: the graph calls the same layers, which keep t
 import operator
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
+from lth_ray.models.structure import ADDITIONS, RELUS, is_a, replaceable, writes_into
 from lth_ray.training.backends import FUSED_NORM, backend_of
 from lth_ray.training.compiled.fused_norm import FusedNorm
 from lth_ray.training.kernels import library
@@ -17,8 +16,6 @@ from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
 
 WIDE = 256  # channels above which oneDNN's convolutions are slower in channels_last (benchmarks/README.md)
-ADDITIONS = (operator.add, torch.add)
-RELUS = (torch.relu, F.relu)
 
 
 def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
@@ -38,7 +35,7 @@ def fuse_norms(model: nn.Module, kernels: library.Kernels) -> fx.GraphModule:
     """
     traced = fx.symbolic_trace(model)
     for node in list(traced.graph.nodes):
-        if node.op == "call_module" and _fits(traced.get_submodule(node.target)):
+        if replaceable(traced, node):
             _fuse(traced, node, kernels)
     traced.graph.lint()
     traced.recompile()
@@ -49,7 +46,8 @@ def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
     """Give convolutions of more than WIDE channels, and them alone, images and weights in NCHW; in place."""
     for node in list(traced.graph.nodes):
         layer = traced.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(layer, nn.Conv2d) and max(layer.in_channels, layer.out_channels) > WIDE:
+        plain = isinstance(layer, nn.Conv2d) and len(node.args) == 1
+        if plain and max(layer.in_channels, layer.out_channels) > WIDE:
             layer.weight.data = layer.weight.data.contiguous()
             with traced.graph.inserting_before(node):
                 node.args = (traced.graph.call_method("contiguous", node.args),)
@@ -57,19 +55,18 @@ def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
     return traced
 
 
-def _fits(layer: nn.Module) -> bool:
-    plain = type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats
-    return bool(plain and layer.momentum is not None)  # None: a mean over all batches so far
-
-
 def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> None:
     """Put one operation in the place of `norm` and of what follows it."""
-    addition = _only_user(norm, ADDITIONS)
+    addition = _only_user(traced, norm, ADDITIONS)
     others = [node for node in addition.all_input_nodes if node is not norm] if addition is not None else []
     added = others[0] if others else None  # none: a number is added, or the norm to itself
+    if addition is not None and addition.args[0] is not norm and writes_into(traced, addition):
+        added = None  # which it is added to in place, and others may read
     followed = norm if addition is None or added is None else addition
-    relu = _only_user(followed, RELUS)
+    relu = _only_user(traced, followed, RELUS)
     end = followed if relu is None else relu
+    if len(end.users) > 1 and any(writes_into(traced, user) for user in end.users):
+        return  # two readers of one result would not see the same
     readers = list(end.users)
     layer: Any = traced.get_submodule(str(norm.target))
     name = f"fused_{norm.name}"
@@ -83,9 +80,9 @@ def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> No
         traced.graph.erase_node(node)
 
 
-def _only_user(node: fx.Node, functions: tuple[Any, ...]) -> fx.Node | None:
-    """Return the one node that reads `node`, where it is a call of one of `functions`."""
+def _only_user(traced: fx.GraphModule, node: fx.Node, kinds: tuple[Any, ...]) -> fx.Node | None:
+    """Return the one node that reads `node`, where it is a call of one of these kinds and of tensors alone."""
     users = list(node.users)
-    if len(users) != 1 or users[0].op != "call_function" or users[0].kwargs:
+    if len(users) != 1 or not is_a(traced, users[0], kinds) or users[0].kwargs.keys() - {"inplace"}:
         return None
-    return users[0] if users[0].target in functions else None
+    return users[0]

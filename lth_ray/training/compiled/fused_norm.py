@@ -22,10 +22,12 @@ class FusedNorm(nn.Module):
         self.norm, self.kernels, self.relu, self.uses = norm, kernels, relu, uses
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        if added is not None and added.shape != x.shape:
-            raise ValueError(f"{list(added.shape)} cannot be added to {list(x.shape)} here: give it the same shape")
         if self.norm.training and x.numel() == x.shape[1]:
             raise ValueError(f"no statistics can be taken of {list(x.shape)}: a channel has one value")
+        if added is not None and (added.shape != x.shape or added.dtype != x.dtype):  # another for each channel, say
+            plain = FusedNorm(self.norm, self.kernels)(x) + added
+            spread = torch.relu(plain) if self.relu else plain
+            return spread if self.uses == 1 else (spread, spread)
         found: Tensor | tuple[Tensor, Tensor] = _Function.apply(x, added, self.norm.weight, self.norm.bias, self)
         return found
 

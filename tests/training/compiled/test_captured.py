@@ -148,6 +148,7 @@ def test_what_cannot_be_captured(given: dict[str, Any]) -> None:
     [
         ("lenet_300_100", True), ("conv6", True), ("conv2_8", True), ("cifar_resnet20", True), ("cifar_vgg16", True),
         ("resnet50", False), ("vgg16", False), (lambda: torch.nn.Linear(1, 1), False),
+        (lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), True),
     ],
 )  # fmt: skip
 def test_launch_bound_networks(model: Any, small: bool) -> None:

@@ -281,6 +281,31 @@ def test_what_the_kernels_cannot_do_is_eager(given: dict[str, Any]) -> None:
     assert backend_of(recipe_of(**given)) == "eager"
 
 
+def own(num_classes: int) -> torch.nn.Module:
+    """Return what LENET is, as people write it."""
+    hidden = [layer for a, b in ((64, 30), (30, 20)) for layer in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    return torch.nn.Sequential(torch.nn.Flatten(), *hidden, torch.nn.Linear(20, num_classes))
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.2])
+def test_an_own_network_has_the_bits_of_the_named_one(density: float) -> None:
+    named = a_run("auto", density, 60, torch.float32, **OPTIMIZERS["adam"])
+    model, names = own(10), list(dict(named.model.named_parameters()))
+    model.load_state_dict(dict(zip(model.state_dict(), named.model.state_dict().values(), strict=True)))
+    places = dict(zip(names, dict(model.named_parameters()), strict=True))
+    mask = {places[name]: keeps for name, keeps in named.mask.items()} if named.mask else None
+    run = Run("key", replace(named.recipe, model=Model(own)), model, named.batches, 0, mask, 0)
+    run.stepper = fuse(run) or run.stepper
+    for each in (named, run):
+        train(each, 30)
+    assert run.backend == named.backend == ("fused" if density == 1 else "sparse")
+    for p, q in zip(run.model.parameters(), named.model.parameters(), strict=True):
+        assert torch.equal(p, q)
+        moments = run.optimizer.state[p], named.optimizer.state[q]
+        assert all(torch.equal(moments[0][name], moments[1][name]) for name in moments[1])
+
+
 @pytest.mark.parametrize("model", ["conv2", "cifar_resnet20", "resnet18"])
 def test_other_networks_are_eager(model: str) -> None:
     assert backend_of(recipe_of(model)) == "eager"

@@ -1,0 +1,243 @@
+"""What a network is made of, read off its own graph, so that what trains it is chosen by that and not by its name.
+
+A graph is read without numbers. What cannot be read, or not for certain, is `OTHER`: networks whose path depends on
+what they see, that draw by themselves, that do another thing in evaluation than in training, or that have hooks.
+"""
+
+import hashlib
+import operator
+import random
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from lth_ray.config import Model, called, functions_of, meaning
+from lth_ray.config.keys import CANONICAL
+from lth_ray.models.building import build_without_numbers
+
+FULLY_CONNECTED, NORMALISED, OTHER = "fully_connected", "normalised", "other"
+NAMED = {  # of which it is known without reading them
+    FULLY_CONNECTED: re.compile(r"lenet(_\d+)+"),
+    NORMALISED: re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?"),
+}
+RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_", nn.ReLU)
+ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+RESHAPES = (torch.flatten, torch.reshape, "flatten", "view", "reshape", nn.Flatten)
+SIZES = ("size", "dim")
+MOST_READ = 1024  # networks of a process whose structure is remembered
+
+
+@dataclass(frozen=True)
+class Link:
+    """A linear layer of a chain, by its path in the network, and whether ReLU follows."""
+
+    path: str
+    relu: bool
+
+
+def structure_of(model: Model, input_shape: tuple[int, ...], num_classes: int) -> str:
+    """Return what a network of images is made of: FULLY_CONNECTED, NORMALISED or OTHER.
+
+    FULLY_CONNECTED: the flattened image through linear layers with ReLU between them, and nothing else.
+    NORMALISED: its graph can be taken in the network's place, and has batch norms that the compiled ones replace.
+    """
+    if (named := known_by_name(model)) is not None:
+        return named
+    return _read(_Asked(name_of(model, input_shape, num_classes), model, input_shape, num_classes))
+
+
+def known_by_name(model: Model) -> str | None:
+    """Return what a network is made of that is known by its name; None for another."""
+    name = model.name
+    return next((found for found, names in NAMED.items() if isinstance(name, str) and names.fullmatch(name)), None)
+
+
+def name_of(model: Model, input_shape: tuple[int, ...], num_classes: int) -> str:
+    """Name a network and what it is called with, in records of what is read."""
+    sources = [(path, function.source) for path, function in functions_of(model)]
+    content = [meaning(model), sources, list(input_shape), num_classes]
+    return hashlib.sha256(CANONICAL.encode(content).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A network that is asked after, told from others by its name."""
+
+    name: str
+    model: Model
+    input_shape: tuple[int, ...]
+    num_classes: int
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self.name == other.name
+
+
+@lru_cache(maxsize=MOST_READ)
+def _read(asked: _Asked) -> str:
+    model = asked.model
+    if not (isinstance(model.name, str) or callable(model.name)):
+        return OTHER  # a folder's
+    try:
+        network = build_without_numbers(model.name, asked.num_classes, asked.input_shape, **called(model.options))
+        return read(network, asked.input_shape, asked.num_classes)
+    except Exception:  # whatever the network's own code raises: a plan tries it with numbers, and says so
+        return OTHER
+
+
+def read(network: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> str:
+    """Return what a network on torch's meta device is made of."""
+    graph = certain_graph(network)
+    if graph is None:
+        return OTHER
+    connected, normalised = bool(chain(network, graph)), any(replaceable(graph, node) for node in graph.graph.nodes)
+    if not (connected or normalised):
+        return OTHER
+    network.eval()
+    shapes = _shapes(graph, 2, input_shape)
+    given = next(node for node in graph.graph.nodes if node.op == "output").args[0]
+    with torch.no_grad(), torch.device("meta"):
+        own = network(torch.empty(2, *input_shape))
+    if not isinstance(given, fx.Node) or shapes[given] != tuple(own.shape) or len(own.shape) != 2:
+        return OTHER
+    if connected:
+        return FULLY_CONNECTED if own.shape[1] >= num_classes and _flattens(graph, input_shape) else OTHER
+    return NORMALISED
+
+
+def certain_graph(network: nn.Module) -> fx.GraphModule | None:
+    """Return the graph of a network of which it is certain that it does what the network does, in both modes; None
+    where there is none.
+    """
+    if any(_is_uncertain(module) for module in network.modules()):
+        return None
+    before = _state(network)
+    graphs = [fx.GraphModule(network, _Tracer().trace(network.train(mode))) for mode in (False, True)]
+    nodes = list(graphs[1].graph.nodes)
+    if graphs[0].code != graphs[1].code or _state(network) != before:
+        return None
+    own = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    constants = [node for node in nodes if node.op == "get_attr" and node.target not in own]  # made anew by its code
+    return graphs[1] if not constants and [node.op for node in nodes].count("placeholder") == 1 else None
+
+
+class _Tracer(fx.Tracer):
+    """A tracer that fails where a network enters what its graph would not: a context without gradients, or autocast."""
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if not torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            raise fx.proxy.TraceError("a graph keeps no context")
+        return super().create_node(*args, **kwargs)
+
+
+def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
+    """Return the linear layers of a network that is nothing but these, with ReLU between them; none of another.
+
+    What comes before the first is taken to flatten the image.
+    """
+    nodes = [node for node in graph.graph.nodes if not _is_size(node)]
+    at, found = nodes[0], list[Link]()
+    for node in nodes[1:]:
+        if [one for one in node.all_input_nodes if not _is_size(one)] != [at]:
+            return ()
+        is_last, layer, at = node.op == "output", _layer(graph, node), node
+        if type(layer) is nn.Linear and layer.bias is not None and len(node.args) == 1 and not node.kwargs:
+            if found and not found[-1].relu:
+                return ()
+            found.append(Link(str(node.target), relu=False))
+        elif is_a(graph, node, RELUS) and found and not found[-1].relu:
+            found[-1] = Link(found[-1].path, relu=True)
+        elif not (is_last or type(layer) is nn.Identity or (not found and is_a(graph, node, RESHAPES))):
+            return ()
+    return tuple(found) if found and not found[-1].relu and _owns_all(network, found) else ()
+
+
+def replaceable(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node is a batch norm that the compiled one does the work of."""
+    layer = _layer(graph, node)
+    plain = type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats and len(node.args) == 1
+    return bool(plain and layer.momentum is not None)  # None: a mean over all batches so far
+
+
+def is_a(graph: fx.GraphModule, node: fx.Node, kinds: tuple[Any, ...]) -> bool:
+    """Return whether a node calls one of these functions, methods (by name) or plain layers."""
+    if node.op == "call_module":
+        return type(_layer(graph, node)) in kinds
+    return node.op in ("call_function", "call_method") and node.target in kinds
+
+
+def _layer(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def writes_into(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Return whether a node writes what it gives into what it is given."""
+    if getattr(_layer(graph, node), "inplace", False) or node.kwargs.get("inplace", False):
+        return True
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.target is operator.iadd or (node.op != "call_module" and name.endswith("_"))
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Return whether a node is the size of a tensor, or a part of it."""
+    if node.op == "call_method":
+        return node.target in SIZES
+    if node.op != "call_function" or node.target not in (getattr, operator.getitem, operator.mul):
+        return False
+    return node.args[1] == "shape" if node.target is getattr else all(map(_is_size, node.all_input_nodes))
+
+
+def _owns_all(network: nn.Module, links: list[Link]) -> bool:
+    """Return whether the layers, each called once, have all that the network has, to be trained as one type."""
+    layers = [network.get_submodule(link.path) for link in links]
+    theirs = [id(parameter) for layer in layers for parameter in layer.parameters()]
+    every = list(network.parameters())
+    alike = len({(parameter.dtype, parameter.requires_grad) for parameter in every}) == 1 and every[0].requires_grad
+    return alike and sorted(theirs) == sorted(map(id, every)) and not list(network.buffers())
+
+
+def _flattens(graph: fx.GraphModule, input_shape: tuple[int, ...]) -> bool:
+    """Return whether the first linear layer sees each image flattened, however many there are."""
+    first = next(node for node in graph.graph.nodes if isinstance(_layer(graph, node), nn.Linear))
+    return all(_shapes(graph, n, input_shape)[first.all_input_nodes[0]] == (n, prod(input_shape)) for n in (2, 3))
+
+
+def _shapes(graph: fx.GraphModule, images: int, input_shape: tuple[int, ...]) -> dict[fx.Node, tuple[int, ...]]:
+    """Return the shapes of all tensors between a network's layers, which are called without numbers."""
+    found = dict[fx.Node, tuple[int, ...]]()
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, torch.Tensor):
+                found[n] = tuple(result.shape)
+            return result
+
+    with torch.no_grad(), torch.device("meta"):
+        Recorder(graph).run(torch.empty(images, *input_shape))
+    return found
+
+
+def _is_uncertain(module: nn.Module) -> bool:
+    """Return whether a module has hooks, which a graph may lose, or a generator of its own."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    generators = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+    has_own = any(isinstance(one, generators) for one in vars(module).values())
+    return has_own or any(getattr(module, kind) for kind in kinds)
+
+
+def _state(network: nn.Module) -> Any:
+    """Return what a call of a network may move beside its tensors: attributes, and the generators of all."""
+    attributes = [(name, id(one)) for module in network.modules() for name, one in vars(module).items()]
+    _, numbers, place, *_ = np.random.get_state()
+    drawn = random.getstate(), bytes(torch.default_generator.get_state().tolist()), bytes(numbers), place
+    return [one for one in attributes if one[0] != "training"], drawn

@@ -1,0 +1,168 @@
+"""What a network is made of: own and torchvision's ones by their graphs, and never where that is not certain."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lth_ray.config import Model
+from lth_ray.models import structure
+from lth_ray.models.building import build_without_numbers
+from lth_ray.models.structure import FULLY_CONNECTED, NORMALISED, OTHER, read, structure_of
+
+IMAGE = (1, 8, 8)
+
+
+class Own(nn.Module):
+    """Two linear layers whose forward pass is given."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **layers: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b, self.given = nn.Linear(64, 20), nn.Linear(20, 10), forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.given(self, x)
+
+
+def sequential(*between: nn.Module, **given: Any) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20, **given), *between, nn.Linear(20, 10))
+
+
+def calculated(own: Own, x: Tensor) -> Tensor:
+    return own.b(F.relu(own.a(x.view(x.shape[0], x.size(1) * x.size(2) * x.size(3))), inplace=True))  # type: ignore[no-any-return]
+
+
+def without_gradients(own: Own, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        x = own.a(x.flatten(1))
+    return own.b(x.relu())  # type: ignore[no-any-return]
+
+
+def drawn(own: Own, x: Tensor) -> Tensor:
+    return own.b(torch.relu(own.a(x.flatten(1))) * (1 + int(random.random() < 0)))  # type: ignore[no-any-return]
+
+
+def counted(own: Own, x: Tensor) -> Tensor:
+    own.calls = getattr(own, "calls", 0) + 1
+    return own.b(torch.relu(own.a(x.flatten(1))))  # type: ignore[no-any-return]
+
+
+def reading(own: Own, x: Tensor) -> Tensor:
+    return own.b(torch.relu(own.a(x.flatten(1)))) if x.sum() > 0 else x.flatten(1)[:, :10]  # type: ignore[no-any-return]
+
+
+def with_generator() -> nn.Module:
+    own = Own(calculated)
+    own.generator = np.random.default_rng(0)  # type: ignore[assignment]
+    return own
+
+
+def tied() -> nn.Module:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    network[3].weight = network[1].weight
+    return network
+
+
+def hooked() -> nn.Module:
+    network = sequential(nn.ReLU())
+    network[1].register_forward_hook(lambda layer, given, found: found * 2)
+    return network
+
+
+def frozen() -> nn.Module:
+    network = sequential(nn.ReLU())
+    network[1].weight.requires_grad_(False)
+    return network
+
+
+def dropping(own: Own, x: Tensor) -> Tensor:
+    return own.b(F.dropout(own.a(x.flatten(1)).relu(), 0.5, own.training))  # type: ignore[no-any-return]
+
+
+def convolutional(*between: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *between, nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+
+
+NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
+    "a sequence": (FULLY_CONNECTED, lambda: sequential(nn.ReLU())),
+    "in place": (FULLY_CONNECTED, lambda: sequential(nn.ReLU(inplace=True), nn.Identity())),
+    "a view": (FULLY_CONNECTED, lambda: Own(lambda own, x: own.b(own.a(x.view(x.size(0), -1)).relu()))),
+    "of any number": (FULLY_CONNECTED, lambda: Own(lambda own, x: own.b(torch.relu(own.a(x.reshape(-1, 64)))))),
+    "calculated sizes": (FULLY_CONNECTED, lambda: Own(calculated)),
+    "a linear one": (FULLY_CONNECTED, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))),
+    "of columns": (OTHER, lambda: nn.Sequential(nn.Linear(8, 20), nn.ReLU(), nn.Flatten(), nn.Linear(160, 10))),
+    "turned images": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.transpose(2, 3).flatten(1)).relu()))),
+    "a residual": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.flatten(1)).relu() + own.a(x.flatten(1))))),
+    "a last ReLU": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())),
+    "a softmax": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.LogSoftmax(1))),
+    "too few outputs": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 9))),
+    "dropout": (OTHER, lambda: sequential(nn.ReLU(), nn.Dropout(0.5))),
+    "dropout in training": (OTHER, lambda: Own(dropping)),
+    "an extra head": (OTHER, lambda: Own(calculated, head=nn.Linear(20, 4))),
+    "one layer twice": (OTHER, lambda: nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64)] * 2)),
+    "tied weights": (OTHER, tied),
+    "frozen weights": (OTHER, frozen),
+    "hooks": (OTHER, hooked),
+    "without gradients": (OTHER, lambda: Own(without_gradients)),
+    "a draw": (OTHER, lambda: Own(drawn)),
+    "a generator": (OTHER, with_generator),
+    "a count": (OTHER, lambda: Own(counted)),
+    "a path by values": (OTHER, lambda: Own(reading)),
+    "batch norm": (NORMALISED, lambda: convolutional(nn.BatchNorm2d(4))),
+    "batch norm of its own mean": (OTHER, lambda: convolutional(nn.BatchNorm2d(4, momentum=None))),
+    "no batch norm": (OTHER, convolutional),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_own_networks_are_read_where_it_is_certain_what_they_do(name: str) -> None:
+    expected, make = NETWORKS[name]
+    before = random.getstate(), torch.get_rng_state()
+    assert structure_of(Model(lambda: make(), version=name), IMAGE, 10) == expected
+    assert random.getstate() == before[0] or name == "a draw"
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_what_cannot_be_built_without_numbers_is_left_to_autograd() -> None:
+    def network() -> nn.Module:
+        made = sequential(nn.ReLU())
+        assert made[1].weight.norm().item() > 0
+        return made
+
+    assert structure_of(Model(network, version="1"), IMAGE, 10) == OTHER
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lenet_20_10", FULLY_CONNECTED), ("cifar_resnet8_4", NORMALISED), ("cifar_vgg11_4", NORMALISED),
+        ("resnet18", NORMALISED), ("cifar_preresnet29_4", NORMALISED), ("conv2_4", OTHER), ("squeezenet1_1", OTHER),
+    ],
+)  # fmt: skip
+def test_named_networks_are_what_they_are_read_as(name: str, expected: str) -> None:
+    shape = (3, 32, 32)
+    assert structure_of(Model(name), shape, 10) == expected
+    assert read(build_without_numbers(name, 10, shape), shape, 10) == expected
+
+
+def test_a_network_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def network(num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+
+    calls: list[Any] = []
+
+    def building(*given: Any) -> nn.Module:
+        calls.append(given)
+        return build_without_numbers(*given)
+
+    monkeypatch.setattr(structure, "build_without_numbers", building)
+    for model in (Model(network, version="once"), Model(network, version="once"), Model(network, version="twice")):
+        assert structure_of(model, IMAGE, 10) == FULLY_CONNECTED
+    assert len(calls) == 2
