@@ -5,6 +5,7 @@ from typing import Any
 
 from lth_ray import pruning
 from lth_ray.config import ConfigError, Data, EarlyBird, Prune, Rewind, meaning, subseed
+from lth_ray.config.once import once_each
 from lth_ray.lottery.derivation import Draw, Segment
 from lth_ray.lottery.origins import Origin
 from lth_ray.lottery.sources import Pruned, Rescaled, Snapshot, StartSource
@@ -14,6 +15,7 @@ from lth_ray.training import Recipe
 UNRULED = ("one_shot", "at", "dynamic", "search_precision")
 
 
+@once_each
 def pruning_rule(prune: Prune) -> dict[str, Any]:
     """Return the pruning rule as plain data.
 

@@ -5,6 +5,9 @@ from functools import cached_property
 from typing import Any
 
 from lth_ray.config import Model, WeightsFile, digest, meaning
+from lth_ray.config.once import once_each
+
+MEANING = once_each(meaning)  # of a model
 
 
 class Computed:
@@ -26,7 +29,7 @@ class Init(Computed):
 
     @cached_property
     def meaning(self) -> dict[str, Any]:
-        content = {"model": meaning(self.model), "data": self.data_identity, "seed": self.seed}
+        content = {"model": MEANING(self.model), "data": self.data_identity, "seed": self.seed}
         return {"init": digest("init", content)}
 
 

@@ -19,6 +19,7 @@ from lth_ray.training.backends import FUSED
 from lth_ray.training.process import spare_dynamo
 
 MOST_RECORDS = 500  # that are asked what they took
+UNPRUNED = 0, Prune(fraction=0.5, rounds=0)
 RAY_S, TEAM_S = 7.0, 12.0  # until Ray has started, and the workers of a team, as measured on one machine
 
 Level = tuple[str, int]  # what a step's time depends on, and how many rounds have pruned
@@ -92,7 +93,6 @@ class _Levels:
 
     def __init__(self, plan: Plan) -> None:
         self.rounds: dict[str, tuple[int, Prune]] = {}
-        self.paces: dict[int, str] = {}
         for lineage in plan.lineages:
             for r in lineage.rounds:
                 for segment in (r.segment, r.search):
@@ -103,16 +103,13 @@ class _Levels:
                 self.rounds.setdefault(segment.key, (result.round, result.lineage.prune))
 
     def of(self, piece: Training) -> Level:
-        recipe = piece.recipe
-        if id(recipe) not in self.paces:
-            self.paces[id(recipe)] = pace_of(recipe)
-        return self.paces[id(recipe)], self._pruned(piece.segment)[0]
+        return pace_of(piece.recipe), self._pruned(piece.segment)[0]
 
     def timing(self, piece: Training, data_root: str | None) -> Timing:
         return timed(piece.recipe, data_root, self._pruned(piece.segment)[1], self._pruned(piece.segment)[0])
 
     def _pruned(self, segment: Segment) -> tuple[int, Prune]:
-        number, prune = self.rounds.get(segment.key, (0, Prune(fraction=0.5, rounds=0)))
+        number, prune = self.rounds.get(segment.key, UNPRUNED)
         if segment.mask is None or segment.backend != FUSED:
             return 0, prune
         if prune.fraction is None:

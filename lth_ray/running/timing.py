@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from lth_ray.config import ConfigError, Prune, meaning
+from lth_ray.config.once import once_each
 from lth_ray.lottery.branches.lengths import expected_mask
 from lth_ray.lottery.execution.networks import build
 from lth_ray.training import Clock, Recipe, Run, fuse, replicate, train, train_together
@@ -41,6 +42,7 @@ class Timing:
     state_bytes: int
 
 
+@once_each
 def pace_of(recipe: Recipe) -> str:
     """Name what the time of a step depends on."""
     train = meaning(recipe.train)
