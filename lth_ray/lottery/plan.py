@@ -117,11 +117,15 @@ def make_plan(
     Raises ConfigError for whatever can be known to be wrong before training: names, lengths, globs, missing data.
     """
     with paused():  # a third of the time of a plan of thousands of lineages
-        return _planned(study, data_root, store, identities)
+        return _planned(study, data_root, store, identities, structures)
 
 
 def _planned(
-    study: Study, data_root: str | None, store: Store | None, identities: Mapping[TaskConfig, Identity] | None
+    study: Study,
+    data_root: str | None,
+    store: Store | None,
+    identities: Mapping[TaskConfig, Identity] | None,
+    structures: Structures | None,
 ) -> Plan:
     known, study = dict(identities or {}), identified(settled(study), data_root)
 
