@@ -105,8 +105,8 @@ def _run(study: Study, shortened: str, launch: Launch, question: str) -> int:
         if isinstance(stopped, Halted):
             console.print(stopped.reason, style="red", highlight=False, markup=False, soft_wrap=True)
         console.print(
-            f"stopped: what is finished is in {launch.storage}; the same command goes on from there, and "
-            f"`lth-ray report {study.name} --storage {launch.storage}` shows it",
+            f"what is finished, and the last checkpoints of what is not, are in {launch.storage}: the same command "
+            f"goes on from there, and `lth-ray report {study.name} --storage {launch.storage}` shows it",
             highlight=False,
             markup=False,
             soft_wrap=True,

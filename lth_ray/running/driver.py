@@ -21,6 +21,7 @@ from lth_ray.running.planning import check_workers
 from lth_ray.running.results import Results
 from lth_ray.running.watch import Halted, Watch
 from lth_ray.store import StorageError, Store, live
+from lth_ray.watching.live_lines import left_at
 from lth_ray.watching.progress import Board
 from lth_ray.watching.showing import published, shown
 
@@ -70,14 +71,14 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
             question=question,
             warn=lambda text: console.print(text, style="yellow", markup=False),
         )
-        closing_s = CLOSING_S
+        closing_s, board = CLOSING_S, Board(plan, this)
         try:
             if plan.jobs:
-                board = Board(plan, this)
                 with published(board, store):
                     _tune(results, launch, Watch(results, board, shipper, console), scratch, signals)
         except (SystemExit, KeyboardInterrupt):
             closing_s = CLOSING_IN_A_HURRY_S
+            say(left_at(board.snapshot(over=True)))
             raise
         finally:
             shipper.close(closing_s)

@@ -33,7 +33,7 @@ from lth_ray.store.files import Files
 from lth_ray.store.uri import open_files
 
 VERIFIED_AT_ONCE = 4  # shards, each wholly in memory
-STOPPING = "stopping; a second Ctrl-C or SIGTERM ends it at once"
+STOPPING = "stopping; a second Ctrl-C or SIGTERM ends everything at once"
 AHEAD = 2  # tasks a core that Ray is given at a time
 
 

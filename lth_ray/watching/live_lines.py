@@ -46,6 +46,19 @@ def where(snapshot: Snapshot) -> str:
     return text + (f" | last {snapshot.last}" if snapshot.last else "")
 
 
+def left_at(snapshot: Snapshot) -> str:
+    """Return how far a run was when it was stopped."""
+    done, trainings = snapshot.trainings
+    facts = [
+        f"{done:,} of {number(trainings, 'training')}",
+        f"{snapshot.finished} of {number(len(snapshot.lines), 'lineage')}",
+    ]
+    facts += (
+        [f"{snapshot.branches[0]:,} of {number(snapshot.branches[1], 'branch', 'es')}"] if snapshot.branches[1] else []
+    )
+    return f"stopped at {percent(snapshot)} %, with {', '.join(facts)} finished"
+
+
 def _briefly(work: Work) -> str:
     number = "" if work.round is None else f" round {work.round}"
     does = f"{100 * work.share:.0f} %" if work.watched else "" if work.round is not None else work.doing

@@ -203,7 +203,7 @@ def _notes(snapshot: Snapshot) -> Iterator[tuple[str, list[str]]]:
         yield "also", beside
     if live and not snapshot.stopping and (waiting := _waiting(snapshot)):
         yield "waiting", waiting
-    if live and snapshot.room:
+    if live and not snapshot.stopping and snapshot.room:
         yield "no room", list(snapshot.room[:SHOWN_BESIDE])
     if shared := _shared(snapshot):
         yield "shared", shared
@@ -238,10 +238,9 @@ def _awaited(job: str) -> str:
 
 
 def _beside(snapshot: Snapshot) -> list[str]:
-    """Return dense runs, with how many lineages stand on each, and branches."""
+    """Return dense runs on which several lineages stand, with how many, and what no row of a lineage says."""
     standing = Counter(line.work.job for line in snapshot.lines if line.work is not None)
-    in_rows = {line.work.job for line in snapshot.lines if line.work is not None and line.work.branch}
-    beside = [work for work in snapshot.beside if work.job not in in_rows]
+    beside = [work for work in snapshot.beside if standing[work.job] != 1]
     shown = [_described(work, standing[work.job]) for work in beside[:SHOWN_BESIDE]]
     more = len(beside) - len(shown)
     return [*shown, *([f"and {more} more"] if more else [])]
@@ -250,8 +249,8 @@ def _beside(snapshot: Snapshot) -> list[str]:
 def _described(work: Work, lineages: int) -> str:
     pieces = [work.doing]
     pieces += [] if work.steps_per_s is None else [f"{speed(work.steps_per_s)} steps/s"]
-    pieces += [f"for {number(lineages, 'lineage')}"] if work.kind == "dense" and lineages else []
-    return f"{work.job} ({', '.join(pieces)})"
+    pieces += [f"for {number(lineages, 'lineage')}"] if lineages else []
+    return f"{work.called} ({', '.join(pieces)})"
 
 
 def _ended(ended: Sequence[Ended]) -> list[str]:

@@ -52,6 +52,12 @@ class Work:
         return f"{', then '.join(path)} of round {found[1]}"
 
     @property
+    def called(self) -> str:
+        """The work in words, "k0/seed0: random mask of round 4", or the name of its job."""
+        found = ROUND.search(self.job)
+        return f"{self.job[: found.start()]}: {self.branch}" if found and self.branch else self.job
+
+    @property
     def share(self) -> float:
         """The share of it that is done, in [0, 1]."""
         return min(1.0, self.step / self.steps) if self.steps else 0.0

@@ -111,7 +111,9 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(runner: Runner, undisturbed: 
     assert ports, "Ray listens"
     assert AGENT_PORT not in ports, "that of a head's agent, started beside the study"
     process.send_signal(signal.SIGTERM)
-    runner.wait_for(lambda: "stopping: trainings get 20 s for their last checkpoints" in runner.output, timeout_s=5)
+    runner.wait_for(
+        lambda: "stopping: trainings have 20 s to write their last checkpoints" in runner.output, timeout_s=5
+    )
     assert process.wait(timeout=240) == 128 + signal.SIGTERM, runner.output[-3000:]
     assert "goes on from there" in runner.output
     assert "Traceback" not in runner.output

@@ -254,3 +254,24 @@ def test_a_grace_that_is_no_number(call: Call, tmp_path: Path, grace_s: str) -> 
     code, printed = call(None, "gc", "--storage", tmp_path, "--grace-s", grace_s, "--yes")
     assert code == 2
     check(printed, f"grace_s = {float(grace_s)}: give a number of seconds")
+
+
+INTERRUPTED_AT = """
+import sys
+import lth_ray
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+import {imported}
+"""
+
+
+@pytest.mark.parametrize(("imported", "is_told"), [("lth_ray.cli", True), ("torch", False)])
+def test_a_ctrl_c_while_it_loads_is_no_traceback(imported: str, is_told: bool) -> None:
+    code = INTERRUPTED_AT.format(imported=imported)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ("Traceback" in done.stderr) is not is_told, "of an import that is no business of ours nothing changes"
+    assert (done.returncode == 130) is is_told
+    assert ("interrupted before anything was begun" in done.stderr) is is_told

@@ -90,7 +90,7 @@ def test_a_first_signal_is_answered_and_everything_is_put_down(start: Callable[[
         str(run.folder)
     ), "the child is known by its environment"
     run.process.send_signal(signal.SIGTERM)
-    assert until(lambda: "stopping: trainings get 20 s" in run.told(), 5) < 1
+    assert until(lambda: "stopping: trainings have 20 s" in run.told(), 5) < 1
     assert run.process.wait(20) == 128 + signal.SIGTERM
     assert run.gone()
     assert "Traceback" not in run.told()

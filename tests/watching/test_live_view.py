@@ -138,13 +138,20 @@ def test_the_head_and_the_foot_say_how_far_what_is_shared_and_what_waits() -> No
     for words in (
         "60 %",
         "52/115 trainings 2/10 lineages 14/40 branches 4 at work 1,240 steps/s 3 min 20 s so far about 42 s left",
-        f"also {DENSE} (35 %, 1,022 steps/s, for 1 lineage) a/seed0/round3/random_mask-0 (training) waiting",
+        "also a/seed0: random mask of round 3 (training) waiting",
         "1 lineage for a dense run, 4 for a free slot, 25 branches for tickets",
         "5 dense runs for 10 lineages, 5,400 steps saved, 1,200 from the store",
         f"ended iterative/k0/seed2: {REASON}",
         "■ trained ▣ from the store ◧ training now · to come",
     ):  # fmt: skip
         assert words in text, text
+
+
+def test_what_several_lineages_stand_on_is_said_once() -> None:
+    dense = Work(DENSE, "dense", None, 210, 600, 1022.0)
+    rows = [lineage(f"{arm}/k0/seed3", 0, work=dense) for arm in ("iterative", "one_shot")]
+    text = " ".join(" ".join(shown(snapshot(rows, beside=(dense,)), 140)).split())
+    assert f"also {DENSE} (35 %, 1,022 steps/s, for 2 lineages) " in text
 
 
 def test_hundreds_of_lineages_show_the_active_ones_and_count_the_others() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 import ray
 
@@ -109,14 +110,19 @@ class Guard:
         with suppress(Exception):  # the head may be away for a moment
             found = rooms.groups()
             rooms.release(found)
-            waits = rooms.waits(found)
-            self.board.on_waits(self._named(waits) if waits else ())
+            self.board.on_waits(self._waits(found))
         still_s = self.stall.look(*self.board.moves(), time.monotonic())
         return None if still_s is None else Halted(self._stalled(still_s))
 
-    def _named(self, waits: list[rooms.Wait]) -> tuple[str, ...]:
-        needs = self.needs()
-        return tuple(f"{job}: {wait}" for job, wait in needs.items()) or tuple(str(wait) for wait in waits)
+    def _waits(self, found: list[Any]) -> tuple[str, ...]:
+        """Return what waits for room, by job where that is known.
+
+        Of what Tune asks for, trials that have a slot alone wait: the next one is always staged before there is room.
+        """
+        if not rooms.waits(found):
+            return ()
+        named = tuple(f"{job}: {wait}" for job, wait in self.needs().items() if wait.is_long)
+        return named or tuple(map(str, rooms.waits([group for group in found if not rooms.by_driver(group)])))
 
     def _stalled(self, still_s: float) -> str:
         lines = [f"no training has taken a step for {duration(still_s)} (--stall-after-min)"]

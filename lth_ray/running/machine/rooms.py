@@ -25,6 +25,11 @@ class Wait:
     what: str
     since: float
 
+    @property
+    def is_long(self) -> bool:
+        """True where it is longer than Ray takes to give what is there."""
+        return time.time() - self.since > SOON_S
+
     def __str__(self) -> str:
         return f"{self.what} since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
@@ -41,13 +46,13 @@ def release(found: list[Any]) -> int:
     A trial's process starts Ray Train's, and that one asks for the workers' room. Ray itself frees it only when the
     driver ends, and on a cluster without room to spare the next attempt would wait for it for ever.
     """
-    left_behind = [group for group in found if group.creator_actor_dead and not _by_driver(group)]
+    left_behind = [group for group in found if group.creator_actor_dead and not by_driver(group)]
     for group in left_behind:
         remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
     return len(left_behind)
 
 
-def _by_driver(group: Any) -> bool:
+def by_driver(group: Any) -> bool:
     """Return whether no actor has made it: Tune's own, for trials, which Ray marks as if their creator were
     dead.
     """

@@ -15,9 +15,10 @@ from lth_ray.running.watch import Halted, Interrupted
 NUMBERS = signal.SIGINT, signal.SIGTERM
 HALT = signal.SIGUSR2  # what gets the main thread out of a wait within Ray
 SHUTDOWN_S = 60.0  # after which one that hangs is ended as by a second signal
+SAID_S = 1.0  # that saying what is done may take before the main thread does it: a live view that ends meanwhile stays
 STOPPING = (
-    "stopping: trainings get 20 s for their last checkpoints, MLflow 10 s for what it misses; a second Ctrl-C or "
-    "SIGTERM ends it at once"
+    "stopping: trainings have 20 s to write their last checkpoints, and MLflow 10 s to take what it lacks; a second "
+    "Ctrl-C or SIGTERM ends everything at once"
 )
 AT_ONCE = "ended at once; the same command goes on from what is stored"
 
@@ -49,6 +50,7 @@ class Signals:
             self._end.setblocking(False)
             self._wakeup = signal.set_wakeup_fd(self._end.fileno(), warn_on_full_buffer=False)
             self._before = {number: signal.signal(number, self._stop) for number in (*NUMBERS, HALT)}
+            self._said = threading.Event()
             self._listening = threading.Thread(target=self._listen, args=(heard,), name="lth_ray-signals", daemon=True)
             self._listening.start()
         return self
@@ -71,6 +73,7 @@ class Signals:
             return
         self._received.append(number)
         if len(self._received) == 1:
+            self._said.wait(SAID_S)
             raise Interrupted(128 + number)
 
     def _listen(self, heard: socket.socket) -> None:
@@ -85,6 +88,7 @@ class Signals:
                 if caught and not first:
                     first, deadline = caught.pop(0), time.monotonic() + SHUTDOWN_S
                     self.say(self.stopping)
+                    self._said.set()
                 if caught or (first and numbers is None):
                     self.end_at_once(128 + (caught or [first])[0], AT_ONCE)
 

@@ -1,6 +1,7 @@
 """The halt of a run, and the words about what waits for room."""
 
 import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -110,6 +111,28 @@ def test_a_trial_that_waits_for_room_says_what_for_and_since_when(
     first, *rest = halted.reason.splitlines()
     assert first.startswith("no training has taken a step for 11 min 40 s (--stall-after-min)")
     assert rest == [f"  waits for room: {told}", "  free on 1 nodes: 1 of 2 GPU"]
+
+
+def test_a_trial_that_is_staged_for_a_process_that_falls_free_waits_for_no_room(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "lost", lambda: None)
+    monkeypatch.setattr(guard_module, "answers", lambda: True)
+    monkeypatch.setattr(rooms, "remove_placement_group", lambda _: None)
+    guard = Guard(board, NoSignals(), 600)  # type: ignore[arg-type]
+    staged, workers = group(Group.PENDING, b"", True), group(Group.PENDING, b"\x05" * 16, False)
+    told = []
+    for found, needs in (
+        ([staged], {}),
+        ([staged], {"k0/seed0": Wait("1 x {CPU: 1}", time.time())}),  # it has just got its slot
+        ([staged], {"k0/seed0": Wait("1 x {CPU: 1}", 0.0)}),
+        ([staged, workers], {}),
+    ):
+        monkeypatch.setattr(rooms, "groups", lambda found=found: found)
+        guard.needs = lambda needs=needs: needs  # type: ignore[misc]
+        assert guard._look() is None
+        told.append([text.partition(" since")[0] for text in board.snapshot().room])
+    assert told == [[], [], ["k0/seed0: 1 x {CPU: 1}"], ["2 x {CPU: 4, GPU: 1}"]]
 
 
 def lost_node(tmp_path: Path, code: int | None) -> Any:
