@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lth_ray"
 LAYERS = [
     {"__main__"}, {"cli"}, {"commands"}, {"running"}, {"watching"}, {"record"}, {"lottery"}, {"analysis"},
     {"training"}, {"pruning"},
-    {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector", "printing"},
+    {"tasks"}, {"models", "data"}, {"store"}, {"config"}, {"probes", "collector", "printing", "unpublished"},
 ]  # fmt: skip
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"ray": {"running", "cli"}, "mlflow": {"record"}, "boto3": {"store"}}

@@ -1,11 +1,8 @@
-"""The names of MLflow that it does not publish and that are used, but for the form of its saved views (cards.py).
+"""The names of MLflow that it does not publish and that are used, but for the form of its saved views (cards.py)."""
 
-Where a version of MLflow lacks one, a warning says what is lost by that, once, and the rest works.
-"""
-
-import warnings
-from functools import cache
 from typing import Any
+
+from lth_ray.unpublished import asked
 
 NEEDED = {  # name of MLflow: what is lost without it
     "mlflow.store.db.utils._get_latest_schema_revision": "a database file that was not made to its end is not known",
@@ -14,34 +11,24 @@ NEEDED = {  # name of MLflow: what is lost without it
 }
 
 
-@cache
-def warn_of(name: str, why: str) -> None:
-    """Say, once a process, that a name is not as it was, and what is lost by that."""
-    import mlflow
-
-    text = f"MLflow {mlflow.__version__} has no {name} as lth_ray knows it ({why}): {NEEDED[name]}"
-    warnings.warn(text, stacklevel=4)
-
-
 def latest_schema() -> str | None:
     """Return the revision of the tables that MLflow would make; None where it does not say."""
-    try:
+
+    def look() -> str | None:
         from mlflow.store.db.utils import _get_latest_schema_revision
 
         return str(_get_latest_schema_revision())
-    except (ImportError, AttributeError, TypeError) as error:
-        warn_of("mlflow.store.db.utils._get_latest_schema_revision", f"{type(error).__name__}: {error}")
-        return None
+
+    return asked("mlflow.store.db.utils._get_latest_schema_revision", NEEDED, look, None)
 
 
 def engines() -> dict[str, Any]:
     """Return MLflow's own engines by the URI of their database; an empty dict where it does not give them."""
-    try:
+
+    def look() -> dict[str, Any]:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         found: dict[str, Any] = SqlAlchemyStore._engine_map
-    except (ImportError, AttributeError) as error:
-        name = "mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore._engine_map"
-        warn_of(name, f"{type(error).__name__}: {error}")
-        return {}
-    return found
+        return found
+
+    return asked("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore._engine_map", NEEDED, look, {})

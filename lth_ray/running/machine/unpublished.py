@@ -1,15 +1,12 @@
-"""The names of Ray that it does not publish and that are used, in one place.
+"""The names of Ray that it does not publish and that are used, in one place."""
 
-Where a version of Ray lacks one, a warning says what is lost by that, once, and the rest works.
-"""
-
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
-T = TypeVar("T")
+from lth_ray.unpublished import asked
+
 NEEDED = {  # name of Ray: what is lost without it
     "ray._private.state.state.get_draining_nodes": "no checkpoint is asked for when a node is about to be preempted",
     "ray._private.state.state.get_placement_group_table": "what waits for room is not named, and what lost workers "
@@ -21,24 +18,6 @@ NEEDED = {  # name of Ray: what is lost without it
 }
 
 
-@cache
-def warn_of(name: str, why: str) -> None:
-    """Say, once a process, that a name is not as it was, and what is lost by that."""
-    import ray
-
-    text = f"Ray {ray.__version__} has no {name} as lth_ray knows it ({why}): {NEEDED[name]}"
-    warnings.warn(text, stacklevel=4)
-
-
-def asked(name: str, look: Callable[[], T], otherwise: T) -> T:
-    """Return what `look` finds by a name of NEEDED, or `otherwise`, with a warning, where Ray has it no more."""
-    try:
-        return look()
-    except (ImportError, AttributeError, TypeError) as error:
-        warn_of(name, f"{type(error).__name__}: {error}")
-        return otherwise
-
-
 def draining_nodes() -> set[str]:
     """Return the nodes that are being drained."""
 
@@ -47,7 +26,7 @@ def draining_nodes() -> set[str]:
 
         return set(state.get_draining_nodes())
 
-    return asked("ray._private.state.state.get_draining_nodes", look, set())
+    return asked("ray._private.state.state.get_draining_nodes", NEEDED, look, set())
 
 
 def placement_groups() -> list[Any]:
@@ -60,7 +39,7 @@ def placement_groups() -> list[Any]:
         table = state._connect_and_get_accessor().get_placement_group_table()
         return [PlacementGroupTableData.FromString(group) for group in table]
 
-    return asked("ray._private.state.state.get_placement_group_table", look, [])
+    return asked("ray._private.state.state.get_placement_group_table", NEEDED, look, [])
 
 
 def own_node() -> Any:
@@ -71,7 +50,7 @@ def own_node() -> Any:
 
         return worker._global_node
 
-    return asked("ray._private.worker._global_node", look, None)
+    return asked("ray._private.worker._global_node", NEEDED, look, None)
 
 
 def bootstrap_address() -> str:
@@ -82,7 +61,7 @@ def bootstrap_address() -> str:
 
         return str(canonicalize_bootstrap_address_or_die("auto"))
 
-    found = asked("ray._private.services.canonicalize_bootstrap_address_or_die", look, "")
+    found = asked("ray._private.services.canonicalize_bootstrap_address_or_die", NEEDED, look, "")
     if not found:
         raise ConnectionError("this version of Ray does not say where its cluster is: give HOST:PORT")
     return found
@@ -102,7 +81,7 @@ def any_port() -> Iterator[None]:
         assert callable(parameter.RayParams)
         return parameter
 
-    module = asked("ray._private.parameter.RayParams", look, None)
+    module = asked("ray._private.parameter.RayParams", NEEDED, look, None)
     if module is None:
         yield
         return
@@ -122,4 +101,4 @@ def found_no_room(failure: object) -> bool:
 
         return isinstance(failure, WorkerGroupStartupTimeoutError)
 
-    return asked("ray.train.v2._internal.exceptions.WorkerGroupStartupTimeoutError", look, False)
+    return asked("ray.train.v2._internal.exceptions.WorkerGroupStartupTimeoutError", NEEDED, look, False)

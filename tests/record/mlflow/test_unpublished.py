@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from lth_ray.record.mlflow import database, unpublished
+from lth_ray.unpublished import warn_of
 
 
 @pytest.fixture(autouse=True)
 def not_yet_told() -> Iterator[None]:
-    unpublished.warn_of.cache_clear()
+    warn_of.cache_clear()
     yield
-    unpublished.warn_of.cache_clear()
+    warn_of.cache_clear()
 
 
 def test_this_version_has_them(recwarn: pytest.WarningsRecorder) -> None:

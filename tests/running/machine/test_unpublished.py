@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lth_ray.running.machine import unpublished
+from lth_ray.unpublished import warn_of
 
 LOOKS: dict[str, tuple[Callable[[], Any], Any]] = {
     "ray._private.state.state.get_draining_nodes": (unpublished.draining_nodes, set()),
@@ -22,9 +23,9 @@ LOOKS: dict[str, tuple[Callable[[], Any], Any]] = {
 
 @pytest.fixture(autouse=True)
 def not_yet_told() -> Iterator[None]:
-    unpublished.warn_of.cache_clear()
+    warn_of.cache_clear()
     yield
-    unpublished.warn_of.cache_clear()
+    warn_of.cache_clear()
 
 
 def parts(name: str) -> tuple[Any, str]:
