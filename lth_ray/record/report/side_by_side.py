@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
@@ -23,6 +24,7 @@ from lth_ray.record.report.tables import Row
 from lth_ray.record.report.verdicts import verdicts_listing
 from lth_ray.store import Store, study_path
 
+LONGEST = 200  # bytes of a folder's name: file systems take 255, and a temporary one has more
 NOTE = "As each study was declared last; a field that is left out is the same in all."
 APART = (
     "No verdict is made from one study to another: seeds pair nothing where recipes differ. Every verdict here is one "
@@ -43,7 +45,7 @@ class SideBySide:
 
 
 def side_by_side(plans: Sequence[Plan], store: Store) -> SideBySide:
-    """Write a page, tables and the metric's figure of several studies to studies/A+B/.
+    """Write a page, tables and the metric's figure of several studies to a folder of their own, studies/A+B/.
 
     Raises ConfigError where they are judged by different metrics, or one is named twice.
     """
@@ -54,7 +56,7 @@ def side_by_side(plans: Sequence[Plan], store: Store) -> SideBySide:
     if len(metrics) > 1:
         judged = ", ".join(f"{plan.study.name} by {plan.study.data.metric.called}" for plan in plans)
         raise ConfigError(f"report {' '.join(names)}: these studies are judged by different metrics ({judged})")
-    metric, name = metrics.pop(), "+".join(names)
+    metric, name = metrics.pop(), folder_of(names)
     rows = [(ticket_rows(plan, store), branch_rows(plan, store)) for plan in plans]
     tickets = [of_study(row, plan) for plan, (own, _) in zip(plans, rows, strict=True) for row in own]
     branches = [of_study(row, plan) for plan, (_, own) in zip(plans, rows, strict=True) for row in own]
@@ -96,6 +98,16 @@ def side_by_side(plans: Sequence[Plan], store: Store) -> SideBySide:
         store.put(study_path(name, file), text.encode())
     page, *others = (study_path(name, file) for file in texts)
     return SideBySide(tuple(said), page, (*others, *(path for picture in pictures for path in picture.paths)))
+
+
+def folder_of(names: Sequence[str]) -> str:
+    """Return the name of the folder of several studies' page: A+B, or where file systems take none so long, how many
+    they are and a digest of that.
+    """
+    joined = "+".join(names)
+    if len(joined.encode()) <= LONGEST:
+        return joined
+    return f"{len(names)}_studies-{sha256(joined.encode()).hexdigest()[:12]}"
 
 
 def of_study(row: Row, plan: Plan) -> Row:

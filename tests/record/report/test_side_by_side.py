@@ -7,7 +7,7 @@ import pytest
 
 from lth_ray.config import ConfigError, Study, Table
 from lth_ray.lottery import Plan, make_plan
-from lth_ray.record.report.side_by_side import differences_listing, side_by_side
+from lth_ray.record.report.side_by_side import LONGEST, differences_listing, folder_of, side_by_side
 from lth_ray.store import Store
 
 Fill = Callable[..., None]
@@ -37,6 +37,16 @@ def test_two_studies_stand_under_one_heading(plans: list[Plan], store: Store, fi
     assert "## Verdicts of others" in text
     assert "studies/tickets+others/accuracy.csv" in made.others
     assert 'id="study"' not in page  # each study has its own page for that
+
+
+def test_many_studies_have_a_folder_with_a_name_that_a_file_system_takes() -> None:
+    names = [f"lenet-{number:02}" for number in range(25)]
+    assert len("+".join(names)) == 224
+    folders = {folder_of(chosen) for chosen in (names, names[::-1], [*names[1:], "lenet-25"])}
+    assert len(folders) == 3
+    assert all(len(folder) == len("25_studies-") + 12 and folder.startswith("25_studies-") for folder in folders)
+    assert folder_of(names[:22]) == "+".join(names[:22])
+    assert len(folder_of(["研究" * 50, "b"]).encode()) <= LONGEST
 
 
 def test_only_fields_that_differ_are_told(plans: list[Plan]) -> None:
