@@ -6,7 +6,7 @@ DEMO_STORAGE ?= lth_storage
 
 .PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference notebook site gallery clean
 
-$(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h lth_ray/training/kernels/*/*.cpp)
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h lth_ray/training/kernels/*/*.cpp lth_ray/training/kernels/*/*.h)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

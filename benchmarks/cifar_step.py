@@ -5,7 +5,7 @@ images that are augmented by random crops and flips, in a process that keeps its
 step, in a process as Python starts it, is what one would write by hand: NCHW in float32, the images resident as one
 float tensor, the batch by index_select and not augmented, autograd, fused SGD, the mask put back on the weights by one
 multiplication of all tensors. Both use the recipe of studies/resnet20_cifar10.py but for a tiny learning rate, since
-the images are random.
+the images are random. In bf16 our step stands beside our own in fp32.
 """
 
 import os
@@ -26,9 +26,11 @@ from lth_ray.data import Batches, Identity, Split
 from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
 from lth_ray.pruning import Mask
 from lth_ray.training import Recipe, Run, train
+from lth_ray.training.machine import bf16_instructions
 from lth_ray.training.process import HUGE_PAGES
 
 TARGETS = {"cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0}  # x the plain step
+IN_BF16 = {"cifar_resnet20": 0.6, "cifar_vgg16": 0.6}  # x our step in fp32
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
@@ -38,7 +40,8 @@ PAIRS_A_STEP = 20  # a step takes hundreds of times as long as one of LeNet's
 def entries(pairs: int = 200) -> list[Entry]:
     """Time a training step of each network as a multiple of the plain one."""
     torch.set_num_threads(1)
-    return [entry(name, max(2, pairs // PAIRS_A_STEP)) for name in TARGETS]
+    number = max(2, pairs // PAIRS_A_STEP)
+    return [*(entry(name, number) for name in TARGETS), *(bf16_entry(name, number) for name in IN_BF16)]
 
 
 def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Entry:
@@ -55,6 +58,17 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Ent
         f"masked training step of {name} ({run.backend})", "x plain", measured, target=TARGETS[name],
         of_ceiling=ceiling().of_matmul(flop, measured.ours_ms / 1e3),
     )  # fmt: skip
+
+
+def bf16_entry(name: str, pairs: int, batch: int = BATCH) -> Entry:
+    """Time one network's step in bf16 as a multiple of that in fp32, each on the backend that the rule chooses."""
+    images = random_images()
+    half, whole = (
+        our_run(name, images, batch, {"channels_last": True, "precision": precision}) for precision in ("bf16", "fp32")
+    )
+    measured = paired(lambda: train(half, half.step + 1), lambda: train(whole, whole.step + 1), pairs=pairs, warmups=2)
+    what = f"masked training step of {name} in bf16 ({half.backend}, {bf16_instructions()})"
+    return judged(what, "x fp32", measured, target=IN_BF16[name])
 
 
 @contextmanager

@@ -65,10 +65,10 @@ class Train(Config):
     ema_for: what an average is used for, "evaluation" or "evaluation_and_pruning"; it is stored beside the weights.
     sync_batch_norm: batch statistics are the whole batch's, each worker having an equal share of it, and
         dropout of its own: with dropout results depend on the number of workers.
-    precision: "fp32"; "bf16" autocast; or block floating point of 2 to 16 bits, such as "bfp8", in which
-        weights, gradients, momentum, activations and errors are rounded stochastically
-        (lth_ray.training.block_float), by draws that depend on the dropout's seed and the step. For sgd; it
-        imitates such arithmetic, and is slower than fp32.
+    precision: "fp32"; "bf16" autocast, slow on processors without instructions for it; or block floating point of 2
+        to 16 bits, such as "bfp8", in which weights, gradients, momentum, activations and errors are rounded
+        stochastically (lth_ray.training.block_float), by draws that depend on the dropout's seed and the step.
+        For sgd; it imitates such arithmetic, and is slower than fp32.
     channels_last: memory layout of images and convolutions.
     compile: train through torch.compile. Like the two before it changes rounding, and so is part of the key.
     backend: "auto", the fastest that a network of its kind has, be it named or one's own: compiled steps for fully

@@ -97,8 +97,19 @@ def print_plan(study: Study, launch: Launch, console: Console) -> None:
         "storage to be added": f"about {readable_bytes(cost.state_bytes)}",
     }
     console.print(printing.facts(rows, title=f"plan of {study.name}"))
+    for told in slow_here(plan, launch):
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     for one in history.older_tickets(store, plan) if store is not None and plan.jobs else ():
         console.print(str(one), style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def slow_here(plan: Plan, launch: Launch) -> list[str]:
+    """Return in words what of the trainings left is slow on a machine like this one."""
+    from lth_ray.training.machine import slow_in
+
+    left = (piece for job in plan.jobs for piece in job.pieces if isinstance(piece, Training))
+    precisions = {piece.recipe.train.precision for piece in left} if not launch.gpus_per_worker else set()
+    return [slow for precision in sorted(precisions) if (slow := slow_in(precision, "cpu"))]
 
 
 def _at_most(plan: Plan) -> str:

@@ -48,14 +48,14 @@ def backend_of(
 def _whole(recipe: Recipe, *, frozen: bool, learned: bool, changing: bool) -> str:
     """Return the backend of a recipe in which products are computed as the network has them, or whole steps are."""
     train = recipe.train
-    alike = train.precision == "fp32" and not train.compile and not train.sync_batch_norm
+    alike = train.precision in ("fp32", "bf16") and not train.compile and not train.sync_batch_norm
     own = train.loss is not None or train.step is not None
     images = type(recipe.data) is Data  # compiled kernels know images, their cross entropy and accuracy alone
     if train.backend == EAGER or learned or own or not alike or not images:
         return EAGER
     simple = train.clip_norm is None and train.sam_radius is None and not train.is_averaged
     whole = recipe.group == recipe.data.batch_size and not (frozen or changing)
-    plain = simple and whole and train.optimizer in UPDATES
+    plain = simple and whole and train.optimizer in UPDATES and train.precision == "fp32"
     if not (plain or train.channels_last):
         return EAGER  # whatever the network is
     if recipe.structure == NORMALISED:

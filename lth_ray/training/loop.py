@@ -27,6 +27,7 @@ from lth_ray.training.compiled.fused_graph import fused_graph
 from lth_ray.training.epoch_averages import EpochAverages
 from lth_ray.training.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
+from lth_ray.training.machine import slow_in, warn_once
 from lth_ray.training.optimizers import build_optimizer, mask_gradients, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.sharpness import ascended
@@ -78,6 +79,8 @@ class Run:
 
     def __post_init__(self) -> None:
         same_bits(self.device)
+        if slow := slow_in(self.recipe.train.precision, self.device.type):
+            warn_once(slow)
         recipe, size = self.recipe, self.team.size
         group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
         self.graph = fused_graph(self.model, recipe)  # first, as it may give weights another layout

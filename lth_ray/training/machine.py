@@ -1,6 +1,6 @@
 """The machine that trains: what it is, as the environment of a result, and how it is used, sampled beside training."""
 
-import os
+import logging
 import platform
 import sys
 import threading
@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from lth_ray import __version__
 from lth_ray.training import accelerator
 from lth_ray.training.kernels import library
 
+BF16 = ("amx_bf16", "avx512_bf16", "bf16")  # the instructions for it, by name; the widest first, ARM's last
+CPUINFO = Path("/proc/cpuinfo")
 EVERY_S, MOST = 5.0, 120  # between samples at first; so many are kept, and every other one goes where there are more
 MEGABYTE = 1e6
 
@@ -109,6 +112,7 @@ def environment(device: str, world_size: int = 1) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if is_cuda else _processor(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "kernels": library.instruction_set(),
+        "bf16": None if is_cuda else bf16_instructions(),
         "threads": torch.get_num_threads(),
         "world_size": world_size,
         "python": platform.python_version(),
@@ -118,10 +122,36 @@ def environment(device: str, world_size: int = 1) -> dict[str, Any]:
     }
 
 
+def bf16_instructions() -> str | None:
+    """Return the name of this processor's instructions for bf16, "none" for none; None where it does not say."""
+    stated = (_stated("flags") or _stated("Features") or "").split()
+    return next((name for name in BF16 if name in stated), "none") if stated else None
+
+
+def slow_in(precision: str, device: str) -> str | None:
+    """Return in words why training in a precision is slow on this machine, None where it is not.
+
+    device: its type, "cpu" or another.
+    """
+    if precision != "bf16" or device != "cpu" or bf16_instructions() != "none":
+        return None
+    return (
+        "Train.precision = 'bf16': this processor has no instructions for it (avx512_bf16 or amx_bf16), so that a step "
+        "takes several times as long as in 'fp32'"
+    )
+
+
+@lru_cache(maxsize=1)
+def warn_once(what: str) -> None:
+    """Say to the log what is the same for every training of a process."""
+    logging.getLogger("lth_ray").warning("%s.", what)
+
+
 def _processor() -> str:
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return _stated("model name") or platform.processor() or platform.machine()
+
+
+def _stated(name: str) -> str | None:
+    """Return what the system says of its first processor under a name."""
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

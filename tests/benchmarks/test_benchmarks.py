@@ -85,6 +85,13 @@ def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:
     assert line.of_ceiling > 0
 
 
+def test_a_step_in_bf16_is_timed_against_that_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cifar_step.IN_BF16, "cifar_resnet8_4", 0.6)
+    line = cifar_step.bf16_entry("cifar_resnet8_4", pairs=2, batch=4)
+    assert "in bf16 (" in line.name
+    assert (line.value > 0, line.unit, line.target) == (True, "x fp32", 0.6)
+
+
 def test_a_smaller_network_s_step_is_timed_against_the_dense_one_s() -> None:
     line = shrunk_step.entry("cifar_resnet8_4", pairs=2, batch=4)
     assert "(shrunk) beside all" in line.name

@@ -19,12 +19,13 @@ from lth_ray.running.doctor.facts import Facts, gather, gloo_address
 from lth_ray.running.doctor.finding import NOTE, OK, Failure, Finding, exit_code
 from lth_ray.running.doctor.node import Probe
 from lth_ray.running.doctor.probing import alive_nodes
+from lth_ray.training.machine import bf16_instructions
 
 VERSIONS = {"python": "3.12.1", "torch": "2.14.1", "ray": "2.60.0", "numpy": "2.4.6"}
 SOUND = Facts(
     host="a", versions=VERSIONS, torch_cuda="13.0", torch_gpus=("H100", "H100"), driver_gpus=("H100", "H100"),
     cuda_visible=None, temp_folder="/tmp/ray", disk_free=500 * 10**9, shm=8 * 2**30, compiler="/usr/bin/g++",
-    gloo_interface="", gloo_address="10.0.0.1",
+    bf16="avx512_bf16", gloo_interface="", gloo_address="10.0.0.1",
 )  # fmt: skip
 NO_GPU: dict[str, Any] = {"torch_cuda": None, "torch_gpus": (), "driver_gpus": ()}
 
@@ -39,6 +40,7 @@ def test_gathered_facts_describe_this_machine() -> None:
     assert facts.versions["torch"]
     assert facts.versions["lth_ray"]
     assert facts.disk_free > 0
+    assert facts.bf16 == bf16_instructions()
     assert json.loads(json.dumps(gather()))["host"] == socket.gethostname()
 
 
@@ -129,6 +131,15 @@ def test_what_a_machine_lacks(case: str) -> None:
     assert lacking.result == ("note" if case == "compiler" else "problem")
     assert found in lacking.found
     assert remedy in lacking.remedy
+
+
+def test_it_says_which_processors_have_instructions_for_bf16() -> None:
+    nodes = {"a": SOUND, "b": replace(SOUND, bf16="none"), "c": replace(SOUND, bf16=None)}
+    has, lacks = checks.bf16(nodes)
+    assert (has.nodes, has.found) == (("a",), "avx512_bf16")
+    assert (lacks.nodes, lacks.result) == (("b",), "ok")
+    assert "Train(precision='bf16') is slower than 'fp32'" in lacks.found
+    assert not checks.bf16({"c": nodes["c"]})
 
 
 def test_shared_memory_is_not_asked_for_where_there_is_none() -> None:

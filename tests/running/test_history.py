@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -25,8 +26,9 @@ from lth_ray.running.history import (
     remember,
     studies,
 )
-from lth_ray.running.planning import print_plan
+from lth_ray.running.planning import print_plan, slow_here
 from lth_ray.store import StorageError, Store
+from lth_ray.training import machine
 from tests.running.conftest import declared
 
 FIRST = "history/000001.json"
@@ -211,6 +213,19 @@ def test_a_damaged_entry_stops_no_run_and_lets_nothing_be_collected(store: Store
         assert [entry["declaration"]["seeds"] for entry in entries_of(store, "small")][-1] == [1]
     with pytest.raises(StorageError, match=rf"{form} .* nobody knows what it reaches: `lth-ray verify small --mend`"):
         reporting.reached(store)
+
+
+@pytest.mark.parametrize(("launch", "times"), [({}, 1), ({"gpus_per_worker": 1}, 0)], ids=["CPUs", "GPUs"])
+def test_a_plan_says_where_bf16_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch: dict[str, Any], times: int
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : fpu avx2\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    half = make_plan(set_fields(declared(), {"train.precision": "bf16"}))
+    told = slow_here(half, Launch(**launch))
+    assert len(told) == times
+    assert all("several times as long as in 'fp32'" in one for one in told)
+    assert slow_here(make_plan(declared()), Launch(**launch)) == []
 
 
 def test_a_plan_says_what_is_there_under_an_older_meaning(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

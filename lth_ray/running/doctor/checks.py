@@ -190,6 +190,14 @@ def shared_memory(nodes: Mapping[str, Facts]) -> list[Finding]:
     )
 
 
+def bf16(nodes: Mapping[str, Facts]) -> list[Finding]:
+    """Say which processors have instructions for bf16: without them it is right, and slower than fp32."""
+    names = {"none": "the processor has no instructions for it: on it Train(precision='bf16') is slower than 'fp32'"}
+    return by_verdict(
+        "bf16", {node: Verdict(OK, names.get(f.bf16, f.bf16)) for node, f in nodes.items() if f.bf16 is not None}
+    )
+
+
 def compilers(nodes: Mapping[str, Facts]) -> list[Finding]:
     """Check for a compiler, which only torch.compile needs."""
     remedy = "install g++ (apt install g++) or set CXX, or leave torch.compile off"

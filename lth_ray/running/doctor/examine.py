@@ -117,6 +117,7 @@ class Examination:
         here = {"": mine}
         self._home()
         alone = [*checks.gpus(here, None), *checks.disks(here), *checks.shared_memory(here), *checks.compilers(here)]
+        alone += checks.bf16(here)
         if self.asked.gpus_per_worker:
             has = {"this machine": {"GPU": float(len(mine.torch_gpus)), "CPU": float(self.asked.workers)}}
             alone += checks.capacity(has, self.asked.workers, self.asked.gpus_per_worker)
@@ -186,6 +187,7 @@ class Examination:
         self._add(*checks.versions_equal(versions, DRIVER))
         self._add(*checks.gpus(facts, {node.name: node.resources.get("GPU", 0.0) for node in nodes}))
         self._add(*checks.disks(facts), *checks.shared_memory(facts), *checks.compilers(facts))
+        self._add(*checks.bf16(facts))
         self._add(*checks.clocks(probing.skews(handles, self._left(CLOCK_S))))
         self._network(nodes, handles, facts)
         self._shared(handles, store)

@@ -32,6 +32,7 @@ class Facts:
     disk_free, shm: bytes (shm None where there is no /dev/shm).
     temp_folder: Ray's.
     compiler: its path, "" for none.
+    bf16: the processor's instructions for it, "none" for none; None where that is not known.
     gloo_address: what gloo would tell others to connect to, "" where the interface asked for is not there.
     """
 
@@ -45,6 +46,7 @@ class Facts:
     disk_free: int
     shm: int | None
     compiler: str
+    bf16: str | None
     gloo_interface: str
     gloo_address: str
 
@@ -65,6 +67,7 @@ def gather() -> dict[str, Any]:
         "disk_free": shutil.disk_usage(temp).free,
         "shm": shutil.disk_usage("/dev/shm").total if os.path.isdir("/dev/shm") else None,
         "compiler": compiler(),
+        "bf16": bf16(),
         "gloo_interface": interface,
         "gloo_address": gloo_address(interface),
     }
@@ -124,6 +127,14 @@ def compiler() -> str:
     """Return the C++ compiler that torch.compile would take."""
     names = [name for name in (os.environ.get("CXX"), *COMPILERS) if name]
     return next((found for found in map(shutil.which, names) if found), "")
+
+
+def bf16() -> str | None:
+    """Return what lth_ray finds of the processor's instructions for bf16; None where it is missing."""
+    try:
+        return importlib.import_module("lth_ray.training.machine").bf16_instructions()  # type: ignore[no-any-return]
+    except (ImportError, AttributeError):
+        return None
 
 
 def gloo_address(interface: str) -> str:

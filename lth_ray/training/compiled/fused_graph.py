@@ -4,8 +4,10 @@ The network itself stays as it is: the graph calls the same layers, which keep t
 """
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from lth_ray.models.structure import ADDITIONS, RELUS, is_a, replaceable, writes_into
@@ -16,6 +18,7 @@ from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
 
 WIDE = 256  # channels above which oneDNN's convolutions are slower in channels_last (benchmarks/README.md)
+Kernels = Mapping[torch.dtype, library.NormKernels]
 
 
 def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
@@ -25,11 +28,12 @@ def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:
     if backend_of(recipe, learned=isinstance(model, Supermask)) != FUSED_NORM:
         return None
     parameter = next(model.parameters())
-    found = library.kernels(parameter.dtype) if parameter.device.type == "cpu" else None
-    return None if found is None else with_wide_in_nchw(fuse_norms(model, found))
+    half = recipe.train.precision == "bf16"
+    found = library.norm_kernels(parameter.dtype, half) if parameter.device.type == "cpu" else {}
+    return with_wide_in_nchw(fuse_norms(model, found)) if found else None
 
 
-def fuse_norms(model: nn.Module, kernels: library.Kernels) -> fx.GraphModule:
+def fuse_norms(model: nn.Module, kernels: Kernels) -> fx.GraphModule:
     """Return the graph of `model` in which norm, norm -> ReLU, norm -> + and norm -> + -> ReLU are one
     operation each.
     """
@@ -55,7 +59,7 @@ def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
     return traced
 
 
-def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: library.Kernels) -> None:
+def _fuse(traced: fx.GraphModule, norm: fx.Node, kernels: Kernels) -> None:
     """Put one operation in the place of `norm` and of what follows it."""
     addition = _only_user(traced, norm, ADDITIONS)
     others = [node for node in addition.all_input_nodes if node is not norm] if addition is not None else []

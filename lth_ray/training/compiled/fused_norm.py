@@ -1,5 +1,6 @@
 """Batch norm together with the addition and the ReLU after it, by the compiled kernels, for images in channels_last."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,18 +15,24 @@ class FusedNorm(nn.Module):
 
     The layer stays where it is in its network and keeps its parameters and statistics.
 
+    kernels: by the type of the images, as `library.norm_kernels` has them: in bf16 as in the norm's own type it is
+        computed in that of the norm, and rounded once.
     uses: 2 gives the result twice, for two readers, whose gradients the kernel then adds up.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, kernels: library.Kernels, *, relu: bool = False, uses: int = 1) -> None:
+    def __init__(
+        self, norm: nn.BatchNorm2d, kernels: Mapping[torch.dtype, library.NormKernels], *, relu: bool = False,
+        uses: int = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.norm, self.kernels, self.relu, self.uses = norm, kernels, relu, uses
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         if self.norm.training and x.numel() == x.shape[1]:
             raise ValueError(f"no statistics can be taken of {list(x.shape)}: a channel has one value")
-        if added is not None and (added.shape != x.shape or added.dtype != x.dtype):  # another for each channel, say
-            plain = FusedNorm(self.norm, self.kernels)(x) + added
+        alike = added is None or (added.shape == x.shape and added.dtype == x.dtype)  # not one for each channel, say
+        if x.dtype not in self.kernels or not alike:
+            plain = self.norm(x) if added is None else self.norm(x) + added
             spread = torch.relu(plain) if self.relu else plain
             return spread if self.uses == 1 else (spread, spread)
         found: Tensor | tuple[Tensor, Tensor] = _Function.apply(x, added, self.norm.weight, self.norm.bias, self)
@@ -39,13 +46,12 @@ class _Function(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, Tensor]:
         x, added = _laid_out(x), None if added is None else _laid_out(added)
         y, moments = torch.empty_like(x), torch.empty(2, x.shape[1], dtype=torch.float64)
-        call = _call(fused, x)
-        forward = fused.kernels.norm_forward
-        _check(forward(call, x.data_ptr(), _address(added), moments.data_ptr(), y.data_ptr()))
+        call, kernels = _call(fused, x), fused.kernels[x.dtype]
+        _check(kernels.forward(call, x.data_ptr(), _address(added), moments.data_ptr(), y.data_ptr()))
         if fused.norm.training and fused.norm.num_batches_tracked is not None:
             fused.norm.num_batches_tracked += 1
         ctx.save_for_backward(x, weight, bias, moments, y if fused.relu and added is not None else None)
-        ctx.call, ctx.adds, ctx.backward = call, added is not None, fused.kernels.norm_backward
+        ctx.call, ctx.adds, ctx.backward = call, added is not None, kernels.backward
         ctx.set_materialize_grads(False)
         return y if fused.uses == 1 else (y, y.detach())
 

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.training.kernels.sources import LINEAR, source_digest
+from lth_ray.training.kernels.sources import HALF, LINEAR, source_digest
 
 MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that has nothing built
 SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
 VARIABLE = "LTH_RAY_KERNELS"  # one of SETS, to use a lesser one than the processor has, or "off"
+PARTS = {LINEAR: "sparse linear layers", HALF: "images in bf16"}
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -74,8 +75,15 @@ class Kernels:
 
     train: Any
     evaluate: Any
-    norm_forward: Any
-    norm_backward: Any
+    instruction_set: str
+
+
+@dataclass(frozen=True)
+class NormKernels:
+    """The functions of batch norm, for one type of images."""
+
+    forward: Any
+    backward: Any
     instruction_set: str
 
 
@@ -106,11 +114,32 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     evaluate.argtypes = (
         POINTER(Layer), c_int32, POINTER(Images), c_void_p, c_int64, POINTER(c_double), POINTER(c_int64),
     )  # fmt: skip
-    forward, backward = getattr(library, f"norm_forward_{suffix}"), getattr(library, f"norm_backward_{suffix}")
+    return Kernels(train, evaluate, SETS[best])
+
+
+def norm_kernels(dtype: torch.dtype, half: bool = False) -> dict[torch.dtype, NormKernels]:
+    """Return the functions of batch norm with parameters of `dtype`, by the type of the images; none where one lacks.
+
+    half: images may be of bfloat16 too, which they may beside parameters of float32.
+    """
+    loaded = found()
+    if loaded is None or dtype not in TYPES:
+        return {}
+    library, best = loaded
+    names = {dtype: TYPES[dtype]}
+    if half:
+        if dtype != torch.float32 or not _has(library, HALF, SETS[best]):
+            return {}
+        names[torch.bfloat16] = "bf16"
+    return {images: _norm(library, name, SETS[best]) for images, name in names.items()}
+
+
+def _norm(library: ctypes.CDLL, name: str, instruction_set: str) -> NormKernels:
+    forward, backward = (getattr(library, f"norm_{way}_{name}_{instruction_set}") for way in ("forward", "backward"))
     forward.restype = backward.restype = c_int32
     forward.argtypes = (POINTER(Norm), *[c_void_p] * 4)
     backward.argtypes = (POINTER(Norm), *[c_void_p] * 9)
-    return Kernels(train, evaluate, forward, backward, SETS[best])
+    return NormKernels(forward, backward, instruction_set)
 
 
 def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
@@ -119,7 +148,7 @@ def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
     if loaded is None or dtype not in TYPES:
         return None
     library, best = loaded
-    if not _has_linear(library, SETS[best]):
+    if not _has(library, LINEAR, SETS[best]):
         return None
     suffix = f"{TYPES[dtype]}_{SETS[best]}"
     forward, backward = getattr(library, f"linear_forward_{suffix}"), getattr(library, f"linear_backward_{suffix}")
@@ -129,14 +158,14 @@ def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
     return LinearKernels(forward, backward)
 
 
-@lru_cache(maxsize=1)
-def _has_linear(library: ctypes.CDLL, instruction_set: str) -> bool:
-    """Return whether a library has the functions of single layers, from these sources."""
-    source = getattr(library, f"linear_source_{instruction_set}", None)
+@lru_cache(maxsize=8)
+def _has(library: ctypes.CDLL, part: str, instruction_set: str) -> bool:
+    """Return whether a library has the functions of a folder of its own, from these sources."""
+    source = getattr(library, f"{part}_source_{instruction_set}", None)
     if source is not None:
         source.restype = c_char_p
-    if source is None or source().decode() != source_digest(LINEAR):
-        _say("the compiled kernels of sparse linear layers were built from other sources: install lth_ray again")
+    if source is None or source().decode() != source_digest(part):
+        _say(f"the compiled kernels of {PARTS[part]} were built from other sources: install lth_ray again")
         return False
     return True
 

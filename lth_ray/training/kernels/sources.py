@@ -6,7 +6,8 @@ Imports nothing, as it is run by setup.py too, before anything is installed.
 import hashlib
 from pathlib import Path
 
-LINEAR = "linear"  # the folder of single layers: what changes there alone leaves the others' digest as it is
+# Folders of their own, whose changes leave the others' digest as it is: of single layers, and of images in bf16.
+LINEAR, HALF = "linear", "half"
 
 
 def source_digest(*folders: str) -> str:

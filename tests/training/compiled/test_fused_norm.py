@@ -72,9 +72,7 @@ def a_norm(channels: int, dtype: torch.dtype = torch.float64, training: bool = T
 
 
 def fused(norm: nn.BatchNorm2d, **options: Any) -> FusedNorm:
-    kernels = library.kernels(norm.weight.dtype)
-    assert kernels is not None
-    return FusedNorm(norm, kernels, **options)
+    return FusedNorm(norm, library.norm_kernels(norm.weight.dtype), **options)
 
 
 def outcome(operation: Callable[..., Any], norm: nn.BatchNorm2d, shape: tuple[int, ...], uses: int, adds: bool) -> Any:
@@ -103,7 +101,7 @@ def test_values_and_gradients_are_those_of_torch(
             return torch.relu(found) if relu else found
 
         operation = fused(ours, relu=relu, uses=uses)
-        assert operation.kernels.instruction_set == name
+        assert operation.kernels[torch.float64].instruction_set == name
         found, expected = outcome(operation, ours, shape, uses, adds), outcome(plain, theirs, shape, uses, adds)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
@@ -171,9 +169,7 @@ def test_what_is_added_may_be_of_another_shape(uses: int) -> None:
 @pytest.mark.parametrize("name", [RESNET, VGG])
 def test_the_network_stays_as_it_is(name: str) -> None:
     model, other = (models.build(name, 10, (3, 16, 16), seed=0) for _ in range(2))
-    kernels = library.kernels(torch.float32)
-    assert kernels is not None
-    graph = fuse_norms(model, kernels)
+    graph = fuse_norms(model, library.norm_kernels(torch.float32))
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert sum(isinstance(layer, FusedNorm) for layer in graph.modules()) == len(norms)
     assert not {"relu", "add"} & {node.name.split("_")[0] for node in graph.graph.nodes}
@@ -240,9 +236,7 @@ def test_30_steps_in_double_precision_are_the_eager_ones(name: Any, given: dict[
 @built
 def test_a_network_of_torchvision_has_all_its_norms_compiled() -> None:
     """The last block of each of its stages is read by two: the next block's convolution, and its shortcut."""
-    kernels = library.kernels(torch.float32)
-    assert kernels is not None
-    graph = fuse_norms(models.build("resnet18", 10, (3, 32, 32), seed=0), kernels)
+    graph = fuse_norms(models.build("resnet18", 10, (3, 32, 32), seed=0), library.norm_kernels(torch.float32))
     made = [layer for layer in graph.modules() if isinstance(layer, FusedNorm)]
     assert len(made) == 20
     assert [layer.uses for layer in made].count(2) == 7
@@ -326,7 +320,7 @@ def recipe_of(model: Any = "cifar_resnet20", **given: Any) -> Recipe:
 EAGER: dict[str, dict[str, Any]] = {
     "asked for": {"backend": "eager"},
     "another layout": {"channels_last": False},
-    "bf16": {"precision": "bf16"},
+    "block floating point": {"precision": "bfp8", "momentum": 0.9},
     "synchronised": {"sync_batch_norm": True},
     "compiled": {"compile": True},
     "an own step": {"step": lambda model, batch: (model(batch[0]).sum(), {})},
@@ -344,5 +338,6 @@ def test_what_the_kernels_do_not_cover_is_eager(given: dict[str, Any]) -> None:
 def test_networks_with_batch_norm_have_it_compiled(model: Any) -> None:
     assert backend_of(recipe_of(model)) == "fused_norm"
     assert backend_of(recipe_of(model, batch_norm_group=30, clip_norm=1.0, optimizer="rmsprop")) == "fused_norm"
+    assert backend_of(recipe_of(model, precision="bf16")) == "fused_norm"
     assert backend_of(recipe_of(model), frozen=True) == "fused_norm"
     assert backend_of(recipe_of(model), learned=True) == "eager"

@@ -195,10 +195,10 @@ def test_a_library_of_other_sources_is_refused(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, "source_digest", lambda *_: "another")
-    library._has_linear.cache_clear()
+    library._has.cache_clear()
     assert library.linear_kernels(torch.float32) is None
     assert "sparse linear layers were built from other sources" in caplog.text
-    library._has_linear.cache_clear()
+    library._has.cache_clear()
 
 
 def test_it_is_asked_for_and_takes_masks_alone() -> None:
