@@ -52,6 +52,7 @@ def _here(settings: Settings) -> Callable[[list[Piece]], list[Outcome | Exceptio
     torch.set_num_threads(settings.workers.threads)
     device = "cuda" if settings.workers.gpus else "cpu"
     accelerator.same_bits(torch.device(device))
+    accelerator.compile_by(settings.workers.threads)
 
     def done(pieces: list[Piece]) -> list[Outcome | Exception]:
         accelerator.check_there(settings.workers.gpus)

@@ -34,6 +34,7 @@ ROOM = (
 )
 ROOM_S, ROOM_FOR_FEWER_S = "600", "30"
 EXCHANGE_TIMEOUT_S = 600  # a worker may wait so long for the others: evaluation and decoding included
+PUBLISHING_S = 3600  # and so long for the first one, while it reads and writes the storage for all
 LOST_TOO_OFTEN = 5
 LOST = train.TrainingFailedError, RayActorError, OutOfMemoryError  # the latter two where Ray Train's own process was
 POLL_S = 0.2
@@ -47,7 +48,8 @@ def share(config: dict[str, Any]) -> None:
     torch.set_num_threads(settings.workers.threads)
     device = get_device()
     accelerator.same_bits(device)
-    team = Team.present()
+    accelerator.compile_by(settings.workers.threads)
+    team = Team.present().patient(PUBLISHING_S)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     for piece in config["pieces"]:

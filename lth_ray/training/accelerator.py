@@ -13,6 +13,7 @@ from lth_ray.config import ConfigError
 # own; Inductor chooses among kernels by timing them, so that two nodes may choose otherwise.
 FIXED = {"NCCL_ALGO": "Ring", "NCCL_NVLS_ENABLE": "0", "TORCHINDUCTOR_DETERMINISTIC": "1"}
 INDUCTOR = "torch._inductor.config"
+COMPILING = "TORCHINDUCTOR_COMPILE_THREADS"
 
 
 def same_bits(device: torch.device) -> None:
@@ -31,6 +32,17 @@ def same_bits(device: torch.device) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # True by default: convolutions of 10 bits under the name of fp32
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def compile_by(processes: int) -> None:
+    """Have torch.compile work with so many processes at most: by default it starts as many as the node has cores, up to
+    32, in each worker on it.
+
+    A variable of the environment that is set already stays as it is.
+    """
+    os.environ.setdefault(COMPILING, str(processes))
+    if INDUCTOR in sys.modules:
+        sys.modules[INDUCTOR].compile_threads = int(os.environ[COMPILING])  # type: ignore[attr-defined]
 
 
 def check_there(asked: float) -> None:

@@ -25,7 +25,8 @@ from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.fused_graph import fused_graph
 from lth_ray.training.epoch_averages import EpochAverages
-from lth_ray.training.gradients import Gradients
+from lth_ray.training.groups import slices
+from lth_ray.training.groups.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
 from lth_ray.training.machine import slow_in, warn_once
 from lth_ray.training.optimizers import build_optimizer, mask_gradients, mask_optimizer
@@ -84,7 +85,9 @@ class Run:
         recipe, size = self.recipe, self.team.size
         group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
         self.graph = fused_graph(self.model, recipe)  # first, as it may give weights another layout
-        self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size)
+        behind = self.device.type == "cuda" and not recipe.train.compile
+        parts = slices.NUMBER if behind else 1
+        self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size, parts)
         plain = self.model if self.graph is None else self.graph
         # never "max-autotune", which chooses kernels by a timing
         self.forward = torch.compile(plain, dynamic=False) if recipe.train.compile else plain
@@ -140,7 +143,12 @@ def take_steps(stepper: Stepper, runs: Sequence[Run], stop: int, clock: Clock | 
 
 def is_finite(run: Run) -> bool:
     """Return whether training can go on; the last step may have left finite losses and infinite weights."""
-    return math.isfinite(run.loss_sum) and all(bool(p.isfinite().all()) for p in run.model.parameters())
+    weights = [p.detach() for p in run.model.parameters() if p.numel()]
+    # all of them as one number, as each look at one waits for a device; a NaN is the largest of what it is among
+    found = run.loss_sum.abs()
+    if weights:
+        found = found + torch.stack([norm.double() for norm in torch._foreach_norm(weights, math.inf)]).max()
+    return math.isfinite(found)
 
 
 class Eager(Stepper):

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping, Set
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,12 @@ from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.captured import capture
 from lth_ray.training.compiled.fused import fuse
 from lth_ray.training.compiled.sparse_linear import sparse_linear
+from lth_ray.training.groups.synchronised import synchronise
 from lth_ray.training.loop import Run, is_finite, seed_dropout, train
 from lth_ray.training.optimizers import lay_out, mask_optimizer
 from lth_ray.training.recipe import Recipe
 from lth_ray.training.regrowing import Regrowing, held_mask
 from lth_ray.training.shrunk import shrunk
-from lth_ray.training.synchronised import synchronise
 from lth_ray.training.team import ALONE, Team
 
 Journal = dict[str, list[Any]]
@@ -123,25 +124,26 @@ def train_segment(
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(team, run.device)
     clock.begin(run.step)
-    if start.step >= last > first:  # nothing is left of it
-        yield Pause(run.step, run, journal, due=False, finite=is_finite(run))
-    for stop in stops(evaluations | pauses | {last}, start.step, first, last):
-        while True:
-            due = train(run, stop, clock)
-            finite = is_finite(run)
-            if recipe.task.carries:
-                run.carried = gathered(run.batches.carried, team)
-            if run.step in evaluations:
-                measure(run, dataset, journal)
-            # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
-            if finite or run.step in evaluations or not measured:
-                yield Pause(run.step, run, journal, due, finite)
-                if not finite:
-                    return
-            if due:
-                clock.begin(run.step)
-            if run.step >= stop:
-                break
+    with closing(run.stepper):
+        if start.step >= last > first:  # nothing is left of it
+            yield Pause(run.step, run, journal, due=False, finite=is_finite(run))
+        for stop in stops(evaluations | pauses | {last}, start.step, first, last):
+            while True:
+                due = train(run, stop, clock)
+                finite = is_finite(run)
+                if recipe.task.carries:
+                    run.carried = gathered(run.batches.carried, team)
+                if run.step in evaluations:
+                    measure(run, dataset, journal)
+                # A diverged segment ends at an evaluation, so that its record does not depend on the other pauses.
+                if finite or run.step in evaluations or not measured:
+                    yield Pause(run.step, run, journal, due, finite)
+                    if not finite:
+                        return
+                if due:
+                    clock.begin(run.step)
+                if run.step >= stop:
+                    break
 
 
 def stops(steps: Set[int], at: int, first: int, last: int) -> list[int]:

@@ -28,5 +28,8 @@ class Stepper(Protocol):
     def settle(self) -> None:
         """Give each run's model and optimizer what training has made of them."""
 
+    def close(self) -> None:
+        """Give back what only taking steps needs, such as a captured graph; a further step begins anew."""
+
     def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
         """Measure the network of each run, in evaluation mode, over every example of a split once."""

@@ -93,3 +93,19 @@ def test_a_gpu_that_torch_does_not_see_is_told() -> None:
 )  # fmt: skip
 def test_errors_that_leave_a_process_no_gpu(error: BaseException, expected: bool) -> None:
     assert accelerator.is_beyond_use(error) is expected
+
+
+@pytest.mark.usefixtures("as_it_was")
+@pytest.mark.parametrize(("set_already", "expected"), [(None, 3), ("7", 7)])
+def test_compilation_takes_no_more_processes_than_a_worker_has_cores(
+    monkeypatch: pytest.MonkeyPatch, set_already: str | None, expected: int
+) -> None:
+    inductor = SimpleNamespace(compile_threads=32)
+    monkeypatch.setitem(sys.modules, accelerator.INDUCTOR, inductor)
+    monkeypatch.setenv(accelerator.COMPILING, set_already or "")
+    if set_already is None:
+        monkeypatch.delenv(accelerator.COMPILING)
+    accelerator.compile_by(3)
+    assert inductor.compile_threads == int(os.environ[accelerator.COMPILING]) == expected
+    source = Path(torch.__file__).with_name("_inductor") / "config.py"
+    assert f'"{accelerator.COMPILING}"' in source.read_text()

@@ -13,7 +13,9 @@ from lth_ray.config import ACCURACY, Train, steps
 from lth_ray.data import Batch, Split, evaluation_batches
 from lth_ray.tasks import Evaluation
 from lth_ray.training import Clock, Pause, columns, evaluate
+from lth_ray.training.loop import is_finite
 from tests.conftest import IMAGES
+from tests.training.counted import Counted
 from tests.training.setups import Setting, everything, restart
 
 Make = Callable[..., Setting]
@@ -205,3 +207,19 @@ def test_metrics_that_carry_a_gradient_are_let_go_of() -> None:
     assert not metrics["double"].requires_grad
     assert float(metrics["double"]) == pytest.approx(2 * float(loss.detach()))
     assert metrics["plain"] == 3.0
+
+
+@pytest.mark.parametrize("where", ["nothing", "loss", "first", "last"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_training_is_finite_or_not_by_one_look_at_the_device(setting: Any, where: str, value: float) -> None:
+    made = setting("cifar_resnet8_4", momentum=0.9)
+    run = made.trained(made.begin(), 1).run
+    parameters = list(run.model.parameters())
+    with torch.no_grad():
+        if where == "loss":
+            run.loss_sum.fill_(value)
+        elif where != "nothing":
+            parameters[0 if where == "first" else -1].view(-1)[-1] = value
+    with Counted() as seen:
+        assert is_finite(run) is (where == "nothing")
+    assert seen.waited == 1

@@ -292,3 +292,29 @@ def test_what_takes_part_in_some_steps_alone_is_refused_in_a_team(setting: Make)
         return ""
 
     assert all("--workers 2: spare.weight of the network" in told for told in together(2, work))
+
+
+def test_the_leader_may_work_alone_for_longer_than_an_exchange_may_take() -> None:
+    def work(team: Team) -> list[Any]:
+        found: list[Any] = []
+        for patience_s in (60, 1):
+            patient = team.patient(patience_s)
+            assert patient == team
+            try:
+                found.append(patient.by_leader(lambda: time.sleep(3) or "stored"))  # type: ignore[func-returns-value]
+            except TeamBroken:
+                found.append("broken")
+        return found
+
+    first, second = together(2, work, last_words=False)
+    assert first[0] == second[0] == "stored"
+    assert second[1] == "broken"
+
+
+def test_a_gpu_without_memory_is_no_lost_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", raises)
+    with pytest.raises(torch.OutOfMemoryError):
+        Team(0, 2).add(torch.zeros(1))

@@ -18,6 +18,7 @@ from lth_ray.data.batches import Batch, CarriesNothing, Normalisation, checked_p
 from lth_ray.data.cropping import CROP_WORDS, centred, cropped, decode, random_crop
 from lth_ray.data.errors import DamagedDataset
 from lth_ray.data.order import image_words, permutation
+from lth_ray.data.packed.ahead import ahead
 from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.data.packed.shards import Shards
 
@@ -185,7 +186,7 @@ def made(split: PackedSplit, works: Iterable[Work]) -> Iterator[Made]:
         pin_memory=split.device.type == "cuda",
         generator=torch.Generator(),  # or torch's own is drawn from, on which dropout depends
     )
-    return iter(loader)
+    return ahead(iter(loader), split.device) if split.device.type == "cuda" else iter(loader)
 
 
 def on_device(batch: Made, device: torch.device, normalise: Normalisation) -> Batch:

@@ -6,9 +6,12 @@ out "fused" of fully connected networks and "fused_norm" or "eager" of small con
 record's environment. `Train(backend="eager")` turns it off.
 """
 
+import gc
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -64,7 +67,7 @@ class Captured(Stepper):
     rate: Tensor = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     feed: Feed = field(init=False)
-    replay: Callable[[], object] | None = None
+    replay: "Replay | None" = None
 
     def __post_init__(self) -> None:
         self.rate = rate_on(self.run.device)
@@ -92,6 +95,11 @@ class Captured(Stepper):
         if self.replay is not None:
             set_rate(self.run, self.run.step - 1)
 
+    def close(self) -> None:
+        if self.replay is not None:
+            self.replay.end()
+            self.replay = None
+
     def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
         return [evaluate_eagerly(self.run, dataset, split)]
 
@@ -102,7 +110,7 @@ class Captured(Stepper):
         update(self.run, self.optimizer)
         self.run.loss_sum += loss.detach()
 
-    def _begin(self) -> Callable[[], object]:
+    def _begin(self) -> "Replay":
         """Set up the first step, from where the run is now."""
         run = self.run
         begin_state(run.optimizer)
@@ -118,7 +126,22 @@ def rate_on(device: torch.device) -> Tensor:
     return torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64, device=device)
 
 
-def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.device) -> Callable[[], object]:
+@dataclass
+class Replay:
+    """What takes a step at each call. graph: of the step, on a GPU; `end` gives its memory back."""
+
+    take: Callable[[], object]
+    graph: Any = None
+
+    def __call__(self) -> None:
+        self.take()
+
+    def end(self) -> None:
+        if self.graph is not None:
+            self.graph.reset()
+
+
+def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.device) -> Replay:
     """Return what takes `step` again and again: on a GPU a graph of it, elsewhere itself.
 
     What the step reads and changes must stay where it is, and gradients be None before and after it, so that
@@ -127,9 +150,9 @@ def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.de
     state: all that it changes, which is left as it was.
     """
     if device.type != "cuda":
-        return step
-    with torch.cuda.device(device):
-        main, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        return Replay(step)
+    with torch.cuda.device(device), collected():
+        main, side = torch.cuda.current_stream(), side_stream(device)
         side.wait_stream(main)
         with torch.cuda.stream(side):
             rehearse(step, state)
@@ -138,7 +161,32 @@ def captured(step: Callable[[], None], state: Sequence[Tensor], device: torch.de
         # a thread of the process may use the device meanwhile, such as one that stores a checkpoint
         with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             step()
-    return graph.replay
+    return Replay(graph.replay, graph)
+
+
+@lru_cache(maxsize=64)
+def side_stream(device: torch.device) -> Any:
+    """Return the one stream on which steps are rehearsed and captured on a device.
+
+    cuBLAS keeps a workspace for each stream and thread, which a new stream at each capture would add up. It is taken in
+    the rehearsal, outside of every graph's memory, so that the end of one graph frees none that another one uses.
+    """
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def collected() -> Iterator[None]:
+    """Collect garbage now and not within the block: a run and its stepper know each other, and a graph or memory that
+    is freed while another one is captured breaks that.
+    """
+    gc.collect()
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def rehearse(step: Callable[[], None], state: Sequence[Tensor], times: int = REHEARSALS) -> None:

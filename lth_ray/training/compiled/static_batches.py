@@ -93,7 +93,8 @@ def feed(sources: Sequence[Stream], step: int) -> Feed:
     placed = [row[0] for row in rows if row is not None]
     if len(placed) == len(sources) and len(images) == 1:
         first = resident[0]
-        each = map if len(sources) == 1 else ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="orders").map
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # not the node's
+        each = map if len(sources) == 1 else ThreadPoolExecutor(cores, thread_name_prefix="orders").map
         return Gathered(resident, first.split, first.normalise, torch.stack(placed), torch.empty(0), each)
     made = (source.batch(step) for source in sources)
     return Copied(sources, tuple(torch.stack(tensors) for tensors in zip(*made, strict=True)))

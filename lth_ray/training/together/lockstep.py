@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
@@ -58,31 +59,32 @@ def train_segments_together(
     evaluations = set(recipe.evaluation_steps(first, last)) if measured else set()
     clock = (clock or Clock()).join(ALONE, runs[0].device)
     clock.begin(at)
-    if at >= last > first:  # nothing is left of them
-        ended = zip(replicates.runs, journals, replicates.finite(), strict=True)
-        yield {run.key: Pause(at, run, journal, due=False, finite=good) for run, journal, good in ended if run.key}
-    for stop in stops(evaluations | pauses | {last}, at, first, last):
-        while True:
-            due = train_together(replicates, stop, clock)
-            finite, measuring = replicates.finite(), replicates.step in evaluations
-            if measuring:
-                _measure(replicates, dataset, journals)
-            found = {
-                run.key: Pause(run.step, run, journal, due, good)
-                for run, journal, good in zip(replicates.runs, journals, finite, strict=True)
-                if run.key and (good or measuring or not measured)
-            }
-            if found:
-                yield found
-            for run in replicates.runs:
-                if run.key in found and not found[run.key].finite:
-                    replicates.leave(run)
-            if not any(run.key for run in replicates.runs):
-                return
-            if due:
-                clock.begin(replicates.step)
-            if replicates.step >= stop:
-                break
+    with closing(replicates):
+        if at >= last > first:  # nothing is left of them
+            ended = zip(replicates.runs, journals, replicates.finite(), strict=True)
+            yield {run.key: Pause(at, run, journal, due=False, finite=good) for run, journal, good in ended if run.key}
+        for stop in stops(evaluations | pauses | {last}, at, first, last):
+            while True:
+                due = train_together(replicates, stop, clock)
+                finite, measuring = replicates.finite(), replicates.step in evaluations
+                if measuring:
+                    _measure(replicates, dataset, journals)
+                found = {
+                    run.key: Pause(run.step, run, journal, due, good)
+                    for run, journal, good in zip(replicates.runs, journals, finite, strict=True)
+                    if run.key and (good or measuring or not measured)
+                }
+                if found:
+                    yield found
+                for run in replicates.runs:
+                    if run.key in found and not found[run.key].finite:
+                        replicates.leave(run)
+                if not any(run.key for run in replicates.runs):
+                    return
+                if due:
+                    clock.begin(replicates.step)
+                if replicates.step >= stop:
+                    break
 
 
 def _filled_up(segments: Sequence[Lane], count: int) -> list[Lane]:

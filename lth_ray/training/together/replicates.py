@@ -25,7 +25,7 @@ from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Batch, Loaded
 from lth_ray.training.backends import REPLICATED
 from lth_ray.training.clock import AT_A_TIME
-from lth_ray.training.compiled.captured import captured, rate_on
+from lth_ray.training.compiled.captured import Replay, captured, rate_on
 from lth_ray.training.compiled.static_batches import Feed, feed
 from lth_ray.training.loop import Run, set_rate
 from lth_ray.training.loss import precision_context
@@ -60,7 +60,7 @@ class Replicates(JointStepper):
     pairs: list[tuple[Tensor, Tensor]] = field(init=False)  # (a run's own tensor, its part of a stacked one)
     feed: Feed = field(init=False)
     call: Callable[[Tensors, tuple[Tensor, ...]], Any] = field(init=False)
-    replay: Callable[[], object] | None = None
+    replay: Replay | None = None
     name = REPLICATED
 
     def __post_init__(self) -> None:
@@ -83,6 +83,11 @@ class Replicates(JointStepper):
         for run in self.runs:
             if run.key:  # a stand-in has the optimizer of the run that left
                 set_rate(run, run.step - 1)
+
+    def close(self) -> None:
+        if self.replay is not None:
+            self.replay.end()
+            self.replay = None
 
     def leave(self, run: Run) -> None:
         state = (value for values in run.optimizer.state.values() for value in values.values())
@@ -120,7 +125,7 @@ class Replicates(JointStepper):
 
         Running statistics of batch norm are changed in place.
         """
-        return lambda *inputs: self.call(parameters | buffers, inputs)
+        return lambda *inputs: whole(self.call(parameters | buffers, inputs))
 
     def _sums(self, parameters: Tensors, buffers: Tensors, batch: Batch) -> Tensor:
         with precision_context(self.recipe.train.precision, batch[0].device):
@@ -131,7 +136,7 @@ class Replicates(JointStepper):
             loss: Tensor = self.recipe.task.loss(self.recipe.train)(self._network(parameters, buffers), batch)[0]
             return loss
 
-    def _begin(self) -> Callable[[], object]:
+    def _begin(self) -> Replay:
         """Stack the optimizers' states and set up the first step."""
         self.pairs = []
         for name, stacked in (self.parameters | self.buffers).items():
@@ -155,6 +160,13 @@ class Replicates(JointStepper):
         moments = [value for state in self.optimizer.state.values() for value in state.values()]
         weights = [parameter.detach() for parameter in self.parameters.values()]
         return [*weights, *self.buffers.values(), *moments, self.loss_sums]
+
+
+def whole(outputs: Any) -> Any:
+    """Return a network's outputs in float32, where they are bfloat16: mapped over networks a loss is taken apart before
+    autocast would do so, as it does for one network.
+    """
+    return outputs.float() if isinstance(outputs, Tensor) and outputs.dtype == torch.bfloat16 else outputs
 
 
 def replicate(runs: Sequence[Run]) -> JointStepper:

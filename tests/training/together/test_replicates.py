@@ -333,3 +333,16 @@ def test_runs_with_images_of_their_own_are_fed_from_those() -> None:
     fed.place(1)
     for number, run in enumerate(runs):
         assert bits([part[number] for part in fed.batch()]) == bits(list(run.batches.batch(3)))
+
+
+def test_losses_of_bf16_networks_are_float32_also_where_the_head_has_no_bias() -> None:
+    def network(num_classes: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, num_classes, bias=False))
+
+    made: Any = {"model": network, "dtype": torch.float32, "precision": "bf16", "lr": 1.0}
+    together, alone = (stack([a_run(n, **made) for n in (0, 4)]), [a_run(n, **made) for n in (0, 4)])
+    train_together(together, 1)
+    for ours, single in zip(together.runs, alone, strict=True):
+        train_alone(single, 1)
+        assert float(ours.loss_sum) == pytest.approx(float(single.loss_sum), rel=1e-4)
+        assert float(ours.loss_sum) != float(ours.loss_sum.bfloat16())

@@ -5,7 +5,7 @@ Hoffer et al. 2017, arXiv:1705.08741, section 4), of gradient accumulation and o
 groups however many workers share them, so that the number of workers changes no more than the order of a sum.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from lth_ray.config import ConfigError
 from lth_ray.tasks.base import Batch
 from lth_ray.training.averages import HOLDER
 from lth_ray.training.batch_norm import statistics_layers
+from lth_ray.training.groups.slices import Slices
 from lth_ray.training.team import Team
 
 
@@ -90,12 +91,15 @@ class Gradients:
 
     group: examples in a group.
     batch: examples in the global batch.
+    parts: in how many exchanges a team sums them (lth_ray.training.groups.slices); 1: after the backward pass.
     """
 
     model: nn.Module
     team: Team
     group: int
     batch: int
+    parts: int = 1
+    slices: Slices | None = field(init=False, default=None)
     flat: Tensor = field(init=False)
     views: list[tuple[nn.Parameter, Tensor]] = field(init=False, default_factory=list)
     statistics: "Moving" = field(init=False)
@@ -123,8 +127,8 @@ class Gradients:
         totals = self.flat[in_parameters:-1].split([in_buffers, sum(b.numel() for b in others)])
         self.statistics = Moving(buffers, [next(parts).view_as(buffer) for buffer in buffers], totals[0])
         self.moved = Moving(others, [next(parts).view_as(buffer) for buffer in others], totals[1])
-        for place, parameter in enumerate(parameters):
-            parameter.register_post_accumulate_grad_hook(lambda _, place=place: self.used.add(place))
+        if self.parts > 1 and self.team.size > 1:
+            self.slices = Slices(self.team, self.flat, parameters, self._gather, self.parts)
 
     @property
     def alone(self) -> bool:
@@ -148,30 +152,48 @@ class Gradients:
             loss.backward()
             return loss.detach(), metrics
         self.flat.zero_()
-        for parameter, view in self.views:
-            parameter.grad = view
         for moving in (self.statistics, self.moved, self.counters):
             moving.begin()
         self.used.clear()
         found: list[dict[str, Any]] = []
-        for number, group in enumerate(_groups(share, self.group), start=self.first):
+        groups, everything = list(_groups(share, self.group)), range(len(self.views))
+        for number, group in enumerate(groups, start=self.first):
             if found:  # not the first, before which all is as it was
                 for moving in (self.statistics, self.moved, self.counters):
                     moving.restore()
             loss, metrics = losses(group, number)
             loss = loss * (self.group / self.batch)
+            for parameter, _ in self.views:  # autograd then leaves its own, and adds to none one by one
+                parameter.grad = None
+            slices = self.slices if len(found) == len(groups) - 1 else None
+            if slices:
+                slices.arm()
             loss.backward()
-            self.flat[-1] += loss.detach()
+            if not slices:
+                self._gather(everything)
+            self.flat[-1].add_(loss.detach())
             self.statistics.add()
             self.moved.add_changes()
             found.append(metrics)
-        self.team.add(self.flat)
+        if self.slices:
+            self.slices.settle()
+        else:
+            self.team.add(self.flat)
         num_groups = self.batch // self.group
         self.statistics.settle(num_groups)
         self.moved.settle_changes(num_groups)
-        for place in self._unused():
-            self.views[place][0].grad = None
+        unused = self._unused()
+        for place, (parameter, view) in enumerate(self.views):
+            parameter.grad = None if place in unused else view
         return self.flat[-1].clone(), {name: sum(float(m[name]) for m in found) / len(found) for name in found[0]}
+
+    def _gather(self, places: Sequence[int]) -> None:
+        """Add the gradients that autograd has left of a group to the sums, all by one operation."""
+        found = [(place, self.views[place][0].grad) for place in places]
+        given = [(place, gradient) for place, gradient in found if gradient is not None]
+        self.used.update(place for place, _ in given)
+        if given:
+            torch._foreach_add_([self.views[place][1] for place, _ in given], [gradient for _, gradient in given])
 
     def _unused(self) -> frozenset[int]:
         """Return the places of the parameters that no worker's groups have used in this step; a team settles
