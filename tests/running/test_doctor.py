@@ -264,3 +264,11 @@ def test_the_clock_of_the_storage_is_told() -> None:
     assert checks.storage_clock(1.0).result == OK
     ahead = checks.storage_clock(-180.0)
     assert (ahead.result, ahead.found) == (NOTE, "the storage's is -180.0 s against this machine's")
+
+
+def test_a_part_of_a_gpu_is_told_what_it_needs() -> None:
+    assert checks.fractions(1.0) == checks.fractions(0.0) == []
+    (finding,) = checks.fractions(0.25)
+    assert finding.result == NOTE
+    assert "MPS" in finding.remedy
+    assert "train.replicates=8" in finding.remedy

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from lth_ray.running.doctor import network
-from lth_ray.running.doctor.finding import Failure
+from lth_ray.running.doctor import network, node
+from lth_ray.running.doctor.finding import NOTE, OK, Failure
 from lth_ray.running.doctor.node import Probe
 from tests.running.test_doctor import SOUND
 
@@ -113,3 +113,27 @@ def test_real_groups_in_one_process() -> None:
     assert told == [{"x": "", "y": ""}] * 2
     assert "time" in a.join("gloo", server, "waiting", 0, 2, 1.0)
     assert "no connection to 127.0.0.1" in a.join("gloo", ("127.0.0.1", 9), "g", 0, 1, 1.0)
+
+
+def test_a_group_over_all_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "LARGE", 1000)
+    a, b = Probe(), Probe()
+    server = "127.0.0.1", a.open_rendezvous()
+    with ThreadPoolExecutor(2) as threads:
+        members = [
+            threads.submit(one.join, "gloo", server, "all-gloo", rank, 2, 5.0) for rank, one in enumerate((a, b))
+        ]
+        assert [member.result() for member in members] == ["", ""]
+    for one in (a, b):
+        assert (one.speed("all-gloo") or 0) > 0
+        assert one.speed("all-nccl") is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "speed", "result"), [("nccl", 0.5, NOTE), ("nccl", 90.0, OK), ("gloo", 0.5, OK), ("nccl", None, OK)]
+)
+def test_what_gpus_exchange_too_slowly_is_told(backend: str, speed: float | None, result: str) -> None:
+    (finding,) = network.group(backend, dict.fromkeys(NODES, ""), {}, FACTS, 4, speed)
+    assert finding.result == result
+    assert (f"{speed:.2g} GB/s" in finding.found) if speed else "GB/s" not in finding.found
+    assert ("NCCL_SOCKET_IFNAME" in (finding.remedy or "")) is (result == NOTE)

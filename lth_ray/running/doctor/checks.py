@@ -111,6 +111,18 @@ def _gpus(facts: Facts, ray: float | None) -> Verdict:
     return Verdict(OK, models or "no GPUs")
 
 
+def fractions(gpus_per_worker: float) -> list[Finding]:
+    """Say what several networks on one GPU need; nothing where each has one."""
+    if not 0 < gpus_per_worker < 1:
+        return []
+    found = f"--gpus-per-worker {gpus_per_worker:g}: processes that share a GPU take turns, and gain little by it"
+    remedy = (
+        "run NVIDIA's MPS on the nodes (nvidia-cuda-mps-control -d), so that their kernels run side by side; or train "
+        "small networks as one, --set train.replicates=8 with a GPU a worker"
+    )
+    return [Finding("sharing", NOTE, found, remedy)]
+
+
 def capacity(resources: Mapping[str, Mapping[str, float]], workers: int, gpus_per_worker: float) -> list[Finding]:
     """Check that there is room for so many workers, none of them split between nodes.
 

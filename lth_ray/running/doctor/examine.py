@@ -17,7 +17,7 @@ from lth_ray.config import ConfigError
 from lth_ray.data import absolute
 from lth_ray.record.mlflow.destination import destination
 from lth_ray.record.mlflow.reachable import reachable
-from lth_ray.running.doctor import checks, joining, network, probing, shared
+from lth_ray.running.doctor import checks, joining, mounted, network, probing, shared
 from lth_ray.running.doctor.facts import Facts, gather
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Failure, Finding
 from lth_ray.running.doctor.node import Probe
@@ -121,6 +121,7 @@ class Examination:
         if self.asked.gpus_per_worker:
             has = {"this machine": {"GPU": float(len(mine.torch_gpus)), "CPU": float(self.asked.workers)}}
             alone += checks.capacity(has, self.asked.workers, self.asked.gpus_per_worker)
+            alone += checks.fractions(self.asked.gpus_per_worker)
         if self.asked.data:
             alone += shared.data(self.asked.data, {"": self._own_data(self.asked.data)})
         self._add(*(Finding(f.check, f.result, f.found, f.remedy) for f in alone))
@@ -152,6 +153,7 @@ class Examination:
             nodes = probing.alive_nodes(ray.nodes())
             resources = {node.name: node.resources for node in nodes}
             self._add(*checks.capacity(resources, self.asked.workers, self.asked.gpus_per_worker))
+            self._add(*checks.fractions(self.asked.gpus_per_worker))
             with probing.probes(nodes) as handles:
                 self._nodes(nodes, handles, mine, store)
             self._submission(resources, getattr(context, "dashboard_url", None))
@@ -201,7 +203,9 @@ class Examination:
             backends["nccl"] = asked
         for backend, members in backends.items():
             whole, pairs = probing.talk(backend, members, handles)
-            self._add(*network.group(backend, network.errors_of(whole), pairs, facts, hosts))
+            taken = {node.name: handles[node.name] for node in members}
+            speed = probing.speed(backend, taken)
+            self._add(*network.group(backend, network.errors_of(whole), pairs, facts, hosts, speed))
 
     def _shared(self, handles: dict[str, Any], store: Store | None) -> None:
         data = {}
@@ -212,6 +216,9 @@ class Examination:
             self._add(*self._same_storage(handles, store))
         if self.asked.data:
             self._add(*shared.data(self.asked.data, probing.answers(data, self._left(DATA_S))))
+            if self.asked.gpus_per_worker:
+                kinds = {node: handle.shards.remote(*name_and_root) for node, handle in handles.items()}
+                self._add(*mounted.served(self.asked.data, probing.answers(kinds, self._left(FACTS_S))))
 
     def _same_storage(self, handles: dict[str, Any], store: Store) -> list[Finding]:
         """Leave a note, which each node must find; each leaves another, which the driver must find."""

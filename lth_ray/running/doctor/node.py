@@ -1,17 +1,23 @@
 """Questions to a node: the methods of an actor that runs on it, or of a plain object on this machine."""
 
 import importlib
+import os
 import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from lth_ray.running.doctor.facts import gather
+from lth_ray.running.doctor.mounted import MOUNTS, file_system
 
 Server = tuple[str, int]  # address, port
 REACH_S = 3.0
+LARGE = 25_000_000  # floats, 100 MB: as much as a step of ResNet-50 exchanges
+ALL = "all-"  # what the groups over all nodes are called
 ENFORCED = re.compile(r"\[enforce fail at .*?\] (ifa != nullptr\. )?")  # where in its source gloo gave up
 
 
@@ -22,6 +28,7 @@ class Probe:
 
     def __init__(self) -> None:
         self._kept: list[Any] = []  # servers of rendezvous, which end with this process
+        self._speeds: dict[str, float] = {}  # of process groups: 10**9 bytes a second
 
     def facts(self) -> dict[str, Any]:
         return gather()
@@ -50,6 +57,16 @@ class Probe:
         size = 224 if name.startswith(("parquet:", "arrow:", "folder:")) else None  # images of any size are looked up
         return identify(Data(name, batch_size=1, validation=0, image_size=size), data_root).digest
 
+    def shards(self, name: str, data_root: str | None) -> str:
+        """Return the kind of file system that a packed set lies on here; "" for another set, or with a cache."""
+        from lth_ray.data.packed.reading import find_packed, is_packed
+        from lth_ray.data.packed.shard_cache import FOLDER
+
+        if not is_packed(name) or os.environ.get(FOLDER) or not MOUNTS.exists():
+            return ""
+        found = find_packed(name, Path(data_root) if data_root else None).files.uri
+        return "" if "://" in found else file_system(str(Path(found).resolve()), MOUNTS.read_text())
+
     def open_rendezvous(self) -> int:
         """Start a server here through which process groups find each other; return its port."""
         store = _c10d().TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)
@@ -72,7 +89,25 @@ class Probe:
         except Exception as error:  # torch raises many kinds, and each is what was to be found out
             return ENFORCED.sub("", next(iter(str(error).splitlines()), "")) or type(error).__name__
         self._kept.append(members)
+        self._time(members, group, backend, size, timeout_s)
         return "" if total == [size * (size + 1) / 2] * 4 else f"a sum over {size} ranks gave {total}"
+
+    def speed(self, group: str) -> float | None:
+        """Return the 10**9 bytes a second at which a process group summed 100 MB; None where it did not."""
+        return self._speeds.get(group)
+
+    def _time(self, members: Any, group: str, backend: str, size: int, timeout_s: float) -> None:
+        """Sum 100 MB by the clock. That it takes too long is no fault."""
+        import torch
+
+        if size == 1 or not group.startswith(ALL):
+            return
+        with suppress(Exception):
+            numbers = torch.zeros(LARGE, device="cuda" if backend == "nccl" else "cpu")
+            began = time.monotonic()
+            members.allreduce([numbers]).wait(timedelta(seconds=timeout_s))
+            float(numbers[0])  # which waits for a GPU
+            self._speeds[group] = 4e-9 * LARGE / (time.monotonic() - began)
 
     def pairs(self, groups: list[tuple[str, Server, int]], timeout_s: float) -> dict[str, str]:
         """Join by gloo groups of two, [(name, server, rank)], all at once; return {name: "" or why not}."""

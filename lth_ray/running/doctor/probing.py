@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lth_ray.running import doctor
 from lth_ray.running.doctor.finding import Answers, Failure
 from lth_ray.running.doctor.network import PairErrors, pairs_of
-from lth_ray.running.doctor.node import Probe
+from lth_ray.running.doctor.node import ALL, Probe
 
 THREADS = 8  # of a probe, so that one hanging file system does not silence it
 ROUND_TRIPS = 3
@@ -132,13 +132,20 @@ def talk(backend: str, nodes: Sequence[Node], handles: Mapping[str, Any]) -> tup
     if isinstance(server, Failure):
         return {names[0]: server}, {}
     joined = {
-        name: handles[name].join.remote(backend, server, f"all-{backend}", rank, len(names), GROUP_S)
+        name: handles[name].join.remote(backend, server, f"{ALL}{backend}", rank, len(names), GROUP_S)
         for rank, name in enumerate(names)
     }
-    whole = answers(joined, GROUP_S + GRACE_S)
+    whole = answers(joined, 2 * GROUP_S + GRACE_S)
     if backend != "gloo" or len(names) < 2 or not any(isinstance(a, Failure) or a for a in whole.values()):
         return whole, {}
     return whole, _pairwise(nodes, handles)
+
+
+def speed(backend: str, handles: Mapping[str, Any]) -> float | None:
+    """Return the 10**9 bytes a second at which the slowest node of a process group over all summed 100 MB."""
+    asked = {name: handle.speed.remote(f"{ALL}{backend}") for name, handle in handles.items()}
+    found = [answer for answer in answers(asked, GRACE_S).values() if isinstance(answer, float)]
+    return min(found, default=None)
 
 
 def _rendezvous(nodes: Sequence[Node], handles: Mapping[str, Any]) -> dict[str, tuple[str, int] | Failure]:
