@@ -11,6 +11,7 @@ import torch.distributed as dist
 from lth_ray.lottery import Training
 from lth_ray.lottery.execution.networks import build
 from lth_ray.training import Clock, Start, Team, train_segment
+from lth_ray.training.process import keep_memory
 
 
 class Enough(Exception):
@@ -48,6 +49,7 @@ def start(size: int, training: Training, data_root: str | None, folder: Path) ->
 
 
 def _train(rank: int, size: int, training: Training, data_root: str | None, folder: str) -> None:
+    keep_memory()  # as a worker of ours
     torch.set_num_threads(1)
     if size > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)

@@ -34,7 +34,7 @@ IN_BF16 = {"cifar_resnet20": 0.6, "cifar_vgg16": 0.6}  # x our step in fp32
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
-PAIRS_A_STEP = 20  # a step takes hundreds of times as long as one of LeNet's
+PAIRS_A_STEP = 25  # a step takes hundreds of times as long as one of LeNet's
 
 
 def entries(pairs: int = 200) -> list[Entry]:
@@ -52,7 +52,7 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Ent
     images = random_images()
     run = our_run(name, images, batch, {"channels_last": True, **train_fields})
     with elsewhere(name, batch) as plain:
-        measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=2)
+        measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=1)
     flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, (torch.zeros(1, *SHAPE),)))
     return judged(
         f"masked training step of {name} ({run.backend})", "x plain", measured, target=TARGETS[name],

@@ -6,6 +6,7 @@ attention_mask of two axes, tokens resident, fused AdamW, the mask put back on t
 tensors. Weights are drawn and tokens random; there is no dropout in either, whose draws would be others.
 """
 
+import importlib.util
 import json
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.timing import Entry, Work, judged, paired
+from benchmarks.timing import Entry, Line, Skipped, Work, judged, lacks, paired
 from lth_ray import models, pruning
 from lth_ray.config import Folder, Model, Sentences, Train, steps
 from lth_ray.data import Identity
@@ -32,9 +33,11 @@ MINILM = {
 }  # fmt: skip
 
 
-def entries(pairs: int = 200) -> list[Entry]:
+def entries(pairs: int = 200) -> list[Line]:
     """Time a training step as a multiple of the plain one."""
     torch.set_num_threads(1)
+    if importlib.util.find_spec("transformers") is None:
+        return [Skipped("masked training step of an encoder", lacks("transformers", '"lth_ray[text]"'))]
     return [entry(MINILM, max(2, pairs // PAIRS_A_STEP))]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.timing import Entry, Work, in_turn, share, speed_up
+from benchmarks.timing import Entry, Line, Skipped, Work, in_turn, lacks, share, speed_up
 from benchmarks.timing import Paired as Pair
 from lth_ray.config import Environment, Model, Train, steps
 from lth_ray.lottery.execution.networks import build
@@ -29,30 +29,32 @@ MOST = 100.0  # per cent: the simulator's share is shown, and has no target
 CONFIG = Environment("CartPole-v1", envs=GAMES, horizon=HORIZON, longest=LONGEST, games=2)
 ATARI = Environment("ALE/Breakout-v5", envs=16, horizon=5, games=2, reward_clip=1.0, life_ends=True)
 LOADERS, ATARI_STEPS = (1, 2, 4), 3
+PEER = "A2C step on CartPole, against stable-baselines3"
 ANY = 0.0  # times as fast: shown, and has no target
 
 
-def entries(pairs: int = 200) -> list[Entry]:
+def entries(pairs: int = 200) -> list[Line]:
     """Time training steps of 128 steps of CartPole's games, and of 80 of Breakout's where its emulator is there."""
     torch.set_num_threads(1)
+    if importlib.util.find_spec("gymnasium") is None:
+        return [Skipped("steps on CartPole and Breakout", lacks("gymnasium", '"lth_ray[rl]"'))]
     has_atari = importlib.util.find_spec("ale_py") is not None
-    return [*cartpole(pairs), *(atari(pairs) if has_atari else [])]
+    without = Skipped("steps on Breakout", lacks("ale-py", '"lth_ray[atari]"'))
+    return [*cartpole(pairs), *(atari(pairs) if has_atari else [without])]
 
 
-def cartpole(pairs: int) -> list[Entry]:
+def cartpole(pairs: int) -> list[Line]:
     """Time our step beside the other library's, and the games alone."""
     works: dict[str, Work] = {"ours": ours(), "simulator": simulator()}
     has_peer = importlib.util.find_spec("stable_baselines3") is not None
     if has_peer:
         works["theirs"] = theirs()
-    rounds = max(2, pairs // 4)
+    rounds = max(2, pairs // 8)
     times = in_turn(works, rounds=rounds, units=dict.fromkeys(works, STEPS))
-    found = [share("CartPole: the simulator's share of our step", Pair(times["simulator"], times["ours"]), target=MOST)]
-    if has_peer:
-        found.append(
-            speed_up("A2C step on CartPole, against stable-baselines3", Pair(times["ours"], times["theirs"]), target=1)
-        )
-    return found
+    games = share("CartPole: the simulator's share of our step", Pair(times["simulator"], times["ours"]), target=MOST)
+    if not has_peer:
+        return [games, Skipped(PEER, lacks("stable-baselines3", "stable-baselines3"))]
+    return [games, speed_up(PEER, Pair(times["ours"], times["theirs"]), target=1)]
 
 
 def atari(pairs: int) -> list[Entry]:
@@ -61,7 +63,7 @@ def atari(pairs: int) -> list[Entry]:
     works = {f"{n}": ours(ATARI, network, turn, loaders=n) for n in (0, *LOADERS)}
     times = in_turn(
         works | {"simulator": simulator(ATARI, turn)},
-        rounds=max(2, pairs // 8),
+        rounds=max(2, pairs // 40),
         units=dict.fromkeys([*works, "simulator"], turn),
     )
     shown = [share("Breakout: the simulator's share of our step", Pair(times["simulator"], times["0"]), target=MOST)]

@@ -12,37 +12,40 @@ import torch
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-from benchmarks.timing import Entry, paired, throughput
+from benchmarks.suite import data_root
+from benchmarks.timing import Entry, Line, Skipped, paired, throughput
 from lth_ray import data
 from lth_ray.config import Data
 from lth_ray.data.packed.packing import Options, finish, pack_piece, plan_packing
 from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.store.local import LocalFiles
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet_sample"  # real JPEGs, beside the checkout
+SAMPLE = "imagenet_sample"  # real JPEGs, a folder a class in train/ and test/
 TARGET_PERCENT = 90.0
 BATCH = 32
 PAIRS_A_BATCH = 5  # a batch takes hundreds of times as long as a step of the other benchmarks
 
 
-def entries(pairs: int) -> list[Entry]:
-    """Measure at full size and with the short side at 256 pixels; nothing where the sample is absent."""
-    if not SAMPLE.is_dir():
-        return []
+def entries(pairs: int = 200) -> list[Line]:
+    """Measure at full size and with the short side at 256 pixels, where the sample is."""
+    sample = data_root() / SAMPLE
+    if not sample.is_dir():
+        why = f"there are no JPEGs in {sample}; give --data-root a folder with some, in train/CLASS and test/CLASS"
+        return [Skipped("input against a bare decode loop", why)]
     pairs = max(2, pairs // PAIRS_A_BATCH)
     with tempfile.TemporaryDirectory() as folder:
-        return [_entry(Path(folder, str(short_side)), short_side, pairs) for short_side in (None, 256)]
+        return [_entry(sample, Path(folder, str(short_side)), short_side, pairs) for short_side in (None, 256)]
 
 
-def packed(target: Path, short_side: int | None) -> Data:
+def packed(sample: Path, target: Path, short_side: int | None) -> Data:
     """Return the sample, packed."""
-    packing, files = plan_packing(SAMPLE, Options(short_side, shard_mb=8)), LocalFiles(str(target))
+    packing, files = plan_packing(sample, Options(short_side, shard_mb=8)), LocalFiles(str(target))
     finish(packing, {piece.name: pack_piece(piece, files) for piece in packing.pieces}, files, skip_corrupt=False)
     return Data(f"packed:{target}", batch_size=BATCH, validation=0, augment="resized_crop_flip")
 
 
-def _entry(target: Path, short_side: int | None, pairs: int) -> Entry:
-    config = packed(target, short_side)
+def _entry(sample: Path, target: Path, short_side: int | None, pairs: int) -> Entry:
+    config = packed(sample, target, short_side)
     dataset = data.load(config)
     assert isinstance(dataset.train, PackedSplit)
     shards = dataset.train.shards

@@ -24,7 +24,7 @@ from lth_ray.training import Recipe, Run, train
 TOKENS, VOCABULARY, KEPT, RATE = 200_000, 4_000, 0.21, 1e-6
 SHAPES = {"transformer_lm_4_256": (16, 64), "lstm_lm_2_200": (20, 50)}  # batch, window
 TARGETS = {"transformer_lm_4_256": 1.05, "lstm_lm_2_200": 1.05}  # x the plain step
-PAIRS_A_STEP = 5
+PAIRS_A_STEP = 12
 
 
 def entries(pairs: int = 200) -> list[Entry]:

@@ -64,6 +64,22 @@ class Entry:
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A line that was not measured here, and why."""
+
+    name: str
+    why: str
+
+
+Line = Entry | Skipped
+
+
+def lacks(name: str, install: str) -> str:
+    """Return why a line is skipped for want of a package."""
+    return f"{name} is not installed; pip install {install}"
+
+
 def judged(name: str, unit: str, measured: Paired, *, target: float, of_ceiling: float | None = None) -> Entry:
     """Return the report's line on a measurement."""
     return _line(name, unit, measured.ratios, measured, target, False, of_ceiling)

@@ -37,7 +37,7 @@ from lth_ray.store import Store
 
 TARGET = 3.0  # times the eager figure's speed
 EVERY, ROUNDS = 100, 8
-STEPS_A_PAIR = 5  # 1,000 steps a training at 200 pairs
+PAIRS_A_STEP = 2  # 100 steps a training at 200 pairs
 Labelled = tuple[torch.Tensor, torch.Tensor]  # images as normalised floats, and labels
 FRACTION = {"fc*.weight": 1 - 0.8**3, "output.weight": 1 - 0.9**3}
 
@@ -61,7 +61,7 @@ class Trained:
 def entries(pairs: int = 200) -> list[Entry]:
     """Measure the figure's cost by ours and eagerly."""
     torch.set_num_threads(1)
-    num_steps = max(EVERY, pairs * STEPS_A_PAIR // EVERY * EVERY)
+    num_steps = max(EVERY, pairs // PAIRS_A_STEP // EVERY * EVERY)
     dataset = random_images(N_VALIDATION)
     study = figure(num_steps, ROUNDS)
     with tempfile.TemporaryDirectory() as folder:

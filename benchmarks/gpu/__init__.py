@@ -1,0 +1,1 @@
+"""What one GPU makes of the training steps, in ten minutes: `python -m benchmarks.gpu`, or `make gpu`."""
