@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a measurement.
+    """The outcome of a measurement.
 
     rows: what it yielded.
     why: None where it came to its end; else what broke it.

@@ -1,1 +1,1 @@
-"""What one GPU makes of the training steps, in ten minutes: `python -m benchmarks.gpu`, or `make gpu`."""
+"""Questions to one GPU about the training steps, ten minutes of them: `python -m benchmarks.gpu`, or `make gpu`."""

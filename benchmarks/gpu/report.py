@@ -1,4 +1,4 @@
-"""What a check of a GPU finds: figures and facts, as a table and as a file that is complete whenever it is read."""
+"""The findings of a check of a GPU: figures and facts, as a table and as a file that is whole whenever it is read."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What makes a GPU wait: operations that synchronise, memory that grows, the input, evaluations and checkpoints."""
+"""The causes for which a GPU waits: operations that synchronise, growing memory, the input, evaluations, checkpoints."""
 
 import gc
 import io

@@ -1,4 +1,4 @@
-"""What tests have measured in a process of its own; it imports little."""
+"""Rows that tests have measured in a process of its own; this imports little."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def dying() -> Iterator[dict[str, int]]:
     os.kill(os.getpid(), 9)
 
 
-def hanging(held: str, fake: bool = False) -> Iterator[dict[str, int]]:
+def hanging(held: str) -> Iterator[dict[str, int]]:
     yield {"number": subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", held]).pid}
     time.sleep(600)
 
@@ -31,6 +31,11 @@ def figures(fake: bool) -> Iterator[dict[str, object]]:
     shared = {"spread": (1.0, 3.0), "n": 2, "most": None, "expected": "9 - 10"}
     yield {"kind": "Figure", "name": "a step", "unit": "x", "value": 2.0, "least": 5.0, **shared}
     yield {"kind": "Fact", "name": "fake", "value": str(fake), "holds": None}
+
+
+def stuck(fake: bool) -> Iterator[dict[str, object]]:
+    time.sleep(600)
+    yield {}
 
 
 def poisoned(fake: bool) -> Iterator[dict[str, object]]:

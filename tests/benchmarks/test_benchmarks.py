@@ -22,7 +22,7 @@ from benchmarks import (
     train_throughput,
     whole_figure,
 )
-from benchmarks.timing import Paired, in_turn, share, speed_up
+from benchmarks.timing import Entry, Paired, Skipped, in_turn, share, speed_up
 from lth_ray.store import Store
 from lth_ray.training import train
 from lth_ray.training.kernels.library import linear_kernels
@@ -73,9 +73,11 @@ def test_every_share_of_the_weights_and_the_evaluations_have_a_line() -> None:
 def test_games_are_timed_beside_their_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gymnasium", reason='games need gymnasium: pip install "lth_ray[rl]"')
     monkeypatch.setattr(games, "STEPS", 1)
-    monkeypatch.setattr(games.importlib.util, "find_spec", lambda name: None)
-    (line,) = games.entries(2)
+    monkeypatch.setattr(games.importlib.util, "find_spec", lambda name: name == "gymnasium" or None)
+    line, *skipped = games.entries(2)
+    assert isinstance(line, Entry)
     assert 0 < line.value < 100
+    assert [type(one) for one in skipped] == [Skipped, Skipped]
 
 
 def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:

@@ -35,7 +35,7 @@ EXPECTED = {
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a check has done in other processes is done in this one."""
+    """Have done in this process what a check has done in others."""
 
     def alone(call: str, given: dict[str, Any], limit_s: float, environment: Any = None) -> Ended:
         return Ended(list(exactness.digest(**given)), None, 1.0, 1.0)
@@ -76,7 +76,7 @@ def test_a_check_that_breaks_or_hangs_takes_itself_alone(
 ) -> None:
     checks = (
         Check("first", "a broken GPU", f"{ROWS}:poisoned", 60),
-        Check("second", "one that hangs", f"{ROWS}:hanging", 3, {"held": str(tmp_path)}),
+        Check("second", "one that hangs", f"{ROWS}:stuck", 3),
         Check("third", "one that ends", f"{ROWS}:figures", 60),
     )
     seen = []

@@ -1,4 +1,4 @@
-"""What our step of ResNet-50 launches beside a loop written by hand: masks and groups in a few operations for all."""
+"""Launches of our step of ResNet-50 beside a loop written by hand: masks and groups in a few operations for all."""
 
 from collections.abc import Callable
 

@@ -128,7 +128,7 @@ def rate_on(device: torch.device) -> Tensor:
 
 @dataclass
 class Replay:
-    """What takes a step at each call. graph: of the step, on a GPU; `end` gives its memory back."""
+    """A step that is taken at each call. graph: of the step, on a GPU; `end` gives its memory back."""
 
     take: Callable[[], object]
     graph: Any = None

@@ -71,7 +71,7 @@ def test_the_next_copy_is_under_way_when_a_batch_is_given(events: list[str]) -> 
 
 
 def test_an_error_is_passed_on_in_its_place(events: list[str]) -> None:
-    error = DamagedDataset("an image is damaged")
+    error = DamagedDataset("a shard", "an image is damaged")
     found = list(ahead(iter([(part(0, events),), error, (part(2, events),)]), GPU))
     assert found[1] is error
     assert int(found[0][0]) == 0

@@ -1,4 +1,4 @@
-"""How a step is captured, with a stand-in for CUDA: one stream, no garbage collection within, memory given back."""
+"""Capturing a step, with a stand-in for CUDA: one stream, no garbage collection within, memory given back."""
 
 import gc
 from collections.abc import Iterator
