@@ -1,4 +1,4 @@
-"""The causes for which a GPU waits: operations that synchronise, growing memory, the input, evaluations, checkpoints."""
+"""The causes for which a GPU waits: operations that synchronise, growing memory, input, evaluations, checkpoints."""
 
 import gc
 import io
