@@ -14,9 +14,9 @@ FROM python:3.12-slim
 COPY constraints.txt /constraints.txt
 COPY --from=build /wheels /wheels
 RUN python -m pip install --no-cache-dir --constraint /constraints.txt /wheels/*.whl \
-    && useradd --create-home lth \
+    && useradd --create-home --uid 1000 lth \
     && install --directory --owner=lth /work
-USER lth
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["lth-ray"]
 CMD ["run", "digits"]

@@ -71,3 +71,25 @@ Node()
     for relax, said in (("", "searched\n"), ("collector.relax()", "")):
         run = subprocess.run([sys.executable, "-c", code.format(relax=relax)], capture_output=True, text=True)
         assert run.stdout == said, run.stderr
+
+
+AT_ITS_END = """
+import sys
+from lth_ray import collector
+class Node:
+    def __del__(self):
+        print("taken down", flush=True)
+{loaded}
+with collector.spared():
+    node = Node()
+    node.itself = node
+collector.relax()
+del node
+"""
+
+
+@pytest.mark.parametrize(("loaded", "said"), [("", ""), ("sys.modules['triton'] = sys", "taken down\n")])
+def test_what_triton_would_report_as_leaked_is_taken_down_at_the_end(loaded: str, said: str) -> None:
+    code = AT_ITS_END.format(loaded=loaded)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == (said, 0), done.stderr

@@ -38,11 +38,12 @@ def compared(summary: "pandas.DataFrame") -> Table:
     frame, metric = summary.assign(label=record.labels(summary)), record.metric_of_frame(summary)
     picked = record.rounds_shown(frame, SHOWN_ROUNDS)
     n = sorted(set(frame["seeds"]))
+    over = f"n = {' or '.join(map(str, n))} seed{'' if n == [1] else 's'}"
     judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
     table = printing.table(
         "weights remaining",
         title=f"{judged} and early-stop step",
-        caption=f"mean, ± half its 95 % t-interval over n = {' or '.join(map(str, n))} seeds; ≥: the last step of some",
+        caption=f"mean, ± half its 95 % t-interval over {over}; ≥: the last step of some",
     )
     for number in picked:
         table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
@@ -194,7 +195,9 @@ def _venv() -> str:
     import sys
 
     folder = os.path.dirname(sys.executable)
-    return "" if folder in os.environ.get("PATH", "").split(os.pathsep) else f"{os.path.relpath(folder)}/"
+    if folder in os.environ.get("PATH", "").split(os.pathsep):
+        return ""
+    return f"{min(os.path.relpath(folder), folder, key=len)}/"
 
 
 def not_learnt(study: Study, results: Results, times_chance: float) -> list[str]:

@@ -54,7 +54,7 @@ def open_files(uri: str) -> Files:
     try:
         from lth_ray.store.s3 import S3Files
     except ModuleNotFoundError as error:
-        raise StorageError(f"storage on s3:// needs {error.name}: pip install 'lth_ray[s3]'") from error
+        raise StorageError(f'storage on s3:// needs {error.name}: pip install "lth_ray[s3]"') from error
     return S3Files(parts.netloc, parts.path.strip("/"), **_s3_options(options))
 
 

@@ -89,7 +89,7 @@ def test_a_missing_package_names_the_extra(
         None, "export", "k0/seed0/r1", "--to", tmp_path / "x", "--format", "onnx", "--storage", storage
     )
     assert code == 2
-    assert f"needs the package {package}: pip install 'lth_ray[onnx]'" in printed
+    assert f'needs the package {package}: pip install "lth_ray[onnx]"' in printed
 
 
 @pytest.mark.parametrize("name", [pytest.param("lstm_lm_1_8", marks=pytest.mark.slow), "transformer_lm_1_8_2"])

@@ -211,7 +211,7 @@ def test_an_unfinished_study_is_reported_with_its_n(call: Call, tmp_path: Path) 
         assert "of 1,160 steps are left" in printed
         code, printed = call(None, "report", "small", "--storage", tmp_path)
     assert code == 0
-    assert "over n = 1 seeds" in " ".join(printed.split())
+    assert "over n = 1 seed;" in " ".join(printed.split())
     assert "4 of 12 tickets and 0 of 4 branch results" in (tmp_path / "studies/small/report.md").read_text()
 
 

@@ -66,7 +66,7 @@ def check_packages() -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ConfigError(f"--format onnx needs the package {name}: pip install 'lth_ray[onnx]'") from error
+            raise ConfigError(f'--format onnx needs the package {name}: pip install "lth_ray[onnx]"') from error
 
 
 def _export(network: nn.Module, inputs: Inputs, path: str, about: Mapping[str, str]) -> None:

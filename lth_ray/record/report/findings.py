@@ -28,10 +28,10 @@ def findings(frame: "pandas.DataFrame") -> list[str]:
     lines = frame.to_dict("records")
     if not lines:
         return []
-    if max(line["n"] for line in lines) < LEAST:
-        return [
-            f"Nothing is concluded: a verdict takes {LEAST} seeds, and there are {max(line['n'] for line in lines)}."
-        ]
+    most = max(line["n"] for line in lines)
+    if most < LEAST:
+        there = "there is 1" if most == 1 else f"there are {most}"
+        return [f"Nothing is concluded: a verdict takes {LEAST} seeds, and {there}."]
     kinds = _kinds(frame)
     matching = {label: own for label, own in kinds.items() if _matching(own)}
     best = min(matching, key=lambda label: _sparsest(matching[label]), default="")

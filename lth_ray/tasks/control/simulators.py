@@ -25,8 +25,8 @@ def function_of(config: Environment) -> str:
 
 def make(config: Environment) -> Simulator:
     """Return a new environment. Raise ConfigError for one that there is not, or of which a policy has no use."""
-    gymnasium = needed("gymnasium", "rl")
     is_atari = isinstance(config.name, str) and config.name.startswith("ALE/")
+    gymnasium = needed("gymnasium", "atari" if is_atari else "rl")
     made = _by_function(config) if callable(config.name) else _by_name(config, gymnasium, is_atari)
     _check_spaces(config, made, gymnasium.spaces)
     if config.longest is not None:

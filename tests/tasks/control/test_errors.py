@@ -138,23 +138,34 @@ def test_a_margin_is_asked_for() -> None:
         set_fields(STUDY, {"margin": None})
 
 
-@pytest.mark.parametrize(("module", "extra"), [("gymnasium", "rl"), ("ale_py", "atari"), ("cv2", "atari")])
+PONG = "ALE/Pong-v5"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "extra"),
+    [
+        ("gymnasium", "CartPole-v1", "rl"),
+        ("gymnasium", PONG, "atari"),
+        ("ale_py", PONG, "atari"),
+        ("cv2", PONG, "atari"),
+    ],
+)
 def test_what_is_not_installed_is_named_with_its_extra(
-    module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+    module: str, name: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if module != "gymnasium":
         pytest.importorskip("ale_py", reason='pip install "lth_ray[atari]"')
     packages.needed.cache_clear()
     written = packages.importlib.import_module
 
-    def lacking(name: str) -> Any:
-        if name == module:
-            raise ImportError(name)
-        return written(name)
+    def lacking(asked: str) -> Any:
+        if asked == module:
+            raise ImportError(asked)
+        return written(asked)
 
     monkeypatch.setattr(packages.importlib, "import_module", lacking)
     with pytest.raises(ConfigError, match=rf'needs {module}, which is not installed; pip install "lth_ray\[{extra}\]"'):
-        simulators.make(declared("ALE/Breakout-v5"))
+        simulators.make(declared(name))
     packages.needed.cache_clear()
 
 
