@@ -27,6 +27,7 @@ class Sizes:
 
     repeats: turns.
     steps: of a turn, for each network.
+    side, few_pixels: of ResNet-50's images, and of those where their size does not matter.
     group: images of a worker's group in the grouped step.
     jpegs, side_of_jpegs: what loaders decode, and how large it is.
     """
@@ -45,6 +46,7 @@ class Sizes:
     few: int = 8
     resnet50: str = "resnet50"
     side: int = 224
+    few_pixels: int = 64
     batch: int = 256
     resnet50_steps: int = 10
     group: int = 128
@@ -63,8 +65,8 @@ REAL = Sizes()
 FAKE = Sizes(
     repeats=2, matmul=64, copied_mb=1, lenet="lenet_8_8", images=640, lenet_steps=4, together_steps=2,
     replicates=(2,), resnet20="cifar_resnet8_4", resnet20_batch=8, resnet20_steps=1, few=2, resnet50="cifar_resnet8_4",
-    side=32, batch=8, resnet50_steps=1, group=4, compile=False, captured_steps=5, captures=2, bits="cifar_resnet8_4",
-    bits_batch=4, loaders=(0,), jpegs=8, side_of_jpegs=(40, 50), evaluated=16,
+    side=32, few_pixels=8, batch=8, resnet50_steps=1, group=4, compile=False, captured_steps=5, captures=2,
+    bits="cifar_resnet8_4", bits_batch=4, loaders=(0,), jpegs=8, side_of_jpegs=(40, 50), evaluated=16,
 )  # fmt: skip
 
 
