@@ -107,6 +107,8 @@ def _train(
                 keep(training, store, last, progress)
                 if last.due and last.step < segment.last and not ends:
                     checkpoints.save((training.key, last.run, journal(last, progress)))
+            if last.finite and (last.due or last.step in training.states):
+                team.meet()  # however long the leader stores: an exchange of the next step would not wait for that
             if ends:
                 break
     assert last is not None
@@ -114,6 +116,7 @@ def _train(
         if team.leads and drawn_by(segment, progress) is None:
             keep_drawn(training, store, last.run, progress)
             progress.looks[segment.draw.id]["drawn"] = entry(last.run, agreed=False)
+        team.meet()
         if last.step not in segment.recipe.evaluation_steps(segment.first, segment.last):
             measure(last.run, dataset, last.journal)
     return last
