@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from lth_ray.running.ledger import in_words as ledger_words
 from lth_ray.running.planning import listed
 from lth_ray.running.results import Results
 from lth_ray.store import DamagedFile, Reached, StorageError, Store, collect, plan_gc
+from lth_ray.store.bundling import SETTLED_S, remove_bundled, write_bundles
 from lth_ray.watching.snapshot import duration
 
 if TYPE_CHECKING:
@@ -254,6 +256,11 @@ def collect_garbage(store: Store, yes: bool, grace_s: float, console: Console) -
         return
     freed = collect(store, removals)
     say(f"removed {freed:,} bytes from {store.uri}")
+    if bundles := write_bundles(store):
+        say(f"put small files into {bundles} bundles; waiting {SETTLED_S:.0f} s until every host sees them")
+        time.sleep(SETTLED_S)
+    if bundled := remove_bundled(store):
+        say(f"{bundled:,} files lie in bundles alone now")
 
 
 def reached(store: Store) -> Reached:

@@ -10,7 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from lth_ray.running.history import recorded_plan
+from lth_ray.running.planning import listed
 from lth_ray.store import DamagedFile, LiveRun, Store, live_runs
+from lth_ray.store.claims import Claim, claims_of
 from lth_ray.watching.live_view import View
 from lth_ray.watching.progress import Board
 from lth_ray.watching.showing import PROGRESS, reused_records
@@ -44,11 +46,11 @@ def status_of(store: Store, name: str) -> Status:
     if heard is not None and not heard.over and any(run.id == heard.run for run in runs):
         silent_s = max(0.0, time.time() - heard.at)
         stale = silent_s > STALE_S
-        known = f"{_named(runs)}, {'but ' if stale else ''}last heard of {duration(silent_s)} ago"
+        known = f"{_named(runs, store)}, {'but ' if stale else ''}last heard of {duration(silent_s)} ago"
         return Status(heard, _words(heard, known), True, stale)
     stored = in_store(store, name)
     if runs:
-        return Status(stored, _words(stored, f"{_named(runs)}, which has told nothing yet"), True)
+        return Status(stored, _words(stored, f"{_named(runs, store)}, which has told nothing yet"), True)
     if heard is None:
         return Status(stored, _words(stored, "no run is live"), False)
     seen, ago = _with_endings(stored, heard), duration(max(0.0, time.time() - heard.at))
@@ -103,8 +105,15 @@ def _with_endings(stored: Snapshot, heard: Snapshot) -> Snapshot:
     return replace(stored, lines=tuple(lines), ended=(*stored.ended, *ended))
 
 
-def _named(runs: list[LiveRun]) -> str:
-    return "running on " + " and ".join(f"{run.host}, pid {run.pid}" for run in runs)
+def _named(runs: list[LiveRun], store: Store) -> str:
+    """Return where runs are, and of several what each is at."""
+    at = claims_of(store, runs[0].study) if len(runs) > 1 else {}
+    named = (f"{run.host}, pid {run.pid}{_at(at.get(run.id, []))}" for run in runs)
+    return "running on " + " and ".join(named)
+
+
+def _at(claims: list[Claim]) -> str:
+    return f" ({listed(sorted(claim.what for claim in claims))})" if claims else ""
 
 
 def _words(snapshot: Snapshot, runs: str) -> str:

@@ -11,6 +11,7 @@ from lth_ray.config import ConfigError, nearest
 from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.running import history
 from lth_ray.store import MissingFile, Store
+from lth_ray.store.files import BUNDLES
 from lth_ray.store.layout import CHECKPOINTS, MASKS, SEGMENTS, STATES, STUDIES, TABLES, is_own, mask_path, state_of
 from lth_ray.store.whole import damage
 from lth_ray.watching.showing import PROGRESS
@@ -64,6 +65,7 @@ def _findings(store: Store, names: list[str], everything: bool) -> tuple[int, li
     there = set(store.list())
     records = sorted(path for path in there if is_own(path) and path.startswith((f"{SEGMENTS}/", f"{TABLES}/")))
     keys, states, own = _reached(store, names, there)
+    own += store.list(BUNDLES)  # what a damaged one held is missing from `there`
     if not everything:
         records = [path for path in records if PurePosixPath(path).stem in keys]
     findings = list(_damaged(store, [*own, *records]))

@@ -21,6 +21,7 @@ from lth_ray.running.planning import check_workers
 from lth_ray.running.results import Results
 from lth_ray.running.watch import Halted, Watch
 from lth_ray.store import StorageError, Store, live
+from lth_ray.store.bundling import bundling
 from lth_ray.watching.live_lines import left_at
 from lth_ray.watching.progress import Board
 from lth_ray.watching.showing import published, shown
@@ -74,7 +75,7 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
         closing_s, board = CLOSING_S, Board(plan, this)
         try:
             if plan.jobs:
-                with published(board, store):
+                with published(board, store), bundling(store):
                     _tune(results, launch, Watch(results, board, shipper, console), scratch, signals)
         except (SystemExit, KeyboardInterrupt):
             closing_s = CLOSING_IN_A_HURRY_S

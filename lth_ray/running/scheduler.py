@@ -14,6 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from lth_ray.lottery import Job, StopRule
 from lth_ray.lottery.stop_rule import ending
+from lth_ray.running.elsewhere import Elsewhere, Ready, jobs_of
 from lth_ray.running.results import Ending
 
 CONTINUE: str = TrialScheduler.CONTINUE
@@ -38,6 +39,8 @@ class LineageScheduler(TrialScheduler):
     priorities: steps on the chain that each job begins.
     stop_rules: {key: the rule by which its job ends there}.
     cancelled: asked from time to time for the lineages that a user has cancelled.
+    elsewhere: has the claims of this run and of others; what others are at waits until they have done it, and is then
+        looked up.
     """
 
     _supports_buffered_results = False
@@ -49,11 +52,13 @@ class LineageScheduler(TrialScheduler):
         stop_rules: Mapping[str, StopRule] | None = None,
         cancelled: Callable[[], set[str]] = set,
         ahead: int = 0,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         super().__init__()
         self.room = slots
         self.slots, self.ahead = self._room(), ahead
         self.priorities, self.stop_rules, self.cancelled = priorities, stop_rules or {}, cancelled
+        self.elsewhere = elsewhere or Elsewhere()
         self.done: set[str] = set()  # keys that are in the store
         self.diverged: set[str] = set()  # those of `done` that end in NaN
         self.undone: dict[str, Ending] = {}  # key -> why it will never be done
@@ -65,7 +70,7 @@ class LineageScheduler(TrialScheduler):
         self.jobs: dict[str, Job] = {}  # by the keys of their pieces
         self._missing: dict[str, set[str]] = {}  # job -> the keys that it waits for
         self._waiting: dict[str, list[Job]] = {}
-        self._heap: list[tuple[int, str, Trial]] = []
+        self._heap: list[Ready] = []
         self._trials: dict[str, Trial] = {}  # of each job
         self._hopeless: deque[str] = deque()  # keys of `undone` whose dependents are still to be ended
         self._polled = 0.0
@@ -97,14 +102,24 @@ class LineageScheduler(TrialScheduler):
         for trial in [trial for trial in self.active if trial.is_finished()]:
             self._give_all_up(trial, Ending("Tune ended it"))  # without a word to its scheduler: no slot must leak
         self._end_hopeless(controller)
-        while self._heap and self._heap[0][2].status != Trial.PAUSED:  # Tune has taken the one returned last
-            trial = heapq.heappop(self._heap)[2]
-            if not trial.is_finished():
-                self.active.setdefault(trial, time.monotonic())
+        ready = self._next()
         self._first = [one for one in self._first if one in self.active and one.status == Trial.PENDING]
         if self._first:
             return self._first[0]
-        return self._heap[0][2] if self._heap and len(self.active) < self.slots + self.ahead else None
+        while ready is not None and len(self.active) < self.slots + self._ahead():
+            if self.elsewhere.take(ready):
+                return ready[2]
+            heapq.heappop(self._heap)
+            ready = self._next()
+        return None
+
+    def _next(self) -> Ready | None:
+        """Return the best of the trials that could begin, once those that Tune has taken meanwhile are counted."""
+        while self._heap and self._heap[0][2].status != Trial.PAUSED:
+            trial = heapq.heappop(self._heap)[2]
+            if not trial.is_finished():
+                self.active.setdefault(trial, time.monotonic())
+        return self._heap[0] if self._heap else None
 
     def on_trial_result(self, controller: Controller, trial: Trial, result: dict[str, Any]) -> str:
         ending = self._ending(result)
@@ -135,6 +150,10 @@ class LineageScheduler(TrialScheduler):
         """Return {job: for how many seconds} of trials that have a slot and no process yet."""
         having, now = [*self.active.items()][: self.slots], time.monotonic()
         return {jobs_of(trial)[0].id: now - since for trial, since in having if trial.status == Trial.PENDING}
+
+    def _ahead(self) -> int:
+        """Return how many trials are staged beyond the slots: none of the last ones that others could begin now."""
+        return self.ahead if not self.elsewhere.waiting or len(self._heap) > self.slots else 0
 
     def _room(self) -> int:
         return self.room() if callable(self.room) else self.room
@@ -200,6 +219,7 @@ class LineageScheduler(TrialScheduler):
             self._give_up(job, ending)
 
     def _release(self, trial: Trial) -> None:
+        self.elsewhere.give_back(trial)
         had_a_slot, now = trial in [*self.active][: self.slots], time.monotonic()
         since = self.active.pop(trial, now)
         if had_a_slot:
@@ -243,14 +263,10 @@ class LineageScheduler(TrialScheduler):
             return
         self._polled = now
         self.slots = self._room()
+        for ready in self.elsewhere.returned():
+            heapq.heappush(self._heap, ready)
         for lineage in self.cancelled():
             trial = self._trials.get(lineage)
             job = next((job for job in jobs_of(trial) if job.id == lineage), None) if trial else None
             if job is not None and self._goes_on(job):
                 self._end(controller, job, Ending("it was cancelled", failed=False))
-
-
-def jobs_of(trial: Trial) -> list[Job]:
-    """Return those that a trial carries: of several without those that have ended, while there are others."""
-    jobs: list[Job] = trial.config["trial"]["jobs"]
-    return jobs

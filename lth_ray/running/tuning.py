@@ -15,6 +15,7 @@ from ray import tune
 from lth_ray.config import ConfigError, Launch
 from lth_ray.data import absolute
 from lth_ray.lottery import Plan, StopRule, make_trials
+from lth_ray.running.elsewhere import Elsewhere
 from lth_ray.running.machine.guard import Guard
 from lth_ray.running.machine.home import check_home, private_token
 from lth_ray.running.machine.rooms import Wait, asked_by
@@ -28,6 +29,7 @@ from lth_ray.running.trial import trial
 from lth_ray.running.watch import Halted, Interrupted, Watch
 from lth_ray.running.workers import Workers
 from lth_ray.store import Store
+from lth_ray.store.claims import Claims
 from lth_ray.watching.showing import following
 
 SPENT = 3  # the exit code where --max-gpu-hours are
@@ -71,12 +73,16 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             _stop_rules(plan),
             plan.study.name,
         )
+        claims = Claims(store, watch.board.run) if watch.board.run else None
+        if claims is not None:
+            stack.callback(claims.give_all_back)
         scheduler = LineageScheduler(
             lambda: launch.concurrent or workers.slots(ray.cluster_resources()),
             plan.priorities,
             _stop_rules(plan),
             settings.cancelled,
             ahead=1,
+            elsewhere=Elsewhere(claims, watch.board.on_elsewhere),
         )
         configs = [{"jobs": [*trial], "settings": settings} for trial in make_trials(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(

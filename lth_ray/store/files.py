@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
 TEMPORARY = ".tmp"  # a folder inside the store, so that a rename never crosses file systems; not listed unless asked
+BUNDLES = "bundles"  # a folder of files that hold others; not listed unless asked
 MARKER = "lth_ray.json"  # what tells a storage from any other folder; never listed
 Data = bytes | Sequence[bytes | memoryview]  # of a file: whole, or in parts that follow one another
 T = TypeVar("T")
@@ -48,6 +49,9 @@ class Files(Protocol):
         Raise MissingFile.
         """
 
+    def part(self, path: str, begin: int, size: int) -> bytes:
+        """Return some of a file's bytes, fewer where it ends before. Raise MissingFile."""
+
     def exists(self, path: str) -> bool: ...
 
     def entries(self, folder: str) -> Iterator[Entry]:
@@ -56,8 +60,8 @@ class Files(Protocol):
         Temporary files are among them only where their folder is named.
         """
 
-    def delete(self, path: str) -> None:
-        """Remove a file; a path that is not there is fine."""
+    def delete(self, *paths: str) -> None:
+        """Remove files; a path that is not there is fine."""
 
     def move(self, path: str, to: str) -> None:
         """Move a file, in place of what is at `to`; a path that is not there is fine."""

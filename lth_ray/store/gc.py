@@ -67,6 +67,7 @@ def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float 
             "or the s3://BUCKET/PREFIX that a study was run with"
         )
     now = store.now() if now is None else now
+    at_work = bool(live_runs(store))
     entries = [*store.files.entries(""), *store.files.entries(TEMPORARY)]
     entries = [entry for entry in entries if layout.is_own(entry.path)]
     young = {entry.path for entry in entries if now - entry.modified < grace_s}
@@ -79,7 +80,7 @@ def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float 
         for entry in entries
         if not named & {entry.path, layout.state_of(entry.path)}
         and entry.path not in young
-        and (why := _why(entry, kept, reached))
+        and (why := _why(entry, kept, reached, at_work))
     ]
     return sorted(removals, key=lambda removal: (removal.path not in records, removal.path))
 
@@ -98,17 +99,21 @@ def collect(store: Store, removals: Iterable[Removal], beside_live_runs: bool = 
     freed = 0
     for folder, group in _by_folder(removals).items():
         unchanged = {entry.path: entry.modified for entry in store.files.entries(folder)}
-        for removal in group:
-            if unchanged.get(removal.path) == removal.modified:
-                store.delete(removal.path)
-                freed += removal.bytes
-                probes.point("gc")
+        going = [removal for removal in group if unchanged.get(removal.path) == removal.modified]
+        held = store.bundled.members()
+        for removal in (removal for removal in going if removal.path not in held):
+            store.delete(removal.path)
+            probes.point("gc")
+        store.delete(*(removal.path for removal in going if removal.path in held))  # each bundle is written anew once
+        freed += sum(removal.bytes for removal in going)
     return freed
 
 
-def _why(entry: Entry, kept: set[str], reached: Reached) -> str | None:
+def _why(entry: Entry, kept: set[str], reached: Reached, at_work: bool) -> str | None:
     """Return the reason for which a file that is old and that no kept record names may go; None where it may
     not.
+
+    at_work: some run is live.
     """
     key = PurePosixPath(entry.path).parent.name
     match _folder(entry):
@@ -120,6 +125,8 @@ def _why(entry: Entry, kept: set[str], reached: Reached) -> str | None:
             return "its segment is finished"
         case layout.CHECKPOINTS if key.partition("@")[0] not in reached.segments:
             return "no study reaches its segment"
+        case layout.CLAIMS if not at_work:
+            return "the run that claimed it is gone"
         case layout.DAMAGED:
             return "it was set aside as damaged"
         case folder if folder == TEMPORARY:

@@ -5,8 +5,9 @@ record (segments/, tables/) names it: records are the only points of commitment.
 
 segments/KEY.json, tables/KEY.json: records. states/TRAJECTORY/STEP-CONTENT[+optimizer].safetensors, STEP in 12 digits.
 masks/CONTENT.safetensors. checkpoints/KEY/STEP.safetensors: of unfinished segments. studies/STUDY/NAME: a study's own.
-damaged/PATH: what was set aside. lth_ray.json: the marker of a storage. Names that cannot be a path's raise
-StorageError.
+claims/KEY.TURN.json: of what a run is at.
+bundles/NAME.bundle: records, masks and states, many in one. damaged/PATH: what was set aside. lth_ray.json: the
+marker of a storage. Names that cannot be a path's raise StorageError.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from lth_ray.store.errors import StorageError
 
 SEGMENTS, TABLES, STATES, MASKS = "segments", "tables", "states", "masks"
-CHECKPOINTS, STUDIES, DAMAGED = "checkpoints", "studies", "damaged"
+CHECKPOINTS, STUDIES, CLAIMS, DAMAGED = "checkpoints", "studies", "claims", "damaged"
 TENSORS, OPTIMIZER = ".safetensors", "+optimizer.safetensors"
 STATE = re.compile(r"states/([^/]+)/(\d{12,})-[^/]*\.safetensors")
 NAME = re.compile(r"[A-Za-z0-9._+=@,-]+")
@@ -26,6 +27,7 @@ _KEPT = (
     rf"(?:segments|tables)/{_KEY}\.json|masks/[0-9a-f]{{64}}\.safetensors"
     rf"|states/{_TRAJECTORY}/\d{{12,}}-[0-9a-f]{{16}}(?:\+optimizer)?\.safetensors"
     rf"|checkpoints/{_KEY}(?:@[a-z]+)?/\d{{12,}}\.safetensors"
+    rf"|claims/{_KEY}(?:@[a-z]+)?\.\d+\.json|bundles/[0-9a-f]{{32}}\.bundle"
 )
 OWN = re.compile(rf"{_KEPT}|{DAMAGED}/(?:{_KEPT}|{STUDIES}/.+\.json)|\.tmp/(?:[a-z]+-)?[0-9a-f]{{32}}")
 
@@ -66,6 +68,10 @@ def checkpoints_folder(key: str) -> str:
 
 def study_path(study: str, name: str) -> str:
     return f"{STUDIES}/{component(study)}/{name}"
+
+
+def claim_path(key: str, turn: int) -> str:
+    return f"{CLAIMS}/{component(key)}.{turn}.json"
 
 
 def is_own(path: str) -> bool:

@@ -82,6 +82,13 @@ class LocalFiles:
             except (FileNotFoundError, IsADirectoryError):
                 raise MissingFile(path) from None
 
+    def part(self, path: str, begin: int, size: int) -> bytes:
+        def cut(file: BinaryIO) -> bytes:
+            file.seek(begin)
+            return file.read(size)
+
+        return self.read(path, cut)
+
     def exists(self, path: str) -> bool:
         with self._explained(path):
             try:
@@ -104,8 +111,12 @@ class LocalFiles:
                     if path != MARKER:
                         yield Entry(path, status.st_size, status.st_mtime)
 
-    def delete(self, path: str) -> None:
-        """Remove a file, and folders left empty, so that a long-lived store does not fill with them."""
+    def delete(self, *paths: str) -> None:
+        """Remove files, and folders left empty, so that a long-lived store does not fill with them."""
+        for path in paths:
+            self._delete(path)
+
+    def _delete(self, path: str) -> None:
         full = self._full(path)
         with self._explained(path):
             full.unlink(missing_ok=True)

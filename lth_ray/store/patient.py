@@ -56,6 +56,10 @@ class PatientFiles:
         """Return what `reader` makes of a file, from its beginning each time. Raise MissingFile."""
         return self._patiently(lambda: self.files.read(path, reader))
 
+    def part(self, path: str, begin: int, size: int) -> bytes:
+        """Return some of a file's bytes. Raise MissingFile."""
+        return self._patiently(lambda: self.files.part(path, begin, size))
+
     def exists(self, path: str) -> bool:
         """Return whether there is a file."""
         return self._patiently(lambda: self.files.exists(path))
@@ -64,9 +68,9 @@ class PatientFiles:
         """Yield every file below the folder, listed whole before the first is given."""
         yield from self._patiently(lambda: list(self.files.entries(folder)))
 
-    def delete(self, path: str) -> None:
-        """Remove a file; a path that is not there is fine."""
-        self._patiently(lambda: self.files.delete(path))
+    def delete(self, *paths: str) -> None:
+        """Remove files; a path that is not there is fine."""
+        self._patiently(lambda: self.files.delete(*paths))
 
     def move(self, path: str, to: str) -> None:
         """Move a file, in place of what is at `to`; a path that is not there is fine."""

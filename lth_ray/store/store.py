@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from torch import Tensor
 
 from lth_ray.store import layout
+from lth_ray.store.bundles import BundledFiles
 from lth_ray.store.codec import Tensors, content, decode, encode, pack, unpack
 from lth_ray.store.errors import DamagedFile, MissingFile
 from lth_ray.store.files import TEMPORARY, Data, Files
@@ -54,20 +55,25 @@ class Store:
             never waits.
         marked: False leaves no marker, and gives a store that never waits: for one who only tries it out.
         """
-        store = cls(open_files(uri))
-        if not writable:
-            return store
-        check_writable(store.files)
-        if not marked:
-            return store
-        mark(store.files)
-        files = replace(store.files, marked=True) if isinstance(store.files, LocalFiles) else store.files
-        return cls(PatientFiles(files, patience_s))
+        files = open_files(uri)
+        if writable:
+            check_writable(files)
+        if not (writable and marked):
+            return cls(BundledFiles(files))
+        mark(files)
+        files = replace(files, marked=True) if isinstance(files, LocalFiles) else files
+        return cls(PatientFiles(BundledFiles(files), patience_s))
 
     @property
     def impatient(self) -> Store:
         """The same store for what can do without an answer: it raises StorageAway at once."""
         return Store(self.files.files) if isinstance(self.files, PatientFiles) else self
+
+    @property
+    def bundled(self) -> BundledFiles:
+        """The files by themselves and in bundles, told apart."""
+        files = self.impatient.files
+        return files if isinstance(files, BundledFiles) else BundledFiles(files)
 
     @property
     def uri(self) -> str:
@@ -98,9 +104,9 @@ class Store:
         """Return path -> bytes for every file below a folder, sorted; empty where there is no such folder."""
         return dict(sorted((entry.path, entry.bytes) for entry in self.files.entries(folder.rstrip("/"))))
 
-    def delete(self, path: str) -> None:
-        """Remove a file; a path that is not there is fine."""
-        self.files.delete(layout.checked(path))
+    def delete(self, *paths: str) -> None:
+        """Remove files; a path that is not there is fine."""
+        self.files.delete(*map(layout.checked, paths))
 
     def now(self) -> float:
         """Return the seconds since the epoch by the storage's own clock, which stamps every file.
@@ -165,8 +171,7 @@ class Store:
 
     def delete_state(self, trajectory: str, step: int) -> None:
         """Remove what is kept of that step, of every content; nothing being there is fine."""
-        for path in self._states(trajectory, step):
-            self.delete(path)
+        self.delete(*self._states(trajectory, step))
 
     def save_mask(self, mask: Mapping[str, Tensor]) -> str:
         """Keep a mask as packed bits under its content, `codec.content(mask)`; return that."""
@@ -219,8 +224,7 @@ class Store:
 
     def drop_checkpoints(self, key: str) -> None:
         """Remove the checkpoints of segment `key`, once it is published."""
-        for _, path in self._checkpoints(key):
-            self.delete(path)
+        self.delete(*(path for _, path in self._checkpoints(key)))
 
     # Records: the points of commitment --------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from lth_ray.store import layout
+from lth_ray.store.bundles import read_index
 from lth_ray.store.codec import content
 from lth_ray.store.errors import DamagedFile
+from lth_ray.store.files import BUNDLES
 from lth_ray.store.records import decode_record
 from lth_ray.store.states import decode_state
 from lth_ray.store.store import Store
@@ -39,6 +41,8 @@ def _check(store: Store, path: str) -> None:
     elif folder == layout.CHECKPOINTS:
         expected = {"kind": "checkpoint", "key": file.parent.name, "step": str(int(file.stem))}
         store.read(path, lambda opened: decode_state(opened, path, expected))
+    elif folder == BUNDLES:
+        read_index(store.bundled.files, path)
     elif folder == layout.STUDIES:
         decode_record(store.get(path), "study", path, path)
     else:

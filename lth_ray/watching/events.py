@@ -35,6 +35,7 @@ class Events:
         self.ended: dict[str, str] = {}
         self.at_work: dict[str, int | None] = {}  # key -> step
         self.waits: tuple[str, ...] = ()  # what waits for room in the cluster
+        self.elsewhere: Mapping[str, str] = {}  # job: which other run is at it
         self.stopping = ""  # why the run is being stopped
         self.pace, self.table_s, self.tables = Pace(), 0.0, 0  # of the tables measured so far
         self.last = ""
@@ -93,6 +94,11 @@ class Events:
         """Take in what waits for room in the cluster."""
         with self._lock:
             self.waits = waits
+
+    def on_elsewhere(self, jobs: Mapping[str, str]) -> None:
+        """Take in which jobs other runs are at, and which runs."""
+        with self._lock:
+            self.elsewhere = jobs
 
     def on_stopping(self, why: str) -> None:
         """Take in that the run is being stopped: trainings write their last checkpoints, and nothing else begins."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from lth_ray.config import ACCURACY, Metric
-from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Work
+from lth_ray.watching.snapshot import ANOTHER_RUN, CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Work
 
 STYLES = {DONE: "green", REUSED: "cyan", NOW: "bold yellow", TO_COME: "bright_black", ENDED: "red", CUT: "magenta"}
 GLYPHS = {DONE: "■", REUSED: "▣", NOW: "◧", TO_COME: "·", ENDED: "×", CUT: "‖"}  # noqa: RUF001
@@ -184,6 +184,8 @@ def _state(line: Line, width: int) -> tuple[str, str]:
 
 
 def waiting_for(job: str) -> str:
+    if job.startswith(ANOTHER_RUN):
+        return f"waits: {ANOTHER_RUN}"
     return "waits: dense run" if job.startswith("dense/") else "waits: lineage"
 
 

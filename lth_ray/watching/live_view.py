@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lth_ray.watching.lineage_rows import fitted, legend, speed, table
 from lth_ray.watching.snapshot import (
+    ANOTHER_RUN,
     ENDED,
     SLOT,
     TO_COME,
@@ -234,6 +235,8 @@ def _waiting(snapshot: Snapshot) -> list[str]:
 
 
 def _awaited(job: str) -> str:
+    if job.startswith(ANOTHER_RUN):
+        return ANOTHER_RUN
     return job if job == SLOT else "a dense run" if job.startswith("dense/") else "another lineage"
 
 

@@ -6,7 +6,20 @@ from typing import Any
 
 from lth_ray.lottery import Job, Lineage, Piece, Training
 from lth_ray.watching.events import Events, begins
-from lth_ray.watching.snapshot import CUT, DONE, ENDED, NOW, REUSED, SLOT, TO_COME, Line, Snapshot, Work, grouped
+from lth_ray.watching.snapshot import (
+    ANOTHER_RUN,
+    CUT,
+    DONE,
+    ENDED,
+    NOW,
+    REUSED,
+    SLOT,
+    TO_COME,
+    Line,
+    Snapshot,
+    Work,
+    grouped,
+)
 
 
 class Board(Events):
@@ -47,10 +60,10 @@ class Board(Events):
         """Return what changes as long as anything goes on.
 
         That is how many pieces are done and jobs ended, the steps of those at work, and whether one without
-        steps is among them.
+        steps is among them, or another run, which watches over its own, is at what this one waits for.
         """
         with self._lock:
-            measuring = any(not isinstance(self.pieces[key], Training) for key in self.at_work)
+            measuring = bool(self.elsewhere) or any(not isinstance(self.pieces[key], Training) for key in self.at_work)
             return len(self.done) + len(self.ended), dict(self.at_work), measuring
 
     def at_work_now(self) -> list[str]:
@@ -144,6 +157,8 @@ class Board(Events):
     def _waits_for(self, lineage: Lineage, key: str) -> str:
         """Return the job before the one that `key` comes of: the lineage's own, or one that it shares."""
         job = self.producers[key]
+        if job.id in self.elsewhere:
+            return f"{ANOTHER_RUN}, {self.elsewhere[job.id]}"
         if job.id != lineage.id:
             return job.id
         return min((self.producers[need].id for need in job.needs - self.done), default=SLOT)

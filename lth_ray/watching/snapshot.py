@@ -12,6 +12,7 @@ VERSION = 4  # of the file: what was written by another version is not read
 # A letter a round.
 DONE, REUSED, NOW, TO_COME, ENDED, CUT = "d", "r", "n", ".", "x", "c"
 THERE = (DONE, REUSED, CUT)  # a ticket
+ANOTHER_RUN = "another run"  # of the same storage, which is at it
 SLOT = "a free slot"  # what waits for this alone could start at once
 ROUND, COPY = re.compile(r"/round(\d+)/"), re.compile(r"-\d+$")
 
@@ -72,7 +73,7 @@ class Line:
     remaining: by round, in [0, 1]; None where unknown.
     values: by round, of the metric on the test set; None where unknown.
     work: what it stands on or is at, or one of its branches where nothing else of it is.
-    waits_for: SLOT or the job that must be done before it goes on; "" where it does not wait.
+    waits_for: SLOT, ANOTHER_RUN and which, or the job that must be done before it goes on; "" where it does not wait.
     ended: why it ended early.
     words: what they do, of a line that stands for several lineages.
     """

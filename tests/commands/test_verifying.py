@@ -8,6 +8,8 @@ import pytest
 
 from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.store import Store, mask_path
+from lth_ray.store.bundles import KNOWN
+from lth_ray.store.bundling import remove_bundled, write_bundles
 from tests.conftest import Call
 from tests.running.conftest import declared, train_here
 
@@ -126,3 +128,25 @@ def test_another_study_s_damage_is_not_this_one_s(call: Call, storage: Path) -> 
     code, printed = call(None, "verify", "smal", "--storage", storage)
     assert code == 2
     assert "did you mean small" in printed
+
+
+def test_what_lies_in_bundles_is_read_and_a_damaged_one_is_set_aside_and_made_again(
+    call: Call, storage: Path, finished: Path
+) -> None:
+    store = Store.open(str(storage))
+    before = contents(storage)
+    assert write_bundles(store, at_least=1) == 1
+    remove_bundled(store, settled_s=0.0)
+    assert not list(storage.glob("segments/*"))
+    code, printed = call(None, "verify", "--storage", storage)
+    assert (code, "0 damaged, 0 lost" in printed) == (0, True), printed
+    assert contents(storage) == before
+    assert not make_plan(STUDY, None, store).jobs
+    (bundle,) = storage.glob("bundles/*")
+    bundle.write_bytes(b"\0" + bundle.read_bytes()[1:])
+    KNOWN.of(store.uri).forget({str(bundle.relative_to(storage))})  # as another process, which has not read it
+    code, printed = call(None, "verify", "--storage", storage, "--mend")
+    assert code == 0
+    assert f"{bundle.relative_to(storage)}: it is damaged: " in printed
+    train_here(STUDY, store)
+    assert contents(storage) == before == contents(finished)

@@ -19,7 +19,7 @@ DATA = bytes(range(256)) * (12 * 2**20 // 256) + b"end"  # three parts
 
 
 def uploads(store: Store) -> list[Any]:
-    files: Any = store.impatient.files
+    files: Any = store.bundled.files
     return list(files._client.list_multipart_uploads(Bucket=files.bucket).get("Uploads", ()))
 
 

@@ -135,7 +135,7 @@ def test_a_server_that_refuses_or_is_down_is_waited_for(
 
     store = Store.open(f"{s3_bucket}/patient{status}", patience_s=30.0)
     store.put("masks/a", b"kept")
-    client = store.impatient.files._client  # type: ignore[attr-defined]
+    client = store.bundled.files._client  # type: ignore[attr-defined]
     answers, real = iter([True] * 4), client._make_api_call
 
     def refuses(name: str, arguments: Any) -> Any:
@@ -157,7 +157,7 @@ def test_wrong_credentials_are_not_waited_for(s3_bucket: str, monkeypatch: pytes
     from botocore.exceptions import ClientError
 
     store = Store.open(f"{s3_bucket}/forbidden", patience_s=30.0)
-    client = store.impatient.files._client  # type: ignore[attr-defined]
+    client = store.bundled.files._client  # type: ignore[attr-defined]
 
     def refuses(name: str, arguments: Any) -> Any:
         told = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}

@@ -1,0 +1,287 @@
+"""Bundles of small files: listed, read, published and removed as if each file lay by itself, whoever dies when."""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from lth_ray import probes
+from lth_ray.store import DamagedFile, MissingFile, Reached, Store, collect, content, mask_path, plan_gc, segment_path
+from lth_ray.store.bundles import KNOWN, read_index
+from lth_ray.store.bundling import bundling, remove_bundled, write_bundles
+from lth_ray.store.whole import damage
+
+TRAINED = 5
+
+
+def key(number: int) -> str:
+    return f"segment-{number:032x}-100"
+
+
+def trajectory(number: int) -> str:
+    return f"{number:032x}"
+
+
+def mask(number: int) -> dict[str, torch.Tensor]:
+    return {"w": torch.arange(40) % (number + 2) == 0}
+
+
+def state(number: int) -> dict[str, torch.Tensor]:
+    return {"w": torch.full((40,), float(number))}
+
+
+def finish(store: Store, number: int) -> bool:
+    """Keeps what a training leaves, and a state beside it that no record names."""
+    store.save_state(trajectory(number), 100, state(number), {"state": {}, "param_groups": []})
+    store.save_state(trajectory(number), 40, state(number))
+    digest = store.save_mask(mask(number))
+    record = {
+        "number": number, "trajectory": trajectory(number), "states": [100], "mask": digest,
+        "files": [mask_path(digest)], "loss": math.nan,
+    }  # fmt: skip
+    return store.publish_segment(key(number), record)
+
+
+def whole(store: Store, numbers: range = range(TRAINED)) -> bool:
+    """Whether everything of those trainings is there, by every way in which it is asked for."""
+    for number in numbers:
+        digest = content(mask(number))
+        record, loaded = store.segment(key(number)), store.load_mask(digest)["w"]
+        assert record is not None
+        assert (record["number"], record["mask"]) == (number, digest)
+        assert torch.equal(loaded, mask(number)["w"])
+        kept = store.load_state(trajectory(number), 100, with_optimizer=True)
+        assert torch.equal(kept.model["w"], state(number)["w"])
+        assert store.exists(segment_path(key(number)))
+        assert not store.publish_segment(key(number), {"number": "another"})
+        for path in (segment_path(key(number)), mask_path(digest)):
+            assert damage(store, path) is None
+    assert store.segments() >= {key(number) for number in numbers}
+    return True
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    for number in range(TRAINED):
+        assert finish(store, number)
+    return store
+
+
+def alone(store: Store) -> set[str]:
+    """The files that lie by themselves."""
+    return {entry.path for entry in store.bundled.files.entries("")}
+
+
+def bundle(store: Store) -> int:
+    """Bundles all there is, and removes at once what lies by itself as well; how many files."""
+    write_bundles(store, at_least=1)
+    return remove_bundled(store, settled_s=0.0)
+
+
+def forget(store: Store) -> Store:
+    """The store as another process sees it, which knows of no bundle yet."""
+    KNOWN._known.pop(store.uri, None)
+    return store
+
+
+def test_bundled_files_are_one_file_and_read_as_before(filled: Store) -> None:
+    before = filled.list()
+    assert write_bundles(filled, at_least=TRAINED + 1) == 0
+    assert filled.list("bundles") == {}
+    assert bundle(filled) == 3 * TRAINED
+    assert filled.list() == before
+    (held,) = filled.list("bundles")
+    assert alone(filled) == {held} | {path for path in before if "000000000040-" in path}
+    assert whole(filled)
+    assert whole(forget(filled))
+    assert filled.list(f"states/{trajectory(1)}").keys() == {
+        path for path in before if path.startswith(f"states/{trajectory(1)}/")
+    }
+    assert bundle(filled) == 0
+
+
+def test_files_stay_by_themselves_until_their_bundle_has_settled(filled: Store) -> None:
+    before = alone(filled)
+    assert write_bundles(filled, at_least=1) == 1
+    assert remove_bundled(filled) == 0
+    assert alone(filled) - set(filled.list("bundles")) == before
+    assert bundle(filled) == 3 * TRAINED
+    assert len(filled.list("bundles")) == 1
+    assert whole(forget(filled))
+
+
+def test_what_comes_later_makes_another_bundle(filled: Store) -> None:
+    bundle(filled)
+    for number in range(TRAINED, 2 * TRAINED):
+        finish(filled, number)
+    filled.save_mask(mask(0))  # written again, as by a lineage that comes to the same one
+    bundle(filled)
+    assert len(filled.list("bundles")) == 2
+    assert {path.partition("/")[0] for path in alone(filled)} == {"bundles", "states"}
+    assert whole(forget(filled), range(2 * TRAINED))
+
+
+def test_publishing_once_holds_beside_bundling(filled: Store) -> None:
+    """Another process, which has looked before, writes at the moment at which the record goes into a bundle."""
+    raw = filled.bundled.files
+    put, path = type(raw).put_if_absent, segment_path(key(0))
+
+    def bundled_meanwhile(self: Any, name: str, data: bytes) -> bool:
+        if name == path and path in alone(filled):
+            bundle(filled)
+        return put(self, name, data)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(raw), "put_if_absent", bundled_meanwhile)
+        assert not filled.publish_segment(key(0), {"number": "another"})
+    assert path not in alone(filled)
+    assert whole(forget(filled))
+
+
+@pytest.mark.parametrize("point", ["mid-write:1", "mid-write:2", "bundled:1", "unbundled:1", "unbundled:7"])
+def test_a_kill_while_bundling_loses_nothing(local_store: Store, fork: Callable[..., int], point: str) -> None:
+    for number in range(TRAINED):
+        finish(local_store, number)
+    before, done = local_store.list(), lambda: bundle(local_store)
+    assert fork(killed(done, point)) == -9
+    assert whole(forget(local_store))
+    assert local_store.list() == before
+    local_store.delete(".tmp/bundling")  # which another would take to be at work for ten minutes
+    done()
+    assert whole(forget(local_store))
+    assert local_store.list() == before
+    assert {path.partition("/")[0] for path in alone(local_store)} == {"bundles", "states"}
+
+
+def killed(action: Callable[[], object], point: str) -> Callable[[], object]:
+    """The action with a kill at a point, for a child process: modules keep the probes that they have imported."""
+
+    def run() -> object:
+        name, _, count = point.partition(":")
+        probes._NAME, probes._passings_left = name, int(count)  # type: ignore[misc]
+        return action()
+
+    return run
+
+
+def test_a_bundler_that_was_killed_does_not_keep_others_for_ever(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(local_store, 0)
+    local_store.put(".tmp/bundling", b"")
+    assert bundle(local_store) == 0
+    monkeypatch.setattr("lth_ray.store.bundling.LONGEST_S", -1.0)
+    assert bundle(local_store) == 3
+
+
+def test_two_that_bundle_at_once_lose_nothing(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lth_ray.store.bundling._is_alone", lambda store: True)
+    both = [threading.Thread(target=lambda: bundle(filled)) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert whole(forget(filled))
+
+
+def test_a_damaged_member_is_moved_aside_and_the_others_stay(filled: Store) -> None:
+    bundle(filled)
+    (held,) = filled.list("bundles")
+    path = mask_path(content(mask(2)))
+    member = read_index(filled.bundled.files, held)[path]
+    data = bytearray(filled.get(held))
+    data[member.begin + member.bytes - 1] ^= 1
+    filled.put(held, bytes(data))
+    assert damage(filled, path) is not None
+    with pytest.raises(DamagedFile) as found:
+        filled.load_mask(content(mask(2)))
+    filled.quarantine(found.value.path)
+    assert not filled.exists(path)
+    assert filled.exists(f"damaged/{path}")
+    with pytest.raises(MissingFile):
+        filled.load_mask(content(mask(2)))
+    filled.save_mask(mask(2))
+    assert whole(forget(filled))
+    assert len(filled.list("bundles")) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged")
+def test_a_bundle_with_a_damaged_index_is_found_and_its_trainings_are_planned_again(filled: Store) -> None:
+    bundle(filled)
+    (held,) = filled.list("bundles")
+    filled.put(held, b"\0" + filled.get(held)[1:])
+    assert damage(filled, held) is not None
+    assert forget(filled).segment(key(0)) is None
+    filled.quarantine(held)
+    assert finish(filled, 0)
+    assert whole(forget(filled), range(1))
+
+
+def test_what_no_study_reaches_is_collected_out_of_bundles(filled: Store) -> None:
+    bundle(filled)
+    kept = Reached(segments=frozenset({key(1)}), states=frozenset({(trajectory(1), 40)}))
+    removals = plan_gc(filled, kept, now=filled.now() + 7200)
+    assert {removal.path for removal in removals if removal.path.startswith("segments/")} == {
+        segment_path(key(number)) for number in range(TRAINED) if number != 1
+    }
+    assert plan_gc(filled, kept) == []  # what was bundled is as old as it was
+    freed = collect(filled, removals)
+    assert freed == sum(removal.bytes for removal in removals)
+    assert filled.segments() == {key(1)}
+    assert whole(forget(filled), range(1, 2))
+    assert len(filled.list("bundles")) == 1
+    collect(filled, plan_gc(filled, Reached(), now=filled.now() + 7200))
+    assert filled.list() == filled.list("bundles") == {}
+
+
+def test_a_kill_while_bundles_are_collected_loses_nothing_that_is_kept(
+    local_store: Store, fork: Callable[..., int]
+) -> None:
+    for number in range(TRAINED):
+        finish(local_store, number)
+    bundle(local_store)
+    kept = Reached(segments=frozenset({key(1)}))
+    removals = plan_gc(local_store, kept, now=local_store.now() + 7200)
+    assert fork(killed(lambda: collect(local_store, removals), "rebundled:1")) == -9
+    assert len(local_store.list("bundles")) == 2
+    assert whole(forget(local_store), range(1, 2))
+    collect(local_store, plan_gc(local_store, kept, now=local_store.now() + 7200))
+    assert local_store.segments() == {key(1)}
+    assert whole(forget(local_store), range(1, 2))
+
+
+def test_a_reader_goes_on_when_a_bundle_is_written_anew_beside_it(filled: Store) -> None:
+    bundle(filled)
+    assert whole(filled)
+    before = dict(KNOWN.of(filled.uri).bundles)
+    filled.delete(segment_path(key(0)))
+    known = KNOWN.of(filled.uri)
+    known.forget(set(known.bundles))
+    known.add(before)  # as a process that has not looked since
+    assert filled.segment(key(4)) is not None
+    assert whole(filled, range(1, TRAINED))
+    assert filled.segment(key(0)) is None
+
+
+def test_a_storage_without_bundles_is_as_before(local_store: Store) -> None:
+    finish(local_store, 0)
+    assert {entry.path for entry in local_store.files.entries("")} == set(local_store.list())
+    assert not os.path.exists(f"{local_store.uri}/bundles")
+
+
+def test_a_run_bundles_from_time_to_time(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one, default in ((write_bundles, TRAINED), (remove_bundled, 0.0)):
+        monkeypatch.setattr(one, "__defaults__", (default, *one.__defaults__[1:]))  # type: ignore[index]
+    deadline = time.monotonic() + 60
+    with bundling(local_store, every_s=0.01):
+        for number in range(TRAINED):
+            finish(local_store, number)
+        while any(path.startswith("segments/") for path in alone(local_store)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert whole(local_store)
