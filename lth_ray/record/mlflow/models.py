@@ -13,12 +13,13 @@ from typing import Any
 from lth_ray.lottery.kept.records import SegmentRecord, chosen
 from lth_ray.lottery.tickets.exporting import kind_of_weights
 from lth_ray.lottery.tickets.loading import addresses
-from lth_ray.record.mlflow.runs import CONTENT, DIGEST, FROM_RECORD, PARENT, Description
+from lth_ray.record.mlflow.runs import CONTENT, DIGEST, PARENT, Description
 from lth_ray.record.mlflow.sending import local_folder
 from lth_ray.store import Store
 
 TYPE = "lottery-ticket"
 ABOUT = "ticket.json"
+FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "seconds", "first", "last", "content")
 UNSAID = (PARENT, "mlflow.loggedArtifacts")  # tags of a run that say nothing of its model
 
 

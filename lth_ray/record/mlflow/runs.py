@@ -13,7 +13,7 @@ from typing import Any
 
 from lth_ray.config import Folder, WeightsFile, digest, meaning, short_name
 from lth_ray.lottery import BranchResult, Lineage, measurements
-from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord, chosen
+from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord
 
 Cost = Mapping[str, float | None]
 Metric = tuple[str, float, int, int]  # name, value, step, milliseconds since 1970
@@ -22,7 +22,6 @@ KIND, LINEAGE, DIGEST, CONTENT = "lth.kind", "lth.lineage", "lth.digest", "lth.c
 ROUNDS, STORAGE, DIVERGED, CONFIG = "lth.rounds", "lth.storage", "lth.diverged_at", "lth.config"
 PARENT, COMMIT = "mlflow.parentRunId", "mlflow.source.git.commit"
 TEXT_LIMIT = 5000  # characters of a tag or param: MLflow's limits are 8000 and 6000
-FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "seconds", "first", "last", "content")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _described(
         started,
         ended(record),
         curves(record.journal, started) + point(record, last, cost),
-        _files(record),
+        _tables(record),
         usage=usage(record.usage or {}),
     )
 
@@ -228,13 +227,11 @@ def _tags(lineage: Lineage, record: Record) -> dict[str, str]:
     return tags
 
 
-def _files(record: Record) -> dict[str, Any]:
-    name = "table.json" if isinstance(record, TableRecord) else "segment.json"
-    return {name: chosen(record, FROM_RECORD), **_tables(record)}
-
-
 def _tables(record: Record) -> dict[str, Any]:
-    """Return files that MLflow shows as tables: layer densities of a segment, curves of a measured table."""
+    """Return the file that MLflow shows as a table: layer densities of a segment, curves of a measured table.
+
+    It is the only one: what a run is made from is in the storage, under the key in its tags.
+    """
     if densities := record.layer_densities:
         rows = [[name, density] for name, density in densities.items()]
         return {"layer_densities.json": {"columns": ["layer", "density"], "data": rows}}

@@ -67,9 +67,10 @@ def test_a_ticket_has_its_layers_and_its_making(
     replay(plan, recorded_store)
     ticket = database.runs("ticket")[1]
     assert ticket.data.tags["lth.device"] == "a processor"
-    assert {file.path for file in database.client.list_artifacts(ticket.info.run_id)} == {
-        "layer_densities.json", "segment.json",
-    }  # fmt: skip
+    record = recorded_store.segment(ticket.data.tags["lth.segment"])
+    assert record is not None
+    assert record["content"] == ticket.data.tags["lth.content"]
+    assert [file.path for file in database.client.list_artifacts(ticket.info.run_id)] == ["layer_densities.json"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database.path}")  # what load_table goes by
     experiment, run_id = ticket.info.experiment_id, ticket.info.run_id
     table = database.client.load_table(experiment, "layer_densities.json", run_ids=[run_id])
