@@ -94,5 +94,5 @@ def _time(size: Size, plan: Plan, launch: Launch) -> str:
         alone = size.seconds[device.name]
         together = readable_time(max(alone / count, alone * chain / team))
         least = readable_time(alone * chain / team)
-        lines.append(f"{together} on {count:,} x {device.name}, {least} however many more there are")
+        lines.append(f"{together} on {count:,} x {device.name}; on any number of them at least {least}")
     return "\n".join([*lines, "at assumed rates (docs/sizing.md): nothing was timed"])
