@@ -16,6 +16,8 @@ import pytest
 
 from lth_ray.running.machine.home import private_token
 from lth_ray.running.machine.reaper import started_with
+from lth_ray.running.machine.signals import STOPPING, Signals
+from lth_ray.running.watch import Interrupted
 
 # It starts a process that no signal but SIGKILL ends, in a session of its own as Ray's are, and hangs as it is told to.
 SCRIPT = """
@@ -94,6 +96,27 @@ def test_a_first_signal_is_answered_and_everything_is_put_down(start: Callable[[
     assert run.process.wait(20) == 128 + signal.SIGTERM
     assert run.gone()
     assert "Traceback" not in run.told()
+
+
+def test_what_is_being_done_is_said_before_it_is_done() -> None:
+    """Else what is said would meet the end of the live view, and leave a part of it on the screen."""
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        time.sleep(0.3)
+        told.append(text)
+
+    def interrupted() -> None:
+        with Signals(say, lambda: None):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(20)
+            finally:
+                assert told == [STOPPING]
+
+    with pytest.raises(Interrupted) as stopped:
+        interrupted()
+    assert stopped.value.code == 128 + signal.SIGINT
 
 
 def test_a_second_signal_ends_it_at_once_and_nothing_outlives_it(start: Callable[[float], Run]) -> None:
