@@ -82,13 +82,11 @@ def grouped(fake: bool) -> Iterator[Found]:
     split, group = imagenet(taken, device), taken.group
     pairs = {"one group a worker": (OneOfTwo(0, 2), 1), "two groups": (OneOfTwo(0, 1), 2)}
     for name, (team, times) in pairs.items():
-        runs = [
-            a_run(split, taken.resnet50, 1000, size, "none", team=given, **also, **SGD, **FAST)
-            for size, given, also in (
-                (2 * group, team, {"batch_norm_group": group}), (group, OneOfTwo(0, 1), {}),
-            )
-        ]  # fmt: skip
-        measured = side_by_side(*runs, taken.resnet50_steps, device, taken.repeats)
+        in_groups = a_run(
+            split, taken.resnet50, 1000, 2 * group, "none", team=team, batch_norm_group=group, **SGD, **FAST
+        )
+        plain = a_run(split, taken.resnet50, 1000, group, "none", **SGD, **FAST)
+        measured = side_by_side(in_groups, plain, taken.resnet50_steps, device, taken.repeats)
         extra = [
             1e3 * (ours - times * alone) for ours, alone in zip(measured.ours_s, measured.theirs_s, strict=True)
         ]  # fmt: skip

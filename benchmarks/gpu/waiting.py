@@ -45,7 +45,7 @@ class Waiting(TorchDispatchMode):
     """Counts operations for which a process waits for its device."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

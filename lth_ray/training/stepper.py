@@ -30,6 +30,7 @@ class Stepper(Protocol):
 
     def close(self) -> None:
         """Give back what only taking steps needs, such as a captured graph; a further step begins anew."""
+        return None  # most need nothing
 
     def evaluate(self, dataset: Loaded, split: Any) -> list[Evaluation]:
         """Measure the network of each run, in evaluation mode, over every example of a split once."""

@@ -208,17 +208,17 @@ class Examination:
             self._add(*network.group(backend, network.errors_of(whole), pairs, facts, hosts, speed))
 
     def _shared(self, handles: dict[str, Any], store: Store | None) -> None:
-        data = {}
+        data, kinds = {}, {}
         if self.asked.data:
             name_and_root = absolute(self.asked.data, self.asked.data_root)
+            if self.asked.gpus_per_worker:
+                kinds = {node: handle.shards.remote(*name_and_root) for node, handle in handles.items()}
             data = {node: handle.data.remote(*name_and_root) for node, handle in handles.items()}
         if store is not None:
             self._add(*self._same_storage(handles, store))
         if self.asked.data:
             self._add(*shared.data(self.asked.data, probing.answers(data, self._left(DATA_S))))
-            if self.asked.gpus_per_worker:
-                kinds = {node: handle.shards.remote(*name_and_root) for node, handle in handles.items()}
-                self._add(*mounted.served(self.asked.data, probing.answers(kinds, self._left(FACTS_S))))
+            self._add(*mounted.served(self.asked.data, probing.answers(kinds, self._left(FACTS_S))))
 
     def _same_storage(self, handles: dict[str, Any], store: Store) -> list[Finding]:
         """Leave a note, which each node must find; each leaves another, which the driver must find."""
