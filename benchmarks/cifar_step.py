@@ -9,7 +9,7 @@ the images are random. In bf16 our step stands beside our own in fp32.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from benchmarks.ceiling import ceiling
 from benchmarks.timing import Entry, Work, judged, paired
@@ -29,7 +30,22 @@ from lth_ray.training import Recipe, Run, train
 from lth_ray.training.machine import bf16_instructions
 from lth_ray.training.process import HUGE_PAGES
 
-TARGETS = {"cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0}  # x the plain step
+Name = str | Callable[..., nn.Module]
+
+
+def own_vgg(num_classes: int) -> nn.Module:
+    """Return convolutions with batch norm and ReLU, pooling and a linear layer, as people write them."""
+    layers, before = list[nn.Module](), 3
+    for after in (64, 64, 128, 128):
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        layers += [nn.MaxPool2d(2)] if after == before else []
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes))
+
+
+TARGETS: dict[Name, float] = {  # x the plain step
+    "cifar_resnet20": 0.65, "cifar_vgg11": 1.0, "conv2": 1.0, "resnet18": 1.0, own_vgg: 1.0,
+}  # fmt: skip
 IN_BF16 = {"cifar_resnet20": 0.6, "cifar_vgg16": 0.6}  # x our step in fp32
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -44,7 +60,7 @@ def entries(pairs: int = 200) -> list[Entry]:
     return [*(entry(name, number) for name in TARGETS), *(bf16_entry(name, number) for name in IN_BF16)]
 
 
-def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Entry:
+def entry(name: Name, pairs: int, batch: int = BATCH, **train_fields: Any) -> Entry:
     """Time one network.
 
     train_fields: of Train, where they are to be others than channels_last=True.
@@ -54,10 +70,9 @@ def entry(name: str, pairs: int, batch: int = BATCH, **train_fields: Any) -> Ent
     with elsewhere(name, batch) as plain:
         measured = paired(lambda: train(run, run.step + 1), plain, pairs=pairs, warmups=1)
     flop = TRAINING * batch * forward_flops(run.model, uses_of_weights(run.model, (torch.zeros(1, *SHAPE),)))
-    return judged(
-        f"masked training step of {name} ({run.backend})", "x plain", measured, target=TARGETS[name],
-        of_ceiling=ceiling().of_matmul(flop, measured.ours_ms / 1e3),
-    )  # fmt: skip
+    what = f"masked training step of {name if isinstance(name, str) else name.__name__} ({run.backend})"
+    of_ceiling = ceiling().of_matmul(flop, measured.ours_ms / 1e3)
+    return judged(what, "x plain", measured, target=TARGETS[name], of_ceiling=of_ceiling)
 
 
 def bf16_entry(name: str, pairs: int, batch: int = BATCH) -> Entry:
@@ -72,7 +87,7 @@ def bf16_entry(name: str, pairs: int, batch: int = BATCH) -> Entry:
 
 
 @contextmanager
-def elsewhere(name: str, batch: int) -> Iterator[Work]:
+def elsewhere(name: Name, batch: int) -> Iterator[Work]:
     """Give the plain step in a process that is as Python starts it; a call takes one and waits for it."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -93,7 +108,7 @@ def elsewhere(name: str, batch: int) -> Iterator[Work]:
         process.join()
 
 
-def _serve(pipe: "Connection[bool, bool]", name: str, batch: int) -> None:
+def _serve(pipe: "Connection[bool, bool]", name: Name, batch: int) -> None:
     torch.set_num_threads(1)
     step = plain_step(name, random_images(), batch)
     while pipe.recv():
@@ -107,16 +122,16 @@ def random_images(n: int = N_TRAIN) -> Split:
     return Split(images, torch.randint(0, CLASSES, (n,), generator=generator))
 
 
-def network(name: str) -> tuple[torch.nn.Module, Mask]:
+def network(name: Name) -> tuple[torch.nn.Module, Mask]:
     """Return a network with a random mask that keeps 21 % of its weights."""
-    model = models.build(name, CLASSES, seed=0)
+    model = models.build(name, CLASSES, SHAPE, seed=0)
     dense = pruning.dense_mask(model)
     mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
     pruning.apply_mask(model, mask)
     return model, mask
 
 
-def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, Any]) -> Run:
+def our_run(name: Name, images: Split, batch: int, train_fields: Mapping[str, Any]) -> Run:
     """Return training as a study does it."""
     model, mask = network(name)
     recipe = Recipe(
@@ -131,7 +146,7 @@ def our_run(name: str, images: Split, batch: int, train_fields: Mapping[str, Any
     return Run("benchmark", recipe, model, batches, dropout_seed=0, mask=mask, step=0)
 
 
-def plain_step(name: str, images: Split, batch: int) -> Work:
+def plain_step(name: Name, images: Split, batch: int) -> Work:
     """Return the same network's step by hand: each call takes one."""
     model, mask = network(name)
     parameters = dict(model.named_parameters())

@@ -46,7 +46,8 @@ def structure_of(model: Model, input_shape: tuple[int, ...], num_classes: int) -
     """Return what a network of images is made of: FULLY_CONNECTED, NORMALISED or OTHER.
 
     FULLY_CONNECTED: the flattened image through linear layers with ReLU between them, and nothing else.
-    NORMALISED: its graph can be taken in the network's place, and has batch norms that the compiled ones replace.
+    NORMALISED: its graph can be taken in the network's place, and most of its batch norms have ReLU or an addition
+        behind them, which the compiled ones do with them.
     """
     if (named := known_by_name(model)) is not None:
         return named
@@ -99,7 +100,7 @@ def read(network: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> 
     graph = certain_graph(network)
     if graph is None:
         return OTHER
-    connected, normalised = bool(chain(network, graph)), any(replaceable(graph, node) for node in graph.graph.nodes)
+    connected, normalised = bool(chain(network, graph)), _pays(graph)
     if not (connected or normalised):
         return OTHER
     network.eval()
@@ -150,7 +151,7 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
         if [one for one in node.all_input_nodes if not _is_size(one)] != [at]:
             return ()
         is_last, layer, at = node.op == "output", _layer(graph, node), node
-        if type(layer) is nn.Linear and layer.bias is not None and len(node.args) == 1 and not node.kwargs:
+        if type(layer) is nn.Linear and len(node.args) == 1 and not node.kwargs:
             if found and not found[-1].relu:
                 return ()
             found.append(Link(str(node.target), relu=False))
@@ -166,6 +167,13 @@ def replaceable(graph: fx.GraphModule, node: fx.Node) -> bool:
     layer = _layer(graph, node)
     plain = type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats and len(node.args) == 1
     return bool(plain and layer.momentum is not None)  # None: a mean over all batches so far
+
+
+def _pays(graph: fx.GraphModule) -> bool:
+    """Return whether most batch norms are followed by what saves a pass through memory (benchmarks/README.md)."""
+    norms = [node for node in graph.graph.nodes if replaceable(graph, node)]
+    followed = [all(is_a(graph, user, (*RELUS, *ADDITIONS)) for user in node.users) for node in norms]
+    return 2 * sum(followed) > len(norms)
 
 
 def is_a(graph: fx.GraphModule, node: fx.Node, kinds: tuple[Any, ...]) -> bool:

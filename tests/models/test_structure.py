@@ -100,6 +100,7 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "of columns": (OTHER, lambda: nn.Sequential(nn.Linear(8, 20), nn.ReLU(), nn.Flatten(), nn.Linear(160, 10))),
     "turned images": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.transpose(2, 3).flatten(1)).relu()))),
     "a residual": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.flatten(1)).relu() + own.a(x.flatten(1))))),
+    "without biases": (FULLY_CONNECTED, lambda: sequential(nn.ReLU(), bias=False)),
     "a last ReLU": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())),
     "a softmax": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.LogSoftmax(1))),
     "too few outputs": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 9))),
@@ -117,6 +118,7 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "a path by values": (OTHER, lambda: Own(reading)),
     "batch norm": (NORMALISED, lambda: convolutional(nn.BatchNorm2d(4))),
     "batch norm of its own mean": (OTHER, lambda: convolutional(nn.BatchNorm2d(4, momentum=None))),
+    "batch norm before another activation": (OTHER, lambda: convolutional(nn.BatchNorm2d(4), nn.SiLU())),
     "no batch norm": (OTHER, convolutional),
 }  # fmt: skip
 
@@ -143,7 +145,8 @@ def test_what_cannot_be_built_without_numbers_is_left_to_autograd() -> None:
     ("name", "expected"),
     [
         ("lenet_20_10", FULLY_CONNECTED), ("cifar_resnet8_4", NORMALISED), ("cifar_vgg11_4", NORMALISED),
-        ("resnet18", NORMALISED), ("cifar_preresnet29_4", NORMALISED), ("conv2_4", OTHER), ("squeezenet1_1", OTHER),
+        ("resnet18", NORMALISED), ("efficientnet_b0", OTHER),
+        ("cifar_preresnet29_4", NORMALISED), ("conv2_4", OTHER), ("squeezenet1_1", OTHER),
     ],
 )  # fmt: skip
 def test_named_networks_are_what_they_are_read_as(name: str, expected: str) -> None:

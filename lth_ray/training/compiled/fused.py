@@ -138,11 +138,12 @@ def fuse(run: Run) -> Fused | None:
     layers = (library.Layer * len(linears))()
     packed, used = list[Survivors | None](), [torch.empty(0), torch.empty(0)]
     optimizer = run.optimizer
-    parameters = [p for linear in linears for p in (linear.weight, linear.bias)]
+    parameters = [p for linear in linears for p in (linear.weight, linear.bias) if p is not None]
     states = {p: dict(optimizer.state.get(p) or first_state(optimizer, p)) for p in parameters}
     for number, linear in enumerate(linears):
         mask = kept.get(id(linear.weight))
-        moments, bias = _moments(states[linear.weight]), _moments(states[linear.bias])
+        moments = _moments(states[linear.weight])
+        bias = [] if linear.bias is None else [linear.bias, *_moments(states[linear.bias])]
         part = survivors_of(linear.weight, moments, mask) if mask is not None else None
         layers[number] = _layer(linear, moments, bias, mask, part)
         packed.append(part)
@@ -165,7 +166,7 @@ def _layer(
         shape = [linear.in_features, linear.out_features, packed.block, packed.blocks]
         rest = [None, packed.begins.data_ptr(), packed.columns.data_ptr()]
     weights: list[Any] = [*at, None, None][:3]
-    biases: list[Any] = [*(tensor.data_ptr() for tensor in (linear.bias, *bias)), None, None][:3]
+    biases: list[Any] = [*(tensor.data_ptr() for tensor in bias), None, None, None][:3]
     return library.Layer(*shape, *weights, *biases, *rest)
 
 

@@ -10,7 +10,7 @@
 // Plain data, laid out as in kernels/library.py.
 // Dense: weight [outputs][inputs], kept of the same shape or null. Sparse (columns is not null): weight [kept weights],
 // block after block of `block` columns, row after row within a block, column after column within a row; the entries of
-// row o of block b are begins[b * outputs + o] to begins[b * outputs + o + 1].
+// row o of block b are begins[b * outputs + o] to begins[b * outputs + o + 1]. bias: null where there is none.
 struct Layer {
     int32_t inputs, outputs, block, blocks;
     void *weight, *weight_m, *weight_v, *bias, *bias_m, *bias_v;
@@ -83,7 +83,7 @@ template <class T>
 void forward(const Layer& l, const T* x, T* y) {
     const T *bias = static_cast<const T*>(l.bias), *weight = static_cast<const T*>(l.weight);
     for (int o = 0; o < l.outputs; o++)
-        for (int j = 0; j < WIDE; j++) tile(y, o)[j] = all(bias[o]);
+        for (int j = 0; j < WIDE; j++) tile(y, o)[j] = all(bias ? bias[o] : T(0));
     if (!l.columns) {
         multiply_all<T>(weight, l.inputs, 1, x, y, l.outputs, l.inputs);
         return;
@@ -188,43 +188,109 @@ void step_sparse(const Layer& l, const T* x, const T* dy, int tiles, const Updat
     }
 }
 
-// R rows of a dense layer's gradient, TILE columns wide, and their step. rows: the inputs image by image, `stride` apart.
-template <class T, int R>
+// A panel of a dense layer's weights, R rows by W vectors, whose gradients are there, and whose step by Adam is taken
+// vector by vector while the gradients of the next panel are computed: roots and quotients keep another part of the
+// processor busy than products do. KEPT: the layer has a mask.
+template <class T, bool KEPT>
+struct Waiting {
+    const Layer& l;
+    const Update<T>& update;
+    alignas(64) T gradients[ROWS * TILE<T>];
+    int64_t at;                   // place of the next vector in the layer's weights
+    int left = 0, width, column;  // vectors; columns of a row; that of the next vector
+    const T* next;                // gradients
+
+    Waiting(const Layer& l_, const Update<T>& update_) : l(l_), update(update_) {}
+
+    template <int R, int W>
+    inline __attribute__((always_inline)) void take(Vector<T> (&a)[R][W], int64_t first, int width_) {
+        Vector<T>* to = reinterpret_cast<Vector<T>*>(gradients);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int j = 0; j < W; j++) to[r * W + j] = a[r][j];
+        if (update.kind != SGD && width_ == W * LANES<T>)
+            at = first, width = width_, column = 0, left = R * W, next = gradients;
+        else
+            for (int r = 0; r < R; r++) apply(first + r * l.inputs, gradients + r * W * LANES<T>, width_);
+    }
+    inline __attribute__((always_inline)) void one() {
+        update.template adam<KEPT>(static_cast<T*>(l.weight) + at, next, static_cast<T*>(l.weight_m) + at,
+                                   static_cast<T*>(l.weight_v) + at, static_cast<const T*>(l.kept) + at);
+        next += LANES<T>, column += LANES<T>, at += LANES<T>, left--;
+        if (column == width) column = 0, at += l.inputs - width;
+    }
+    void all() {
+        while (left) one();
+    }
+    __attribute__((noinline)) void apply(int64_t here, const T* gradient, int n) {
+        update.apply(n, static_cast<T*>(l.weight) + here, gradient, static_cast<T*>(l.weight_m) + here,
+                     static_cast<T*>(l.weight_v) + here, KEPT ? static_cast<const T*>(l.kept) + here : nullptr);
+    }
+};
+
+// R rows of a dense layer's gradient, W vectors wide. rows: the inputs image by image, `stride` apart.
+template <class T, int R, int W, bool KEPT>
 inline void step_panel(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, int o, int column,
-                       const Update<T>& update) {
-    Vector<T> a[R][WIDE] = {};
+                       Waiting<T, KEPT>& waiting) {
+    Vector<T> a[R][W] = {};
+    const int every = images > R * W ? images / (R * W) : 1;
+    int64_t coming = int64_t(o) * l.inputs + column;  // this panel's weights and moments, which are asked for meanwhile
+    int asked = 0;
     for (int start = 0, t = 0; start < images; start += TILE<T>, t++) {
         const int n = images - start < TILE<T> ? images - start : TILE<T>;
         const T* d = dy + (int64_t(t) * l.outputs + o) * TILE<T>;
-        for (int i = 0; i < n; i++) {
-            const Vector<T>* in = reinterpret_cast<const Vector<T>*>(rows + (start + i) * stride + column);
-            const Vector<T> x0 = in[0], x1 = in[1], x2 = in[2], x3 = in[3];
+        for (int i = 0; i < n;) {
+            const int until = n - i < every ? n : i + every;
+            for (; i < until; i++) {
+                const Vector<T>* in = reinterpret_cast<const Vector<T>*>(rows + (start + i) * stride + column);
+                Vector<T> x[W];
+#pragma GCC unroll 4
+                for (int j = 0; j < W; j++) x[j] = in[j];
 #pragma GCC unroll 8
-            for (int r = 0; r < R; r++) {
-                const T by = d[r * TILE<T> + i];
-                a[r][0] += by * x0;
-                a[r][1] += by * x1;
-                a[r][2] += by * x2;
-                a[r][3] += by * x3;
+                for (int r = 0; r < R; r++) {
+                    const T by = d[r * TILE<T> + i];
+#pragma GCC unroll 4
+                    for (int j = 0; j < W; j++) a[r][j] += by * x[j];
+                }
             }
+            __builtin_prefetch(static_cast<const T*>(l.weight) + coming + asked * LANES<T>, 1, 3);
+            __builtin_prefetch(static_cast<const T*>(l.weight_m) + coming + asked * LANES<T>, 1, 3);
+            __builtin_prefetch(static_cast<const T*>(l.weight_v) + coming + asked * LANES<T>, 1, 3);
+            if (++asked == W) asked = 0, coming += l.inputs;
+            if (waiting.left) waiting.one();
         }
     }
-    const int width = l.inputs - column < TILE<T> ? l.inputs - column : TILE<T>;
-    for (int r = 0; r < R; r++) {
-        const int64_t at = int64_t(o + r) * l.inputs + column;
-        const T* kept = static_cast<const T*>(l.kept);
-        update.apply(width, static_cast<T*>(l.weight) + at, reinterpret_cast<const T*>(a[r]),
-                     static_cast<T*>(l.weight_m) + at, static_cast<T*>(l.weight_v) + at, kept ? kept + at : nullptr);
+    waiting.all();
+    const int width = l.inputs - column < W * LANES<T> ? l.inputs - column : W * LANES<T>;
+    waiting.take(a, int64_t(o) * l.inputs + column, width);
+}
+
+template <class T, int W, bool KEPT>
+void step_columns(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, int column,
+                  Waiting<T, KEPT>& waiting) {
+    int o = 0;
+    for (; o + ROWS <= l.outputs; o += ROWS) step_panel<T, ROWS, W>(l, rows, stride, dy, images, o, column, waiting);
+    for (; o < l.outputs; o++) step_panel<T, 1, W>(l, rows, stride, dy, images, o, column, waiting);
+}
+
+template <class T, bool KEPT>
+void step_all(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update) {
+    Waiting<T, KEPT> waiting(l, update);
+    for (int column = 0; column < l.inputs; column += TILE<T>) {
+        const int vectors = int((l.inputs - column + LANES<T> - 1) / LANES<T>);
+        const auto step = vectors == 1   ? step_columns<T, 1, KEPT>
+                          : vectors == 2 ? step_columns<T, 2, KEPT>
+                          : vectors == 3 ? step_columns<T, 3, KEPT>
+                                         : step_columns<T, WIDE, KEPT>;
+        step(l, rows, stride, dy, images, column, waiting);
     }
+    waiting.all();
 }
 
 template <class T>
 void step_dense(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update) {
-    for (int column = 0; column < l.inputs; column += TILE<T>) {
-        int o = 0;
-        for (; o + ROWS <= l.outputs; o += ROWS) step_panel<T, ROWS>(l, rows, stride, dy, images, o, column, update);
-        for (; o < l.outputs; o++) step_panel<T, 1>(l, rows, stride, dy, images, o, column, update);
-    }
+    (l.kept ? step_all<T, true> : step_all<T, false>)(l, rows, stride, dy, images, update);
 }
 
 template <class T>

@@ -219,7 +219,7 @@ void step_layer(const Pass<T>& pass, int layer, const Update<T>& update) {
         }
         step_dense<T>(l, pass.rows, pass.rows_stride, dy, pass.images, update);
     }
-    step_bias<T>(l, dy, pass.tiles, update, pass.scratch);
+    if (l.bias) step_bias<T>(l, dy, pass.tiles, update, pass.scratch);
 }
 
 // `steps` steps, the images of each in rows [steps][batch]. taken: steps of the optimizer so far. rates: [steps].

@@ -36,6 +36,26 @@ struct Update {
             chosen(n, p, g, m, v, [](int64_t) { return T(1); });
     }
 
+    // A whole vector's step by Adam or AdamW, as `apply` takes it.
+    template <bool KEPT>
+    inline __attribute__((always_inline)) void adam(T* p, const T* g, T* m, T* v, const T* kept) const {
+        const T coupled = kind == ADAM ? decay : T(0), whole = kind == ADAMW ? shrink : T(1);
+        const T first = T(1) - beta1, second = T(1) - beta2;
+        Vector<T> weight, gradient, mean, square, keeps;
+        memcpy(&weight, p, sizeof weight), memcpy(&gradient, g, sizeof gradient);
+        memcpy(&mean, m, sizeof mean), memcpy(&square, v, sizeof square);
+        if constexpr (KEPT) {
+            memcpy(&keeps, kept, sizeof keeps);
+            gradient = gradient * keeps + coupled * weight;
+        } else {
+            gradient = gradient + coupled * weight;
+        }
+        mean += first * (gradient - mean);
+        square = beta2 * square + second * gradient * gradient;
+        weight = whole * weight - size * mean / (roots<T>(square) * correction + eps);
+        memcpy(p, &weight, sizeof weight), memcpy(m, &mean, sizeof mean), memcpy(v, &square, sizeof square);
+    }
+
   private:
     template <class Kept>
     inline void chosen(int64_t n, T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,

@@ -52,6 +52,13 @@ inline Vector<T> all(T value) {
 
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
+template <class T>
+inline Vector<T> roots(Vector<T> x) {
+    Vector<T> found;
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES<T>; lane++) found[lane] = root(x[lane]);
+    return found;
+}
 inline float exponential(float x) { return ::expf(x); }
 inline double exponential(double x) { return ::exp(x); }
 inline double logarithm(double x) { return ::log(x); }

@@ -42,7 +42,7 @@ def test_what_can_be_built_is_built() -> None:
     assert ("avx512" if wide else "avx2" if {"avx2", "fma"} <= set(flags) else "portable") == CAN
 
 
-def masked(name: str, density: float) -> tuple[torch.nn.Module, Mask | None]:
+def masked(name: Any, density: float) -> tuple[torch.nn.Module, Mask | None]:
     """A network for the digits, and a mask of this density over all its layers; None for 1."""
     model = models.build(name, 10, (1, 8, 8), seed=0)
     dense = pruning.dense_mask(model)
@@ -53,12 +53,14 @@ def masked(name: str, density: float) -> tuple[torch.nn.Module, Mask | None]:
     return model, mask
 
 
-def a_run(backend: str, density: float, batch: int, dtype: torch.dtype = torch.float64, **given: Any) -> Run:
+def a_run(
+    backend: str, density: float, batch: int, dtype: torch.dtype = torch.float64, name: Any = LENET, **given: Any
+) -> Run:
     """Training of a network on the digits, in `dtype` throughout."""
     config = Data("digits", batch_size=batch, validation=0)
     dataset, identity = data.load(config), data.identify(config)
-    recipe = Recipe(Model(LENET), config, Train(steps(200), backend=backend, **{"lr": 0.05, **given}), identity)
-    model, mask = masked(LENET, density)
+    recipe = Recipe(Model(name), config, Train(steps(200), backend=backend, **{"lr": 0.05, **given}), identity)
+    model, mask = masked(name, density)
     batches = Batches(dataset.train, dataset.mean, dataset.std, batch, order_seed=1, augmentation_seed=1)
     run = Run("key", recipe, model.to(dtype), InDouble(batches) if dtype == torch.float64 else batches, 0, mask, 0)
     run.stepper = fuse(run) or run.stepper
@@ -304,6 +306,23 @@ def test_an_own_network_has_the_bits_of_the_named_one(density: float) -> None:
         assert torch.equal(p, q)
         moments = run.optimizer.state[p], named.optimizer.state[q]
         assert all(torch.equal(moments[0][name], moments[1][name]) for name in moments[1])
+
+
+def without_biases(num_classes: int) -> torch.nn.Module:
+    layers = [torch.nn.Linear(64, 37, bias=False), torch.nn.ReLU(), torch.nn.Linear(37, num_classes, bias=False)]
+    return torch.nn.Sequential(torch.nn.Flatten(), *layers)
+
+
+@built
+@pytest.mark.parametrize("density", [1.0, 0.7, 0.2])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_layers_without_biases_are_trained_as_by_autograd(optimizer: str, density: float) -> None:
+    given = {"name": without_biases, **OPTIMIZERS[optimizer]}
+    ours, eager = (a_run(backend, density, 60, **given) for backend in ("auto", "eager"))
+    assert isinstance(ours.stepper, Fused)
+    for run in (ours, eager):
+        train(run, 30)
+    assert farthest(ours, eager) < 1e-9
 
 
 @pytest.mark.parametrize("model", ["conv2", "cifar_resnet20", "resnet18"])
