@@ -75,7 +75,8 @@ class Train(Config):
         connected ones, sparse where few weights are left, compiled batch norm for convolutional ones in channels_last,
         autograd for all others (lth_ray.training.backends); "eager", autograd; "sparse", by which linear layers of any
         other network (Transformers, encoders, outputs of LSTMs) are computed, on a processor, from the weights that a
-        mask leaves, where these are under two fifths (lth_ray.training.compiled.sparse_linear); or "shrunk", which
+        mask leaves, where these are under two fifths (lth_ray.training.compiled.sparse_linear), and convolutions of
+        stride 1 between compiled batch norms, where they are under three tenths; or "shrunk", which
         trains and measures, in the place of a network under a mask, the smaller one without the channels, heads and
         neurons that the mask removes whole (lth_ray.training.shrunk). What trained a segment is part of its key.
     replicates: train so many segments of the study as one batch of networks

@@ -41,7 +41,7 @@ def backend_of(
     if masked and asked and not (frozen or learned or changing):
         return SHRUNK
     found = _whole(recipe, frozen=frozen, learned=learned, changing=changing)
-    sparse = found == EAGER and train.backend == SPARSE and masked
+    sparse = found in (EAGER, FUSED_NORM) and train.backend == SPARSE and masked
     return SPARSE if sparse and not (frozen or learned or changing) else found
 
 

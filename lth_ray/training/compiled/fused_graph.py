@@ -50,8 +50,9 @@ def with_wide_in_nchw(traced: fx.GraphModule) -> fx.GraphModule:
     """Give convolutions of more than WIDE channels, and them alone, images and weights in NCHW; in place."""
     for node in list(traced.graph.nodes):
         layer = traced.get_submodule(node.target) if node.op == "call_module" else None
-        plain = isinstance(layer, nn.Conv2d) and len(node.args) == 1
-        if plain and max(layer.in_channels, layer.out_channels) > WIDE:
+        if not isinstance(layer, nn.Conv2d) or len(node.args) != 1:
+            continue
+        if max(layer.in_channels, layer.out_channels) > WIDE:
             layer.weight.data = layer.weight.data.contiguous()
             with traced.graph.inserting_before(node):
                 node.args = (traced.graph.call_method("contiguous", node.args),)

@@ -1,4 +1,5 @@
-"""Steps by autograd in which linear layers with few weights left are computed from these alone.
+"""Steps by autograd in which linear layers with few weights left are computed from these alone; and, in networks whose
+batch norms are compiled, convolutions (sparse_conv.py).
 
 The network stays as it is. While it takes a step or is measured, each product with the weight of such a layer is one of
 the compiled kernels, which multiplies by the surviving weights; their gradients are those that the dense product would
@@ -18,6 +19,7 @@ from lth_ray.models.weights import is_linear, is_transposed
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import SPARSE, backend_of
+from lth_ray.training.compiled.sparse_conv import Convolution, SparseConv, sparse_convolutions
 from lth_ray.training.compiled.survivors import Survivors, survivors_of
 from lth_ray.training.kernels import library
 from lth_ray.training.loop import Eager, Run
@@ -58,7 +60,8 @@ def sparse_linear(run: Run) -> SparseLinear | None:
     dtype = next(run.model.parameters()).dtype
     found, kept = library.linear_kernels(dtype), {id(one): mask for one, mask in run.kept if one.dtype == dtype}
     layers = {} if found is None else sparse_layers(run.model, kept, found)
-    return SparseLinear(run, Products(layers)) if layers else None
+    convolutions = {} if run.graph is None else sparse_convolutions(run.model, kept)
+    return SparseLinear(run, Products(layers, convolutions)) if layers or convolutions else None
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,9 @@ def pays(kept: int, of: int) -> bool:
 class Products(TorchFunctionMode):
     """While it is entered, products with some weights are computed from what is left of them."""
 
-    def __init__(self, layers: Mapping[int, Sparse]) -> None:
+    def __init__(self, layers: Mapping[int, Sparse], convolutions: Mapping[int, SparseConv] | None = None) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers, self.convolutions = layers, convolutions or {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -155,6 +158,10 @@ class Products(TorchFunctionMode):
             layer = self.layers.get(id(weight))
             if layer is not None and layer.transposed and layer.fits(inputs, bias):
                 return Product.apply(inputs, weight, bias, layer)
+        elif func is torch.conv2d and len(args) == 7 and not kwargs:  # as nn.Conv2d calls it
+            convolution = self.convolutions.get(id(args[1]))
+            if convolution is not None and convolution.fits(args):
+                return Convolution.apply(*args[:2], convolution)
         return func(*args, **kwargs)
 
 
@@ -166,7 +173,7 @@ class Product(torch.autograd.Function):
         outputs, width = layer.packed.whole[0].shape
         flat, values = inputs.reshape(-1, width).contiguous(), layer.survivors()
         found = flat.new_empty(len(flat), outputs)
-        _check(layer.kernels.forward(layer.call(values, bias), flat.data_ptr(), len(flat), found.data_ptr()))
+        library.check(layer.kernels.forward(layer.call(values, bias), flat.data_ptr(), len(flat), found.data_ptr()))
         ctx.save_for_backward(flat, values)
         ctx.layer, ctx.shape = layer, inputs.shape
         return found.view(*inputs.shape[:-1], outputs)
@@ -179,7 +186,7 @@ class Product(torch.autograd.Function):
         errors = given.reshape(len(flat), -1).contiguous()
         into = torch.empty_like(flat) if ctx.needs_input_grad[0] else None
         of_values = torch.empty_like(values) if ctx.needs_input_grad[1] else None
-        _check(
+        library.check(
             layer.kernels.backward(
                 layer.call(values, None),
                 flat.data_ptr(),
@@ -195,8 +202,3 @@ class Product(torch.autograd.Function):
             of_weight.view(-1)[layer.places] = of_values
         of_bias = errors.sum(0) if ctx.needs_input_grad[2] else None
         return None if into is None else into.view(ctx.shape), of_weight, of_bias, None
-
-
-def _check(done: int) -> None:
-    if not done:
-        raise MemoryError("there is no memory to multiply a batch in")

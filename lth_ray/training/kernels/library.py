@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.training.kernels.sources import HALF, LINEAR, source_digest
+from lth_ray.training.kernels.sources import CONV, HALF, LINEAR, source_digest
 
 MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that has nothing built
 SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
 VARIABLE = "LTH_RAY_KERNELS"  # one of SETS, to use a lesser one than the processor has, or "off"
-PARTS = {LINEAR: "sparse linear layers", HALF: "images in bf16"}
+PARTS = {LINEAR: "sparse linear layers", HALF: "images in bf16", CONV: "sparse convolutions"}
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -69,6 +69,22 @@ class Norm(ctypes.Structure):
     )
 
 
+class Walk(ctypes.Structure):
+    """`Walk` of conv.cpp."""
+
+    _fields_ = (("chunks", c_int32), *((name, c_void_p) for name in ("begins", "offsets", "values")))
+
+
+class Conv(ctypes.Structure):
+    """`Conv` of conv.cpp."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("images", "height", "width", "inputs", "outputs", "up", "side", "block")),
+        ("ahead", Walk),
+        ("back", Walk),
+    )
+
+
 @dataclass(frozen=True)
 class Kernels:
     """The functions for one type of number and the processor's instruction set. They hold no lock of Python's."""
@@ -93,6 +109,15 @@ class LinearKernels:
 
     forward: Any
     backward: Any
+
+
+@dataclass(frozen=True)
+class ConvKernels:
+    """The functions of a single sparse convolution, for one type of number."""
+
+    forward: Any
+    backward: Any
+    instruction_set: str
 
 
 def kernels(dtype: torch.dtype) -> Kernels | None:
@@ -156,6 +181,26 @@ def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
     forward.argtypes = (POINTER(Layer), c_void_p, c_int64, c_void_p)
     backward.argtypes = (POINTER(Layer), c_void_p, c_void_p, c_int64, c_void_p, c_void_p)
     return LinearKernels(forward, backward)
+
+
+def conv_kernels(dtype: torch.dtype) -> ConvKernels | None:
+    """Return the functions of single convolutions, as `kernels` returns the others."""
+    loaded = found()
+    if loaded is None or dtype not in TYPES or not _has(loaded[0], CONV, SETS[loaded[1]]):
+        return None
+    library, best = loaded
+    suffix = f"{TYPES[dtype]}_{SETS[best]}"
+    forward, backward = getattr(library, f"conv_forward_{suffix}"), getattr(library, f"conv_backward_{suffix}")
+    forward.restype = backward.restype = c_int32
+    forward.argtypes = (POINTER(Conv), *[c_void_p] * 2)
+    backward.argtypes = (POINTER(Conv), *[c_void_p] * 4)
+    return ConvKernels(forward, backward, SETS[best])
+
+
+def check(done: int) -> None:
+    """Raise MemoryError where a single layer's function says that it had no memory."""
+    if not done:
+        raise MemoryError("there is no memory to multiply a batch in")
 
 
 @lru_cache(maxsize=8)
