@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lth_ray.commands import reporting
 from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.store import Store, mask_path
 from lth_ray.store.bundles import KNOWN
@@ -150,3 +151,18 @@ def test_what_lies_in_bundles_is_read_and_a_damaged_one_is_set_aside_and_made_ag
     assert f"{bundle.relative_to(storage)}: it is damaged: " in printed
     train_here(STUDY, store)
     assert contents(storage) == before == contents(finished)
+
+
+def test_gc_bundles_what_an_ended_run_has_left(call: Call, storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, waited = contents(storage), list[float]()
+    monkeypatch.setattr(reporting, "write_bundles", lambda store: write_bundles(store, at_least=1))
+    monkeypatch.setattr(reporting, "remove_bundled", lambda store: remove_bundled(store, settled_s=0.0))
+    monkeypatch.setattr(reporting.time, "sleep", waited.append)
+    alone = len([*storage.glob("segments/*"), *storage.glob("tables/*")])
+    code, printed = call(None, "gc", "--yes", "--storage", storage)
+    assert code == 0, printed
+    assert "put small files into 1 bundles; waiting 120 s until every host sees them" in printed
+    assert "files lie in bundles alone now" in printed
+    assert (waited, alone > 0) == ([120.0], True)
+    assert not [*storage.glob("segments/*"), *storage.glob("tables/*"), *storage.glob("masks/*")]
+    assert contents(storage) == before
