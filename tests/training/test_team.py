@@ -318,3 +318,19 @@ def test_a_gpu_without_memory_is_no_lost_peer(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.distributed, "all_reduce", raises)
     with pytest.raises(torch.OutOfMemoryError):
         Team(0, 2).add(torch.zeros(1))
+
+
+def test_a_leader_that_dies_is_noticed_at_once_by_those_that_wait_for_what_it_stores() -> None:
+    def work(team: Team) -> str:
+        patient = team.patient(3600)
+        patient.meet()
+        if team.leads:
+            return "left"
+        began = time.monotonic()
+        try:
+            patient.meet()
+        except TeamBroken:
+            return "broken" if time.monotonic() - began < 100 else "broken late"
+        return "met"
+
+    assert together(2, work, last_words=False) == ["left", "broken"]
