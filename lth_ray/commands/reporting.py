@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
 SHOWN_ROUNDS = 6  # with the dense one
+SHOWN_KINDS = 60  # of subnetworks; the page has more
 STANDARD_ERRORS = 3  # above chance, that a network of few classes has learnt by
 
 
@@ -49,7 +50,10 @@ def compared(summary: "pandas.DataFrame") -> Table:
     )
     for number in picked:
         table.add_column(record.density_heading(frame[frame["round"] == number]), justify="right", no_wrap=True)
-    for label, rows in frame.groupby("label", sort=False):
+    kinds = list(frame.groupby("label", sort=False))
+    if len(kinds) > SHOWN_KINDS:
+        table.caption = f"{table.caption}; {SHOWN_KINDS} of {len(kinds):,} kinds, the report has more"
+    for label, rows in kinds[:SHOWN_KINDS]:
         lines = rows.set_index("round")
         cells = [_cell(lines.loc[number], metric) if number in lines.index else "" for number in picked]
         table.add_row(escape(str(label)), *cells, end_section=True)

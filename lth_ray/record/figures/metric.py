@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_ray.config import is_there
 from lth_ray.record.figures.drawing.line_styles import COLOURS, DASHES, Look, looks
+from lth_ray.record.figures.drawing.measured import evenly
 from lth_ray.record.figures.drawing.multiples import multiples
 from lth_ray.record.figures.drawing.overlays import draw_targets, drawable, said
 from lth_ray.record.figures.drawing.page import Page, styled
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 10  # lines that a panel can hold
+MOST_OF_ALL = 96  # that a figure can
 
 
 @styled
@@ -46,7 +48,8 @@ def metric_figure(
     targets: what papers report, as stars.
     """
     frame = summary_of(frame)
-    series, metric = lines_of(frame), metric_of_frame(frame)
+    metric = metric_of_frame(frame)
+    series, caption = _shown(lines_of(frame), caption)
     if len(series) > MOST:
         return multiples(series, metric, title, caption, targets)
     has_steps = any(is_there(row["early_stop_step"]) for line in series for row in line.rows)
@@ -65,6 +68,19 @@ def metric_figure(
     return page.finish(figure, title, by_label(panels))
 
 
+def _shown(lines: list[Series], caption: str) -> tuple[list[Series], str]:
+    """Return as many lines as a figure holds, whole series of lineages evenly from all, and the caption, which says so
+    where some are left to the tables.
+    """
+    if len(lines) <= MOST_OF_ALL:
+        return lines, caption
+    names = list(dict.fromkeys(line.rows[0]["series"] for line in lines))
+    kept = {*evenly(names, max(2, MOST_OF_ALL * len(names) // len(lines)))}
+    shown = [line for line in lines if line.rows[0]["series"] in kept]
+    note = f"{len(shown)} of {len(lines):,} lines are shown; the tables have all."
+    return shown, f"{caption}\n{note}".strip()
+
+
 def lines_of(frame: "pandas.DataFrame") -> list[Series]:
     """Return the lines to draw, tickets first.
 
@@ -75,13 +91,13 @@ def lines_of(frame: "pandas.DataFrame") -> list[Series]:
     for label, row in zip(labels(frame), frame.to_dict("records"), strict=True):
         lines.setdefault((row["branch"] != "", label, row["series"]), []).append(row)
     ordered = sorted(lines.items(), key=lambda line: line[0][0])
-    lineages = list(dict.fromkeys(name for _, _, name in lines))
+    lineages = {name: i for i, name in enumerate(dict.fromkeys(name for _, _, name in lines))}
     seen: dict[str, int] = dict.fromkeys(lineages, 0)
     chosen = looks(max(len(lines), len(lineages)))
     is_by_series = len(lines) > len(COLOURS) and len(lineages) > 1
     found = []
     for i, ((is_branch, label, name), rows) in enumerate(ordered):
-        look = chosen[lineages.index(name) if is_by_series else i]
+        look = chosen[lineages[name] if is_by_series else i]
         dashes = DASHES[seen[name] % len(DASHES)]
         seen[name] += 1
         by_density = tuple(sorted(rows, key=lambda row: -row["remaining_weights"]))

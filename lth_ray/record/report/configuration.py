@@ -6,6 +6,7 @@ from typing import Any
 
 from lth_ray.config import Config, Length, Study, short_name
 
+MOST = 40  # values of a list
 LEFT_OUT = ("name", "smoke", "smoke_shows", "may_fail")  # the title, and what --smoke would change
 
 
@@ -52,7 +53,8 @@ def _written(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{name}: {_written(item)}' for name, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_written, value))}]"
+        shown = [_written(one) for one in value[:MOST]]
+        return f"[{', '.join([*shown, *([f'... {len(value):,} in all'] if len(value) > MOST else [])])}]"
     if callable(value):
         return short_name(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,14 +1,17 @@
 """A table in words, written in Markdown and in LaTeX; the report's page has it in HTML."""
 
+import csv
+import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LATEX = {
     "\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$", ">": "$>$", "≥": r"$\ge$",
     "\N{EN DASH}": "--", "²": "$^2$",
 }  # fmt: skip
+MOST_LINES = 500  # that a page holds of a table: a browser shows so many at once, and a reader no more
 MINUS = r"(?<![\w.])-(?=\.?\d)"  # of a number; another hyphen stays one
 
 
@@ -28,6 +31,27 @@ class Listing:
     lines: Sequence[tuple[str, ...]]
     left: tuple[str, ...] = ()
     note: str = ""
+
+    @property
+    def file(self) -> str:
+        """The name of the file that has all of it, where a page has not."""
+        return f"{_slug(self.title)}.csv"
+
+
+def on_a_page(listing: Listing) -> Listing:
+    """Return the table as a page has it: of a longer one than MOST_LINES the first, and where the others are."""
+    count = len(listing.lines)
+    if count <= MOST_LINES:
+        return listing
+    note = f"The first {MOST_LINES:,} of {count:,} lines; {listing.file}, beside this page, has all."
+    return replace(listing, lines=listing.lines[:MOST_LINES], note=" ".join(filter(None, [note, listing.note])))
+
+
+def in_csv(listing: Listing) -> str:
+    """Return the whole table as CSV, its cells as on the page."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([listing.headings, *listing.lines])
+    return text.getvalue()
 
 
 def in_markdown(listing: Listing) -> str:

@@ -20,7 +20,7 @@ from lth_ray.record.report.environments import Environment, environments, spent,
 from lth_ray.record.report.findings import findings, reading
 from lth_ray.record.report.gallery import Found
 from lth_ray.record.report.html_page import Content, html_page
-from lth_ray.record.report.listing import Listing, in_latex, in_markdown
+from lth_ray.record.report.listing import Listing, in_csv, in_latex, in_markdown, on_a_page
 from lth_ray.record.report.overview import fields_of, smallest_test_set
 from lth_ray.record.report.paper_table import paper_listings
 from lth_ray.record.report.pictures import not_drawn, shown_rows, write_gallery
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pandas
 
 NOTHING = "Nothing is finished yet."
+SOME = 12  # names that a sentence has room for
 LEDGER = {
     "trained_steps": "steps trained in this run",
     "seconds": "seconds that this run took",
@@ -118,15 +119,17 @@ def report(
         comparisons_listing(compared),
         summary_listing(frame) if len(frame) else None,
     ]
+    whole = [*printed, *(listing for listing in listings if listing is not None)]
+    files = (*files, *_whole_tables(store, name, whole))
     content = Content(
         name=name,
         question=question.strip(),
         progress=progress(plan, tickets, branches),
         found=list(filter(None, [" ".join(reading(frame, compared))])),
-        printed=printed,
+        printed=[on_a_page(listing) for listing in printed],
         pictures=[(picture, store.get(picture.paths[0]).decode()) for picture in pictures if picture.paths],
         undrawn=[picture for picture in pictures if picture.failed],
-        listings=[listing for listing in listings if listing is not None],
+        listings=[on_a_page(listing) for listing in listings if listing is not None],
         configuration=configured(plan.study),
         cost=cost(plan, ledger) | spent(records),
         environments=places,
@@ -137,13 +140,21 @@ def report(
     texts = {
         "report.html": html_page(content),
         "report.md": markdown,
-        "report.tex": "\n".join(in_latex(listing, name) for listing in printed),
+        "report.tex": "\n".join(in_latex(listing, name) for listing in content.printed),
     }
     for file, text in texts.items():
         store.put(study_path(name, file), text.encode())
     page, *others = (study_path(name, file) for file in texts)
     figures = tuple(path for picture in pictures for path in picture.paths)
     return Report(frame, compared, found, against, group, figures, files, page, tuple(others), markdown)
+
+
+def _whole_tables(store: Store, name: str, listings: Iterable[Listing]) -> tuple[str, ...]:
+    """Write those tables that the page has not all of as CSV; return their paths in the store."""
+    paths = {study_path(name, one.file): one for one in listings if on_a_page(one) is not one}
+    for path, listing in paths.items():
+        store.put(path, in_csv(listing).encode())
+    return tuple(paths)
 
 
 def _transfers(tickets: Sequence[Row], branches: Sequence[Row], metric: Metric) -> list[Listing | None]:
@@ -158,7 +169,7 @@ def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str
     planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
     done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
     diverged = [f"{row['lineage']} round {row['round']}" for row in tickets if row["diverged_at"] is not None]
-    said = [done, f"Diverged, and in no mean: {', '.join(diverged)}." if diverged else "", collapsed_words(tickets)]
+    said = [done, f"Diverged, and in no mean: {_some(diverged, ', ')}." if diverged else "", collapsed_words(tickets)]
     return " ".join(filter(None, said))
 
 
@@ -206,4 +217,10 @@ def described(lineages: Sequence[Lineage]) -> str:
 
 
 def _several(values: Iterable[str]) -> str:
-    return " or ".join(dict.fromkeys(values))
+    return _some([*dict.fromkeys(values)], " or ")
+
+
+def _some(values: Sequence[str], between: str) -> str:
+    """Return the values, of many the first few and how many there are besides."""
+    more = len(values) - SOME
+    return f"{between.join(values[:SOME])} and {more:,} more" if more > 0 else between.join(values)

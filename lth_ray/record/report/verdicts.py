@@ -33,6 +33,7 @@ HEADINGS = (
 )
 BRIEF = ("subnetwork", "against", "in", "n", "verdict, at weights remaining")
 SPEED = "early stop"
+SHOWN = 60  # lines in a terminal
 
 
 def comparisons_listing(frame: "pandas.DataFrame") -> Listing | None:
@@ -57,8 +58,10 @@ def comparisons_table(frame: "pandas.DataFrame") -> "Table":
     """Return at which densities each verdict holds, for a terminal."""
     from rich.markup import escape
 
-    table = printing.table(*BRIEF, title=_title(frame))
-    for line in _brief(frame):
+    lines = _brief(frame)
+    more = f"{SHOWN} of {len(lines):,} verdicts; the report has more" if len(lines) > SHOWN else None
+    table = printing.table(*BRIEF, title=_title(frame), caption=more)
+    for line in lines[:SHOWN]:
         table.add_row(*map(escape, line))
     return table
 
