@@ -2,7 +2,7 @@
 section 2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,29 @@ Lookup = Callable[[str], SegmentRecord | None]  # key -> record of a finished se
 
 
 @dataclass(frozen=True)
+class Ends(Mapping[str, int]):
+    """The steps at which draws and stretched trainings have ended: each is read when it is asked for, as a ticket asks
+    for a few of thousands.
+    """
+
+    drawing: frozenset[str]
+    stretched: frozenset[str]
+    record_of: Lookup
+
+    def __getitem__(self, key: str) -> int:
+        record = self.record_of(key) if key in self.drawing or key in self.stretched else None
+        if record is None or not (key in self.stretched or record.drawn):
+            raise KeyError(key)
+        return record.last if key in self.stretched or record.drawn is None else int(record.drawn["step"])
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self.drawing | self.stretched if key in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass(frozen=True)
 class Costs:
     """The costs of the results of a plan."""
 
@@ -32,12 +55,12 @@ class Costs:
         return {key: piece.segment for key, piece in self.plan.pieces.items() if isinstance(piece, Training)}
 
     @cached_property
-    def _drawing(self) -> list[str]:
-        return [key for key, segment in self._by_key.items() if segment.draw is not None]
+    def _drawing(self) -> frozenset[str]:
+        return frozenset(key for key, segment in self._by_key.items() if segment.draw is not None)
 
     @cached_property
-    def _stretched(self) -> list[str]:
-        return [key for key, segment in self._by_key.items() if segment.stretch is not None]
+    def _stretched(self) -> frozenset[str]:
+        return frozenset(key for key, segment in self._by_key.items() if segment.stretch is not None)
 
     @cached_property
     def _by_trajectory(self) -> dict[str, list[Segment]]:
@@ -89,11 +112,9 @@ class Costs:
             "search_bits": None if found_in is None else bits(found_in.recipe.train.precision),
         }
 
-    def _drawn(self, record_of: Lookup) -> dict[str, int]:
+    def _drawn(self, record_of: Lookup) -> Mapping[str, int]:
         """Return {segment: step} of the draws that have taken place, and of the ends of stretched trainings."""
-        records = {key: record_of(key) for key in (*self._drawing, *self._stretched)}
-        drawn = {key: record.drawn["step"] for key, record in records.items() if record and record.drawn}
-        return drawn | {key: record.last for key in self._stretched if (record := records[key]) is not None}
+        return Ends(self._drawing, self._stretched, record_of)
 
     def spent(self, own: Segment, record_of: Lookup) -> list["Spent"]:
         """Return `own` and all training that its weights and its mask come from, whoever else uses it too.

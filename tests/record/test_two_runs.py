@@ -8,7 +8,7 @@ import pytest
 
 from lth_ray.lottery import Plan
 from lth_ray.record import destination, replay
-from lth_ray.record.mlflow import tracking
+from lth_ray.record.mlflow import turns
 from lth_ray.record.mlflow.tracking import Tracking
 from lth_ray.store import Store, locked
 
@@ -78,7 +78,7 @@ def test_one_that_dies_between_its_lock_and_its_run_stops_nobody(
     first, second = opened(plan, recorded_store)
     lineage = plan.lineages[0]
     first.ticket(lineage, 0)
-    monkeypatch.setattr(tracking, "locked", lambda store, path: locked(store, path, patience_s=0.3))
+    monkeypatch.setattr(turns, "locked", lambda store, path: locked(store, path, patience_s=0.3))
     with monkeypatch.context() as dying:
         dying.setattr(first, "_create", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         dying.setattr(Store, "delete", lambda *_: None)  # its lock stays
@@ -96,7 +96,7 @@ def test_one_that_was_stopped_within_its_turn_looks_again(
     fill(recorded_store, plan)
     first, second = opened(plan, recorded_store)
     lineage, search = plan.lineages[0], first._search
-    monkeypatch.setattr(tracking, "locked", lambda store, path: locked(store, path, patience_s=0.3))
+    monkeypatch.setattr(turns, "locked", lambda store, path: locked(store, path, patience_s=0.3))
     stopped = iter([True])
 
     def stops(identity: Any) -> Any:
@@ -108,3 +108,24 @@ def test_one_that_was_stopped_within_its_turn_looks_again(
     monkeypatch.setattr(first, "_search", stops)
     assert not first.ticket(lineage, 0)
     assert counts(database) == {"lineage": 1, "ticket": 1, "branch": 0, "model": 1}
+
+
+def test_one_that_is_alone_looks_for_no_run_but_one_whose_making_was_not_answered(
+    plan: Plan, recorded_store: Store, fill: Any, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(recorded_store, plan)
+    (driver,) = opened(plan, recorded_store, 1)
+    create, search, looked = driver._client.create_run, driver._search, []
+
+    def unanswered(*given: Any, **named: Any) -> None:
+        create(*given, **named)
+        raise TimeoutError
+
+    with monkeypatch.context() as lost:
+        lost.setattr(driver._client, "create_run", unanswered)
+        with pytest.raises(TimeoutError):
+            driver.ticket(plan.lineages[0], 0)
+    monkeypatch.setattr(driver, "_search", lambda identity: looked.append(identity) or search(identity))
+    everything(plan, driver)
+    assert counts(database) == WHOLE
+    assert len(looked) == 1

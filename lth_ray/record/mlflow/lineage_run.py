@@ -1,5 +1,6 @@
 """The run of a lineage: a point for each of its rounds, gathered and sent a few at a time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from lth_ray.lottery import Lineage
@@ -38,13 +39,16 @@ class LineageRun:
             self._rounds[number] = content
             self._pending += point(record, number)
 
-    def flush(self) -> None:
-        """Send the new points and the status. What could not be sent is sent the next time."""
-        if self._pending:
+    def flush(self, beside: Sequence[Metric] = ()) -> None:
+        """Send the new points and the status. What could not be sent is sent the next time.
+
+        beside: what branches add, at rounds that may have been sent long ago.
+        """
+        if self._pending or beside:
             recorded = " ".join(f"{number}={content}" for number, content in sorted(self._rounds.items()))
             if not self.is_complete:
                 self._set_status("RUNNING")
-            log_batch(self._client, self.id, self._pending, {}, {ROUNDS: recorded})
+            log_batch(self._client, self.id, [*self._pending, *beside], {}, {ROUNDS: recorded})
             self._pending = []
         if self.is_complete:
             self._set_status("FINISHED")

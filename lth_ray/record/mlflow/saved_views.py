@@ -17,6 +17,7 @@ from lth_ray.record.mlflow.views import PREFIX, Seen, View, views_of
 
 NOTE, QUESTION, COMMIT = "mlflow.note.content", "lth.question", "mlflow.source.git.commit"  # tags of an experiment
 Warn = Callable[[str], None]
+SHARE = 20
 
 
 def warned(text: str) -> None:
@@ -33,6 +34,7 @@ class SavedViews:
         self._client, self._experiment, self._warn = client, experiment, warn or warned
         self._seen: dict[tuple[str, int], Seen] = {}
         self._is_new, self._is_off, self._metric = False, False, ACCURACY
+        self._again_at = 0.0
 
     def ticket(self, lineage: Lineage, number: int, record: Record) -> None:
         """Take up a finished ticket."""
@@ -59,9 +61,13 @@ class SavedViews:
         self._seen[lineage.id, number] = one
         self._is_new = True
 
-    def write(self) -> None:
-        """Write the views that have changed, and take away those that have lost their data."""
-        if not self._is_new or self._is_off:
+    def write(self, last: bool = False) -> None:
+        """Write the views that have changed, and take away those that have lost their data.
+
+        Of many tickets they are made less often: that takes one part in SHARE of the time at most, but for the `last`.
+        """
+        began = time.monotonic()
+        if not self._is_new or self._is_off or (began < self._again_at and not last):
             return
         self._is_new = False
         try:
@@ -70,6 +76,7 @@ class SavedViews:
         except Exception as error:  # a view is a convenience: nothing may depend on it
             self._is_off = True
             self._warn(f"MLflow's saved views are not written ({type(error).__name__}: {first_line(error)})")
+        self._again_at = time.monotonic() + SHARE * (time.monotonic() - began)
 
     def _write(self, views: list[View]) -> None:
         tags = self._client.get_experiment(self._experiment).tags

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,25 +19,28 @@ def log_batch(
     params: Mapping[str, str],
     tags: Mapping[str, str],
     model: str | None = None,
+    beside: Sequence[Metric] = (),
 ) -> None:
     """Send params, then metrics, then tags, in as few requests as MLflow's limits allow; a tag comes after
     all else.
 
-    model: the id of a LoggedModel that was measured at the last step.
+    model: the id of a LoggedModel that was measured at the last step of `metrics`.
+    beside: other metrics, which are none of its.
     """
     from mlflow import entities
 
     last = max((step for _, _, step, _ in metrics), default=0)
 
-    def entity(metric: Metric) -> Any:
+    def entity(metric: Metric, model: str | None) -> Any:
         name, value, step, moment = metric
         return entities.Metric(name, value, moment, step, model_id=model if step == last else None)
 
-    batches = [metrics[first : first + BATCH] for first in range(0, len(metrics), BATCH)] or [[]]
+    every = [*(entity(one, model) for one in metrics), *(entity(one, None) for one in beside)]
+    batches = [every[first : first + BATCH] for first in range(0, len(every), BATCH)] or [[]]
     for batch in batches:
         client.log_batch(
             run_id,
-            metrics=[entity(metric) for metric in batch],
+            metrics=batch,
             params=[entities.Param(name, value) for name, value in params.items()] if batch is batches[0] else [],
             tags=[entities.RunTag(name, value) for name, value in tags.items()] if batch is batches[-1] else [],
             synchronous=True,

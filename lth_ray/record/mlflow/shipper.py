@@ -187,9 +187,13 @@ def replay(
         tracking = opened(plan, store, where, question, thorough=True, commit=commit)
     except Exception as error:
         raise RecordError(unreachable(where, error)) from error
+    flush_at = time.monotonic() + FLUSH_EVERY_S
     for item in finished(plan, store):
         try:
             counts["shipped" if send(tracking, item) else "present"] += 1
+            if time.monotonic() > flush_at:  # what is killed then has little to send again
+                tracking.flush()
+                flush_at = time.monotonic() + FLUSH_EVERY_S
             in_a_row = 0
         except Exception as error:  # of one damaged record, or of the server
             counts["failed"] += 1

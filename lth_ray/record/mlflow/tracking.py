@@ -5,17 +5,13 @@ the same value, step and timestamp coincide, so it does not matter where it stop
 to one record, one at a time looks for a run and makes it where it is not there.
 """
 
-import hashlib
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
-from lth_ray.lottery.kept.records import Record, SegmentRecord
-from lth_ray.lottery.kept.stored import finished, finished_segment, finished_table
+from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord
+from lth_ray.lottery.kept.stored import finished
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
@@ -25,10 +21,13 @@ from lth_ray.record.mlflow.experiment import Identity, Run, find_experiment, rea
 from lth_ray.record.mlflow.lineage_run import LineageRun
 from lth_ray.record.mlflow.models import Models
 from lth_ray.record.mlflow.provenance import made_by
-from lth_ray.record.mlflow.runs import Description
+from lth_ray.record.mlflow.runs import Description, Metric
 from lth_ray.record.mlflow.saved_views import SavedViews, Warn
 from lth_ray.record.mlflow.sending import log_batch, log_dataset, put_files
-from lth_ray.store import StorageAway, StorageError, Store, locked
+from lth_ray.record.mlflow.turns import Turns
+from lth_ray.store import Store
+
+RECENT = 64  # records that are kept in memory
 
 
 class UnfinishedError(LookupError):
@@ -69,11 +68,18 @@ class Tracking:
         self._views = SavedViews(self._client, self._experiment, warn)
         self._models = Models(self._client, self._experiment, store)
         self._runs: dict[Identity, Run] = {}
+        self._unanswered: set[Identity] = set()  # asked to be made, and MLflow may have done it
         self._names: set[str] = set()
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
         self._costs: dict[str, SegmentRecord] = {}
+        self._recent: dict[str, Record] = {}
+        self._beside: dict[str, dict[Metric, None]] = {}  # {run: what branches add to it}
+        self._sent: dict[Identity, tuple[Run, int | None]] = {}  # branches that wait for that, with their ends
         self._barriers, self._controls = Barriers(plan), Controls(plan)
+        self._turns = Turns(store, plan.study.name)
+        with self._turns.next():  # whoever has one from now on makes us look again
+            pass
         self._read_runs()
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
@@ -88,40 +94,53 @@ class Tracking:
         return is_new
 
     def branch(self, result: BranchResult) -> bool:
-        """Record a finished branch result, under its ticket's run; that goes first where it is not there yet."""
+        """Record a finished branch result, under its ticket's run; that goes first where it is not there yet.
+
+        What it adds to the runs above is sent with that of others, by `flush`; then only it is whole.
+        """
         record = self._finished(result.key)
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
             self.ticket(result.lineage, result.round)
         description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
-        is_new = self._send(description, self._tickets[ticket])[1]
+        parent = self._tickets[ticket]
+        run, is_new = self._fill(description, parent)
         last = result.lineage.rounds[result.round].segment.last
-        table = partial(finished_table, self._store)
-        means = self._barriers.metrics(result, last, table)
-        instability = self._barriers.instability(result, table)
-        by_round = self._barriers.metrics(result, result.round, table)
-        controls = self._controls.metrics(result, partial(finished_segment, self._store))
-        for run_id, metrics in (
-            (self._tickets[ticket], means + instability),
-            (self._lineage(result.lineage).id, by_round + controls),
-        ):
-            if metrics:
-                log_batch(self._client, run_id, metrics, {}, {})
+        means = self._barriers.metrics(result, last, self._table)
+        instability = self._barriers.instability(result, self._table)
+        by_round = self._barriers.metrics(result, result.round, self._table)
+        controls = self._controls.metrics(result, self._trained)
+        if is_new:
+            above = self._lineage(result.lineage).id
+            for run_id, metrics in (parent, means + instability), (above, by_round + controls):
+                self._beside.setdefault(run_id, {}).update(dict.fromkeys(metrics))
+            self._sent[*description.identity, parent] = run, description.ended
         self._views.branch(result.lineage, result.round, means + instability + controls)
         return is_new
 
-    def flush(self) -> None:
-        """Send what the lineages' own runs have gained since the last time, and what that gives to views."""
+    def flush(self, last: bool = False) -> None:
+        """Send what runs have gained since the last time by others, and what that gives to views.
+
+        last: the views too, however long they take.
+        """
         for run in self._lineages.values():
-            run.flush()
-        self._views.write()
+            run.flush([*self._beside.get(run.id, ())])
+            self._beside.pop(run.id, None)
+        for run_id, metrics in list(self._beside.items()):
+            if metrics:
+                log_batch(self._client, run_id, [*metrics], {}, {})
+            del self._beside[run_id]
+        for identity, (run, ended) in list(self._sent.items()):
+            self._finish(identity, run, ended)
+            del self._sent[identity]
+        self._views.write(last)
 
     def close(self, running: bool = False) -> None:
         """Settle the status of every lineage: FINISHED where its last round is there, else KILLED.
 
         running: somebody goes on with the study, whose unfinished lineages stay RUNNING.
         """
-        self.flush()
+        self.flush(last=True)
         if not running:
             for run in self._lineages.values():
                 run.stop()
@@ -147,7 +166,7 @@ class Tracking:
     def _known(self, key: str) -> SegmentRecord | None:
         """Return a segment's record without what is long, which costs do without; read once."""
         if key not in self._costs:
-            record = finished_segment(self._store, key)
+            record = self._trained(key)
             if record is None:
                 return None
             self._costs[key] = replace(record, journal={}, usage=None, looks=None, mask_history=None)
@@ -159,10 +178,27 @@ class Tracking:
         return record
 
     def _finished(self, key: str) -> Record:
-        record = finished(self._store, key)
+        record = self._read(key)
         if record is None:
             raise UnfinishedError(f"{key} has no record in {self._store.uri}: it is not finished")
         return record
+
+    def _read(self, key: str) -> Record | None:
+        """Return a finished record; the copies of a control, and what leads to a ticket, are asked for by turns."""
+        found = self._recent.get(key) or finished(self._store, key)
+        if found is not None:
+            self._recent[key] = found
+            if len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
+        return found
+
+    def _trained(self, key: str) -> SegmentRecord | None:
+        record = self._read(key)
+        return record if isinstance(record, SegmentRecord) else None
+
+    def _table(self, key: str) -> TableRecord | None:
+        record = self._read(key)
+        return record if isinstance(record, TableRecord) else None
 
     def _lineage(self, lineage: Lineage) -> LineageRun:
         if lineage.id not in self._lineages:
@@ -172,30 +208,31 @@ class Tracking:
         return self._lineages[lineage.id]
 
     def _send(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[str, bool]:
-        """Return the id of a ticket's or branch's run, which is whole once it is FINISHED, and whether that
-        is new.
+        """Return the id of a ticket's run, which is whole once it is FINISHED, and whether that is new.
 
-        ticket: the record of one, which has a model besides.
+        ticket: its record, as it has a model besides.
         """
         run, is_new = self._fill(description, parent, ticket)
         if is_new:
-            self._client.set_terminated(run.id, "FINISHED", end_time=description.ended)
-            self._runs[*description.identity, parent] = replace(run, whole=True, status="FINISHED")
+            self._finish((*description.identity, parent), run, description.ended)
         return run.id, is_new
+
+    def _finish(self, identity: Identity, run: Run, ended: int | None) -> None:
+        self._client.set_terminated(run.id, "FINISHED", end_time=ended)
+        self._runs[identity] = replace(run, whole=True, status="FINISHED")
 
     def _fill(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[Run, bool]:
         """Return the run of a description, and whether anything had to be sent for it."""
         identity = (*description.identity, parent)
         run = self._runs.get(identity)
-        if run is not None and run.whole:
+        if run is not None and (run.whole or identity in self._sent):
             return run, False
         run, model = self._begun(description, parent, ticket is not None)
         self._runs[identity] = run
         if run.whole:
             return run, False
-        log_batch(self._client, run.id, description.metrics, description.params, {}, model.model_id if model else None)
-        if description.usage:
-            log_batch(self._client, run.id, description.usage, {}, {})
+        model_id = model.model_id if model else None
+        log_batch(self._client, run.id, description.metrics, description.params, {}, model_id, description.usage)
         put_files(self._client, run.id, run.artifacts, description.files)
         if description.dataset:
             log_dataset(self._client, run.id, description.dataset)
@@ -207,35 +244,26 @@ class Tracking:
         """Return the run of a description, looked for and made where it is not there, and its model unless it
         is whole.
 
-        Under a lock of its own in the storage, where both are looked for once more: another driver may have made them
-        since ours were read, whether that one is known to be alive or not.
+        In a turn of its own, where both are looked for once more if another driver had one since ours were read,
+        whether that one is known to be alive or not.
         """
         identity = (*description.identity, parent)
         while True:
-            with self._alone(identity) as surely:
-                run = self._search(identity)
+            with self._turns.next() as turn:
+                knows = turn.alone and identity not in self._unanswered
+                run = self._runs.get(identity) if knows else self._search(identity)
                 model = self._models.of_run(run.id) if run is not None and has_model and not run.whole else None
                 if run is not None and (run.whole or model is not None or not has_model):
                     return run, model
-                if not surely():  # this process was stopped for so long that another may have taken its turn
+                if not turn.surely():  # this process was stopped for so long that another may have taken its turn
                     continue
+                self._unanswered.add(identity)
                 if run is None:
                     description = replace(description, name=self._free(description.name))
                     run = self._create(description, parent)
-                return run, self._models.begin(description, run.id) if has_model else None
-
-    @contextmanager
-    def _alone(self, identity: Identity) -> Iterator[Callable[[], bool]]:
-        """Lock a run, so that nobody else makes it meanwhile."""
-        name = hashlib.sha256("/".join((self._experiment, *identity)).encode()).hexdigest()[:32]
-        with ExitStack() as held:
-            try:
-                surely = held.enter_context(locked(self._store, f"studies/{self._plan.study.name}/locks/{name}"))
-            except StorageAway:
-                raise
-            except StorageError:  # it can only be read: no study runs there
-                surely = _surely
-            yield surely
+                made = run, self._models.begin(description, run.id) if has_model else None
+                self._unanswered.discard(identity)
+                return made
 
     def _search(self, identity: Identity) -> Run | None:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
@@ -258,7 +286,3 @@ class Tracking:
             self._experiment, start_time=description.started, tags=tags, run_name=description.name
         ).info
         return Run(info.run_id, info.artifact_uri, False, info.status, "")
-
-
-def _surely() -> bool:
-    return True
