@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,26 @@ from lth_ray.running.settings import Settings
 from lth_ray.store import StorageError
 from lth_ray.training import accelerator
 from lth_ray.training.process import keep_memory, spare_dynamo
+
+
+class Given(dict[str, Any]):
+    """What a trial is given: "jobs", and "settings" of which it is to know.
+
+    Tune copies a trial's config several times, names the trial by it, and sends it along with each result. Neither jobs
+    nor settings change; of the list of jobs each copy has its own.
+    """
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], settings: Settings) -> "Given":
+        """Return what `jobs` need: of the settings the stop rules of their own pieces alone."""
+        rules = {p.key: settings.stop_rules[p.key] for job in jobs for p in job.pieces if p.key in settings.stop_rules}
+        return cls(jobs=[*jobs], settings=replace(settings, stop_rules=rules))
+
+    def __deepcopy__(self, _: object) -> "Given":
+        return Given(jobs=[*self["jobs"]], settings=self["settings"])
+
+    def __repr__(self) -> str:
+        return ", ".join(job.id for job in self["jobs"])
 
 
 def trial(config: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from lth_ray.running.notices import Draining, last_checkpoints, made_here
 from lth_ray.running.results import Ending
 from lth_ray.running.scheduler import LineageScheduler
 from lth_ray.running.settings import Settings
-from lth_ray.running.trial import trial
+from lth_ray.running.trial import Given, trial
 from lth_ray.running.watch import Halted, Interrupted, Watch
 from lth_ray.running.workers import Workers
 from lth_ray.store import Store
@@ -84,13 +84,13 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             ahead=1,
             elsewhere=Elsewhere(claims, watch.board.on_elsewhere),
         )
-        configs = [{"jobs": [*trial], "settings": settings} for trial in make_trials(plan.jobs, workers.gpu_type)]
+        configs = [Given.of(trial, settings) for trial in make_trials(plan.jobs, workers.gpu_type)]
         tuner = tune.Tuner(
             tune.with_resources(
                 lambda config: trial(config["trial"]), lambda config: workers.placement(config["trial"]["jobs"][0])
             ),
-            param_space={"trial": tune.grid_search(configs)},
-            tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
+            param_space={"trial": tune.sample_from(InTurn(configs))},
+            tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True, num_samples=len(configs)),
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=str(scratch / "tune"),
@@ -223,6 +223,26 @@ def _stop_rules(plan: Plan) -> dict[str, StopRule]:
             if rule is not None:
                 found[r.segment.key] = rule.milder(found.get(r.segment.key))
     return found
+
+
+class InTurn:
+    """The configs of trials, one for each sample that Tune draws of them.
+
+    Of a grid of them Tune copies all for each trial: of thousands that takes longer than short trainings do.
+    """
+
+    def __init__(self, configs: Iterable[Given]) -> None:
+        self._left = iter(configs)
+
+    def __call__(self, config: object) -> Given:
+        return next(self._left)
+
+    def __deepcopy__(self, _: object) -> "InTurn":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return none of them: Tune pickles its search space into a snapshot, which is never restored from."""
+        return InTurn, ((),)
 
 
 class Listener(tune.Callback):
