@@ -16,6 +16,7 @@ from lth_ray.commands.status import print_status, status_of
 from lth_ray.lottery import Plan, make_plan
 from lth_ray.running.history import remember
 from lth_ray.store import LiveRun, Store, live
+from lth_ray.store.claims import Claims
 from lth_ray.watching.progress import Board
 from lth_ray.watching.showing import PROGRESS
 from lth_ray.watching.snapshot import Snapshot, to_record
@@ -56,6 +57,16 @@ def test_a_live_run_is_shown_as_it_sees_itself(
     assert f"450 of 580 steps are left; running on {run.host}, pid {os.getpid()}, last heard of 0 s ago" in printed
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines()[:-1])) <= 80
+
+
+def test_of_several_live_runs_it_says_what_each_is_at(store: Store) -> None:
+    with live(store, "small", "one") as one, live(store, "small", "two") as two:
+        for run, what in ((one, "k0/seed0"), (two, "k40/seed0")):
+            assert Claims(store, run).take(f"{len(what):032x}-1", what)
+        at_work(store, one)
+        words = status_of(store, "small").words
+    for what in ("k0/seed0", "k40/seed0"):
+        assert f"{one.host}, pid {os.getpid()} ({what})" in words
 
 
 def test_a_live_run_that_was_not_heard_of_for_long_is_stale(store: Store) -> None:

@@ -48,6 +48,17 @@ def test_before_anything_is_done_all_wait_for_the_dense_run(plan: Plan) -> None:
     assert {one.waits_for for one in Board(plan).snapshot().lines} == {""}  # no run: there is nothing to wait for
 
 
+def test_what_another_run_is_at_is_waited_for_by_its_name_and_is_no_standstill(plan: Plan) -> None:
+    board = Board(plan, RUN)
+    assert not board.moves()[2]
+    board.on_elsewhere({jobs(plan)["dense"].id: "pid 7 on there"})
+    assert {one.waits_for for one in board.snapshot().lines} == {"another run, pid 7 on there"}
+    assert board.moves()[2]
+    board.on_elsewhere({})
+    assert {one.waits_for for one in board.snapshot().lines} == {jobs(plan)["dense"].id}
+    assert not board.moves()[2]
+
+
 def test_a_dense_run_at_work_is_seen_in_every_lineage_that_stands_on_it(plan: Plan) -> None:
     board, dense = Board(plan, RUN), jobs(plan)["dense"]
     board.on_steps({dense.pieces[0].key: 40, "of another study": 3})
