@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_STORAGE ?= lth_storage
 
-.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference notebook site gallery clean
+.PHONY: demo test test-slow test-browser test-cluster lint bench gpu chaos reference notebook site gallery reproductions clean
 
 $(VENV)/.installed: pyproject.toml setup.py constraints.txt $(wildcard lth_ray/training/kernels/*.cpp lth_ray/training/kernels/*.h lth_ray/training/kernels/*/*.cpp lth_ray/training/kernels/*/*.h)
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"lth_ray needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -60,6 +60,10 @@ STORAGE ?= build/gallery
 DATA_ROOT ?= data
 gallery: $(VENV)/.installed
 	$(BIN)/python docs/scripts/gallery.py $(STORAGE) --data-root $(DATA_ROOT)
+
+# docs/reproductions.md: studies at the papers' full length, some 20 hours of one core; goes on where it was interrupted
+reproductions: $(VENV)/.installed
+	$(BIN)/python docs/scripts/reproductions.py $(STORAGE) --data-root $(DATA_ROOT)
 
 # a quarter of an hour and 4 GB on two quiet cores; DATA_ROOT has MNIST, CIFAR-10 and JPEGs, or what needs them is skipped
 bench: $(VENV)/.installed

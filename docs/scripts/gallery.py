@@ -48,7 +48,6 @@ PICTURES: dict[str, tuple[str, str, bool | tuple[str, ...]]] = {
          "rewind=[steps(25)]"),
     ),
     "digits": ("digits", "accuracy", False),
-    "lenet_mnist": ("lenet-mnist", "accuracy", True),
     "conv_cifar10": ("conv2-cifar10", "accuracy", True),
     "resnet20_cifar10": ("resnet20-cifar10", "accuracy", True),
     "vgg19_cifar10": ("vgg19-cifar10", "accuracy", True),

@@ -1,6 +1,7 @@
 """The documents, cut into the blocks that a reader would type or copy."""
 
 import re
+import sys
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
@@ -56,8 +57,11 @@ def inline(document: str) -> list[str]:
 
 
 def loaded(name: str) -> Any:
-    """The module of docs/scripts/NAME.py."""
-    spec = spec_from_file_location(name, ROOT / "docs" / "scripts" / f"{name}.py")
+    """The module of docs/scripts/NAME.py, which may import its neighbours."""
+    scripts = ROOT / "docs" / "scripts"
+    if str(scripts) not in sys.path:
+        sys.path.append(str(scripts))
+    spec = spec_from_file_location(name, scripts / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

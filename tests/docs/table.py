@@ -100,7 +100,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
     "docs/gallery.md": tuple(
         (f"python studies/{script}.py", by("test_its_smoke_run_learns"))
         for script in (
-            "digits", "lenet_mnist", "conv_cifar10", "resnet20_cifar10", "vgg19_cifar10", "linear_tickets",
+            "lenet_mnist", "digits", "conv_cifar10", "resnet20_cifar10", "vgg19_cifar10", "linear_tickets",
             "lenet_ablations", "deconstructing", "supermask", "early_phase", "signs", "permuted_masks",
             "initialisations", "linear_mode_connectivity", "round_connectivity", "masks_and_weights", "stability",
             "warmup_rewind_sweep",
@@ -142,6 +142,7 @@ TABLE: dict[str, tuple[tuple[str, Kind], ...]] = {
         ("pip install lth_ray-0.6.0", FORM),
         ('eval "$(_LTH_RAY_COMPLETE=bash_source lth-ray)"', by("test_a_shell_completes_names")),
     ),
+    "docs/reproductions.md": (("python studies/lenet_mnist.py", FORM),),
     "docs/sizing.md": (("lth-ray run resnet50_rewind --dry-run", by("test_the_dry_run_of_the_documents")),),
     "docs/speed.md": (
         ("python studies/lenet_mnist.py --set train.replicates=8", FORM),
