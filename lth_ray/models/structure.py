@@ -1,4 +1,4 @@
-"""What a network is made of, read off its own graph, so that what trains it is chosen by that and not by its name.
+"""The structure of a network, read off its own graph, so that what trains it is chosen by that and not by its name.
 
 A graph is read without numbers. What cannot be read, or not for certain, is `OTHER`: networks whose path depends on
 what they see, that draw by themselves, that do another thing in evaluation than in training, or that have hooks.

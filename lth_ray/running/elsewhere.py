@@ -1,4 +1,4 @@
-"""What other runs on the same storage are at: it is theirs until they have done it or are gone."""
+"""The jobs that other runs on the same storage are at, and which are theirs until they are done, or the run is gone."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -203,7 +203,7 @@ class BundledFiles:
 
 
 class Known:
-    """What this process knows of a storage's bundles.
+    """The bundles of a storage, as far as this process knows them.
 
     bundles: {path: its members}.
     members: {path of a file: the member}, of one of the bundles that have it.
@@ -242,7 +242,7 @@ class Known:
 
 
 class AllKnown:
-    """What this process knows of the bundles of each storage."""
+    """The bundles of every storage, as far as this process knows them."""
 
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}

@@ -1,4 +1,4 @@
-"""What a network is made of: own and torchvision's ones by their graphs, and never where that is not certain."""
+"""The structure of a network: own and torchvision's ones by their graphs, and never where that is not certain."""
 
 import random
 from collections.abc import Callable

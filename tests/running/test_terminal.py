@@ -45,7 +45,7 @@ PATTERN = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 @dataclass
 class Screen:
-    """What a terminal shows of the few codes that a live view writes; lines that have left it at its top are kept."""
+    """The lines that a terminal shows of the codes of a live view; those that have left it at its top are kept."""
 
     lines: list[str] = field(default_factory=lambda: [""])
     row: int = 0

@@ -48,7 +48,7 @@ def finish(store: Store, number: int) -> bool:
 
 
 def whole(store: Store, numbers: range = range(TRAINED)) -> bool:
-    """Whether everything of those trainings is there, by every way in which it is asked for."""
+    """Return whether everything of those trainings is there, by every way in which it is asked for."""
     for number in numbers:
         digest = content(mask(number))
         record, loaded = store.segment(key(number)), store.load_mask(digest)["w"]

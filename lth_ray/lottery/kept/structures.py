@@ -1,4 +1,4 @@
-"""What the networks of a study are made of, as its record says it: what trains a network depends on it, and so do keys,
+"""The structures of a study's networks, as its record says them: what trains a network depends on it, and so do keys,
 and a study is read again where its own networks are not at hand.
 """
 
