@@ -165,8 +165,10 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
 def replaceable(graph: fx.GraphModule, node: fx.Node) -> bool:
     """Return whether a node is a batch norm that the compiled one does the work of."""
     layer = _layer(graph, node)
-    plain = type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats and len(node.args) == 1
-    return bool(plain and layer.momentum is not None)  # None: a mean over all batches so far
+    if not isinstance(layer, nn.BatchNorm2d) or type(layer) is not nn.BatchNorm2d:
+        return False
+    counted = layer.track_running_stats and layer.momentum is not None  # None: a mean over all batches so far
+    return layer.affine and counted and len(node.args) == 1
 
 
 def _pays(graph: fx.GraphModule) -> bool:
@@ -201,7 +203,9 @@ def _is_size(node: fx.Node) -> bool:
         return node.target in SIZES
     if node.op != "call_function" or node.target not in (getattr, operator.getitem, operator.mul):
         return False
-    return node.args[1] == "shape" if node.target is getattr else all(map(_is_size, node.all_input_nodes))
+    if node.target is getattr:
+        return bool(node.args[1] == "shape")
+    return all(map(_is_size, node.all_input_nodes))
 
 
 def _owns_all(network: nn.Module, links: list[Link]) -> bool:
@@ -247,5 +251,5 @@ def _state(network: nn.Module) -> Any:
     """Return what a call of a network may move beside its tensors: attributes, and the generators of all."""
     attributes = [(name, id(one)) for module in network.modules() for name, one in vars(module).items()]
     _, numbers, place, *_ = np.random.get_state()
-    drawn = random.getstate(), bytes(torch.default_generator.get_state().tolist()), bytes(numbers), place
+    drawn = random.getstate(), bytes(torch.default_generator.get_state().tolist()), np.asarray(numbers).tobytes(), place
     return [one for one in attributes if one[0] != "training"], drawn
