@@ -35,7 +35,10 @@ Work = Callable[[], Facts]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a stage took of its process. facts: what there was of what it made."""
+    """The time and memory that a stage took of its process.
+
+    facts: what there was of what it made.
+    """
 
     stage: str
     tickets: int
@@ -200,7 +203,7 @@ def report(tickets: int, folder: str) -> Work:
 
 
 def gc(tickets: int, folder: str) -> Work:
-    """What collection would remove."""
+    """Return what collection would remove."""
     from lth_ray.commands.reporting import reached
     from lth_ray.store import Store, plan_gc
 

@@ -19,7 +19,7 @@ from lth_ray.training.process import keep_memory, spare_dynamo
 
 
 class Given(dict[str, Any]):
-    """What a trial is given: "jobs", and "settings" of which it is to know.
+    """The config of a trial: its "jobs", and of "settings" those that it is to know.
 
     Tune copies a trial's config several times, names the trial by it, and sends it along with each result. Neither jobs
     nor settings change; of the list of jobs each copy has its own.

@@ -1,5 +1,4 @@
-"""What a study of thousands of lineages leaves readable: pages, figures and tables hold so much, and say what they
-leave out."""
+"""Pages, figures and tables of a study of thousands of lineages stay readable, and say what they leave out."""
 
 import pytest
 
