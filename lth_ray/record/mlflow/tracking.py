@@ -123,9 +123,9 @@ class Tracking:
 
         last: the views too, however long they take.
         """
-        for run in self._lineages.values():
-            run.flush([*self._beside.get(run.id, ())])
-            self._beside.pop(run.id, None)
+        for lineage in self._lineages.values():
+            lineage.flush([*self._beside.get(lineage.id, ())])
+            self._beside.pop(lineage.id, None)
         for run_id, metrics in list(self._beside.items()):
             if metrics:
                 log_batch(self._client, run_id, [*metrics], {}, {})
