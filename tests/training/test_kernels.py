@@ -41,4 +41,4 @@ def test_an_installation_with_a_compiler_builds_them(tmp_path: Path) -> None:
     source = ctypes.CDLL(str(library)).source
     source.restype = ctypes.c_char_p
     assert source().decode() == source_digest()
-    assert library.stat().st_size < 500_000  # a submitted job carries it along
+    assert library.stat().st_size < 1_000_000  # a submitted job carries it along
