@@ -63,7 +63,7 @@ def alone(
             )  # fmt: skip
             try:
                 while running := process.poll() is None and time.monotonic() - began < limit_s:
-                    if time.monotonic() - sampled >= SAMPLE_S:
+                    if time.monotonic() - sampled >= min(SAMPLE_S, (time.monotonic() - began) / 2):  # at first often
                         most, sampled = max(most, held_mb(process.pid)), time.monotonic()
                     _read(reader, rows, on_row)
                     time.sleep(POLL_S)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 def counting(number: int) -> Iterator[dict[str, int]]:
     yield from ({"number": n} for n in range(number))
+    time.sleep(0.5)  # so that its memory is looked at
 
 
 def breaking() -> Iterator[dict[str, int]]:

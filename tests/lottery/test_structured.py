@@ -1,5 +1,6 @@
 """Structured tickets: rounds, methods and branches on masks of whole units, kills, and what the plan refuses."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -244,7 +245,7 @@ def test_a_last_unit_goes_where_that_is_asked_for(lab: Any) -> None:
     rule = channels(fraction={"stem*": 0.1, "inner*": 0.99}, scope="layer", rounds=1)
     with pytest.raises(ConfigError, match=r"8 of the 8 units of 'inner.weight' would go, and 1 layer keeps one each"):
         make_plan(lab.study({**SHORT, "prune": rule}))
-    ran = lab.run(lab.study({**SHORT, "prune": channels(**{**vars(rule), "may_empty_layers": True})}))
+    ran = lab.run(lab.study({**SHORT, "prune": replace(rule, may_empty_layers=True)}))
     assert counts(load_ticket(ran.key(1), ran.store.uri)) == {"stem.weight": 5, "inner.weight": 0}
 
 

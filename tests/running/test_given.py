@@ -1,4 +1,4 @@
-"""What Tune does with a trial's config: it copies, names and pickles it, for each of thousands."""
+"""The config of a trial, which Tune copies, names and pickles for each of thousands."""
 
 import copy
 import pickle
