@@ -104,6 +104,7 @@ def test_killed_at_random_times(victim: str, runner: Runner, undisturbed: dict[s
     finish(runner, undisturbed)
 
 
+@slow
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(runner: Runner, undisturbed: dict[str, str]) -> None:
     process = runner.start()
     runner.wait_for(lambda: runner.steps.total() > 20)

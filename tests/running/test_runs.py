@@ -74,6 +74,7 @@ study = Study(""",
 )
 
 
+@slow
 def test_failures_and_divergence_end_what_hangs_on_them_and_nothing_else(runner: Runner) -> None:
     runner.source = FAILING.replace("steps(100)", "steps(40)").replace("steps(40)]", "steps(20)]")
     assert runner.run() == 1, runner.output[-3000:]

@@ -87,8 +87,9 @@ def check(place: Path, *asked: str) -> None:
     assert set(tickets["train_steps"]) == {EPOCHS * ((1397 - 100) // 32)}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_ones_own_network_learns_from_folders(workers: int, tmp_path: Path) -> None:
     """From its script to its tables, by Ray, which has to bring the script's class to its workers. All paths are
     relative to the folder that one works in."""
