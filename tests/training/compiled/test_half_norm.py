@@ -12,7 +12,8 @@ from lth_ray.training import Clock, Run, train
 from lth_ray.training.compiled.fused_norm import FusedNorm
 from lth_ray.training.kernels import library
 from tests.training.compiled.test_fused import SETS
-from tests.training.compiled.test_fused_norm import RESNET, SHAPES, VGG, Make, a_norm, a_run, digits, drawn
+from tests.training.compiled.test_fused_norm import RESNET, VGG, Make, a_run, digits
+from tests.training.compiled.test_fused_norm_layer import SHAPES, a_norm, drawn
 from tests.training.setups import everything, restart
 
 NEAR = 2.0**-8  # of a value: half of what two neighbours of bf16 differ by, at most

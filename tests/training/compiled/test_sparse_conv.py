@@ -14,7 +14,8 @@ from lth_ray.training.compiled.sparse_conv import SparseConv, sparse_convolution
 from lth_ray.training.compiled.sparse_linear import Products, SparseLinear, sparse_linear
 from lth_ray.training.kernels import library
 from tests.training.compiled.test_fused import SETS, farthest
-from tests.training.compiled.test_fused_norm import a_run, drawn, recipe_of
+from tests.training.compiled.test_fused_norm import a_run, recipe_of
+from tests.training.compiled.test_fused_norm_layer import drawn
 
 needed = pytest.mark.skipif(library.conv_kernels(torch.float64) is None, reason="the compiled kernels were not built")
 # images, inputs, outputs, height, width, kernel: tails of images, channels, blocks and chunks
