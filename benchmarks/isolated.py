@@ -62,7 +62,7 @@ def alone(
                 cwd=ROOT, env={**os.environ, **(environment or {})}, stderr=errors, start_new_session=True,
             )  # fmt: skip
             try:
-                while running := process.poll() is None and time.monotonic() - began < limit_s:
+                while process.poll() is None and time.monotonic() - began < limit_s:
                     if time.monotonic() - sampled >= min(SAMPLE_S, (time.monotonic() - began) / 2):  # at first often
                         most, sampled = max(most, held_mb(process.pid)), time.monotonic()
                     _read(reader, rows, on_row)
