@@ -97,7 +97,7 @@ def part(name: str, one: Repeated, results: Results, made: Report) -> Iterator[s
     seeds = [f"n = {tickets['seed'].nunique()} seeds of tickets"]
     if len(branches):
         seeds.append(f"{branches['seed'].nunique()} of branches")
-    cost = "; ".join(f"{number} {what}" for what, number in spent(records).items())
+    cost = "; ".join(f"{what}: {number}" for what, number in spent(records).items())
     places = environments(store, keys)
     devices = ", ".join(sorted({place.device for place in places}))
     finished = f"{len(tickets)} of {whole} tickets, {len(branches)} of {len(plan.branches)} branch results"
