@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.ceiling import ceiling
+from benchmarks.masking import masked
 from benchmarks.timing import Entry, Work, judged, paired
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.models.flops import TRAINING, forward_flops, uses_of_weights
@@ -125,10 +126,7 @@ def random_images(n: int = N_TRAIN) -> Split:
 def network(name: Name) -> tuple[torch.nn.Module, Mask]:
     """Return a network with a random mask that keeps 21 % of its weights."""
     model = models.build(name, CLASSES, SHAPE, seed=0)
-    dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - KEPT)
-    pruning.apply_mask(model, mask)
-    return model, mask
+    return model, masked(model, KEPT)
 
 
 def our_run(name: Name, images: Split, batch: int, train_fields: Mapping[str, Any]) -> Run:

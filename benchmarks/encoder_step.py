@@ -15,8 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from benchmarks.masking import masked
 from benchmarks.timing import Entry, Line, Skipped, Work, judged, lacks, paired
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Folder, Model, Sentences, Train, steps
 from lth_ray.data import Identity
 from lth_ray.models.huggingface.tokens import FIRST, PADDING
@@ -64,10 +65,7 @@ def random_sentences(vocabulary: int) -> Held:
 def network(name: Folder, kept: float = KEPT) -> tuple[torch.nn.Module, Mask]:
     """Return the encoder with a random mask on its weights."""
     model = models.build(name, CLASSES, input_shape=(2, LENGTH), seed=0)
-    dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
-    pruning.apply_mask(model, mask)
-    return model, mask
+    return model, masked(model, kept)
 
 
 def our_run(name: Folder, sentences: Held, kept: float = KEPT, backend: str = "auto") -> Run:

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.masking import masked
 from benchmarks.timing import Entry, Work, judged, paired
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Model, Text, Train, steps
 from lth_ray.data import Identity
 from lth_ray.data.text.streams import Held, TextBatches
@@ -47,13 +48,6 @@ def network(name: str, kept: float = KEPT) -> tuple[nn.Module, Mask]:
     """Return a network with a random mask that keeps a share of its weights."""
     model = models.build(name, VOCABULARY, (SHAPES[name][1],), seed=0, dropout=0.0)
     return model, masked(model, kept)
-
-
-def masked(model: nn.Module, kept: float = KEPT) -> Mask:
-    dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
-    pruning.apply_mask(model, mask)
-    return mask
 
 
 def our_run(name: str, kept: float = KEPT, backend: str = "auto") -> Run:
@@ -93,7 +87,7 @@ def plain_step(name: str) -> Work:
         model, mask = network(name)
     else:
         model = PlainLSTM(200)
-        mask = masked(model)
+        mask = masked(model, KEPT)
         mask |= {name: torch.rand(p.shape) < KEPT for name, p in model.named_parameters() if name.startswith("lstm.w")}
     parameters = dict(model.named_parameters())
     weights: list[Tensor] = [parameters[name] for name in mask]

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.ceiling import ceiling
+from benchmarks.masking import masked
 from benchmarks.timing import Entry, Paired, Work, in_turn, judged, speed_up
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Dataset, Identity, Split
 from lth_ray.pruning import Mask
@@ -112,10 +113,7 @@ def lenet(kept: float, name: Name = "lenet_300_100") -> tuple[nn.Module, Mask | 
     model = models.build(name, 10, (1, 28, 28), seed=0)
     if kept == 1:
         return model, None
-    dense = pruning.dense_mask(model)
-    mask = pruning.prune(pruning.score("random", model, dense, seed=0), dense, 1 - kept)
-    pruning.apply_mask(model, mask)
-    return model, mask
+    return model, masked(model, kept)
 
 
 def our_run(dataset: Dataset, kept: float, name: Name = "lenet_300_100") -> Run:

@@ -9,8 +9,9 @@ does not depend on the batch, a step's does: the share is that of the smallest b
 import torch
 
 from benchmarks.ceiling import ceiling
+from benchmarks.masking import masked
 from benchmarks.timing import Entry, paired, share
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.training import Recipe, Run, train
@@ -64,8 +65,5 @@ def a_run(precision: str, batch: int, side: int, model: str = "resnet50") -> Run
         Identity("random", 2 * batch, 0, 0, (3, side, side), CLASSES),
     )  # fmt: skip
     network = models.build(model, CLASSES, seed=0).to(memory_format=torch.channels_last)
-    dense = pruning.dense_mask(network)
-    mask = pruning.prune(pruning.score("random", network, dense, seed=0), dense, 1 - KEPT)
-    pruning.apply_mask(network, mask)
     batches = Batches(split, MEAN, STD, batch, order_seed=0, augmentation_seed=0)
-    return Run("benchmark", recipe, network, batches, dropout_seed=0, mask=mask, step=0)
+    return Run("benchmark", recipe, network, batches, dropout_seed=0, mask=masked(network, KEPT), step=0)

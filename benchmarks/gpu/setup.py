@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.masking import masked
 from benchmarks.timing import Paired, paired
-from lth_ray import models, pruning
+from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
 from lth_ray.training import ALONE, Recipe, Run, Team, train
@@ -125,10 +126,7 @@ def a_network(name: str, num_classes: int, seed: int, kept: float | None) -> tup
     network = models.build(name, num_classes, seed=seed)
     if kept is None:
         return network, None
-    dense = pruning.dense_mask(network)
-    mask = pruning.prune(pruning.score("random", network, dense, seed=seed), dense, 1 - kept)
-    pruning.apply_mask(network, mask)
-    return network, mask
+    return network, masked(network, kept, seed)
 
 
 class ByHand:
