@@ -1,4 +1,4 @@
-"""The one style of tables in a terminal, and links that a terminal opens."""
+"""The one style of tables in a terminal, links that a terminal opens, and several things in a sentence."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -59,3 +59,15 @@ def linked(uri: str, path: str) -> "Text":
     place = f"{uri.rstrip('/')}/{path}"
     target = place if "://" in place else Path(place).resolve().as_uri()
     return Text(place, style=Style(link=target))
+
+
+def enumerated(values: Iterable[str], last: str = "or", most: int | None = None) -> str:
+    """Return several things as a sentence has them: "a", "a or b", "a, b or c".
+
+    last: the word before the last one.
+    most: of more than so many the first are named, and how many there are besides: "a, b and 7 more".
+    """
+    named = list(values)
+    if most is not None and len(named) > most:
+        named, last = [*named[:most], f"{len(named) - most:,} more"], "and"
+    return f" {last} ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))

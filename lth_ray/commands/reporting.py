@@ -16,6 +16,7 @@ from lth_ray import printing, record
 from lth_ray.config import Launch, Metric, Study
 from lth_ray.lottery import Plan
 from lth_ray.lottery.tickets.importing import IMPORTED
+from lth_ray.printing import enumerated
 from lth_ray.running import history
 from lth_ray.running.ledger import in_words as ledger_words
 from lth_ray.running.planning import listed
@@ -41,7 +42,7 @@ def compared(summary: "pandas.DataFrame") -> Table:
     frame, metric = summary.assign(label=record.labels(summary)), record.metric_of_frame(summary)
     picked = record.rounds_shown(frame, SHOWN_ROUNDS)
     n = sorted(set(frame["seeds"]))
-    over = f"n = {' or '.join(map(str, n))} seed{'' if n == [1] else 's'}"
+    over = f"n = {enumerated(map(str, n))} seed{'' if n == [1] else 's'}"
     judged = f"test {metric.called}{metric.unit and f', {metric.unit},'}"
     table = printing.table(
         "weights remaining",

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from lth_ray.printing import enumerated
 from lth_ray.running.history import recorded_plan
 from lth_ray.running.planning import listed
 from lth_ray.store import DamagedFile, LiveRun, Store, live_runs
@@ -109,7 +110,7 @@ def _named(runs: list[LiveRun], store: Store) -> str:
     """Return where runs are, and of several what each is at."""
     at = claims_of(store, runs[0].study) if len(runs) > 1 else {}
     named = (f"{run.host}, pid {run.pid}{_at(at.get(run.id, []))}" for run in runs)
-    return "running on " + " and ".join(named)
+    return "running on " + enumerated(named, "and")
 
 
 def _at(claims: list[Claim]) -> str:

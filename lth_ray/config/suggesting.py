@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from lth_ray.printing import enumerated
+
 LONGEST = 400  # characters of a name that are looked at
 # {another library's word, or another paper's: ours}; without case and underscores.
 SYNONYMS = {
@@ -34,7 +36,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """Return the end of an error message for an unknown name: the nearest valid ones, else all of them."""
     valid = sorted(valid)
     close = difflib.get_close_matches(name[:LONGEST], valid, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"valid: {', '.join(valid)}"
+    return f"did you mean {enumerated(close)}?" if close else f"valid: {', '.join(valid)}"
 
 
 def meant(name: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> str:
@@ -46,7 +48,7 @@ def meant(name: str, valid: Iterable[str], elsewhere: Iterable[str] = ()) -> str
     for word in dict.fromkeys((name, SYNONYMS.get(_bare(name), name))):
         found = [word] if word in valid else [path for path in dotted if path.rpartition(".")[2] == word]
         if found:
-            return f"did you mean {' or '.join(found)}?"
+            return f"did you mean {enumerated(found)}?"
     return nearest(name, valid)
 
 

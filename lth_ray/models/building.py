@@ -16,6 +16,7 @@ from lth_ray.models.families import FAMILIES
 from lth_ray.models.huggingface.networks import build_from_folder
 from lth_ray.models.initial import Scheme, initialise
 from lth_ray.models.zoo import build_classifier, classifiers
+from lth_ray.printing import enumerated
 
 Shape = tuple[int, ...]
 Factory = Callable[..., nn.Module]
@@ -166,8 +167,8 @@ def _from_function(function: Factory, offered: dict[str, Any], options: dict[str
     if missing:
         keys = ", ".join(f"{name!r}: ..." for name in missing)
         raise ConfigError(
-            f"{label} needs {' and '.join(map(repr, missing))}, which nobody gives: give Model(options={{{keys}}}), or "
-            "a default; num_classes, input_shape and vocabulary are given by the data"
+            f"{label} needs {enumerated(map(repr, missing), 'and')}, which nobody gives: give "
+            f"Model(options={{{keys}}}), or a default; num_classes, input_shape and vocabulary are given by the data"
         )
     model = function(**given)
     if not isinstance(model, nn.Module):

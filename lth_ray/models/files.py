@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lth_ray.config import ConfigError
 from lth_ray.models.huggingface.folder import read_tensors
+from lth_ray.printing import enumerated
 from lth_ray.store.codec import DTYPES
 
 HOLDERS = ("state_dict", "model")  # where checkpoints have their state dict
@@ -90,6 +91,6 @@ def _state_dict(found: Any, where: str) -> dict[str, Tensor]:
         shown = ", ".join(f"{name!r}" for name in others[:3]) or "nothing"
         raise ConfigError(
             f"{where} holds {shown} beside or instead of tensors, and its state dict is neither the whole of it nor "
-            f"under {' or '.join(map(repr, HOLDERS))}; write one by {SAVE}"
+            f"under {enumerated(map(repr, HOLDERS))}; write one by {SAVE}"
         )
     return dict(found)

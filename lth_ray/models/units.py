@@ -17,6 +17,7 @@ from lth_ray.models.graph import called_without_numbers, coupled, tensors_withou
 from lth_ray.models.scales import scale_parameters
 from lth_ray.models.tied import evaluating
 from lth_ray.models.weights import computed, counted, is_transposed
+from lth_ray.printing import enumerated
 
 KINDS = ("channels", "heads", "neurons")
 EVERY = "units"  # units of all kinds
@@ -115,7 +116,7 @@ def of_kind(layers: tuple[UnitLayer, ...], kind: str) -> tuple[UnitLayer, ...]:
         there = sorted({one.kind for one in layers})
         raise ConfigError(
             f"Prune.structure = {kind!r}: the network has no layer of such units"
-            + (f"; it has {' and '.join(there)}" if there else ", and none of any other kind")
+            + (f"; it has {enumerated(there, 'and')}" if there else ", and none of any other kind")
         )
     return chosen
 

@@ -184,7 +184,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (study, "ticket_part", 3, "give how its tensors' names begin"),
     (prune, "dynamic", "rigl", "give a Dynamic"),
     (prune, "search_precision", "bf61", "give 'fp32', 'bf16', or block floating point"),
-    (prune, "criterion", "magnitud", "did you mean magnitude or magnitude_increase"),
+    (prune, "criterion", "magnitud", "did you mean magnitude, magnitude_increase or small_init?"),
     (prune, "scope", "layers", "did you mean layer?"),
     (prune, "fraction", 1.0, "give a number in (0, 1)"),
     (prune, "fraction", 0, "give a number in (0, 1)"),

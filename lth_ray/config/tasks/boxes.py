@@ -7,6 +7,7 @@ from typing import Any
 from lth_ray.config.base import ConfigError, many, maybe, one_of, option, text, whole
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.metric import Metric
+from lth_ray.printing import enumerated
 
 OWN = "own"
 MAP = Metric(
@@ -34,7 +35,7 @@ def _name(value: Any) -> str:
     given = text(f"give {', '.join(f'{kind}:PATH' for kind in KINDS)}")(value)
     kind, _, path = given.partition(":")
     if kind not in KINDS or not path:
-        raise ValueError(f"give {' or '.join(f'{kind}:PATH' for kind in KINDS)}, PATH being the set's folder")
+        raise ValueError(f"give {enumerated(f'{kind}:PATH' for kind in KINDS)}, PATH being the set's folder")
     return str(given)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lth_ray.data.errors import DamagedDataset, MissingDataset, readable
 from lth_ray.data.sets.class_folders import ClassFolders, ImageFile
+from lth_ray.printing import enumerated
 
 CLASSES, TRAIN, TEST = "categories_places365.txt", "places365_train_standard.txt", "places365_val.txt"
 FOLDERS = {TRAIN: ("data_256_standard", "data_large_standard"), TEST: ("val_256", "val_large")}
@@ -47,7 +48,7 @@ def _lines(path: Path, num_classes: int | None) -> list[tuple[str, int]]:
 def _images(source: Path, listed: str, num_classes: int) -> tuple[ImageFile, ...]:
     folder = next((name for name in FOLDERS[listed] if (source / name).is_dir()), None)
     if folder is None:
-        raise MissingDataset(f"{source}: no folder {' or '.join(FOLDERS[listed])}, whose images {listed} lists")
+        raise MissingDataset(f"{source}: no folder {enumerated(FOLDERS[listed])}, whose images {listed} lists")
     found = []
     for name, label in _lines(source / listed, num_classes):
         path = source / folder / name.removeprefix("/")

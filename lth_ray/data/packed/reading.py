@@ -12,6 +12,7 @@ from lth_ray.data.packed.manifest import MANIFEST, Manifest, decode
 from lth_ray.data.packed.shard_cache import shard_cache
 from lth_ray.data.packed.shards import Shards
 from lth_ray.data.sets.download import places
+from lth_ray.printing import enumerated
 from lth_ray.store.errors import MissingFile, StorageError
 from lth_ray.store.files import Files
 from lth_ray.store.local import LocalFiles
@@ -99,7 +100,7 @@ def find_packed(name: str, data_root: Path | None) -> PackedSet:
         if found is not None:
             return found
     raise MissingDataset(
-        f"Data.name = {name!r}: no {MANIFEST} in {' or '.join(tried)}; pack the images once, "
+        f"Data.name = {name!r}: no {MANIFEST} in {enumerated(tried)}; pack the images once, "
         f"`lth-ray data pack SOURCE {tried[0]}`, SOURCE being {SOURCES.get(name, SOURCE)}"
     )
 

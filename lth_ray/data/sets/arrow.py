@@ -27,6 +27,7 @@ from lth_ray.data.sets.parquet import (
     image_bytes,
     whole_labels,
 )
+from lth_ray.printing import enumerated
 
 SPLITS, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 SAVE = "save train and test together, as dataset.train_test_split(test_size=...).save_to_disk(PATH) does"
@@ -127,7 +128,7 @@ def _column(folder: Path, kind: str, preferred: Sequence[str]) -> str:
     raise (Unlabelled if kind == "ClassLabel" and not of_kind else DamagedDataset)(
         folder / INFO,
         f"{', '.join(of_kind) or 'none'} of the features {', '.join(features)} has the kind {kind}",
-        f"let one have it, or call it {' or '.join(preferred)}",
+        f"let one have it, or call it {enumerated(preferred)}",
     )
 
 

@@ -15,6 +15,7 @@ from lth_ray.config.tasks.images import MOST_CLASSES
 from lth_ray.data.dataset import Source, file_digest
 from lth_ray.data.errors import DamagedDataset, MissingDataset, Unlabelled, readable
 from lth_ray.data.images import Encoded, EncodedSplit, image_source
+from lth_ray.printing import enumerated
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -143,7 +144,7 @@ def column_name(path: Path, names: tuple[str, ...]) -> str:
     if found is None or schema.names.count(found) > 1:
         kind_of_error = Unlabelled if names is LABEL_COLUMNS and found is None else DamagedDataset
         raise kind_of_error(
-            path, f"has the columns {', '.join(schema.names)}", f"one must be called {' or '.join(names)}"
+            path, f"has the columns {', '.join(schema.names)}", f"one must be called {enumerated(names)}"
         )
     kind = schema.field(found).type
     if names is IMAGE_COLUMNS and not holds_bytes(kind):

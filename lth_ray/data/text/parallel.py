@@ -20,6 +20,7 @@ from lth_ray.data.errors import DamagedDataset, MissingDataset
 from lth_ray.data.sets.download import places
 from lth_ray.data.text.bpe import Bpe, tokenizers, train_bpe
 from lth_ray.data.text.lines import STEMS, Part
+from lth_ray.printing import enumerated
 
 NAMES = ("multi30k", "wmt14", "wmt16", "text:PATH")
 SETS: dict[str, dict[str, tuple[str, ...]]] = {  # the stems of the files of each part
@@ -199,11 +200,11 @@ def _sides(name: str, folders: list[Path], stems: tuple[str, ...], languages: tu
             if source and target:
                 return Sides(source, target)
             missing = languages[1] if source else missing
-    looked = " or ".join(f"{stem}.{missing}" for stem in stems)
+    looked = enumerated(f"{stem}.{missing}" for stem in stems)
     remedy = "put it there, or give --data-root" if ":" not in name else "put it there, or give another PATH"
     raise MissingDataset(
         f"Translation.name = {name!r}: there is no {looked} (or .txt, .gz, .txt.gz) in "
-        f"{' or '.join(map(str, folders))}; {remedy}"
+        f"{enumerated(map(str, folders))}; {remedy}"
     )
 
 

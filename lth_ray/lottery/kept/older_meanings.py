@@ -28,6 +28,7 @@ from lth_ray.lottery.kept.structures import Structures
 from lth_ray.lottery.plan import Plan, unfolded
 from lth_ray.lottery.pretrained import files_of
 from lth_ray.lottery.rounds import Lineage
+from lth_ray.printing import enumerated
 from lth_ray.store import DamagedFile, Store
 from lth_ray.training.backends import EAGER, FUSED, FUSED_NORM
 
@@ -161,7 +162,7 @@ def _why(then: _Then, plan: Plan, keys: Keys, there: frozenset[str]) -> tuple[st
     why = [*then.why]
     if then.backend is not None:
         chosen = {one.dense.backend for one in plan.lineages if any(name.startswith(f"{one.id}/") for name in keys)}
-        now = " or ".join(map(repr, sorted(chosen)))
+        now = enumerated(map(repr, sorted(chosen)))
         why.append(f"they were trained by backend {then.backend!r}, and Train.backend = 'auto' now chooses {now}")
     above = then.revisions or {}
     for part in _differing(above) if then.revisions is not None else ():

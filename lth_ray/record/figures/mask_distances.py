@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lth_ray.printing import enumerated
 from lth_ray.record.figures.drawing.drawn import keep
 from lth_ray.record.figures.drawing.page import Page, styled
 
@@ -53,7 +54,7 @@ def mask_distances_figure(found: Sequence[Distances], title: str = "", caption: 
     if not shown:
         return None
     count = len({len(one.rows) for one in shown})
-    n = str(len(shown[0].rows)) if count == 1 else " or ".join(sorted({str(len(one.rows)) for one in shown}))
+    n = str(len(shown[0].rows)) if count == 1 else enumerated(map(str, sorted({len(one.rows) for one in shown})))
     words = (
         f"Distance of two epochs' masks: the share of channels or weights in which they differ, mean over n = {n} "
         f"seed{'s' if n != '1' else ''}; lines: where masks were drawn."

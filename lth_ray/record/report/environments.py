@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lth_ray.lottery.kept.records import Record
 from lth_ray.lottery.kept.stored import finished
+from lth_ray.printing import enumerated
 from lth_ray.store import Store
 
 VERSIONS = ("lth_ray", "torch")  # those that a caption names
@@ -59,7 +60,7 @@ def environments(store: Store, keys: Iterable[str]) -> list[Environment]:
 def versions(places: Sequence[Environment]) -> str:
     """Return "lth_ray 0.1.0, torch 2.11 or 2.14"."""
     found = {name: sorted({dict(place.packages).get(name, "unknown") for place in places}) for name in VERSIONS}
-    return ", ".join(f"{name} {' or '.join(known)}" for name, known in found.items())
+    return ", ".join(f"{name} {enumerated(known)}" for name, known in found.items())
 
 
 SECONDS, HOURS = "training and evaluation, core-seconds", "training and evaluation, core-hours"

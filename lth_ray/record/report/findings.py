@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lth_ray.analysis.statistics import LEAST
 from lth_ray.config import is_there
+from lth_ray.printing import enumerated
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.summary import SERIES
 from lth_ray.record.report.tables import metric_of_frame
@@ -57,7 +58,7 @@ def reading(summary: "pandas.DataFrame", compared: "pandas.DataFrame") -> list[s
     label = min(matching, key=lambda one: _sparsest(matching[one]), default=next(iter(kinds)))
     own = _matching(kinds[label]) or kinds[label]
     line = max(own, key=lambda one: int(one["round"]))
-    reached = _reached(summary, line, kinds[label], label if len(kinds) > 1 else "tickets")
+    reached = _reached(summary, line, kinds[label], _tickets(label))
     return [said[0], *([reached] if reached else []), *said[1:]]
 
 
@@ -81,8 +82,7 @@ def _reached(summary: "pandas.DataFrame", line: Line, kind: Sequence[Line], who:
     unit = f" {metric.unit}" if metric.unit else ""
     others = [f"{name} {value}{unit}" for name, value in told.items() if name != who]
     at = f"With {100 * line['remaining_weights']:.3g} % of the weights"
-    beside = " and ".join(filter(None, [", ".join(others[:-1]), others[-1]]))
-    return f"{at}, {who} reach {told[who]}{unit} test {metric.called}, {beside}."
+    return f"{at}, {who} reach {told[who]}{unit} test {metric.called}, {enumerated(others, 'and')}."
 
 
 def _kinds(frame: "pandas.DataFrame") -> dict[str, list[Line]]:
@@ -93,6 +93,12 @@ def _kinds(frame: "pandas.DataFrame") -> dict[str, list[Line]]:
     return kinds
 
 
+def _tickets(label: str) -> str:
+    """Return the plural of a kind of tickets: "tickets" of "ticket", "tickets (iterative)" of "ticket, iterative"."""
+    _, _, told = label.partition(", ")
+    return f"tickets ({told})" if told else "tickets"
+
+
 def _beside_dense(best: str, about: Sequence[Line], matching: int, kinds: int, margin: str) -> str:
     own = _against(about, DENSE)
     n = _span([line["n"] for line in own])
@@ -101,9 +107,11 @@ def _beside_dense(best: str, about: Sequence[Line], matching: int, kinds: int, m
     if not best:
         claim = f"That tickets match their dense network, less than {margin} worse,"
         return f"{claim} is not shown at any density (n = {n} seeds)."
-    who = "Tickets" if kinds == 1 else f"Of {kinds} kinds of tickets {matching} match their dense network; {best}"
-    does = "match their dense network" if kinds == 1 else "does so with the fewest weights"
-    claim_ = f"{who} {does}, less than {margin} worse, {_down_to(own)} (n = {n} seeds)"
+    match = "1 matches its" if matching == 1 else f"{matching} match their"
+    sparsest = " with the fewest weights" if matching > 1 else ""
+    several = f"Of {kinds} kinds of tickets {match} dense network; {_tickets(best)} do so{sparsest}"
+    who = "Tickets match their dense network" if kinds == 1 else several
+    claim_ = f"{who}, less than {margin} worse, {_down_to(own)} (n = {n} seeds)"
     timed = [line for line in own if speed_of(line)]
     faster = _shown(timed, speed_of, FASTER)
     if faster:
@@ -127,12 +135,12 @@ def _claims(
     """Return "are more accurate than random reinit with 21-7 %, and not shown to be so than random mask"."""
     at = {name: _shown(_against(about, name), verdict, shown) for name in names if _against(about, name)}
     alike = {where: [name for name in at if at[name] == where] for where in at.values() if where}
-    held = [f"{' and '.join(own)} with {where} % of the weights" for where, own in alike.items()]
+    held = [f"{enumerated(own, 'and')} with {where} % of the weights" for where, own in alike.items()]
     open_ = [name for name, where in at.items() if not where]
     if not held:
-        return f"are not shown to {do} {' or '.join(open_)}" if at else ""
-    said = f"{does} {' and '.join(held)}"
-    return f"{said}, which is not shown of {' and '.join(open_)}" if open_ else said
+        return f"are not shown to {do} {enumerated(open_)}" if at else ""
+    said = f"{does} {enumerated(held, 'and')}"
+    return f"{said}, which is not shown of {enumerated(open_)}" if open_ else said
 
 
 def _down_to(own: Sequence[Line]) -> str:
@@ -150,8 +158,8 @@ def _matching(lines: Sequence[Line]) -> list[Line]:
 
 
 def _shown(lines: Sequence[Line], verdict: Callable[[Line], str], shown: str) -> str:
-    """Return the densities at which a verdict holds, in per cent: "80-51.2"; "" where it holds at none."""
-    return runs_of(lines, verdict).get(shown, "")
+    """Return the densities at which a verdict holds, in per cent: "80-51.2 and 21"; "" where it holds at none."""
+    return enumerated(runs_of(lines, verdict).get(shown, []), "and")
 
 
 def _against(lines: Sequence[Line], name: str) -> list[Line]:

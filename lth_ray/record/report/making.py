@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan, branch_rows, ticket_rows
 from lth_ray.lottery.kept.stored import whole_records
+from lth_ray.printing import enumerated
 from lth_ray.record.mlflow.runs import name_of
 from lth_ray.record.paper.comparing import against_paper
 from lth_ray.record.paper.targets import group_of, targets_of
@@ -169,8 +170,8 @@ def progress(plan: Plan, tickets: Sequence[Row], branches: Sequence[Row]) -> str
     planned = sum(len(lineage.rounds) for lineage in plan.lineages), len(plan.branches)
     done = f"{len(tickets)} of {planned[0]} tickets and {len(branches)} of {planned[1]} branch results are finished."
     diverged = [f"{row['lineage']} round {row['round']}" for row in tickets if row["diverged_at"] is not None]
-    said = [done, f"Diverged, and in no mean: {_some(diverged, ', ')}." if diverged else "", collapsed_words(tickets)]
-    return " ".join(filter(None, said))
+    lost = f"Diverged, and in no mean: {enumerated(diverged, 'and', SOME)}." if diverged else ""
+    return " ".join(filter(None, [done, lost, collapsed_words(tickets)]))
 
 
 def cost(plan: Plan, ledger: Mapping[str, Any] | None) -> dict[str, str]:
@@ -217,10 +218,4 @@ def described(lineages: Sequence[Lineage]) -> str:
 
 
 def _several(values: Iterable[str]) -> str:
-    return _some([*dict.fromkeys(values)], " or ")
-
-
-def _some(values: Sequence[str], between: str) -> str:
-    """Return the values, of many the first few and how many there are besides."""
-    more = len(values) - SOME
-    return f"{between.join(values[:SOME])} and {more:,} more" if more > 0 else between.join(values)
+    return enumerated(dict.fromkeys(values), most=SOME)

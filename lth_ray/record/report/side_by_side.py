@@ -7,6 +7,7 @@ from hashlib import sha256
 from lth_ray.config import ConfigError
 from lth_ray.lottery import Plan, branch_rows, ticket_rows
 from lth_ray.lottery.kept.stored import whole_records
+from lth_ray.printing import enumerated
 from lth_ray.record.figures import metric_figure
 from lth_ray.record.figures.drawing.page import paths_of, write_figure
 from lth_ray.record.report.comparisons import comparisons
@@ -65,7 +66,7 @@ def side_by_side(plans: Sequence[Plan], store: Store) -> SideBySide:
     *_, shown = shown_rows(tickets, branches, fields, metric)
     pictures = []
     if len(shown):
-        write_figure(store, name, metric.name, metric_figure(shown, " and ".join(names)))
+        write_figure(store, name, metric.name, metric_figure(shown, enumerated(names, "and")))
         alt = f"Test {metric.called} and early-stop step against remaining weights"
         pictures = [Picture(metric.name, alt, paths_of(name, metric.name))]
     said, listings = [], [differences_listing(plans)]
@@ -76,7 +77,7 @@ def side_by_side(plans: Sequence[Plan], store: Store) -> SideBySide:
         verdicts = verdicts_listing(compared)
         listings += [replace(verdicts, title=f"Verdicts of {plan.study.name}")] if verdicts else []
     content = Content(
-        name=" and ".join(names),
+        name=enumerated(names, "and"),
         question="",
         progress=APART,
         found=said,

@@ -91,20 +91,22 @@ def speed_of(line: Line) -> str:
     return str(line["faster"]) if is_there(line["faster"]) else ""
 
 
-def runs_of(lines: Iterable[Line], verdict: Callable[[Line], str]) -> dict[str, str]:
-    """Return {verdict: "80–51.2, 21"}: the densities of consecutive rounds that were compared, in per cent."""
+def runs_of(lines: Iterable[Line], verdict: Callable[[Line], str]) -> dict[str, list[str]]:
+    """Return {verdict: ["80–51.2", "21"]}: the densities of consecutive rounds that were compared, in per cent."""
     ordered = sorted(lines, key=lambda line: int(line["round"]))
     runs: dict[str, list[str]] = {}
     for said, group in groupby(ordered, verdict):
         ends = [f"{100 * line['remaining_weights']:.3g}" for line in group]
         runs.setdefault(said, []).append(ends[0] if len(ends) == 1 else ranged(ends[0], ends[-1]))
-    return {said: ", ".join(at) for said, at in runs.items()}
+    return runs
 
 
 def _where(lines: Iterable[Line], verdict: Callable[[Line], str]) -> str:
     """Return "matching at 80-51.2 %; not shown at 40.9 %"."""
     runs = runs_of(lines, verdict)
-    return "; ".join(said if said.startswith("no verdict (n") else f"{said} at {at} %" for said, at in runs.items())
+    return "; ".join(
+        said if said.startswith("no verdict (n") else f"{said} at {', '.join(at)} %" for said, at in runs.items()
+    )
 
 
 def _title(frame: "pandas.DataFrame") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+from lth_ray.printing import enumerated
 from lth_ray.running.machine.unpublished import placement_groups
 
 SOON_S = 5.0  # what Ray may take to give room that is there
@@ -73,7 +74,7 @@ def _is_waiting(group: Any) -> bool:
 def described(group: Any) -> str:
     """Return the bundles of a placement group."""
     bundles = Counter(tuple(sorted(bundle.unit_resources.items())) for bundle in group.bundles)
-    return " and ".join(asked_by(count, dict(bundle)) for bundle, count in bundles.items())
+    return enumerated((asked_by(count, dict(bundle)) for bundle, count in bundles.items()), "and")
 
 
 def asked_by(count: int, resources: Mapping[str, float]) -> str:

@@ -238,8 +238,8 @@ def test_an_image_of_another_size_than_was_annotated_is_refused(tmp_path: Path) 
 
 def test_a_declaration_is_checked_as_it_is_made(tmp_path: Path) -> None:
     for given, why in {
-        "cifar10": "give voc:PATH or coco:PATH or yolo:PATH",
-        "voc:": "give voc:PATH or coco:PATH or yolo:PATH",
+        "cifar10": "give voc:PATH, coco:PATH or yolo:PATH",
+        "voc:": "give voc:PATH, coco:PATH or yolo:PATH",
     }.items():
         with pytest.raises(ConfigError, match=why):
             Boxes(given, batch_size=2, validation=0, image_size=64)

@@ -106,7 +106,7 @@ def test_what_is_missing_is_named(image_set) -> None:
         ([0, -1], {}, "label -1 in column label; use a split that is labelled"),
         ([0, 2**40], {}, "label 1099511627776 in column label; number the classes from 0 up, under 1048576"),
         ([0, None], {}, "column label is int64 with 1 missing"),
-        ([0, 1], {"label": "class"}, "has the columns image, class; one must be called label or labels or fine_label"),
+        ([0, 1], {"label": "class"}, "has the columns image, class; one must be called label, labels or fine_label"),
         ([0, 1], {"image": "picture"}, "has the columns picture, label; one must be called image or img"),
         ([], {}, "the split train has no rows"),
     ],

@@ -58,9 +58,31 @@ def test_the_kind_that_matches_with_the_fewest_weights_is_named() -> None:
         *of("third", [*rows(0, 0), *rows(1, -0.01), *rows(2, -0.01)]),
     ]
     assert findings(comparisons(tickets, [], margin=0.005)) == [
-        "Of 3 kinds of tickets 2 match their dense network; ticket, other does so with the fewest weights, less than "
+        "Of 3 kinds of tickets 2 match their dense network; tickets (other) do so with the fewest weights, less than "
         "0.50 pp worse, down to 64 % of the weights (n = 4 seeds)."
     ]
+
+
+def test_a_kind_of_tickets_is_spoken_of_in_the_plural_throughout() -> None:
+    def of(arm: str, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**one, "lineage": f"{arm}/{one['lineage']}", "arm": arm} for one in given]
+
+    tickets = [
+        *of("one_shot", [*rows(0, 0, 500), *rows(1, -0.02, 700)]),
+        *of("iterative", [*rows(0, 0, 500), *rows(1, 0.001, 300), *rows(2, -0.01, 700), *rows(3, 0.001, 300)]),
+    ]
+    names = ("random_reinit", "random_mask", "shuffled_mask")
+    branches = of("iterative", [one for name in names for one in rows(1, -0.02, 600, name)])
+    told = reading(summary(tickets, branches), comparisons(tickets, branches, margin=0.005))
+    assert told[0] == (
+        "Of 2 kinds of tickets 1 matches its dense network; tickets (iterative) do so, less than 0.50 pp worse, with "
+        "80 and 51.2 % of the weights (n = 4 seeds), and learn faster than it with 80 and 51.2 %."
+    )
+    assert told[1].startswith("With 51.2 % of the weights, tickets (iterative) reach 97.38 ± 0.21 % test accuracy, ")
+    assert told[2] == (
+        "They are more accurate than random reinit, random mask and shuffled mask with 80 % of the weights; they learn "
+        "faster than random reinit, random mask and shuffled mask with 80 % of the weights."
+    )
 
 
 def test_the_numbers_stand_behind_what_is_found() -> None:

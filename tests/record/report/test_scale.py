@@ -2,11 +2,13 @@
 
 import pytest
 
+from lth_ray.printing import enumerated
 from lth_ray.record.figures import metric as metric_module
 from lth_ray.record.figures import metric_figure
 from lth_ray.record.report.configuration import written
+from lth_ray.record.report.environments import Environment, versions
 from lth_ray.record.report.listing import MOST_LINES, Listing, in_csv, on_a_page
-from lth_ray.record.report.making import _some
+from lth_ray.record.report.making import SOME
 from lth_ray.record.report.summary import summary
 
 LINES = [(f"k{number}", str(number)) for number in range(MOST_LINES + 20)]
@@ -23,8 +25,9 @@ def test_a_page_holds_the_first_lines_of_a_long_table_and_its_file_all() -> None
 
 
 def test_a_sentence_names_a_few_of_many() -> None:
-    assert _some(["a", "b"], " or ") == "a or b"
-    assert _some([str(number) for number in range(2000)], ", ").endswith("10, 11 and 1,988 more")
+    many = (str(number) for number in range(2000))
+    assert enumerated(many, most=SOME) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 1,988 more"
+    assert enumerated("abc", most=3) == "a, b or c"
 
 
 def test_a_swept_field_of_thousands_of_values_is_told_by_its_first() -> None:
@@ -50,3 +53,11 @@ def test_a_figure_draws_whole_series_evenly_from_all(monkeypatch: pytest.MonkeyP
     assert any("lr 39" in text for text in names)
     words = " ".join(text.get_text() for text in figure.texts)
     assert "12 of 40 lines are shown; the tables have all." in words.replace("\n", " ")
+
+
+def test_the_versions_that_made_a_study_are_told_as_a_sentence_has_them() -> None:
+    def made_by(lth_ray: str, torch: str) -> Environment:
+        return Environment(1, "a processor", "", 1, 1, "3.11", "Linux", (("lth_ray", lth_ray), ("torch", torch)))
+
+    places = [made_by("0.5.0", "2.14.1"), made_by("0.1.0", "2.14.1"), made_by("0.2.0", "2.14.1")]
+    assert versions(places) == "lth_ray 0.1.0, 0.2.0 or 0.5.0, torch 2.14.1"
