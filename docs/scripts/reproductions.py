@@ -15,7 +15,7 @@ import click
 from gallery import declared, put, small_png
 from PIL import Image
 
-from lth_ray import Launch, Results, Study, run
+from lth_ray import Launch, RandomMask, Results, Stability, Study, run, steps
 from lth_ray.config import set_fields
 from lth_ray.lottery import make_plan
 from lth_ray.lottery.kept.stored import whole_records
@@ -61,6 +61,23 @@ REPEATED = {
         {
             "accuracy": "test accuracy and early-stop step against remaining weights, with the paper's values as stars",
             "curves": "test accuracy in the course of training",
+        },
+    ),
+    "lenet_prune_rates": Repeated(
+        "lenet_ablations",
+        "lenet-ablations-prune-rates",
+        {"accuracy": "test accuracy and early-stop step for four pruning rates"},
+        {"seeds": [0, 1, 2]},
+        ("prune_0.2", "prune_0.4", "prune_0.6", "prune_0.8"),
+    ),
+    "stability_lenet": Repeated(
+        "stability",
+        "stability-lenet",
+        {"stability": "distances between copies of tickets and of random masks"},
+        {
+            "rewind": [steps(0)],
+            "prune.rounds": 10,
+            "branches": [Stability(4, rounds=[10]), RandomMask(rounds=[10], branches=[Stability(4)])],
         },
     ),
 }

@@ -27,6 +27,14 @@ def part(name: str) -> str:
     return found[1]
 
 
+def agrees(n: str, ours: str, values: Any) -> None:
+    """Assert that a line says how many values of seeds there are, their mean and half the 95 % t-interval."""
+    mean, half = map(float, ours.split("±"))
+    width = stats.t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
+    assert int(n) == len(values)
+    assert (mean, half) == (pytest.approx(values.mean(), abs=0.006), pytest.approx(width, abs=0.006))
+
+
 def test_the_page_has_every_study_of_the_script(reproductions: Any) -> None:
     assert sorted(NAMES) == sorted(reproductions.REPEATED)
 
@@ -85,11 +93,19 @@ def test_the_numbers_against_the_paper_follow_from_the_table() -> None:
     ]
     lines = [line.split("|") for line in part("lenet_mnist").splitlines() if line.endswith("[P] |")]
     assert len(lines) == len(expected)
-    for (_, what, n, ours, *_), values in zip(lines, expected, strict=True):
-        mean, half = map(float, ours.split("±"))
-        width = stats.t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
-        assert int(n) == len(values), what
-        assert (mean, half) == (pytest.approx(values.mean(), abs=0.006), pytest.approx(width, abs=0.006)), what
+    for (_, _, n, ours, *_), values in zip(lines, expected, strict=True):
+        agrees(n, ours, values)
+
+
+def test_the_distances_of_copies_follow_from_the_table() -> None:
+    """Means of the six pairs of each seed's four copies, and over seeds, by pandas and scipy alone."""
+    branches = pandas.read_parquet(FOLDER / "stability_lenet" / "branches.parquet")
+    pairs = branches[branches["compared"] == "order"]
+    assert set(pairs.groupby(["branch", "seed"]).size()) == {6}
+    by_seed = pairs.pivot_table(index="seed", columns="branch", values="l2_distance")
+    lines = [line.split("|") for line in part("stability_lenet").splitlines() if line.endswith("[P] |")]
+    for (_, _, n, ours, *_), kind in zip(lines, ("stability", "random_mask-0/stability"), strict=True):
+        agrees(n, ours, by_seed[kind])
 
 
 def test_tickets_match_at_the_densities_that_the_page_names() -> None:
@@ -108,5 +124,7 @@ def test_tickets_match_at_the_densities_that_the_page_names() -> None:
         found.add(one)
     assert found == {("iterative", 7), ("iterative", 10), ("iterative", 12), ("one_shot", 7)}
     shares = 100 * tickets.groupby("round")["remaining_weights"].mean()
-    named = ", ".join(f"{shares[number]:.3g}" for number in (7, 10, 12))
-    assert f"less than 0.20 pp worse, with {named} % of the weights (n = 5 seeds)" in part("lenet_mnist")
+    first, second, third = (f"{shares[number]:.3g}" for number in (7, 10, 12))
+    assert f"less than 0.20 pp worse, with {first}, {second} and {third} % of the weights (n = 5 seeds)" in part(
+        "lenet_mnist"
+    )
