@@ -225,7 +225,8 @@ def _load(data: Data, data_root: Path | None, device: str, loaders: int) -> Data
         everything = random_labels(everything, identity.num_classes, data.split_seed)
     train, held_out = hold_out(everything, data.validation, data.split_seed)
     shape = as_shape(identity.input_shape)
-    mean, std = statistics_in_channels(source.statistics or measured_statistics(train), shape[0])
+    statistics = (source.statistics or measured_statistics(train)) if data.standardise else ((0.0,), (1.0,))
+    mean, std = statistics_in_channels(statistics, shape[0])
     if data.train_images is not None:
         train, _ = hold_out(everything, data.validation, data.split_seed, data.train_images)
     if data.only is not None:

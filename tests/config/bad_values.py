@@ -115,6 +115,7 @@ BAD_VALUES: list[tuple[Make, str, Any, str]] = [
     (data, "classes", [3], "a list of classes of at least 2"),
     (data, "part", "c", "valid: a, b"),
     (data, "channels", 1, "3"),
+    (data, "standardise", "no", "give True or False"),
     (supermaskrule, "method", "bernouli", "did you mean bernoulli?"),
     (supermaskrule, "rescale", 2.0, "give True or False"),
     (supermaskrule, "values", "signed", "did you mean signed_constant?"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lth_ray.config import ConfigError, Data, digest, meaning
-from lth_ray.data import Batches, Dataset, Identity, evaluation_batches, identify, load
+from lth_ray.data import Batches, Dataset, Identity, evaluation_batches, identify, load, training_batches
 from lth_ray.data.changes import blurred
 from lth_ray.data.dataset import Split, random_labels
 
@@ -102,6 +102,19 @@ def test_blur_is_for_every_split() -> None:
         before, after = getattr(plain, name), getattr(dataset, name)
         assert torch.equal(after.images, blurred(before.images, 4))
         assert torch.equal(after.labels, before.labels)
+
+
+@pytest.mark.parametrize("changes", [{}, {"channels": 3}], ids=["grey", "three channels"])
+def test_channels_that_are_not_standardised_are_between_0_and_1(changes: dict[str, Any]) -> None:
+    data = replace(DIGITS, standardise=False, **changes)
+    dataset = load(data)
+    [(seen, _), *_] = evaluation_batches(dataset.test, dataset.mean, dataset.std)
+    assert torch.equal(seen, dataset.test.images[: len(seen)] * torch.tensor(1 / dataset.test.white))
+    trained, _ = training_batches(dataset, data, 1, 2).batch(0)
+    assert (trained.min(), trained.max()) == (0, 1)
+    assert load(DIGITS).mean != dataset.mean == (0.0,) * dataset.input_shape[0]
+    assert meaning(data)["standardise"] is False
+    assert "standardise" not in meaning(DIGITS)
 
 
 def test_rotation_is_for_every_split() -> None:

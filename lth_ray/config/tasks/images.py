@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-from lth_ray.config.base import TEXT, ConfigError, many, maybe, number, one_of, option, text, whole
+from lth_ray.config.base import FLAG, TEXT, ConfigError, many, maybe, number, one_of, option, text, whole
 from lth_ray.config.functions import OwnFunction, short_name
 from lth_ray.config.tasks.base import TaskConfig
 from lth_ray.config.tasks.metric import ACCURACY, R2, RMSE, Metric
@@ -48,6 +48,8 @@ class Data(TaskConfig):
     part: "a" or "b": one of two halves of the training images, each with half of every class, as `split_seed`
         draws them (CIFAR-10a and CIFAR-10b of Morcos et al. 2019). The test set is whole. None for all.
     channels: 3 gives grey images three equal channels, for a network that sees colours, too; None leaves them.
+    standardise: take the training images' mean from each channel and divide it by their standard deviation; where not,
+        channels are between 0 and 1.
     """
 
     name: str = option(check=text("give a data set's name"))
@@ -66,6 +68,7 @@ class Data(TaskConfig):
     )
     part: str | None = option(None, check=maybe(one_of("a", "b")), absent_means=None)
     channels: int | None = option(None, check=maybe(whole(3, 3)), absent_means=None)
+    standardise: bool = option(True, check=FLAG, absent_means=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
