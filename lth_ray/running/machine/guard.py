@@ -22,6 +22,7 @@ from lth_ray.watching.snapshot import duration
 LOOK_S = 2.0
 CONNECT_S = 5.0
 SILENT_S = 20.0  # after which a head that takes no connections is lost; Ray itself ends its drivers after 60
+REST_S = 10.0  # that a look which has begun is given to end
 LEAVE_S = 20.0  # that a driver which was halted has to put everything down
 KILLED = "the kernel kills it where memory runs out"
 
@@ -66,6 +67,7 @@ class Guard:
         self._heard = time.monotonic()
         self.stall = Stall(stall_s, time.monotonic())
         self._resting, self._done = threading.Event(), threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="lth_ray-guard", daemon=True)
 
     def start(self, needs: Needs) -> None:
@@ -78,8 +80,13 @@ class Guard:
         self._thread.start()
 
     def rest(self) -> None:
-        """Stop looking, before Ray is shut down, which from then on is no loss."""
+        """Stop looking, before Ray is shut down, which from then on is no loss.
+
+        A look that has begun is waited for: Ray ends a process that asks it anything after that.
+        """
         self._resting.set()
+        if self._looking.acquire(timeout=REST_S):
+            self._looking.release()
 
     def __enter__(self) -> "Guard":
         return self
@@ -91,7 +98,8 @@ class Guard:
 
     def _watch(self) -> None:
         while not self._resting.wait(LOOK_S):
-            halted = self._look()
+            with self._looking:
+                halted = None if self._resting.is_set() else self._look()
             if halted is not None and not self._resting.is_set():
                 self.signals.halt(halted)
                 if not self._done.wait(LEAVE_S):

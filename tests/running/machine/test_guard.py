@@ -1,6 +1,7 @@
 """The halt of a run, and the words about what waits for room."""
 
 import socket
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +134,31 @@ def test_a_trial_that_is_staged_for_a_process_that_falls_free_waits_for_no_room(
         assert guard._look() is None
         told.append([text.partition(" since")[0] for text in board.snapshot().room])
     assert told == [[], [], ["k0/seed0: 1 x {CPU: 1}"], ["2 x {CPU: 4, GPU: 1}"]]
+
+
+def test_ray_is_asked_nothing_once_the_guard_rests(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray ends the process of a thread that asks it something after it was shut down."""
+    monkeypatch.setattr(guard_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(guard_module, "answers", lambda: True)
+    monkeypatch.setattr(guard_module, "lost", lambda: None)
+    asking, is_shut_down, asked_late = threading.Event(), threading.Event(), list[bool]()
+
+    def groups() -> list[Any]:
+        asking.set()
+        time.sleep(0.2)  # a busy head
+        asked_late.append(is_shut_down.is_set())
+        return []
+
+    monkeypatch.setattr(rooms, "groups", groups)
+    with Guard(board, NoSignals(), 600) as guard:  # type: ignore[arg-type]
+        guard.start(dict)
+        assert asking.wait(10)
+        guard.rest()
+        is_shut_down.set()
+        looks = len(asked_late)
+        assert looks >= 1
+        guard._thread.join(10)
+    assert asked_late == [False] * looks
 
 
 def lost_node(tmp_path: Path, code: int | None) -> Any:
