@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO, TypeVar
@@ -22,26 +22,15 @@ from typing import BinaryIO, TypeVar
 from lth_ray import probes
 from lth_ray.store.errors import DamagedFile, MissingFile
 from lth_ray.store.files import BUNDLES, Data, Entry, Files
+from lth_ray.store.known_bundles import KNOWN, Known, Member
 from lth_ray.store.records import decode_record, encode_record
 
 ENDING, KIND = ".bundle", "bundle"
 LENGTH_BYTES, FIRST_BYTES, LONGEST_INDEX = 8, 2**18, 2**30
 READERS = 16  # indices read at once
+LISTINGS = 8  # until two agree
 HELD = ("segments/", "tables/", "masks/", "states/")  # the folders of what is ever put into one
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file in a bundle.
-
-    begin: of its bytes in the bundle's file. modified: when it was written by itself.
-    """
-
-    bundle: str
-    begin: int
-    bytes: int
-    modified: float
 
 
 @dataclass(frozen=True)
@@ -142,15 +131,30 @@ class BundledFiles:
         return None
 
     def members(self) -> Mapping[str, Member]:
-        """Return {path: where it lies} of all that the bundles hold now."""
+        """Return {path: where it lies} of all that the bundles hold now.
+
+        They are listed until two listings agree: one alone may pass over a bundle that is gone by then, and, made after
+        it had begun, over the one in its place.
+        """
         known = self._known
-        there = {entry.path for entry in self.files.entries(BUNDLES) if entry.path.endswith(ENDING)}
-        known.forget(known.bundles.keys() - there)
-        if new := sorted(there - known.bundles.keys()):
-            with ThreadPoolExecutor(READERS) as readers:
-                found = dict(zip(new, readers.map(self._index, new), strict=True))
-            known.add({bundle: members for bundle, members in found.items() if members is not None})
+        for _ in range(LISTINGS):
+            turn = known.next_turn()
+            there = frozenset(entry.path for entry in self.files.entries(BUNDLES) if entry.path.endswith(ENDING))
+            new, found = sorted(there - known.bundles.keys()), dict[str, Mapping[str, Member]]()
+            if new:
+                with ThreadPoolExecutor(READERS) as readers:
+                    each = zip(new, readers.map(self._index, new), strict=True)
+                    found = {bundle: members for bundle, members in each if members is not None}
+            if known.take_in(turn, there, found):
+                break
         return known.members
+
+    def check(self) -> None:
+        """Raise DamagedFile where the index of a bundle cannot be read, so that what it holds is not known."""
+        self.members()
+        for bundle in [bundle for bundle, held in self._known.bundles.items() if not held]:
+            with suppress(MissingFile):
+                read_index(self.files, bundle)
 
     def _index(self, bundle: str) -> dict[str, Member] | None:
         """Return what a bundle holds: nothing where it is damaged; None where another one has taken its place."""
@@ -200,59 +204,6 @@ class BundledFiles:
     @property
     def _known(self) -> Known:
         return KNOWN.of(self.uri)
-
-
-class Known:
-    """The bundles of a storage, as far as this process knows them.
-
-    bundles: {path: its members}.
-    members: {path of a file: the member}, of one of the bundles that have it.
-    """
-
-    def __init__(self) -> None:
-        self.bundles: dict[str, Mapping[str, Member]] = {}
-        self.members: dict[str, Member] = {}
-        self._folders: dict[str, dict[str, Member]] = {}
-        self._lock = threading.Lock()
-
-    def add(self, found: Mapping[str, Mapping[str, Member]]) -> None:
-        """Take in bundles."""
-        with self._lock:
-            self._set({**self.bundles, **found})
-
-    def forget(self, gone: Collection[str]) -> None:
-        """Leave out bundles that are not there any more."""
-        if gone:
-            with self._lock:
-                self._set({path: members for path, members in self.bundles.items() if path not in gone})
-
-    def below(self, folder: str) -> Mapping[str, Member]:
-        """Return the members below a folder; of a trajectory at once, as there may be a hundred thousand."""
-        if "/" in folder:
-            return self._folders.get(folder, {})
-        return {path: one for path, one in self.members.items() if path.startswith(f"{folder}/" if folder else "")}
-
-    def _set(self, bundles: dict[str, Mapping[str, Member]]) -> None:
-        members, folders = dict[str, Member](), dict[str, dict[str, Member]]()
-        for held in bundles.values():
-            members |= held
-        for path, member in members.items():
-            folders.setdefault(path.rpartition("/")[0], {})[path] = member
-        self.bundles, self.members, self._folders = bundles, members, folders
-
-
-class AllKnown:
-    """The bundles of every storage, as far as this process knows them."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
-
-    def of(self, uri: str) -> Known:
-        """Return what is known of a storage."""
-        return self._known.setdefault(uri, Known())
-
-
-KNOWN = AllKnown()
 
 
 def read_index(files: Files, path: str) -> dict[str, Member]:

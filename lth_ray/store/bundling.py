@@ -28,7 +28,7 @@ AT_IT, LONGEST_S = f"{TEMPORARY}/bundling", 600.0
 JOIN_S = 5.0
 SETTLED_S = 120.0  # longer than a client of NFS believes an old listing
 EVERY_S, SHARE = 60.0, 20  # how often it is looked for what to bundle, at most one part in so many of the time
-READERS = 16
+READERS, AT_A_TIME = 16, 256  # of threads, and of files that these are given before it is asked whether to go on
 KINDS = {layout.SEGMENTS: "segment", layout.TABLES: "table"}
 
 
@@ -40,13 +40,16 @@ def bundling(store: Store, every_s: float = EVERY_S) -> Iterator[None]:
     """
     store, done = store.impatient, threading.Event()
 
+    def going_on() -> bool:
+        return not done.is_set()
+
     def work() -> None:
         took_s = 0.0
         while not done.wait(max(every_s, SHARE * took_s)):
             began = time.monotonic()
             with suppress(StorageError):
-                remove_bundled(store)
-                write_bundles(store, going_on=lambda: not done.is_set())
+                remove_bundled(store, going_on=going_on)
+                write_bundles(store, going_on=going_on)
             took_s = time.monotonic() - began
 
     thread = threading.Thread(target=work, name="lth_ray-bundling", daemon=True)
@@ -78,8 +81,11 @@ def write_bundles(store: Store, at_least: int = AT_LEAST, going_on: Callable[[],
     return written
 
 
-def remove_bundled(store: Store, settled_s: float = SETTLED_S) -> int:
-    """Remove files that lie by themselves and, byte for byte, in a bundle of this age; return how many."""
+def remove_bundled(store: Store, settled_s: float = SETTLED_S, going_on: Callable[[], bool] = lambda: True) -> int:
+    """Remove files that lie by themselves and, byte for byte, in a bundle of this age; return how many.
+
+    going_on: asked from time to time; False ends it there.
+    """
     files = store.bundled
     written = {entry.path: entry.modified for entry in files.files.entries(BUNDLES)}
     members = files.members() if written else {}
@@ -91,10 +97,22 @@ def remove_bundled(store: Store, settled_s: float = SETTLED_S) -> int:
         and now - max(entry.modified, written.get(member.bundle, now)) >= settled_s
         and (member.modified == entry.modified or files.files.get(entry.path) == files.in_bundle(entry.path))
     ]
-    for path in twice:
+
+    def remove(path: str) -> bool:
+        """Remove it, unless its bundle has gone meanwhile: what is by itself now may be another."""
+        if not files.files.exists(members[path].bundle):
+            return False
         files.files.delete(path)
         probes.point("unbundled")
-    return len(twice)
+        return True
+
+    removed = 0
+    with ThreadPoolExecutor(READERS) as removers:
+        for first in range(0, len(twice), AT_A_TIME):
+            if not going_on():
+                break
+            removed += sum(removers.map(remove, twice[first : first + AT_A_TIME]))
+    return removed
 
 
 def _is_alone(store: Store) -> bool:
@@ -106,7 +124,11 @@ def _is_alone(store: Store) -> bool:
 
 
 def _portions(files: BundledFiles) -> Iterator[dict[Entry, bytes]]:
-    """Yield the files of bundles to be made: records that lie by themselves, each with what it names and is small."""
+    """Yield the files of bundles to be made: records that lie by themselves, each with what it names and is small.
+
+    What several records name goes into one bundle.
+    """
+    taken = set(files.members())
     alone = {entry.path: entry for entry in _alone(files) if entry.bytes <= SMALL_BYTES}
     states: dict[tuple[str, int], list[Entry]] = {}
     for path, entry in alone.items():
@@ -115,11 +137,12 @@ def _portions(files: BundledFiles) -> Iterator[dict[Entry, bytes]]:
     portion, size = dict[Entry, bytes](), 0
     with ThreadPoolExecutor(READERS) as readers:
         for record in _records(files):
-            named = [record, *_named(files, record, alone, states)]
+            named = [one for one in (record, *_named(files, record, alone, states)) if one.path not in taken]
             found = readers.map(lambda entry: _read(files, entry), named)
             for entry, data in zip(named, found, strict=True):
-                if data is not None and entry not in portion:
+                if data is not None:
                     portion[entry] = data
+                    taken.add(entry.path)
                     size += len(data)
             if size >= BUNDLE_BYTES:
                 yield portion

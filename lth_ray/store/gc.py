@@ -56,8 +56,9 @@ def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float 
     """Return what may go, in the order in which it must: records before the files they name.
 
     A file younger than grace_s (by the storage's clock) stays, and so does all that a young record names: a run whose
-    driver was lost may still commit it. studies/ is never touched. Raises DamagedFile where a record that stays cannot
-    be read, since what it names is then unknown; StorageError where this is no storage, or grace_s no number.
+    driver was lost may still commit it. studies/ is never touched. Raises DamagedFile where a bundle, or a record that
+    stays, cannot be read, since what it holds or names is then unknown; StorageError where this is no storage, or
+    grace_s no number.
     """
     if not (math.isfinite(grace_s) and grace_s >= 0):
         raise StorageError(f"grace_s = {grace_s}: give a number of seconds, 0 or more")
@@ -66,6 +67,7 @@ def plan_gc(store: Store, reached: Reached, grace_s: float = 3600.0, now: float 
             f"{store.uri} is no storage of lth_ray: it has neither {MARKER} nor a record of a study; give the folder "
             "or the s3://BUCKET/PREFIX that a study was run with"
         )
+    store.bundled.check()
     now = store.now() if now is None else now
     at_work = bool(live_runs(store))
     entries = [*store.files.entries(""), *store.files.entries(TEMPORARY)]

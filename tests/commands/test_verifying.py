@@ -9,8 +9,8 @@ import pytest
 from lth_ray.commands import reporting
 from lth_ray.lottery import branch_rows, make_plan, ticket_rows
 from lth_ray.store import Store, mask_path
-from lth_ray.store.bundles import KNOWN
 from lth_ray.store.bundling import remove_bundled, write_bundles
+from lth_ray.store.known_bundles import KNOWN
 from tests.conftest import Call
 from tests.running.conftest import declared, train_here
 

@@ -4,7 +4,9 @@ import math
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,12 @@ import torch
 
 from lth_ray import probes
 from lth_ray.store import DamagedFile, MissingFile, Reached, Store, collect, content, mask_path, plan_gc, segment_path
-from lth_ray.store.bundles import KNOWN, read_index
+from lth_ray.store.bundles import BundledFiles, read_index
 from lth_ray.store.bundling import bundling, remove_bundled, write_bundles
+from lth_ray.store.known_bundles import KNOWN, Member
+from lth_ray.store.uri import open_files
 from lth_ray.store.whole import damage
+from tests.store.wire import Wire
 
 TRAINED = 3
 
@@ -143,19 +148,58 @@ def test_publishing_once_holds_beside_bundling(filled: Store) -> None:
     assert whole(forget(filled))
 
 
-@pytest.mark.parametrize("point", ["mid-write:1", "mid-write:2", "bundled:1", "unbundled:1", "unbundled:7"])
-def test_a_kill_while_bundling_loses_nothing(local_store: Store, fork: Callable[..., int], point: str) -> None:
+@pytest.mark.parametrize("place", ["tmp_path", pytest.param("s3_bucket", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("point", ["bundled:1", "unbundled:1", "unbundled:7"])
+def test_a_kill_while_bundling_loses_nothing(
+    request: pytest.FixtureRequest, fork: Callable[..., int], place: str, point: str
+) -> None:
+    store = Store.open(f"{request.getfixturevalue(place)}/{uuid.uuid4().hex}")
+    for number in range(TRAINED):
+        finish(store, number)
+    before = store.list()
+    assert fork(killed(lambda: bundle(store), point)) == -9
+    assert_bundling_goes_on(store, before)
+
+
+@pytest.mark.parametrize("point", ["mid-write:1", "mid-write:2"])
+def test_a_kill_while_a_bundle_is_written_leaves_none(local_store: Store, fork: Callable[..., int], point: str) -> None:
     for number in range(TRAINED):
         finish(local_store, number)
-    before, done = local_store.list(), lambda: bundle(local_store)
-    assert fork(killed(done, point)) == -9
-    assert whole(forget(local_store))
-    assert local_store.list() == before
-    local_store.delete(".tmp/bundling")  # which another would take to be at work for ten minutes
-    done()
-    assert whole(forget(local_store))
-    assert local_store.list() == before
-    assert {path.partition("/")[0] for path in alone(local_store)} == {"bundles", "states"}
+    before = local_store.list()
+    assert fork(killed(lambda: bundle(local_store), point)) == -9
+    assert local_store.list("bundles") == {}
+    assert_bundling_goes_on(local_store, before)
+
+
+def test_a_kill_while_a_bundle_is_sent_to_a_bucket_leaves_none(
+    s3_bucket: str, tmp_path: Path, fork: Callable[..., int]
+) -> None:
+    """Half of the request has left the host when its process is killed."""
+    uri, pid = f"{s3_bucket}/{uuid.uuid4().hex}", tmp_path / "pid"
+    store = Store.open(uri)
+    for number in range(TRAINED):
+        finish(store, number)
+    before = store.list()
+    with Wire(os.environ["AWS_ENDPOINT_URL"], b"/bundles/", 1000, lambda: os.kill(int(pid.read_text()), 9)) as wire:
+
+        def send() -> None:
+            pid.write_text(str(os.getpid()))
+            bundle(Store(BundledFiles(open_files(f"{uri}?endpoint_override={wire.address}&scheme=http"))))
+
+        assert fork(send) == -9
+    assert wire.cut
+    assert store.list("bundles") == {}
+    assert_bundling_goes_on(store, before)
+
+
+def assert_bundling_goes_on(store: Store, before: dict[str, int]) -> None:
+    assert whole(forget(store))
+    assert store.list() == before
+    store.delete(".tmp/bundling")  # which another would take to be at work for ten minutes
+    bundle(store)
+    assert whole(forget(store))
+    assert store.list() == before
+    assert {path.partition("/")[0] for path in alone(store)} == {"bundles", "states"}
 
 
 def killed(action: Callable[[], object], point: str) -> Callable[[], object]:
@@ -189,6 +233,78 @@ def test_two_that_bundle_at_once_lose_nothing(filled: Store, monkeypatch: pytest
     assert whole(forget(filled))
 
 
+def test_a_listing_that_misses_a_bundle_which_takes_anothers_place_is_made_again(filled: Store) -> None:
+    """It began before the new bundle was there, and came to the old one when that was gone."""
+    bundle(filled)
+    raw, missed = type(filled.bundled.files), list[str]()
+    entries = raw.entries
+
+    def passed_over(self: Any, folder: str) -> Any:
+        if folder == "bundles" and not missed:
+            missed.extend(entry.path for entry in entries(self, folder))
+            return iter(())
+        return entries(self, folder)
+
+    forget(filled)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(raw, "entries", passed_over)
+        assert filled.segments() == {key(number) for number in range(TRAINED)}
+        assert len(missed) == 1
+        missed.clear()
+        assert filled.exists(segment_path(key(0)))  # it knows of the bundle by now
+        assert len(missed) == 1
+        assert plan_gc(filled, Reached(segments=frozenset(filled.segments())), now=filled.now()) == []
+
+
+def test_an_older_listing_does_not_undo_a_newer_one() -> None:
+    known, held = KNOWN.of("two threads"), {"masks/a": Member("bundles/old", 0, 1, 0.0)}
+    older, newer = known.next_turn(), known.next_turn()
+    assert not known.take_in(newer, frozenset({"bundles/new"}), {"bundles/new": held})
+    assert known.take_in(known.next_turn(), frozenset({"bundles/new"}), {})
+    assert known.take_in(older, frozenset({"bundles/old"}), {"bundles/old": held})
+    assert known.bundles == {"bundles/new": held}
+    assert not known.take_in(known.next_turn(), frozenset({"bundles/new", "bundles/gone"}), {})
+
+
+def test_what_several_records_name_is_in_one_bundle(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lth_ray.store.bundling.BUNDLE_BYTES", 1)  # each record begins another
+    digest = local_store.save_mask(mask(0))
+    for number in range(TRAINED):
+        local_store.publish_segment(key(number), {"files": [mask_path(digest)], "states": []})
+    assert write_bundles(local_store, at_least=1) == TRAINED
+    finish(local_store, TRAINED)  # names another mask, and lies beside files that wait to be removed
+    local_store.publish_segment(key(TRAINED + 1), {"files": [mask_path(digest)], "states": []})
+    assert write_bundles(local_store, at_least=1) == 2
+    held = [path for one in local_store.list("bundles") for path in read_index(local_store.bundled.files, one)]
+    assert held.count(mask_path(digest)) == 1
+    assert sorted(held) == sorted(set(held))
+
+
+def test_a_record_that_was_made_again_is_not_removed_for_the_bundle_that_is_gone(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was damaged both by itself and in the bundle, and set aside when its removal had been decided upon."""
+    monkeypatch.setattr("lth_ray.store.bundling.READERS", 1)
+    write_bundles(filled, at_least=1)
+    raw, again = type(filled.bundled.files), list[bool]()
+    exists = raw.exists
+
+    def made_again(self: Any, path: str) -> bool:
+        if path.startswith("bundles/") and not again:
+            again.append(True)
+            filled.quarantine(segment_path(key(0)))
+            assert filled.publish_segment(key(0), {"number": "made again", "files": [], "states": []})
+        return exists(self, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(raw, "exists", made_again)
+        assert remove_bundled(filled, settled_s=0.0) == 0
+    record = forget(filled).segment(key(0))
+    assert record is not None
+    assert record["number"] == "made again"
+    assert whole(filled, range(1, TRAINED))
+
+
 def test_a_damaged_member_is_moved_aside_and_the_others_stay(filled: Store) -> None:
     bundle(filled)
     (held,) = filled.list("bundles")
@@ -217,6 +333,10 @@ def test_a_bundle_with_a_damaged_index_is_found_and_its_trainings_are_planned_ag
     filled.put(held, b"\0" + filled.get(held)[1:])
     assert damage(filled, held) is not None
     assert forget(filled).segment(key(0)) is None
+    before = alone(filled)
+    with pytest.raises(DamagedFile, match=held):  # what the records in it name is not known
+        plan_gc(filled, Reached(), now=filled.now() + 7200)
+    assert alone(filled) == before
     filled.quarantine(held)
     assert finish(filled, 0)
     assert whole(forget(filled), range(1))
@@ -261,8 +381,7 @@ def test_a_reader_goes_on_when_a_bundle_is_written_anew_beside_it(filled: Store)
     before = dict(KNOWN.of(filled.uri).bundles)
     filled.delete(segment_path(key(0)))
     known = KNOWN.of(filled.uri)
-    known.forget(set(known.bundles))
-    known.add(before)  # as a process that has not looked since
+    known.take_in(known.next_turn(), frozenset(before), before)  # as a process that has not looked since
     assert filled.segment(key(TRAINED - 1)) is not None
     assert whole(filled, range(1, TRAINED))
     assert filled.segment(key(0)) is None
