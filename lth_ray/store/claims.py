@@ -110,12 +110,18 @@ def _entries(store: Store) -> list[Entry]:
 
 
 def _read(store: Store, path: str) -> Claim | None:
+    """Return a claim; of a damaged one that of no run, which binds nobody; None where there is none."""
     try:
         return _decoded(path, store.get(path))
-    except (MissingFile, DamagedFile):
+    except MissingFile:
         return None
+    except DamagedFile:
+        return Claim(_key(path), what="", study="", run="")
 
 
 def _decoded(path: str, data: bytes) -> Claim:
-    key = PurePosixPath(path).stem.rpartition(".")[0]
-    return Claim(key, **decode_record(data, KIND, key, path))
+    return Claim(_key(path), **decode_record(data, KIND, _key(path), path))
+
+
+def _key(path: str) -> str:
+    return PurePosixPath(path).stem.rpartition(".")[0]

@@ -85,6 +85,17 @@ def test_a_run_killed_as_it_claims_binds_nobody(local_store: Store, fork: Callab
     assert store.list("claims") == {}
 
 
+def test_a_damaged_claim_binds_nobody(store: Store) -> None:
+    with live(store, "s", "one") as run:
+        store.put(f"claims/{KEY}.0.json", b"{}")
+        claims = Claims(store, run)
+        assert claims.of_others() == {}
+        assert claims.take(KEY, "it")
+        assert {run: [claim.what for claim in held] for run, held in claims_of(store, "s").items()} == {"one": ["it"]}
+        claims.give_back(KEY)
+    assert store.list("claims") == {}
+
+
 def test_a_storage_that_fails_binds_nobody(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
         assert Claims(local_store, one).take(KEY, "it")
