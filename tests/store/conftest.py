@@ -11,6 +11,7 @@ import pytest
 
 from lth_ray import probes
 from lth_ray.store import Store
+from tests.store.trained import TRAINED, finish
 
 
 @pytest.fixture
@@ -48,3 +49,10 @@ def store(uri: str) -> Store:
 @pytest.fixture
 def local_store(tmp_path: Path) -> Store:
     return Store.open(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    for number in range(TRAINED):
+        assert finish(store, number)
+    return store

@@ -1,97 +1,18 @@
 """Bundles of small files: listed, read, published and removed as if each file lay by itself, whoever dies when."""
 
-import math
 import os
 import threading
 import time
-import uuid
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from lth_ray import probes
 from lth_ray.store import DamagedFile, MissingFile, Reached, Store, collect, content, mask_path, plan_gc, segment_path
-from lth_ray.store.bundles import BundledFiles, read_index
+from lth_ray.store.bundles import read_index
 from lth_ray.store.bundling import bundling, remove_bundled, write_bundles
 from lth_ray.store.known_bundles import KNOWN, Member
-from lth_ray.store.uri import open_files
 from lth_ray.store.whole import damage
-from tests.store.wire import Wire
-
-TRAINED = 3
-
-
-def key(number: int) -> str:
-    return f"segment-{number:032x}-100"
-
-
-def trajectory(number: int) -> str:
-    return f"{number:032x}"
-
-
-def mask(number: int) -> dict[str, torch.Tensor]:
-    return {"w": torch.arange(40) % (number + 2) == 0}
-
-
-def state(number: int) -> dict[str, torch.Tensor]:
-    return {"w": torch.full((40,), float(number))}
-
-
-def finish(store: Store, number: int) -> bool:
-    """Keeps what a training leaves, and a state beside it that no record names."""
-    store.save_state(trajectory(number), 100, state(number), {"state": {}, "param_groups": []})
-    store.save_state(trajectory(number), 40, state(number))
-    digest = store.save_mask(mask(number))
-    record = {
-        "number": number, "trajectory": trajectory(number), "states": [100], "mask": digest,
-        "files": [mask_path(digest)], "loss": math.nan,
-    }  # fmt: skip
-    return store.publish_segment(key(number), record)
-
-
-def whole(store: Store, numbers: range = range(TRAINED)) -> bool:
-    """Return whether everything of those trainings is there, by every way in which it is asked for."""
-    for number in numbers:
-        digest = content(mask(number))
-        record, loaded = store.segment(key(number)), store.load_mask(digest)["w"]
-        assert record is not None
-        assert (record["number"], record["mask"]) == (number, digest)
-        assert torch.equal(loaded, mask(number)["w"])
-        kept = store.load_state(trajectory(number), 100, with_optimizer=True)
-        assert torch.equal(kept.model["w"], state(number)["w"])
-        assert store.exists(segment_path(key(number)))
-        assert not store.publish_segment(key(number), {"number": "another"})
-        for path in (segment_path(key(number)), mask_path(digest)):
-            assert damage(store, path) is None
-    assert store.segments() >= {key(number) for number in numbers}
-    return True
-
-
-@pytest.fixture
-def filled(store: Store) -> Store:
-    for number in range(TRAINED):
-        assert finish(store, number)
-    return store
-
-
-def alone(store: Store) -> set[str]:
-    """The files that lie by themselves."""
-    return {entry.path for entry in store.bundled.files.entries("")}
-
-
-def bundle(store: Store) -> int:
-    """Bundles all there is, and removes at once what lies by itself as well; how many files."""
-    write_bundles(store, at_least=1)
-    return remove_bundled(store, settled_s=0.0)
-
-
-def forget(store: Store) -> Store:
-    """The store as another process sees it, which knows of no bundle yet."""
-    KNOWN._known.pop(store.uri, None)
-    return store
+from tests.store.trained import TRAINED, alone, bundle, finish, forget, key, mask, trajectory, whole
 
 
 def test_bundled_files_are_one_file_and_read_as_before(filled: Store) -> None:
@@ -146,71 +67,6 @@ def test_publishing_once_holds_beside_bundling(filled: Store) -> None:
         assert not filled.publish_segment(key(0), {"number": "another"})
     assert path not in alone(filled)
     assert whole(forget(filled))
-
-
-@pytest.mark.parametrize("place", ["tmp_path", pytest.param("s3_bucket", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("point", ["bundled:1", "unbundled:1", "unbundled:7"])
-def test_a_kill_while_bundling_loses_nothing(
-    request: pytest.FixtureRequest, fork: Callable[..., int], place: str, point: str
-) -> None:
-    store = Store.open(f"{request.getfixturevalue(place)}/{uuid.uuid4().hex}")
-    for number in range(TRAINED):
-        finish(store, number)
-    before = store.list()
-    assert fork(killed(lambda: bundle(store), point)) == -9
-    assert_bundling_goes_on(store, before)
-
-
-@pytest.mark.parametrize("point", ["mid-write:1", "mid-write:2"])
-def test_a_kill_while_a_bundle_is_written_leaves_none(local_store: Store, fork: Callable[..., int], point: str) -> None:
-    for number in range(TRAINED):
-        finish(local_store, number)
-    before = local_store.list()
-    assert fork(killed(lambda: bundle(local_store), point)) == -9
-    assert local_store.list("bundles") == {}
-    assert_bundling_goes_on(local_store, before)
-
-
-def test_a_kill_while_a_bundle_is_sent_to_a_bucket_leaves_none(
-    s3_bucket: str, tmp_path: Path, fork: Callable[..., int]
-) -> None:
-    """Half of the request has left the host when its process is killed."""
-    uri, pid = f"{s3_bucket}/{uuid.uuid4().hex}", tmp_path / "pid"
-    store = Store.open(uri)
-    for number in range(TRAINED):
-        finish(store, number)
-    before = store.list()
-    with Wire(os.environ["AWS_ENDPOINT_URL"], b"/bundles/", 1000, lambda: os.kill(int(pid.read_text()), 9)) as wire:
-
-        def send() -> None:
-            pid.write_text(str(os.getpid()))
-            bundle(Store(BundledFiles(open_files(f"{uri}?endpoint_override={wire.address}&scheme=http"))))
-
-        assert fork(send) == -9
-    assert wire.cut
-    assert store.list("bundles") == {}
-    assert_bundling_goes_on(store, before)
-
-
-def assert_bundling_goes_on(store: Store, before: dict[str, int]) -> None:
-    assert whole(forget(store))
-    assert store.list() == before
-    store.delete(".tmp/bundling")  # which another would take to be at work for ten minutes
-    bundle(store)
-    assert whole(forget(store))
-    assert store.list() == before
-    assert {path.partition("/")[0] for path in alone(store)} == {"bundles", "states"}
-
-
-def killed(action: Callable[[], object], point: str) -> Callable[[], object]:
-    """The action with a kill at a point, for a child process: modules keep the probes that they have imported."""
-
-    def run() -> object:
-        name, _, count = point.partition(":")
-        probes._NAME, probes._passings_left = name, int(count)  # type: ignore[misc]
-        return action()
-
-    return run
 
 
 def test_a_bundler_that_was_killed_does_not_keep_others_for_ever(
@@ -357,22 +213,6 @@ def test_what_no_study_reaches_is_collected_out_of_bundles(filled: Store) -> Non
     assert len(filled.list("bundles")) == 1
     collect(filled, plan_gc(filled, Reached(), now=filled.now() + 7200))
     assert filled.list() == filled.list("bundles") == {}
-
-
-def test_a_kill_while_bundles_are_collected_loses_nothing_that_is_kept(
-    local_store: Store, fork: Callable[..., int]
-) -> None:
-    for number in range(TRAINED):
-        finish(local_store, number)
-    bundle(local_store)
-    kept = Reached(segments=frozenset({key(1)}))
-    removals = plan_gc(local_store, kept, now=local_store.now() + 7200)
-    assert fork(killed(lambda: collect(local_store, removals), "rebundled:1")) == -9
-    assert len(local_store.list("bundles")) == 2
-    assert whole(forget(local_store), range(1, 2))
-    collect(local_store, plan_gc(local_store, kept, now=local_store.now() + 7200))
-    assert local_store.segments() == {key(1)}
-    assert whole(forget(local_store), range(1, 2))
 
 
 def test_a_reader_goes_on_when_a_bundle_is_written_anew_beside_it(filled: Store) -> None:
