@@ -6,7 +6,7 @@ folder, docs/reproductions/NAME/, gets the figures and every ticket and branch a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import click
 from gallery import declared, put, small_png
 from PIL import Image
 
-from lth_ray import Launch, RandomMask, Results, Stability, Study, run, steps
+from lth_ray import Barrier, Launch, RandomMask, Results, Stability, Study, run, steps
 from lth_ray.config import set_fields
 from lth_ray.lottery import make_plan
 from lth_ray.lottery.kept.stored import whole_records
@@ -51,7 +51,7 @@ class Repeated:
         if not self.changes:
             return study
         arms = {arm: study.arms[arm] for arm in self.arms or study.arms}
-        return replace(set_fields(study, {**self.changes, "arms": arms}), name=f"{study.name}-fewer")
+        return set_fields(study, {"name": f"{study.name}-fewer", "arms": arms, **self.changes})
 
 
 REPEATED = {
@@ -78,6 +78,18 @@ REPEATED = {
             "rewind": [steps(0)],
             "prune.rounds": 10,
             "branches": [Stability(4, rounds=[10]), RandomMask(rounds=[10], branches=[Stability(4)])],
+        },
+    ),
+    "lmc_lenet": Repeated(
+        "linear_mode_connectivity",
+        "lmc-lenet",
+        {"instability": "instability of dense networks, tickets and random masks"},
+        {
+            "rewind": [steps(0), steps(1000)],
+            "branches": [
+                Barrier(3, points=30, rounds=[0, 7, 15]),
+                RandomMask(rounds=[7, 15], branches=[Barrier(3, points=30)]),
+            ],
         },
     ),
 }

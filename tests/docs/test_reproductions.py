@@ -13,6 +13,7 @@ from tests.repository import ROOT
 PAGE = read("docs/reproductions.md")
 FOLDER = ROOT / "docs" / "reproductions"
 TABLES, COLUMNS = ("tickets", "branches"), ("test_accuracy", "early_stop_step")
+AT_EARLY_STOP = "test_accuracy_at_early_stop"
 NAMES = re.findall(r"<!-- run (\w+) -->", PAGE)
 
 
@@ -106,6 +107,35 @@ def test_the_distances_of_copies_follow_from_the_table() -> None:
     lines = [line.split("|") for line in part("stability_lenet").splitlines() if line.endswith("[P] |")]
     for (_, _, n, ours, *_), kind in zip(lines, ("stability", "random_mask-0/stability"), strict=True):
         agrees(n, ours, by_seed[kind])
+
+
+def test_what_the_scale_of_the_inputs_changes_follows_from_the_table() -> None:
+    """Each seed's means with images standardised and between 0 and 1, by pandas alone."""
+    runs = pandas.read_parquet(FOLDER / "lenet_mnist" / "inputs.parquet").set_index(["scale", "branch", "round"])
+
+    def spread(values: Any) -> list[float]:
+        return [values.mean(), values.min(), values.max()]
+
+    lines = re.findall(r"^\| (?:tickets' |the same|early-stop).*", PAGE, re.MULTILINE)
+    for column, scale in ((2, "standardised"), (3, "0 to 1")):
+        dense, ticket, reinit = (
+            runs.loc[(scale, *one)].groupby("seed")[[*COLUMNS, AT_EARLY_STOP]].mean()
+            for one in (("ticket", 0), ("ticket", 7), ("random_reinit", 7))
+        )
+        step = COLUMNS[1]
+        expected = [
+            100 * (ticket - reinit)[COLUMNS[0]],
+            100 * (ticket - reinit)[AT_EARLY_STOP],
+            reinit[step] / ticket[step],
+            100 * (ticket[step] / dense[step] - 1),
+        ]
+        for line, values in zip(lines, expected, strict=True):
+            said = re.findall(r"[-+]?[\d.]+", line.split("|")[column])
+            for number, value in zip(said, spread(values), strict=True):
+                assert float(number) == round(value, len(number.partition(".")[2]))
+    for branch, distances in (("stability", [21.7, 21.2, 22.0]), ("random_mask-0/stability", [65.3, 64.5, 66.5])):
+        found = runs.loc[("0 to 1", branch, 10)].groupby("seed")["l2_distance"].mean()
+        assert distances == pytest.approx(spread(found), abs=0.05)
 
 
 def test_tickets_match_at_the_densities_that_the_page_names() -> None:
