@@ -8,17 +8,18 @@ kept.
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -71,6 +72,8 @@ def alone(
                 running = process.poll() is None
                 if running:
                     _end(process)
+                with suppress(ProcessLookupError):  # what one that was killed had started still runs
+                    os.killpg(process.pid, signal.SIGKILL)
             _read(reader, rows, on_row)
         why = CUT_SHORT.format(limit_s) if running else _why(process.returncode, rows, said.read_text())
         kept = [row for row in rows if "broken" not in row]
@@ -89,12 +92,14 @@ def held_mb(pid: int) -> float:
     return (own + shared) / 1e6
 
 
-def _read(reader: Iterable[str], rows: list[Row], on_row: Callable[[Row], object]) -> None:
-    for line in reader:
-        row = json.loads(line)
+def _read(reader: IO[str], rows: list[Row], on_row: Callable[[Row], object]) -> None:
+    place = reader.tell()
+    while (line := reader.readline()).endswith("\n"):
+        row, place = json.loads(line), reader.tell()
         rows.append(row)
         if "broken" not in row:
             on_row(row)
+    reader.seek(place)  # half a line is read again once it is whole, if it ever is
 
 
 def _why(code: int, rows: list[Row], said: str) -> str | None:
@@ -143,6 +148,8 @@ def _write(target: Any, row: Row) -> None:
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(SAMPLE_S)
+    if os.getpgrp() == os.getpid():  # with all that it has started
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth_ray import Study, cli
-from lth_ray.config import Data
+from lth_ray.config import Data, Study
 from lth_ray.tasks import Images
 
 IMAGES = Images(Data("digits", batch_size=1, validation=0))  # the task that evaluations of images are made by
@@ -75,6 +74,8 @@ Call = Callable[..., tuple[int, str]]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """call(studies or None for lth-ray, *arguments) -> (exit code, all that was printed), in this process."""
+
+    from lth_ray import cli  # not above: where the tests of a GPU run there may be neither Ray nor MLflow
 
     def call(studies: Study | list[Study] | None, *arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["study.py" if studies else "lth-ray", *map(str, arguments)])

@@ -1,24 +1,29 @@
 """`python -m benchmarks.gpu [NAME ...] [--json FILE] [--minutes N] [--fake]`: ten minutes on one GPU.
 
 Each check has a process and a time limit of its own, so that an error that leaves a process no GPU, memory that runs
-out or a hang takes that check alone. The most telling come first, and the file is whole after each line that is found.
---fake takes every check tiny on a CPU, which tries its code and measures nothing. Needs neither Ray nor MLflow.
+out or a hang takes that check alone. The most telling come first. The file, and a table beside it that ends in .txt,
+are whole after each line that is found. --fake takes every check tiny on a CPU, which tries its code and measures
+nothing. Needs neither Ray nor MLflow.
 """
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.gpu.report import as_row, line, read, write
+from benchmarks.gpu.report import as_row, heading, line, read, summary, write
 from benchmarks.isolated import Row, alone
 
 START_S, MINUTES = 5.0, 10.0  # below the one no check begins; the other in all
+STOPPED = "the list was stopped by a signal"
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FAKE_TIMES = 10.0  # as long may a check take on a CPU, which other work may share
 
 
@@ -64,7 +69,7 @@ NAMES = tuple(check.name for check in CHECKS)
 
 def run(checks: Sequence[Check], fake: bool, target: Path | None, minutes: float) -> dict[str, Any]:
     """Make each check, print what it finds as it comes, and return all of it; `target` is written whenever there is
-    more.
+    more. A KeyboardInterrupt ends what runs and begins nothing more.
     """
     began = time.monotonic()
     made: list[dict[str, Any]] = [
@@ -77,47 +82,66 @@ def run(checks: Sequence[Check], fake: bool, target: Path | None, minutes: float
         if target is not None:
             write(document, target)
 
-    keep()
-    for one, its in zip(checks, made, strict=True):
-        left = 60 * minutes - (time.monotonic() - began)
-        if left < START_S:
-            its["why"] = f"{minutes:g} minutes were over"
-            print(f"{one.name}: not begun, {its['why']}", flush=True)
-            continue
-        print(f"{one.name}: {one.what}", flush=True)
-        its["state"] = "begun"
-        keep()
-
-        def on_row(row: Row, its: dict[str, Any] = its) -> None:
+    def make(one: Check, its: dict[str, Any], left: float) -> None:
+        def on_row(row: Row) -> None:
             its["rows"].append(as_row(read(row)))
             print(line(its["rows"][-1]), flush=True)
             keep()
 
+        its["state"] = "begun"
+        print(heading(its), flush=True)
+        keep()
         given = {"fake": fake, **one.given}
         ended = alone(one.call, given, min(one.limit_s * (FAKE_TIMES if fake else 1), left), on_row=on_row)
         its |= {"state": "broken" if ended.why else "done", "why": ended.why, "seconds": round(ended.seconds, 1)}
         if ended.why:
             print(f"  broken: {ended.why}", flush=True)
-        keep()
+
     keep()
+    try:
+        for one, its in zip(checks, made, strict=True):
+            left = 60 * minutes - (time.monotonic() - began)
+            if left >= START_S:
+                make(one, its, left)
+            else:
+                its["why"] = f"{minutes:g} minutes were over"
+            keep()
+    except KeyboardInterrupt:
+        for its in made:
+            if its["state"] in ("begun", "not begun"):
+                its["why"] = its["why"] or STOPPED
+        keep()
     return document
 
 
-def summary(document: dict[str, Any]) -> list[str]:
-    """Return a line on all, and one on each target that was missed and each check that broke or was not begun."""
-    checks = document["checks"]
-    states = {state: sum(one["state"] == state for one in checks) for state in ("done", "broken", "not begun")}
-    rows = [(one["name"], row) for one in checks for row in one["rows"]]
-    said = [", ".join(f"{number} {state}" for state, number in states.items())]
-    said += [f"missed, {name}:{line(row)}" for name, row in rows if row["holds"] is False]
-    return said + [f"{one['state']}, {one['name']}: {one['why']}" for one in checks if one["state"] != "done"]
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Have the first signal that asks the process to end raise KeyboardInterrupt; further ones do not disturb its end,
+    which takes ten seconds at most.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        for one in ENDING:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, stop) for one in ENDING}
+    try:
+        yield
+    finally:
+        for one, was in before.items():
+            signal.signal(one, was)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the checks that are named, or all; 1 where one broke."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)} (default: all)")
-    parser.add_argument("--json", type=Path, help="write what is found to this file, whenever there is more")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="write what is found to this file, whenever there is more, and as a table to FILE with the ending .txt",
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"end after so many (default {MINUTES:g})")
     parser.add_argument("--fake", action="store_true", help="every check tiny, on a CPU: measures nothing")
     given = parser.parse_args(arguments)
@@ -130,7 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 0
     checks = [check for check in CHECKS if not given.names or check.name in given.names]
-    document = run(checks, given.fake, given.json, given.minutes)
+    with stoppable():
+        document = run(checks, given.fake, given.json, given.minutes)
     print(*summary(document), sep="\n")
     return int(any(one["state"] != "done" for one in document["checks"]))
 

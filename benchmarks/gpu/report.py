@@ -47,6 +47,7 @@ class Fact:
 
 Found = Figure | Fact
 NEEDS_CUDA = "needs CUDA"
+STATES = ("done", "begun", "broken", "not begun")
 
 
 def figure(name: str, unit: str, values: Sequence[float], **given: Any) -> Figure:
@@ -92,12 +93,48 @@ def line(row: dict[str, Any]) -> str:
     ).rstrip()
 
 
+def heading(check: dict[str, Any]) -> str:
+    return f"{check['name']}: {check['what']}"
+
+
+def table(document: dict[str, Any]) -> list[str]:
+    """Return all that was found line by line: each check that has begun with its state and seconds, its rows below it;
+    then what there is to say on all.
+    """
+    said = ["tiny and on a CPU: measures nothing"] if document["fake"] else []
+    for one in document["checks"]:
+        if one["state"] != "not begun":
+            taken = f", {one['seconds']:g} s" if one["seconds"] else ""
+            said += [f"{heading(one)} ({one['state']}{taken})", *map(line, one["rows"])]
+    return said + summary(document)
+
+
+def summary(document: dict[str, Any]) -> list[str]:
+    """Return a line on all, and one on each target that was missed and each check that did not come to its end."""
+    checks = document["checks"]
+    states = {state: sum(one["state"] == state for one in checks) for state in STATES}
+    rows = [(one["name"], row) for one in checks for row in one["rows"]]
+    said = [", ".join(f"{number} {state}" for state, number in states.items() if number)]
+    said += [f"missed, {name}:{line(row)}" for name, row in rows if row["holds"] is False]
+    return said + [
+        f"{one['state']}, {one['name']}" + (f": {one['why']}" if one["why"] else "")
+        for one in checks
+        if one["state"] != "done"
+    ]
+
+
 def write(document: dict[str, Any], target: Path) -> None:
-    """Put a document in the place of the one before it, so that whoever reads it finds one of the two whole."""
+    """Write a document, and beside it its table."""
+    put(json.dumps(document, indent=1), target)
+    put("\n".join(table(document)), target.with_suffix(".txt"))
+
+
+def put(text: str, target: Path) -> None:
+    """Put a text in the place of the one before it, so that whoever reads it finds one of the two whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f"{target.name}.tmp")
     with beside.open("w") as file:
-        file.write(json.dumps(document, indent=1) + "\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, target)

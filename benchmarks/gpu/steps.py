@@ -69,7 +69,7 @@ def resnet50(fake: bool, compiled: bool) -> Iterator[Found]:
         steps_of(ours, number, device), by_hand, pairs=taken.repeats, units=(number, number), warmups=1
     )  # fmt: skip
     name, expected = ("compiled", "3,500 - 4,500") if compiled else ("eager", "3,000 - 3,800")
-    yield quotient(f"{taken.resnet50} {name} with masks, of a loop by hand", measured, least=0.95)
+    yield quotient(f"{taken.resnet50} {name} with masks, of a loop by hand", measured, least=None if fake else 0.95)
     yield rates(f"{taken.resnet50} {name} with masks", "images/s", taken.batch, measured.ours_s, expected=expected)
     yield rates(f"{taken.resnet50} {name} by hand", "images/s", taken.batch, measured.theirs_s)
 

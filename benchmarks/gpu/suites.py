@@ -11,8 +11,6 @@ from pathlib import Path
 from benchmarks.gpu.report import Fact, Found
 from benchmarks.isolated import ROOT
 
-LIMIT_S = 100
-
 
 def tests(fake: bool, file: str) -> Iterator[Found]:
     """Run one of their files; a fact on each that failed, and one on all."""
@@ -23,7 +21,8 @@ def tests(fake: bool, file: str) -> Iterator[Found]:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}", "-p", "no:cacheprovider"]
         said = subprocess.run(
-            [*command, f"tests/gpu/{file}"], cwd=ROOT, capture_output=True, text=True, check=False
+            [*command, f"tests/gpu/{file}"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         ).stdout  # fmt: skip
         if not report.exists():
             yield Fact(file, f"not run: {said.strip()[-500:]}", False)

@@ -124,7 +124,9 @@ def memory(fake: bool) -> Iterator[Found]:
 
 
 def loaders(fake: bool) -> Iterator[Found]:
-    """Measure packed images that reach the device, decoded by so many processes; and copies from the host."""
+    """Measure packed images that reach the device in training and in evaluation, decoded by so many processes; and
+    copies from the host.
+    """
     device, taken = device_of(fake), sizes(fake)
     if fake:
         yield Fact("copy from pinned memory", NEEDS_CUDA)
@@ -152,6 +154,21 @@ def loaders(fake: bool) -> Iterator[Found]:
             batches.close()
             expected = f"{400 * max(1, number):,} - {600 * max(1, number):,}"
             yield rates(f"packed images, {number} loaders", "images/s", batch * block, found, expected=expected)
+            yield from evaluations(dataset, number, device)
+
+
+def evaluations(dataset: data.Dataset, number: int, device: torch.device) -> Iterator[Found]:
+    """Measure a pass over packed images in their order, which starts loaders of its own each time."""
+    first, whole = [], []
+    for _ in range(3):
+        began, reached = time.perf_counter(), 0.0
+        for _batch in data.evaluation_batches(dataset.train, dataset.mean, dataset.std):
+            reached = reached or time.perf_counter() - began
+        wait(device)
+        first.append(1e3 * reached)
+        whole.append(time.perf_counter() - began)
+    yield figure(f"an evaluation's first batch, {number} loaders", "ms", first)
+    yield rates(f"evaluated packed images, {number} loaders", "images/s", len(dataset.train), whole)
 
 
 def some_jpegs(folder: Path, taken: Sizes) -> Path:

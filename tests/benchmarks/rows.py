@@ -28,6 +28,11 @@ def hanging(held: str) -> Iterator[dict[str, int]]:
     time.sleep(600)
 
 
+def leaving(held: str) -> Iterator[dict[str, int]]:
+    yield {"number": subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", held]).pid}
+    os.kill(os.getpid(), 9)
+
+
 def figures(fake: bool) -> Iterator[dict[str, object]]:
     shared = {"spread": (1.0, 3.0), "n": 2, "most": None, "expected": "9 - 10"}
     yield {"kind": "Figure", "name": "a step", "unit": "x", "value": 2.0, "least": 5.0, **shared}

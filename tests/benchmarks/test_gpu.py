@@ -2,17 +2,23 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import exactness, steps, suites, waiting
-from benchmarks.gpu.__main__ import CHECKS, Check
-from benchmarks.gpu.report import Fact, Figure, rates
-from benchmarks.isolated import Ended
+from benchmarks.gpu.__main__ import CHECKS, STOPPED, Check
+from benchmarks.gpu.report import Fact, Figure, rates, summary
+from benchmarks.isolated import ROOT, Ended
 from lth_ray.training import environment
 
 MODULES = {f"benchmarks.gpu.{module.__name__.rpartition('.')[-1]}": module for module in (steps, exactness, waiting)}
@@ -28,7 +34,7 @@ EXPECTED = {
     "memory": ["memory after captures"],
     "resnet20": ["2 x cifar_resnet8_4 together, of in turn"],
     "twice": ["eager, deterministic on: twice", "compiled, deterministic off: twice"],
-    "loaders": ["copy from pinned memory", "packed images, 0 loaders"],
+    "loaders": ["copy from pinned memory", "packed images, 0 loaders", "an evaluation's first batch", "evaluated"],
     "pauses": ["are all weights finite?", "evaluation of resident images", "a checkpoint's copy"],
 }
 
@@ -88,7 +94,7 @@ def test_a_check_that_breaks_or_hangs_takes_itself_alone(
     assert document["checks"][2]["rows"][0]["holds"] is False
     assert [one["state"] for one in seen[0]["checks"]] == ["not begun"] * 3  # whole from the first on
     assert seen[2]["checks"][0]["rows"][0]["name"] == "bits"  # before the process died
-    said = [*capsys.readouterr().out.splitlines(), *command.summary(document)]
+    said = [*capsys.readouterr().out.splitlines(), *summary(document)]
     assert any("a step" in line and "MISSED" in line and "expected 9 - 10" in line for line in said)
     assert any(line.startswith("broken, first: its process ended with status -6") for line in said)
     assert "broken, second: it was ended after 3 s" in said
@@ -99,7 +105,28 @@ def test_when_time_is_over_the_rest_is_not_begun(tmp_path: Path) -> None:
     command.run((Check("first", "any", f"{ROWS}:figures", 60),), True, target, minutes=0.05)
     (one,) = json.loads(target.read_text())["checks"]
     assert (one["state"], one["why"]) == ("not begun", "0.05 minutes were over")
-    assert list(tmp_path.iterdir()) == [target]
+    assert {path.name for path in tmp_path.iterdir()} == {"gpu.json", "gpu.txt"}
+
+
+def test_what_is_stopped_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(call: str, given: Any, limit_s: float, on_row: Any) -> Ended:
+        on_row({"kind": "Fact", "name": "bits", "value": "the same", "holds": True})
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does, to the process and to its group
+        return Ended([], None, 1.0, 1.0)
+
+    monkeypatch.setattr(command, "alone", stopped)
+    assert command.main(["--fake", "--json", str(tmp_path / "gpu.json"), "ceilings", "equal"]) == 1
+    made = json.loads((tmp_path / "gpu.json").read_text())["checks"]
+    assert [(one["state"], one["why"]) for one in made] == [("begun", STOPPED), ("not begun", STOPPED)]
+    assert (tmp_path / "gpu.txt").read_text().splitlines() == [
+        "tiny and on a CPU: measures nothing",
+        "ceilings: versions, flags, the GPU at best (begun)",
+        f"  {'bits':58} the same  ok",
+        "1 begun, 1 not begun",
+        f"begun, ceilings: {STOPPED}",
+        f"not begun, equal: {STOPPED}",
+    ]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -131,3 +158,25 @@ def test_all_of_it_runs_in_processes_of_its_own(tmp_path: Path) -> None:
     assert [one["name"] for one in document["checks"]] == [one.name for one in CHECKS]
     assert all(one["state"] == "done" and one["rows"] for one in document["checks"])
     assert environment("cpu")["device"] in str(document["checks"][0]["rows"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_anywhere_it_has_written_what_it_found(tmp_path: Path, number: signal.Signals) -> None:
+    target = tmp_path / "gpu.json"
+    command_line = [sys.executable, "-m", "benchmarks.gpu", "--fake", "--json", str(target), "ceilings", "resnet50"]
+    process = subprocess.Popen(command_line, cwd=ROOT, stdout=subprocess.DEVNULL)
+    ends = time.monotonic() + 120
+    while not (target.exists() and json.loads(target.read_text())["checks"][0]["rows"]):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    check = psutil.Process(process.pid).children()
+    process.send_signal(number)
+    assert process.wait(30) == (1 if number == signal.SIGTERM else -9)
+    assert not psutil.wait_procs(check, timeout=30)[1]
+    first, second = json.loads(target.read_text())["checks"]
+    assert first["rows"]
+    assert (first["state"], second["state"]) == ("begun", "not begun")
+    told = target.with_suffix(".txt").read_text()
+    assert first["rows"][0]["value"] in told
+    assert "begun, ceilings" in told

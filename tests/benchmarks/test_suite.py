@@ -1,6 +1,7 @@
 """`python -m benchmarks`: each in a process of its own; what is skipped, missed or broken is said."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import games, input, overhead, suite, train_throughput
 from benchmarks.ceiling import Ceiling
-from benchmarks.isolated import Ended, alone
+from benchmarks.isolated import Ended, _read, alone
 from benchmarks.timing import Entry, Skipped
 
 ENTRY = Entry("a step", "x as fast", 3.0, (2.0, 4.0), 5.0, 1.0, 3.0, 7, at_least=True)
@@ -40,7 +41,29 @@ def test_what_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     found = alone(f"{ROWS}:hanging", {"held": str(tmp_path)}, 8, on_row=lambda row: pids.append(row["number"]))
     assert found.why == "it was ended after 8 s"
     assert pids
-    assert not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == psutil.STATUS_ZOMBIE
+    assert has_ended(pids[0])
+
+
+def test_what_is_killed_leaves_nothing_that_it_started(tmp_path: Path) -> None:
+    found = alone(f"{ROWS}:leaving", {"held": str(tmp_path)}, 60)
+    assert found.why == "its process ended with status -9"
+    assert has_ended(found.rows[0]["number"])
+
+
+def has_ended(pid: int) -> bool:
+    with suppress(psutil.Error):
+        psutil.Process(pid).wait(5)
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_half_a_row_waits_for_its_other_half(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    with (tmp_path / "rows").open("w") as written, (tmp_path / "rows").open() as reader:
+        for part in ('{"number": 1}\n{"num', 'ber": 2', '}\n{"n'):
+            written.write(part)
+            written.flush()
+            _read(reader, rows, lambda row: None)
+    assert rows == [{"number": 1}, {"number": 2}]
 
 
 def test_lines_survive_being_written() -> None:

@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ray", "mlflow", "platformdirs"):
+        if name.partition(".")[0] in ("ray", "mlflow", "platformdirs", "click", "rich"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
@@ -31,7 +31,7 @@ def test_the_lower_layers_the_tests_and_the_benchmarks_of_a_gpu() -> None:
     found = without_them("""
 import lth_ray.config, lth_ray.data, lth_ray.models, lth_ray.pruning, lth_ray.training
 import tests.gpu.test_captured, tests.gpu.test_replicates, tests.gpu.test_resnet50
-import benchmarks.gpu
+import benchmarks.gpu.steps, benchmarks.gpu.exactness, benchmarks.gpu.waiting, benchmarks.gpu.suites, tests.conftest
 import torch
 from lth_ray.training import replicate, train_together
 from tests.gpu.setups import a_case, masks_hold
