@@ -11,7 +11,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("lth_ray") / "training" / "kernels"
-SOURCES = ["network.cpp", "norm.cpp", "linear/linear.cpp", "half/norm.cpp", "conv/conv.cpp"]
+SOURCES = ["network.cpp", "norm.cpp", "linear/linear.cpp", "conv/conv.cpp"]
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-psabi"]
 WIDE = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 SETS = {"portable": [], "avx2": ["-mavx2", "-mfma"], "avx512": WIDE}
@@ -24,7 +24,7 @@ class BuildKernels(build_ext):
         sources = runpy.run_path(str(FOLDER / "sources.py"))
         digest = sources["source_digest"]
         macros = [("SOURCE", digest())]
-        macros += [(f"{part}_SOURCE", digest(sources[part])) for part in ("LINEAR", "HALF", "CONV")]
+        macros += [(f"{part}_SOURCE", digest(sources[part])) for part in ("LINEAR", "CONV")]
         parts = {"any": (["dispatch.cpp"], [])}
         names = SETS if platform.machine() in ("x86_64", "AMD64") else ("portable",)
         parts |= {name: (SOURCES, SETS[name]) for name in names}

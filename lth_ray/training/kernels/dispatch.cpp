@@ -1,9 +1,7 @@
 // What the machine can run, and what this library was built from. Compiled for any processor.
 #include <cstdint>
 
-#define EXPORTED extern "C" __attribute__((visibility("default")))
-#define TEXT(value) TEXT_OF(value)
-#define TEXT_OF(value) #value
+#include "exported.h"
 
 // 2 for avx512, 1 for avx2, 0 for neither.
 EXPORTED int32_t instruction_set() {

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from lth_ray.config import ConfigError
-from lth_ray.training.kernels.sources import CONV, HALF, LINEAR, source_digest
+from lth_ray.training.kernels.sources import CONV, LINEAR, source_digest
 
 MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that has nothing built
 SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
 VARIABLE = "LTH_RAY_KERNELS"  # one of SETS, to use a lesser one than the processor has, or "off"
-PARTS = {LINEAR: "sparse linear layers", HALF: "images in bf16", CONV: "sparse convolutions"}
+PARTS = {LINEAR: "sparse linear layers", CONV: "sparse convolutions"}
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -153,7 +153,7 @@ def norm_kernels(dtype: torch.dtype, half: bool = False) -> dict[torch.dtype, No
     library, best = loaded
     names = {dtype: TYPES[dtype]}
     if half:
-        if dtype != torch.float32 or not _has(library, HALF, SETS[best]):
+        if dtype != torch.float32:
             return {}
         names[torch.bfloat16] = "bf16"
     return {images: _norm(library, name, SETS[best]) for images, name in names.items()}

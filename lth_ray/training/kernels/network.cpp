@@ -1,6 +1,7 @@
 // Training and evaluation of fully connected networks with ReLU between layers: whole steps, without Python in between.
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name.
+#include "exported.h"
 #include "layers.h"
 
 // Plain data, laid out as in kernels/library.py. data: uint8 [n][channels][plane], of which a pixel becomes
@@ -275,10 +276,6 @@ int32_t evaluate(const Layer* layers, int32_t number, const Images* images, cons
 }
 
 }  // namespace
-
-#define JOINED(a, b, c) a##_##b##_##c
-#define NAMED(name, type, isa) JOINED(name, type, isa)
-#define EXPORTED extern "C" __attribute__((visibility("default")))
 
 #define FUNCTIONS(T)                                                                                                   \
     EXPORTED double NAMED(train, T, ISA)(const Layer* layers, int32_t number, const Optimizer* optimizer,              \

@@ -2,8 +2,10 @@
 // channels are the last dimension. Each of both reads memory twice, once for sums over the images, and writes it once.
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name. Sums
-// over the images are taken in a fixed order by the thread that calls.
-#include "lines.h"
+// over the images are taken in a fixed order by the thread that calls. S is the type that images are stored in, T that of
+// parameters and of what is computed: both float or double, or bf16 and float.
+#include "exported.h"
+#include "stored.h"
 
 // Plain data, laid out as in kernels/library.py. rows: images x height x width. The pointers are to T [channels];
 // running_* are null where none are kept. training: the statistics are the batch's, else the running ones.
@@ -21,18 +23,18 @@ thread_local Memory memory;
 
 // Means and mean squared deviations over the rows, [channels] each, pooled from those of runs of lines (Chan, Golub &
 // LeVeque 1983). `means` and `squares`: double [width].
-template <class T>
-void statistics(const Lines<T>& lines, const T* x, double* means, double* squares, double* mean, double* variance) {
+template <class S, class T>
+void statistics(const Lines<T>& lines, const S* x, double* means, double* squares, double* mean, double* variance) {
     memset(means, 0, size_t(lines.width) * sizeof(double)), memset(squares, 0, size_t(lines.width) * sizeof(double));
     lines.walk([&](int64_t first, int n, int64_t place) {
         Tile<T> total{}, spread{};
         for (int i = 0; i < n; i++) {
-            const Tile<T> here = Tile<T>::at(x + first + i * lines.width);
+            const Tile<T> here = read(x + first + i * lines.width);
             for (int k = 0; k < WIDE; k++) total.part[k] += here.part[k];
         }
         for (int k = 0; k < WIDE; k++) total.part[k] *= all<T>(T(1) / T(n));
         for (int i = 0; i < n; i++) {
-            const Tile<T> here = Tile<T>::at(x + first + i * lines.width);
+            const Tile<T> here = read(x + first + i * lines.width);
             for (int k = 0; k < WIDE; k++) {
                 const Vector<T> off = here.part[k] - total.part[k];
                 spread.part[k] += off * off;
@@ -55,20 +57,20 @@ void statistics(const Lines<T>& lines, const T* x, double* means, double* square
             centre += off * share;
             sum += squares[place] + off * off * n * share;
         }
-        const T* last = x + lines.number * lines.width + c;
+        const S* last = x + lines.number * lines.width + c;
         for (int64_t row = 0; row < lines.rest; row++) {
-            const double value = last[row * lines.channels], off = value - centre;
+            const double here = value(last[row * lines.channels]), off = here - centre;
             centre += off / ++n;
-            sum += off * (value - centre);
+            sum += off * (here - centre);
         }
         mean[c] = centre, variance[c] = sum / n;
     }
 }
 
-template <class T, bool RELU, bool ADDS>
-void normalise(const Lines<T>& lines, const T* x, const T* added, const T* scale, const T* shift, T* y) {
-    const auto one = [](auto value, auto a, auto b, auto plus) {
-        auto found = value * a + b;
+template <class S, class T, bool RELU, bool ADDS>
+void normalise(const Lines<T>& lines, const S* x, const S* added, const T* scale, const T* shift, S* y) {
+    const auto one = [](auto here, auto a, auto b, auto plus) {
+        auto found = here * a + b;
         if constexpr (ADDS) found += plus;
         if constexpr (RELU) found = positive(found);
         return found;
@@ -76,36 +78,36 @@ void normalise(const Lines<T>& lines, const T* x, const T* added, const T* scale
     lines.walk([&](int64_t first, int n, int64_t place) {
         const Tile<T> a = Tile<T>::at(scale + place), b = Tile<T>::at(shift + place);
         for (int64_t at = first; n--; at += lines.width) {
-            Tile<T> here = Tile<T>::at(x + at);
-            const Tile<T> plus = ADDS ? Tile<T>::at(added + at) : here;
+            Tile<T> here = read(x + at);
+            const Tile<T> plus = ADDS ? read(added + at) : here;
             for (int k = 0; k < WIDE; k++) here.part[k] = one(here.part[k], a.part[k], b.part[k], plus.part[k]);
-            here.put(y + at);
+            write(here, y + at);
         }
     });
     lines.walk_rest([&](int64_t at, int64_t place) {
-        y[at] = one(x[at], scale[place], shift[place], ADDS ? added[at] : T(0));
+        write_one(one(value(x[at]), scale[place], shift[place], ADDS ? value(added[at]) : T(0)), y + at);
     });
 }
 
 // Factors that are the same for all images, [channels] each in double precision, and as lines of T.
 template <class T>
 struct Factors {
-    double *mean, *inverse, *value;  // inverse: 1 / standard deviation; value: to work in
+    double *mean, *inverse, *each;  // inverse: 1 / standard deviation; each: to work in
     T *scale, *shift;                // x * scale + shift is what is normalised
 
     Factors(const Norm& norm, const Lines<T>& lines, double* moments)
         : mean(moments), inverse(moments + norm.channels) {
-        value = static_cast<double*>(memory.take(size_t(norm.channels) * sizeof(double)));
+        each = static_cast<double*>(memory.take(size_t(norm.channels) * sizeof(double)));
         scale = line(lines), shift = line(lines);
     }
     static T* line(const Lines<T>& lines) { return static_cast<T*>(memory.take(size_t(lines.width) * sizeof(T))); }
 
     void set(const Norm& norm, const Lines<T>& lines) {
         const T *weight = static_cast<const T*>(norm.weight), *bias = static_cast<const T*>(norm.bias);
-        for (int64_t c = 0; c < norm.channels; c++) value[c] = weight[c] * inverse[c];
-        lines.repeat(value, scale);
-        for (int64_t c = 0; c < norm.channels; c++) value[c] = bias[c] - mean[c] * (weight[c] * inverse[c]);
-        lines.repeat(value, shift);
+        for (int64_t c = 0; c < norm.channels; c++) each[c] = weight[c] * inverse[c];
+        lines.repeat(each, scale);
+        for (int64_t c = 0; c < norm.channels; c++) each[c] = bias[c] - mean[c] * (weight[c] * inverse[c]);
+        lines.repeat(each, shift);
     }
 };
 
@@ -118,8 +120,9 @@ bool reserve(const Lines<T>& lines) {
 
 // y = x normalised (+ added, unless it is null), cut off at 0 if norm.relu. moments: to be kept for the gradient,
 // double [2 * channels]. Moves the running statistics. False where there is no memory.
-template <class T>
-int32_t forward(const Norm& norm, const T* x, const T* added, double* moments, T* y) {
+template <class S>
+int32_t forward(const Norm& norm, const S* x, const S* added, double* moments, S* y) {
+    using T = typename Computed<S>::Type;
     const Lines<T> lines(norm.rows, norm.channels);
     if (!reserve(lines)) return 0;
     Factors<T> factors(norm, lines, moments);
@@ -141,8 +144,8 @@ int32_t forward(const Norm& norm, const T* x, const T* added, double* moments, T
         factors.inverse[c] = 1 / ::sqrt(variance[c] + norm.eps);
     }
     factors.set(norm, lines);
-    const auto chosen = norm.relu ? (added ? normalise<T, true, true> : normalise<T, true, false>)
-                                  : (added ? normalise<T, false, true> : normalise<T, false, false>);
+    const auto chosen = norm.relu ? (added ? normalise<S, T, true, true> : normalise<S, T, true, false>)
+                                  : (added ? normalise<S, T, false, true> : normalise<S, T, false, false>);
     chosen(lines, x, added, factors.scale, factors.shift, y);
     return 1;
 }
@@ -150,9 +153,10 @@ int32_t forward(const Norm& norm, const T* x, const T* added, double* moments, T
 enum Cut { NOT, AGAIN, OUTPUT };  // where ReLU cut off: nowhere, found out again from x, or read from the output
 
 // The gradient by what was normalised, of which `first` and, unless it is null, `second` are the parts.
-template <class T, Cut CUT>
+template <class S, Cut CUT>
 struct Incoming {
-    const T *x, *y, *first, *second;
+    using T = typename Computed<S>::Type;
+    const S *x, *y, *first, *second;
 
     template <class V>
     static inline V cut(V gradient, V x_here, V y_here, V scale, V shift) {
@@ -160,26 +164,27 @@ struct Incoming {
         return (CUT == AGAIN ? x_here * scale + shift : y_here) > V{} ? gradient : V{};
     }
     inline Tile<T> at(int64_t i, const Tile<T>& x_here, const Tile<T>& scale, const Tile<T>& shift) const {
-        Tile<T> found = Tile<T>::at(first + i);
+        Tile<T> found = read(first + i);
         if (second) {
-            const Tile<T> more = Tile<T>::at(second + i);
+            const Tile<T> more = read(second + i);
             for (int k = 0; k < WIDE; k++) found.part[k] += more.part[k];
         }
-        const Tile<T> out = CUT == OUTPUT ? Tile<T>::at(y + i) : found;
+        const Tile<T> out = CUT == OUTPUT ? read(y + i) : found;
         for (int k = 0; k < WIDE; k++)
             found.part[k] = cut(found.part[k], x_here.part[k], out.part[k], scale.part[k], shift.part[k]);
         return found;
     }
     inline T one(int64_t i, T scale, T shift) const {
-        return cut(second ? first[i] + second[i] : first[i], x[i], CUT == OUTPUT ? y[i] : T(0), scale, shift);
+        const T gradient = second ? value(first[i]) + value(second[i]) : value(first[i]);
+        return cut(gradient, value(x[i]), CUT == OUTPUT ? value(y[i]) : T(0), scale, shift);
     }
 };
 
 // Sums over the rows of the incoming gradient and of its products with x - mean, double [channels] each; kept: where
 // the gradient itself is put, unless it is null. `sums`: double [2 * width].
-template <class T, Cut CUT>
-void sum_gradients(const Lines<T>& lines, const Incoming<T, CUT>& incoming, const Factors<T>& factors,
-                   const T* mean, T* kept, double* sums, double* total, double* product) {
+template <class S, class T, Cut CUT>
+void sum_gradients(const Lines<T>& lines, const Incoming<S, CUT>& incoming, const Factors<T>& factors,
+                   const T* mean, S* kept, double* sums, double* total, double* product) {
     double* products = sums + lines.width;
     memset(sums, 0, size_t(lines.width) * 2 * sizeof(double));
     lines.walk([&](int64_t first, int n, int64_t place) {
@@ -187,8 +192,8 @@ void sum_gradients(const Lines<T>& lines, const Incoming<T, CUT>& incoming, cons
         const Tile<T> centre = Tile<T>::at(mean + place);
         Tile<T> of_run{}, off_run{};
         for (int64_t at = first; n--; at += lines.width) {
-            const Tile<T> x = Tile<T>::at(incoming.x + at), g = incoming.at(at, x, a, b);
-            if (kept) g.put(kept + at);
+            const Tile<T> x = read(incoming.x + at), g = incoming.at(at, x, a, b);
+            if (kept) write(g, kept + at);
             for (int k = 0; k < WIDE; k++) {
                 of_run.part[k] += g.part[k];
                 off_run.part[k] += g.part[k] * (x.part[k] - centre.part[k]);
@@ -203,8 +208,8 @@ void sum_gradients(const Lines<T>& lines, const Incoming<T, CUT>& incoming, cons
     });
     lines.walk_rest([&](int64_t at, int64_t place) {
         const T g = incoming.one(at, factors.scale[place], factors.shift[place]);
-        if (kept) kept[at] = g;
-        sums[place] += g, products[place] += g * (incoming.x[at] - mean[place]);
+        if (kept) write_one(g, kept + at);
+        sums[place] += g, products[place] += g * (value(incoming.x[at]) - mean[place]);
     });
     for (int64_t c = 0; c < lines.channels; c++) {
         total[c] = product[c] = 0;
@@ -214,33 +219,34 @@ void sum_gradients(const Lines<T>& lines, const Incoming<T, CUT>& incoming, cons
 }
 
 // dx = gradient * scale + (x - mean) * slope + level
-template <class T, Cut CUT>
-void spread_gradients(const Lines<T>& lines, const Incoming<T, CUT>& incoming, const Factors<T>& factors,
-                      const T* mean, const T* slope, const T* level, T* dx) {
+template <class S, class T, Cut CUT>
+void spread_gradients(const Lines<T>& lines, const Incoming<S, CUT>& incoming, const Factors<T>& factors,
+                      const T* mean, const T* slope, const T* level, S* dx) {
     lines.walk([&](int64_t first, int n, int64_t place) {
         const Tile<T> a = Tile<T>::at(factors.scale + place), b = Tile<T>::at(factors.shift + place);
         const Tile<T> centre = Tile<T>::at(mean + place), q = Tile<T>::at(slope + place);
         const Tile<T> r = Tile<T>::at(level + place);
         for (int64_t at = first; n--; at += lines.width) {
-            const Tile<T> x = Tile<T>::at(incoming.x + at);
+            const Tile<T> x = read(incoming.x + at);
             Tile<T> g = incoming.at(at, x, a, b);
             for (int k = 0; k < WIDE; k++)
                 g.part[k] = g.part[k] * a.part[k] + ((x.part[k] - centre.part[k]) * q.part[k] + r.part[k]);
-            g.put(dx + at);
+            write(g, dx + at);
         }
     });
     lines.walk_rest([&](int64_t at, int64_t place) {
         const T g = incoming.one(at, factors.scale[place], factors.shift[place]);
-        dx[at] = g * factors.scale[place] + ((incoming.x[at] - mean[place]) * slope[place] + level[place]);
+        const T off = value(incoming.x[at]) - mean[place];
+        write_one(g * factors.scale[place] + (off * slope[place] + level[place]), dx + at);
     });
 }
 
 // moments: what `forward` left. first, second: gradients by its output, the second null where there is one alone.
 // y: the output, where ReLU cut off a sum, else null. kept: where the gradient by what was added is put, or may be;
 // null where there is neither that nor a second gradient. dw, db: of weight and bias, T [channels].
-template <class T>
-int32_t backward(const Norm& norm, double* moments, const T* x, const T* y, const T* first, const T* second, T* kept,
-                 T* dx, T* dw, T* db) {
+template <class S, class T = typename Computed<S>::Type>
+int32_t backward(const Norm& norm, double* moments, const S* x, const S* y, const S* first, const S* second, S* kept,
+                 S* dx, T* dw, T* db) {
     const Lines<T> lines(norm.rows, norm.channels);
     if (!reserve(lines)) return 0;
     Factors<T> factors(norm, lines, moments);
@@ -254,11 +260,11 @@ int32_t backward(const Norm& norm, double* moments, const T* x, const T* y, cons
         sum_gradients(lines, incoming, factors, mean, kept, sums, total, product);
     };
     if (!norm.relu)
-        add_up(Incoming<T, NOT>{x, y, first, second});
+        add_up(Incoming<S, NOT>{x, y, first, second});
     else if (y)
-        add_up(Incoming<T, OUTPUT>{x, y, first, second});
+        add_up(Incoming<S, OUTPUT>{x, y, first, second});
     else
-        add_up(Incoming<T, AGAIN>{x, y, first, second});
+        add_up(Incoming<S, AGAIN>{x, y, first, second});
     const T* weight = static_cast<const T*>(norm.weight);
     const double share = norm.training ? 1 / double(norm.rows) : 0;  // running statistics do not depend on x
     for (int64_t c = 0; c < norm.channels; c++) {
@@ -269,27 +275,24 @@ int32_t backward(const Norm& norm, double* moments, const T* x, const T* y, cons
     }
     lines.repeat(product, slope), lines.repeat(total, level);
     if (kept || !norm.relu)
-        spread_gradients(lines, Incoming<T, NOT>{x, y, kept ? kept : first, nullptr}, factors, mean, slope, level, dx);
+        spread_gradients(lines, Incoming<S, NOT>{x, y, kept ? kept : first, nullptr}, factors, mean, slope, level, dx);
     else
-        spread_gradients(lines, Incoming<T, AGAIN>{x, y, first, nullptr}, factors, mean, slope, level, dx);
+        spread_gradients(lines, Incoming<S, AGAIN>{x, y, first, nullptr}, factors, mean, slope, level, dx);
     return 1;
 }
 
 }  // namespace
 
-#define JOINED(a, b, c) a##_##b##_##c
-#define NAMED(name, type, isa) JOINED(name, type, isa)
-#define EXPORTED extern "C" __attribute__((visibility("default")))
-
-#define FUNCTIONS(T)                                                                                                   \
-    EXPORTED int32_t NAMED(norm_forward, T, ISA)(const Norm* norm, const T* x, const T* added, double* moments,        \
-                                                 T* y) {                                                               \
-        return forward<T>(*norm, x, added, moments, y);                                                                \
+#define FUNCTIONS(S, T)                                                                                                \
+    EXPORTED int32_t NAMED(norm_forward, S, ISA)(const Norm* norm, const S* x, const S* added, double* moments,        \
+                                                 S* y) {                                                               \
+        return forward<S>(*norm, x, added, moments, y);                                                                \
     }                                                                                                                  \
-    EXPORTED int32_t NAMED(norm_backward, T, ISA)(const Norm* norm, double* moments, const T* x, const T* y,           \
-                                                  const T* first, const T* second, T* kept, T* dx, T* dw, T* db) {     \
-        return backward<T>(*norm, moments, x, y, first, second, kept, dx, dw, db);                                     \
+    EXPORTED int32_t NAMED(norm_backward, S, ISA)(const Norm* norm, double* moments, const S* x, const S* y,           \
+                                                  const S* first, const S* second, S* kept, S* dx, T* dw, T* db) {     \
+        return backward<S, T>(*norm, moments, x, y, first, second, kept, dx, dw, db);                                  \
     }
 
-FUNCTIONS(float)
-FUNCTIONS(double)
+FUNCTIONS(float, float)
+FUNCTIONS(double, double)
+FUNCTIONS(bf16, float)

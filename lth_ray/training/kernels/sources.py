@@ -6,9 +6,8 @@ Imports nothing, as it is run by setup.py too, before anything is installed.
 import hashlib
 from pathlib import Path
 
-# Folders of their own, whose changes leave the others' digest as it is: of single linear layers, of images in bf16, of
-# single convolutions.
-LINEAR, HALF, CONV = "linear", "half", "conv"
+# Folders of their own, whose changes leave the others' digest as it is: single linear layers, single convolutions.
+LINEAR, CONV = "linear", "conv"
 
 
 def source_digest(*folders: str) -> str:

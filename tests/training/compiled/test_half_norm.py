@@ -157,13 +157,13 @@ def test_where_it_pauses_changes_no_bit_and_pruned_weights_are_zero(setting: Mak
         assert not end.run.optimizer.state[parameters[name]]["momentum_buffer"][~kept].any()
 
 
-@needed
-def test_a_library_without_kernels_of_bf16_trains_by_autocast(
-    setting: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_library_of_other_sources_is_refused_and_said(
+    setting: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     monkeypatch.setattr(library, "source_digest", lambda *_: "another")
-    library._has.cache_clear()
-    made = digits(setting, precision="bf16")
+    library.found.cache_clear()
+    made = digits(setting, precision=precision)
     assert made.trained(made.begin(), 2).run.backend == "eager"
-    assert "images in bf16 were built from other sources" in caplog.text
-    library._has.cache_clear()
+    assert "was built from other sources" in caplog.text
+    library.found.cache_clear()

@@ -7,6 +7,7 @@
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name, and
 // CONV_SOURCE the digest of what this file is built from (sources.py).
+#include "../exported.h"
 #include "../vectors.h"
 
 // Survivors in the order in which they are walked. begins: [chunks * outputs + 1]; offsets: of the first pixel that each
@@ -202,16 +203,7 @@ int32_t backward(const Conv& conv, const T* x, const T* dy, T* dx, T* dw) {
 
 }  // namespace
 
-#define JOINED(a, b, c) a##_##b##_##c
-#define NAMED(name, type, isa) JOINED(name, type, isa)
-#define EXPORTED extern "C" __attribute__((visibility("default")))
-
-#define TEXT(value) TEXT_OF(value)
-#define TEXT_OF(value) #value
-#define SOURCE_OF(isa) SOURCE_NAME(isa)
-#define SOURCE_NAME(isa) conv_source_##isa
-
-EXPORTED const char* SOURCE_OF(ISA)() { return TEXT(CONV_SOURCE); }
+EXPORTED const char* NAMED(conv, source, ISA)() { return TEXT(CONV_SOURCE); }
 
 // Blocks are of 16, 8 or 4 pixels.
 #define FUNCTIONS(T)                                                                                                   \

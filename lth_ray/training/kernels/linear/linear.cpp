@@ -3,6 +3,7 @@
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name, and
 // LINEAR_SOURCE the digest of what this file is built from (sources.py).
+#include "../exported.h"
 #include "../layers.h"
 
 namespace {
@@ -90,16 +91,7 @@ int32_t linear_backward(const Layer& l, const T* x, const T* dy, int64_t rows, T
 
 }  // namespace
 
-#define JOINED(a, b, c) a##_##b##_##c
-#define NAMED(name, type, isa) JOINED(name, type, isa)
-#define EXPORTED extern "C" __attribute__((visibility("default")))
-
-#define TEXT(value) TEXT_OF(value)
-#define TEXT_OF(value) #value
-#define SOURCE_OF(isa) SOURCE_NAME(isa)
-#define SOURCE_NAME(isa) linear_source_##isa
-
-EXPORTED const char* SOURCE_OF(ISA)() { return TEXT(LINEAR_SOURCE); }
+EXPORTED const char* NAMED(linear, source, ISA)() { return TEXT(LINEAR_SOURCE); }
 
 #define FUNCTIONS(T)                                                                                                   \
     EXPORTED int32_t NAMED(linear_forward, T, ISA)(const Layer* layer, const T* x, int64_t rows, T* y) {               \

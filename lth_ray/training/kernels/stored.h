@@ -1,7 +1,7 @@
 // How a number of an image lies in memory: as what is computed with it, or as bf16, the first half of a float32.
 #pragma once
 
-#include "../lines.h"
+#include "lines.h"
 
 namespace {
 
