@@ -18,7 +18,7 @@ from lth_ray.training.recipe import Recipe
 from lth_ray.training.supermask import Supermask
 
 WIDE = 256  # channels above which oneDNN's convolutions are slower in channels_last (benchmarks/README.md)
-Kernels = Mapping[torch.dtype, library.NormKernels]
+Kernels = Mapping[torch.dtype, library.LayerKernels]
 
 
 def fused_graph(model: nn.Module, recipe: Recipe) -> fx.GraphModule | None:

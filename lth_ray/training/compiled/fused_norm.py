@@ -21,7 +21,7 @@ class FusedNorm(nn.Module):
     """
 
     def __init__(
-        self, norm: nn.BatchNorm2d, kernels: Mapping[torch.dtype, library.NormKernels], *, relu: bool = False,
+        self, norm: nn.BatchNorm2d, kernels: Mapping[torch.dtype, library.LayerKernels], *, relu: bool = False,
         uses: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -47,7 +47,7 @@ class _Function(torch.autograd.Function):
         x, added = _laid_out(x), None if added is None else _laid_out(added)
         y, moments = torch.empty_like(x), torch.empty(2, x.shape[1], dtype=torch.float64)
         call, kernels = _call(fused, x), fused.kernels[x.dtype]
-        _check(kernels.forward(call, x.data_ptr(), _address(added), moments.data_ptr(), y.data_ptr()))
+        library.check(kernels.forward(call, x.data_ptr(), _address(added), moments.data_ptr(), y.data_ptr()))
         if fused.norm.training and fused.norm.num_batches_tracked is not None:
             fused.norm.num_batches_tracked += 1
         ctx.save_for_backward(x, weight, bias, moments, y if fused.relu and added is not None else None)
@@ -77,7 +77,7 @@ class _Function(torch.autograd.Function):
             dw.data_ptr(),
             db.data_ptr(),
         )
-        _check(done)
+        library.check(done)
         return dx, added, dw, db, None
 
 
@@ -96,8 +96,3 @@ def _laid_out(images: Tensor) -> Tensor:
 
 def _address(tensor: Tensor | None = None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
-
-
-def _check(done: int) -> None:
-    if not done:
-        raise MemoryError("there is no memory to normalise a batch in")

@@ -47,7 +47,7 @@ class SparseConv:
     packed: {(height, width) of images: its survivors from inputs to outputs, and back}.
     """
 
-    kernels: library.ConvKernels
+    kernels: library.LayerKernels
     weight: Tensor
     kept: Tensor
     packed: dict[tuple[int, int], tuple[Packed, Packed]] = field(default_factory=dict)

@@ -75,7 +75,7 @@ class Sparse:
     nothing: a bias of zeros [outputs], where the layer has none.
     """
 
-    kernels: library.LinearKernels
+    kernels: library.LayerKernels
     weight: Tensor
     transposed: bool
     packed: Survivors
@@ -110,7 +110,7 @@ class Sparse:
 
 
 def sparse_layers(
-    model: nn.Module, kept: Mapping[int, Tensor], kernels: library.LinearKernels
+    model: nn.Module, kept: Mapping[int, Tensor], kernels: library.LayerKernels
 ) -> dict[int, Sparse]:  # fmt: skip
     """Return the weights of linear layers that are to be multiplied as sparse ones, by their id.
 

@@ -95,25 +95,8 @@ class Kernels:
 
 
 @dataclass(frozen=True)
-class NormKernels:
-    """The functions of batch norm, for one type of images."""
-
-    forward: Any
-    backward: Any
-    instruction_set: str
-
-
-@dataclass(frozen=True)
-class LinearKernels:
-    """The functions of a single sparse layer, for one type of number."""
-
-    forward: Any
-    backward: Any
-
-
-@dataclass(frozen=True)
-class ConvKernels:
-    """The functions of a single sparse convolution, for one type of number."""
+class LayerKernels:
+    """The functions of one layer, for one type of number: batch norm, a sparse linear layer or a sparse convolution."""
 
     forward: Any
     backward: Any
@@ -142,65 +125,52 @@ def kernels(dtype: torch.dtype) -> Kernels | None:
     return Kernels(train, evaluate, SETS[best])
 
 
-def norm_kernels(dtype: torch.dtype, half: bool = False) -> dict[torch.dtype, NormKernels]:
+def norm_kernels(dtype: torch.dtype, half: bool = False) -> dict[torch.dtype, LayerKernels]:
     """Return the functions of batch norm with parameters of `dtype`, by the type of the images; none where one lacks.
 
     half: images may be of bfloat16 too, which they may beside parameters of float32.
     """
     loaded = found()
-    if loaded is None or dtype not in TYPES:
+    if loaded is None or dtype not in TYPES or (half and dtype != torch.float32):
         return {}
-    library, best = loaded
-    names = {dtype: TYPES[dtype]}
-    if half:
-        if dtype != torch.float32:
-            return {}
-        names[torch.bfloat16] = "bf16"
-    return {images: _norm(library, name, SETS[best]) for images, name in names.items()}
+    names = {dtype: TYPES[dtype], **({torch.bfloat16: "bf16"} if half else {})}
+    forward, backward = (POINTER(Norm), *[c_void_p] * 4), (POINTER(Norm), *[c_void_p] * 9)
+    return {images: _layer(loaded, "norm", name, forward, backward) for images, name in names.items()}
 
 
-def _norm(library: ctypes.CDLL, name: str, instruction_set: str) -> NormKernels:
-    forward, backward = (getattr(library, f"norm_{way}_{name}_{instruction_set}") for way in ("forward", "backward"))
-    forward.restype = backward.restype = c_int32
-    forward.argtypes = (POINTER(Norm), *[c_void_p] * 4)
-    backward.argtypes = (POINTER(Norm), *[c_void_p] * 9)
-    return NormKernels(forward, backward, instruction_set)
+def linear_kernels(dtype: torch.dtype) -> LayerKernels | None:
+    """Return the functions of single sparse linear layers, as `kernels` returns the others."""
+    forward = POINTER(Layer), c_void_p, c_int64, c_void_p
+    return _of_part(LINEAR, dtype, forward, (POINTER(Layer), c_void_p, c_void_p, c_int64, c_void_p, c_void_p))
 
 
-def linear_kernels(dtype: torch.dtype) -> LinearKernels | None:
-    """Return the functions of single layers, as `kernels` returns the others."""
+def conv_kernels(dtype: torch.dtype) -> LayerKernels | None:
+    """Return the functions of single sparse convolutions, as `kernels` returns the others."""
+    return _of_part(CONV, dtype, (POINTER(Conv), *[c_void_p] * 2), (POINTER(Conv), *[c_void_p] * 4))
+
+
+def _of_part(part: str, dtype: torch.dtype, forward: tuple[Any, ...], backward: tuple[Any, ...]) -> LayerKernels | None:
     loaded = found()
-    if loaded is None or dtype not in TYPES:
+    if loaded is None or dtype not in TYPES or not _has(loaded[0], part, SETS[loaded[1]]):
         return None
-    library, best = loaded
-    if not _has(library, LINEAR, SETS[best]):
-        return None
-    suffix = f"{TYPES[dtype]}_{SETS[best]}"
-    forward, backward = getattr(library, f"linear_forward_{suffix}"), getattr(library, f"linear_backward_{suffix}")
-    forward.restype = backward.restype = c_int32
-    forward.argtypes = (POINTER(Layer), c_void_p, c_int64, c_void_p)
-    backward.argtypes = (POINTER(Layer), c_void_p, c_void_p, c_int64, c_void_p, c_void_p)
-    return LinearKernels(forward, backward)
+    return _layer(loaded, part, TYPES[dtype], forward, backward)
 
 
-def conv_kernels(dtype: torch.dtype) -> ConvKernels | None:
-    """Return the functions of single convolutions, as `kernels` returns the others."""
-    loaded = found()
-    if loaded is None or dtype not in TYPES or not _has(loaded[0], CONV, SETS[loaded[1]]):
-        return None
+def _layer(
+    loaded: tuple[ctypes.CDLL, int], name: str, kind: str, forward: tuple[Any, ...], backward: tuple[Any, ...]
+) -> LayerKernels:
+    """Return the functions of a layer by its name and that of its numbers; forward, backward: what they are given."""
     library, best = loaded
-    suffix = f"{TYPES[dtype]}_{SETS[best]}"
-    forward, backward = getattr(library, f"conv_forward_{suffix}"), getattr(library, f"conv_backward_{suffix}")
-    forward.restype = backward.restype = c_int32
-    forward.argtypes = (POINTER(Conv), *[c_void_p] * 2)
-    backward.argtypes = (POINTER(Conv), *[c_void_p] * 4)
-    return ConvKernels(forward, backward, SETS[best])
+    ahead, back = (getattr(library, f"{name}_{way}_{kind}_{SETS[best]}") for way in ("forward", "backward"))
+    ahead.restype = back.restype = c_int32
+    ahead.argtypes, back.argtypes = forward, backward
+    return LayerKernels(ahead, back, SETS[best])
 
 
 def check(done: int) -> None:
-    """Raise MemoryError where a single layer's function says that it had no memory."""
+    """Raise MemoryError where a layer's function says that it had no memory."""
     if not done:
-        raise MemoryError("there is no memory to multiply a batch in")
+        raise MemoryError("there is no memory to take a batch through a layer in")
 
 
 @lru_cache(maxsize=8)
