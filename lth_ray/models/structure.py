@@ -89,8 +89,9 @@ def _read(asked: _Asked) -> str:
     if not (isinstance(model.name, str) or callable(model.name)):
         return OTHER  # a folder's
     try:
-        network = build_without_numbers(model.name, asked.num_classes, asked.input_shape, **called(model.options))
-        return read(network, asked.input_shape, asked.num_classes)
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):  # whoever asks
+            network = build_without_numbers(model.name, asked.num_classes, asked.input_shape, **called(model.options))
+            return read(network, asked.input_shape, asked.num_classes)
     except Exception:  # whatever the network's own code raises: a plan tries it with numbers, and says so
         return OTHER
 

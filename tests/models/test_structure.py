@@ -132,6 +132,13 @@ def test_own_networks_are_read_where_it_is_certain_what_they_do(name: str) -> No
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu")])
+def test_what_a_network_is_made_of_does_not_depend_on_where_it_is_asked(context: Callable[[], Any]) -> None:
+    with context():
+        found = structure_of(Model(lambda: sequential(nn.ReLU()), version=f"in {context}"), IMAGE, 10)
+    assert found == FULLY_CONNECTED
+
+
 def test_what_cannot_be_built_without_numbers_is_left_to_autograd() -> None:
     def network() -> nn.Module:
         made = sequential(nn.ReLU())
