@@ -51,7 +51,7 @@ IN_BF16 = {"cifar_resnet20": 0.6, "cifar_vgg16": 0.6}  # x our step in fp32
 BATCH, N_TRAIN, SHAPE, CLASSES = 128, 10_000, (3, 32, 32), 10
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
-PAIRS_A_STEP = 25  # a step takes hundreds of times as long as one of LeNet's
+PAIRS_A_STEP = 33  # a step takes hundreds of times as long as one of LeNet's
 
 
 def entries(pairs: int = 200) -> list[Entry]:
