@@ -1,6 +1,6 @@
 """A study's experiment in MLflow, and its runs as they are read there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,20 @@ from lth_ray.record.mlflow.saved_views import NOTE, QUESTION
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # of an experiment: no "GenAI"
 Identity = tuple[str, str, str]  # lth.digest, lth.content, the parent's run id
+
+
+READ = (runs.DIGEST, runs.CONTENT, runs.PARENT, runs.ROUNDS, runs.KIND, runs.STORAGE)  # tags
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run as it was found in MLflow. tags: those of READ, at least."""
+
+    id: str
+    name: str
+    status: str
+    artifacts: str
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -48,20 +62,22 @@ def find_experiment(client: Any, name: str, where: Destination, question: str, c
     return str(found.experiment_id)
 
 
-def runs_of(client: Any, experiment: str) -> Iterator[Any]:
-    """Yield the runs of an experiment as MLflow gives them, page by page."""
+def runs_of(client: Any, experiment: str, only: str = "") -> Iterator[Found]:
+    """Yield the runs of an experiment by MLflow's client, page by page. only: its filter."""
     token = None
     while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
-        yield from page
+        page = client.search_runs([experiment], only, max_results=1000, page_token=token)
+        for run in page:
+            info = run.info
+            yield Found(info.run_id, info.run_name, info.status, info.artifact_uri, run.data.tags)
         token = page.token
         if not token:
             return
 
 
-def read(run: Any) -> tuple[Identity, Run]:
-    """Return a run as MLflow gives it: what identifies it, and what is known of it."""
-    tags, info = run.data.tags, run.info
-    whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else info.status == "FINISHED"
+def read(found: Found) -> tuple[Identity, Run]:
+    """Return what identifies a run of ours, and what is known of it."""
+    tags = found.tags
+    whole = runs.ROUNDS in tags if tags.get(runs.KIND) == "lineage" else found.status == "FINISHED"
     identity = tags[runs.DIGEST], tags.get(runs.CONTENT, ""), tags.get(runs.PARENT, "")
-    return identity, Run(info.run_id, info.artifact_uri, whole, info.status, tags.get(runs.ROUNDS, ""))
+    return identity, Run(found.id, found.artifacts, whole, found.status, tags.get(runs.ROUNDS, ""))

@@ -1,13 +1,12 @@
 """The run of a lineage: a point for each of its rounds, gathered and sent a few at a time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from lth_ray.lottery import Lineage
 from lth_ray.lottery.kept.records import Record
 from lth_ray.lottery.stop_rule import ending_of
 from lth_ray.record.mlflow.runs import ROUNDS, Metric, ended, point
-from lth_ray.record.mlflow.sending import log_batch
+from lth_ray.record.mlflow.sending import Sender
 
 
 class LineageRun:
@@ -16,9 +15,9 @@ class LineageRun:
     recorded: its tag lth.rounds, "round=content ..." of the points that are there; set after the points are.
     """
 
-    def __init__(self, client: Any, run_id: str, lineage: Lineage, status: str, recorded: str) -> None:
+    def __init__(self, sender: Sender, run_id: str, lineage: Lineage, status: str, recorded: str) -> None:
         self.id = run_id
-        self._client, self._lineage, self._status = client, lineage, status
+        self._sender, self._lineage, self._status = sender, lineage, status
         self._rounds = {int(number): content for number, _, content in (r.partition("=") for r in recorded.split())}
         self._pending: list[Metric] = []
         self._last = lineage.prune.num_rounds
@@ -48,7 +47,7 @@ class LineageRun:
             recorded = " ".join(f"{number}={content}" for number, content in sorted(self._rounds.items()))
             if not self.is_complete:
                 self._set_status("RUNNING")
-            log_batch(self._client, self.id, [*self._pending, *beside], {}, {ROUNDS: recorded})
+            self._sender.log(self.id, [*self._pending, *beside], {ROUNDS: recorded})
             self._pending = []
         if self.is_complete:
             self._set_status("FINISHED")
@@ -61,8 +60,5 @@ class LineageRun:
     def _set_status(self, status: str) -> None:
         if status == self._status:
             return
-        if status == "RUNNING":
-            self._client.update_run(self.id, status=status)
-        else:
-            self._client.set_terminated(self.id, status, end_time=self._ended_at or None)
+        self._sender.set_status(self.id, status, self._ended_at or None)
         self._status = status

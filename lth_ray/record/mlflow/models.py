@@ -7,6 +7,7 @@ and by the line of Python that loads them, and copies none.
 import json
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,33 @@ from lth_ray.lottery.kept.records import SegmentRecord, chosen
 from lth_ray.lottery.tickets.exporting import kind_of_weights
 from lth_ray.lottery.tickets.loading import addresses
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, PARENT, Description
-from lth_ray.record.mlflow.sending import local_folder
+from lth_ray.record.mlflow.sending import last_step, local_folder
 from lth_ray.store import Store
 
 TYPE = "lottery-ticket"
 ABOUT = "ticket.json"
+PAGE = 1000  # models that MLflow gives at once, at most
 FROM_RECORD = ("meaning", "mask", "states", "environment", "started_at", "seconds", "first", "last", "content")
 UNSAID = (PARENT, "mlflow.loggedArtifacts")  # tags of a run that say nothing of its model
+
+
+@dataclass(frozen=True)
+class Place:
+    """A model that is in MLflow: its id, its run's, and where its document lies."""
+
+    model_id: str
+    run_id: str
+    artifacts: str
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model that is to be made, of a ticket's run. page: its document."""
+
+    name: str
+    tags: dict[str, str]
+    page: bytes
+    type: str = TYPE
 
 
 class Models:
@@ -33,16 +54,15 @@ class Models:
         """Begin a new model of a ticket's run, shown with it. To be called once a run: see `of_run`."""
         from mlflow import entities
 
-        tags = {name: value for name, value in description.tags.items() if name not in UNSAID}
         model = self._client.create_logged_model(
             self._experiment,
             name=model_name(description.name),
             source_run_id=run_id,
-            tags=tags,
+            tags=model_tags(description),
             params=description.params,
             model_type=TYPE,
         )
-        step = max((step for _, _, step, _ in description.metrics), default=0)
+        step = last_step(description.metrics)
         self._client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step)])
         return model
 
@@ -51,18 +71,26 @@ class Models:
         page = ticket_page(self._store, record)
         folder = local_folder(model.artifact_location)
         if folder is not None:
-            _write(folder, page)
+            write_page(folder, page)
         else:
             with tempfile.TemporaryDirectory() as temporary:
-                _write(Path(temporary), page)
+                write_page(Path(temporary), page)
                 self._client.log_model_artifacts(model.model_id, temporary)
         self._client.finalize_logged_model(model.model_id, "READY")
 
-    def of_ticket(self, digest: str, content: str) -> Any | None:
-        """Return a finished model by its tags."""
-        tags = f"tags.`{DIGEST}` = '{digest}' AND tags.`{CONTENT}` = '{content}'"
-        found = self._client.search_logged_models([self._experiment], tags)
-        return next((model for model in found if model.status == "READY"), None)
+    def ready(self) -> dict[tuple[str, str], Place]:
+        """Return {(lth.digest, lth.content): a finished model}, all read once, page by page."""
+        found: dict[tuple[str, str], Place] = {}
+        token = None
+        while True:
+            page = self._client.search_logged_models([self._experiment], max_results=PAGE, page_token=token)
+            for model in page:
+                if model.status == "READY":
+                    place = Place(model.model_id, model.source_run_id, model.artifact_location)
+                    found.setdefault((model.tags.get(DIGEST, ""), model.tags.get(CONTENT, "")), place)
+            token = page.token
+            if not token:
+                return found
 
     def of_run(self, run_id: str) -> Any | None:
         """Return the model of a ticket's run, from an attempt that was broken off or another driver's."""
@@ -83,6 +111,16 @@ def ticket_page(store: Store, record: SegmentRecord) -> bytes:
     return json.dumps(about, indent=1).encode()
 
 
-def _write(folder: Path, page: bytes) -> None:
+def new_model(store: Store, description: Description, record: SegmentRecord) -> NewModel:
+    """Return the model of a ticket that is described, made whole."""
+    return NewModel(model_name(description.name), model_tags(description), ticket_page(store, record))
+
+
+def model_tags(description: Description) -> dict[str, str]:
+    return {name: value for name, value in description.tags.items() if name not in UNSAID}
+
+
+def write_page(folder: Path, page: bytes) -> None:
+    """Write a model's document into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ABOUT).write_bytes(page)

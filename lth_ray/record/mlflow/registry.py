@@ -13,7 +13,7 @@ from typing import Any
 from lth_ray.config import Metric
 from lth_ray.lottery import Lineage, Plan
 from lth_ray.lottery.stop_rule import ending
-from lth_ray.record.mlflow.models import Models
+from lth_ray.record.mlflow.models import Models, Place
 from lth_ray.record.mlflow.runs import CONTENT, DIGEST, STORAGE
 from lth_ray.record.report.comparisons import DENSE
 from lth_ray.record.report.summary import series_of
@@ -105,30 +105,27 @@ def register(client: Any, experiment: str, plan: Plan, store: Store, matching: I
             there.setdefault(identity, version)
         elif version.tags.get(STORAGE) == store.uri:
             client.delete_model_version(name, version.version)
-    models = Models(client, experiment, store)
     held = _aliases(client, name)
-    count = 0
-    for identity, one in wanted.items():
-        version = there.get(identity) or _version(client, models, name, one, store.uri)
-        if version is not None:
-            count += 1
-            for alias in one.aliases:
-                if held.get(alias) != str(version.version):
-                    client.set_registered_model_alias(name, alias, version.version)
-    return count
+    models = Models(client, experiment, store).ready() if wanted.keys() - there.keys() else {}
+    new = [identity for identity in wanted if identity in models and identity not in there]
+    if new:
+        _make(client, name)
+    for identity in new:  # all before the first alias: with each new version MLflow reads every alias that there is
+        there[identity] = _version(client, models[identity], name, wanted[identity], store.uri)
+    for identity, version in there.items():
+        for alias in wanted[identity].aliases:
+            if held.get(alias) != str(version.version):
+                client.set_registered_model_alias(name, alias, version.version)
+    return len(there)
 
 
-def _version(client: Any, models: Models, name: str, one: Matching, storage: str) -> Any | None:
-    """Return a new version; None where the ticket is not in MLflow."""
-    model = models.of_ticket(one.digest, one.content)
-    if model is None:
-        return None
-    _make(client, name)
+def _version(client: Any, model: Place, name: str, one: Matching, storage: str) -> Any:
+    """Return a new version, of a ticket's model."""
     tags = {DIGEST: one.digest, CONTENT: one.content, STORAGE: storage, **one.tags}
     return client.create_model_version(
         name,
-        model.artifact_location,
-        run_id=model.source_run_id,
+        model.artifacts,
+        run_id=model.run_id,
         tags=tags,
         description=one.description,
         model_id=model.model_id,

@@ -4,12 +4,36 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from lth_ray.record.mlflow.runs import Metric
 
 BATCH = 800  # metrics in a request: MLflow takes 1000 metrics, params and tags together
+
+
+class Sender(Protocol):
+    """A sender of what runs that are there gain: by MLflow's client, or into its tables (rows.py)."""
+
+    def log(self, run_id: str, metrics: list[Metric], tags: Mapping[str, str]) -> None: ...
+
+    def set_status(self, run_id: str, status: str, ended: int | None = None) -> None: ...
+
+
+class ByClient:
+    """A sender by MLflow's client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def log(self, run_id: str, metrics: list[Metric], tags: Mapping[str, str]) -> None:
+        log_batch(self._client, run_id, metrics, {}, tags)
+
+    def set_status(self, run_id: str, status: str, ended: int | None = None) -> None:
+        if status == "RUNNING":
+            self._client.update_run(run_id, status=status)
+        else:
+            self._client.set_terminated(run_id, status, end_time=ended)
 
 
 def log_batch(
@@ -29,7 +53,7 @@ def log_batch(
     """
     from mlflow import entities
 
-    last = max((step for _, _, step, _ in metrics), default=0)
+    last = last_step(metrics)
 
     def entity(metric: Metric, model: str | None) -> Any:
         name, value, step, moment = metric
@@ -47,17 +71,27 @@ def log_batch(
         )
 
 
+def last_step(metrics: Sequence[Metric]) -> int:
+    """Return the step at which a model's run ends; 0 without metrics."""
+    return max((step for _, _, step, _ in metrics), default=0)
+
+
+def dataset_fields(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Return {"name", "digest", "profile"} of a data set as MLflow's entity has it."""
+    return {
+        "name": dataset["name"],
+        "digest": dataset["digest"][:36],
+        "source_type": "lth_ray",
+        "source": json.dumps(dataset["name"]),
+        "profile": json.dumps(dataset["profile"]),
+    }
+
+
 def log_dataset(client: Any, run_id: str, dataset: Mapping[str, Any]) -> None:
     """Name a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
     from mlflow import entities
 
-    found = entities.Dataset(
-        name=dataset["name"],
-        digest=dataset["digest"][:36],
-        source_type="lth_ray",
-        source=json.dumps(dataset["name"]),
-        profile=json.dumps(dataset["profile"]),
-    )
+    found = entities.Dataset(**dataset_fields(dataset))
     context = [entities.InputTag("mlflow.data.context", "training")]
     client.log_inputs(run_id, [entities.DatasetInput(found, context)])
 

@@ -17,7 +17,8 @@ from lth_ray.config import ConfigError
 from lth_ray.lottery import BranchResult, Lineage, Plan
 from lth_ray.record.mlflow.destination import Destination, destination
 from lth_ray.record.mlflow.provenance import commit_of, script_folder
-from lth_ray.record.mlflow.tracking import Tracking, UnfinishedError
+from lth_ray.record.mlflow.recent import UnfinishedError
+from lth_ray.record.mlflow.tracking import Tracking
 from lth_ray.store import Store, live_runs
 
 Item = tuple[Lineage, int] | BranchResult

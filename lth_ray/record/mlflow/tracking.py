@@ -10,28 +10,23 @@ from dataclasses import replace
 from typing import Any
 
 from lth_ray.lottery import BranchResult, Costs, Lineage, Plan
-from lth_ray.lottery.kept.records import Record, SegmentRecord, TableRecord
-from lth_ray.lottery.kept.stored import finished
+from lth_ray.lottery.kept.records import SegmentRecord
 from lth_ray.record.mlflow import runs
 from lth_ray.record.mlflow.barriers import Barriers
 from lth_ray.record.mlflow.controls import Controls
 from lth_ray.record.mlflow.database import prepared
 from lth_ray.record.mlflow.destination import Destination, prepare_environment
-from lth_ray.record.mlflow.experiment import Identity, Run, find_experiment, read, runs_of
+from lth_ray.record.mlflow.experiment import READ, Identity, Run, find_experiment, read, runs_of
 from lth_ray.record.mlflow.lineage_run import LineageRun
-from lth_ray.record.mlflow.models import Models
+from lth_ray.record.mlflow.models import Models, new_model
 from lth_ray.record.mlflow.provenance import made_by
+from lth_ray.record.mlflow.recent import Records
+from lth_ray.record.mlflow.rows import Rows
 from lth_ray.record.mlflow.runs import Description, Metric
 from lth_ray.record.mlflow.saved_views import SavedViews, Warn
-from lth_ray.record.mlflow.sending import log_batch, log_dataset, put_files
+from lth_ray.record.mlflow.sending import ByClient, Sender, log_batch, log_dataset, put_files
 from lth_ray.record.mlflow.turns import Turns
 from lth_ray.store import Store
-
-RECENT = 64  # records that are kept in memory
-
-
-class UnfinishedError(LookupError):
-    """An attempt to record a ticket or branch result whose segment has no record in the store."""
 
 
 class Tracking:
@@ -65,6 +60,8 @@ class Tracking:
         self._cost, self._made_by = Costs(plan), made_by()
         self._client: Any = MlflowClient(tracking_uri=where.uri)
         self._experiment = find_experiment(self._client, plan.study.name, where, question, commit)
+        self._rows = Rows.of(where.uri, self._experiment)
+        self._sender: Sender = self._rows or ByClient(self._client)
         self._views = SavedViews(self._client, self._experiment, warn)
         self._models = Models(self._client, self._experiment, store)
         self._runs: dict[Identity, Run] = {}
@@ -72,8 +69,7 @@ class Tracking:
         self._names: set[str] = set()
         self._lineages: dict[str, LineageRun] = {}
         self._tickets: dict[tuple[str, int], str] = {}
-        self._costs: dict[str, SegmentRecord] = {}
-        self._recent: dict[str, Record] = {}
+        self._records = Records(store)
         self._beside: dict[str, dict[Metric, None]] = {}  # {run: what branches add to it}
         self._sent: dict[Identity, tuple[Run, int | None]] = {}  # branches that wait for that, with their ends
         self._barriers, self._controls = Barriers(plan), Controls(plan)
@@ -84,10 +80,10 @@ class Tracking:
 
     def ticket(self, lineage: Lineage, number: int) -> bool:
         """Record a finished ticket; return False where that is done already. Raise UnfinishedError."""
-        record = self._segment(lineage.rounds[number].segment.key)
+        record = self._records.segment(lineage.rounds[number].segment.key)
         parent = self._lineage(lineage)
         parent.add(number, record)
-        cost = self._cost.of_ticket(lineage, number, self._known)
+        cost = self._cost.of_ticket(lineage, number, self._records.cost)
         run_id, is_new = self._send(runs.describe_ticket(lineage, number, record, cost), parent.id, record)
         self._views.ticket(lineage, number, record)
         self._tickets[lineage.id, number] = run_id
@@ -98,18 +94,18 @@ class Tracking:
 
         What it adds to the runs above is sent with that of others, by `flush`; then only it is whole.
         """
-        record = self._finished(result.key)
+        record = self._records.finished(result.key)
         ticket = result.lineage.id, result.round
         if ticket not in self._tickets:
             self.ticket(result.lineage, result.round)
-        description = runs.describe_branch(result, record, self._cost.of_branch(result, self._known))
+        description = runs.describe_branch(result, record, self._cost.of_branch(result, self._records.cost))
         parent = self._tickets[ticket]
         run, is_new = self._fill(description, parent)
         last = result.lineage.rounds[result.round].segment.last
-        means = self._barriers.metrics(result, last, self._table)
-        instability = self._barriers.instability(result, self._table)
-        by_round = self._barriers.metrics(result, result.round, self._table)
-        controls = self._controls.metrics(result, self._trained)
+        means = self._barriers.metrics(result, last, self._records.table)
+        instability = self._barriers.instability(result, self._records.table)
+        by_round = self._barriers.metrics(result, result.round, self._records.table)
+        controls = self._controls.metrics(result, self._records.trained)
         if is_new:
             above = self._lineage(result.lineage).id
             for run_id, metrics in (parent, means + instability), (above, by_round + controls):
@@ -128,7 +124,7 @@ class Tracking:
             self._beside.pop(lineage.id, None)
         for run_id, metrics in list(self._beside.items()):
             if metrics:
-                log_batch(self._client, run_id, [*metrics], {}, {})
+                self._sender.log(run_id, [*metrics], {})
             del self._beside[run_id]
         for identity, (run, ended) in list(self._sent.items()):
             self._finish(identity, run, ended)
@@ -144,6 +140,8 @@ class Tracking:
         if not running:
             for run in self._lineages.values():
                 run.stop()
+        if self._rows is not None:
+            self._rows.close()
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -152,59 +150,23 @@ class Tracking:
         off.
         """
         asked = {runs.lineage_digest(lineage) for lineage in self._plan.lineages}
-        for run in runs_of(self._client, self._experiment):
-            tags, info = run.data.tags, run.info
-            self._names.add(info.run_name)
+        every = self._rows.runs(READ) if self._rows else runs_of(self._client, self._experiment)
+        for found in every:
+            tags = found.tags
+            self._names.add(found.name)
             if runs.DIGEST not in tags:
                 continue
-            identity, found = read(run)
-            self._runs[identity] = found
+            identity, run = read(found)
+            self._runs[identity] = run
             is_lineage, is_ours = tags.get(runs.KIND) == "lineage", tags.get(runs.STORAGE) == self._store.uri
-            if is_lineage and is_ours and info.status == "RUNNING" and tags[runs.DIGEST] not in asked:
-                self._client.set_terminated(info.run_id, "KILLED")
-
-    def _known(self, key: str) -> SegmentRecord | None:
-        """Return a segment's record without what is long, which costs do without; read once."""
-        if key not in self._costs:
-            record = self._trained(key)
-            if record is None:
-                return None
-            self._costs[key] = replace(record, journal={}, usage=None, looks=None, mask_history=None)
-        return self._costs[key]
-
-    def _segment(self, key: str) -> SegmentRecord:
-        record = self._finished(key)
-        assert isinstance(record, SegmentRecord)
-        return record
-
-    def _finished(self, key: str) -> Record:
-        record = self._read(key)
-        if record is None:
-            raise UnfinishedError(f"{key} has no record in {self._store.uri}: it is not finished")
-        return record
-
-    def _read(self, key: str) -> Record | None:
-        """Return a finished record; the copies of a control, and what leads to a ticket, are asked for by turns."""
-        found = self._recent.get(key) or finished(self._store, key)
-        if found is not None:
-            self._recent[key] = found
-            if len(self._recent) > RECENT:
-                del self._recent[next(iter(self._recent))]
-        return found
-
-    def _trained(self, key: str) -> SegmentRecord | None:
-        record = self._read(key)
-        return record if isinstance(record, SegmentRecord) else None
-
-    def _table(self, key: str) -> TableRecord | None:
-        record = self._read(key)
-        return record if isinstance(record, TableRecord) else None
+            if is_lineage and is_ours and run.status == "RUNNING" and tags[runs.DIGEST] not in asked:
+                self._sender.set_status(run.id, "KILLED")
 
     def _lineage(self, lineage: Lineage) -> LineageRun:
         if lineage.id not in self._lineages:
-            dense = self._segment(lineage.dense.key)
+            dense = self._records.segment(lineage.dense.key)
             run, _ = self._fill(runs.describe_lineage(lineage, dense, self._store.uri), "")
-            self._lineages[lineage.id] = LineageRun(self._client, run.id, lineage, run.status, run.rounds)
+            self._lineages[lineage.id] = LineageRun(self._sender, run.id, lineage, run.status, run.rounds)
         return self._lineages[lineage.id]
 
     def _send(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[str, bool]:
@@ -213,12 +175,12 @@ class Tracking:
         ticket: its record, as it has a model besides.
         """
         run, is_new = self._fill(description, parent, ticket)
-        if is_new:
+        if is_new and not run.whole:
             self._finish((*description.identity, parent), run, description.ended)
         return run.id, is_new
 
     def _finish(self, identity: Identity, run: Run, ended: int | None) -> None:
-        self._client.set_terminated(run.id, "FINISHED", end_time=ended)
+        self._sender.set_status(run.id, "FINISHED", ended)
         self._runs[identity] = replace(run, whole=True, status="FINISHED")
 
     def _fill(self, description: Description, parent: str, ticket: SegmentRecord | None = None) -> tuple[Run, bool]:
@@ -227,10 +189,10 @@ class Tracking:
         run = self._runs.get(identity)
         if run is not None and (run.whole or identity in self._sent):
             return run, False
-        run, model = self._begun(description, parent, ticket is not None)
+        run, model, is_filled = self._begun(description, parent, ticket)
         self._runs[identity] = run
-        if run.whole:
-            return run, False
+        if run.whole or is_filled:
+            return run, is_filled
         model_id = model.model_id if model else None
         log_batch(self._client, run.id, description.metrics, description.params, {}, model_id, description.usage)
         put_files(self._client, run.id, run.artifacts, description.files)
@@ -240,34 +202,38 @@ class Tracking:
             self._models.finish(model, ticket)
         return run, True
 
-    def _begun(self, description: Description, parent: str, has_model: bool) -> tuple[Run, Any]:
-        """Return the run of a description, looked for and made where it is not there, and its model unless it
-        is whole.
+    def _begun(self, description: Description, parent: str, ticket: SegmentRecord | None) -> tuple[Run, Any, bool]:
+        """Return the run of a description, looked for and made where it is not there, its model unless it is whole,
+        and whether it was made with all that it holds.
 
         In a turn of its own, where both are looked for once more if another driver had one since ours were read,
         whether that one is known to be alive or not.
         """
-        identity = (*description.identity, parent)
+        identity, has_model = (*description.identity, parent), ticket is not None
         while True:
             with self._turns.next() as turn:
                 knows = turn.alone and identity not in self._unanswered
                 run = self._runs.get(identity) if knows else self._search(identity)
                 model = self._models.of_run(run.id) if run is not None and has_model and not run.whole else None
                 if run is not None and (run.whole or model is not None or not has_model):
-                    return run, model
+                    return run, model, False
                 if not turn.surely():  # this process was stopped for so long that another may have taken its turn
                     continue
                 self._unanswered.add(identity)
                 if run is None:
                     description = replace(description, name=self._free(description.name))
+                    written = self._written(description, parent, ticket)
+                    if written is not None:
+                        self._unanswered.discard(identity)
+                        return written, None, True
                     run = self._create(description, parent)
-                made = run, self._models.begin(description, run.id) if has_model else None
+                made = run, self._models.begin(description, run.id) if has_model else None, False
                 self._unanswered.discard(identity)
                 return made
 
     def _search(self, identity: Identity) -> Run | None:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
-        found = map(read, self._client.search_runs([self._experiment], filter_string=tagged))
+        found = map(read, runs_of(self._client, self._experiment, tagged))
         return next((run for known, run in found if known == identity), None)
 
     def _free(self, name: str) -> str:
@@ -279,9 +245,22 @@ class Tracking:
         self._names.add(free)
         return free
 
-    def _create(self, description: Description, parent: str) -> Run:
+    def _written(self, description: Description, parent: str, ticket: SegmentRecord | None) -> Run | None:
+        """Return a new run, written whole into MLflow's tables; None where the client is to make it.
+
+        A ticket has an end by that; the others are added to.
+        """
+        if self._rows is None:
+            return None
+        model = new_model(self._store, description, ticket) if ticket else None
+        return self._rows.add(description, self._tags(description, parent), "FINISHED" if ticket else "RUNNING", model)
+
+    def _tags(self, description: Description, parent: str) -> dict[str, str]:
         own = {runs.PARENT: parent, runs.COMMIT: self._commit, **self._made_by}
-        tags = description.tags | {key: value for key, value in own.items() if value}
+        return description.tags | {key: value for key, value in own.items() if value}
+
+    def _create(self, description: Description, parent: str) -> Run:
+        tags = self._tags(description, parent)
         info = self._client.create_run(
             self._experiment, start_time=description.started, tags=tags, run_name=description.name
         ).info

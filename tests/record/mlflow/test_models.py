@@ -16,6 +16,7 @@ from lth_ray import Data, Model, Prune, Study, Train, load_ticket, steps
 from lth_ray.lottery import Plan, ticket_rows
 from lth_ray.lottery.kept.stored import finished_segment
 from lth_ray.record import comparisons, entrance, replay
+from lth_ray.record.mlflow import rows
 from lth_ray.record.mlflow.models import Models, model_name, ticket_page
 from lth_ray.record.mlflow.registry import alias_of, is_finished
 from lth_ray.store import Store
@@ -56,7 +57,8 @@ def test_a_model_that_was_broken_off_is_completed(
     plan: Plan, recorded_store: Store, fill: Fill, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(recorded_store, plan, branches=False)
-    finish = Models.finish
+    finish, known = Models.finish, rows.REVISIONS
+    monkeypatch.setattr(rows, "REVISIONS", ())  # a server's: there a run is made by several calls
     monkeypatch.setattr(Models, "finish", lambda *_: (_ for _ in ()).throw(ConnectionError("it is gone")))
     lineage = replace(plan, lineages=plan.lineages[:1], branches=())
     with pytest.raises(Exception, match="it is gone"), pytest.warns(UserWarning, match="not recorded"):
@@ -64,6 +66,7 @@ def test_a_model_that_was_broken_off_is_completed(
     begun = models(database)
     assert {str(model.status) for model in begun} == {"PENDING"}
     monkeypatch.setattr(Models, "finish", finish)
+    monkeypatch.setattr(rows, "REVISIONS", known)
     replay(lineage, recorded_store)
     found = models(database)
     assert {model.model_id for model in begun} < {model.model_id for model in found}
@@ -179,6 +182,31 @@ def test_what_the_registry_holds_is_read_in_pages_and_not_set_again(
     assert (pages, aliases) == ([2, 2, 2], [])
     monkeypatch.undo()
     assert len(database.client.search_model_versions("name = 'tickets'")) == 6
+
+
+def test_models_are_read_once_and_versions_made_before_their_aliases(
+    verdicts: tuple[Plan, Store], database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With each search MLflow looks at all models, and with each new version it reads every alias."""
+    from mlflow.tracking import MlflowClient
+
+    plan, store = verdicts
+    replay(plan, store)
+    called = list[str]()
+    for name in ("search_logged_models", "create_model_version", "set_registered_model_alias"):
+        whole = getattr(MlflowClient, name)
+
+        def noted(self: Any, *args: Any, name: str = name, whole: Any = whole, **options: Any) -> Any:
+            called.append(name)
+            return whole(self, *args, **options | ({"max_results": 5} if name.startswith("search") else {}))
+
+        monkeypatch.setattr(MlflowClient, name, noted)
+    assert entrance(plan, store, None, compared(plan, store)).registered == 6
+    pages = ["search_logged_models"] * 3  # of twelve models
+    assert called == [*pages, *["create_model_version"] * 6, *["set_registered_model_alias"] * 8]
+    called.clear()
+    assert entrance(plan, store, None, compared(plan, store)).registered == 6
+    assert called == []
 
 
 def test_nothing_is_registered_before_every_lineage_is_finished(
