@@ -1,4 +1,4 @@
-"""What a process knows of the bundles of each storage: which there are, and what lies where in them."""
+"""The bundles of each storage as a process knows them: which there are, and what lies where in them."""
 
 from __future__ import annotations
 

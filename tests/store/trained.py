@@ -1,4 +1,4 @@
-"""What trainings leave in a storage, by themselves or in bundles, and whether all of it is there."""
+"""The states that trainings leave in a storage, by themselves or in bundles, and whether all of them are there."""
 
 import math
 
