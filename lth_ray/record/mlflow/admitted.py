@@ -1,4 +1,4 @@
-"""What MLflow takes: names and lengths that none of its versions refuses, and numbers as its tables hold them."""
+"""The names and lengths that no version of MLflow refuses, and numbers as its tables hold them."""
 
 import math
 import posixpath

@@ -84,7 +84,7 @@ def test_what_is_refused_says_which_file_and_line(folder: Path, english: Any, ge
 
 
 def test_what_is_not_there_is_named(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no valid.en or validation.en or val.en or dev.en"):
+    with pytest.raises(ConfigError, match=r"there is no valid.en, validation.en, val.en or dev.en"):
         corpus(folder, validated=True)
     with pytest.raises(ConfigError, match=r"there is no train.fr"):
         corpus(folder, languages=("en", "fr"))
