@@ -8,7 +8,7 @@ import hashlib
 import operator
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -22,7 +22,7 @@ from lth_ray.config import Model, called, functions_of, meaning
 from lth_ray.config.keys import CANONICAL
 from lth_ray.models.building import build_without_numbers
 
-FULLY_CONNECTED, NORMALISED, OTHER = "fully_connected", "normalised", "other"
+FULLY_CONNECTED, DROPPING, NORMALISED, OTHER = "fully_connected", "dropping", "normalised", "other"
 NAMED = {  # of which it is known without reading them
     FULLY_CONNECTED: re.compile(r"lenet(_\d+)+"),
     NORMALISED: re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?"),
@@ -36,16 +36,21 @@ MOST_READ = 1024  # networks of a process whose structure is remembered
 
 @dataclass(frozen=True)
 class Link:
-    """A linear layer of a chain, by its path in the network, and whether ReLU follows."""
+    """A linear layer of a chain, by its path in the network.
+
+    relu: whether ReLU follows. dropout: the share of its inputs that Dropout sets to zero; None without.
+    """
 
     path: str
-    relu: bool
+    relu: bool = False
+    dropout: float | None = None
 
 
 def structure_of(model: Model, input_shape: tuple[int, ...], num_classes: int) -> str:
-    """Return what a network of images is made of: FULLY_CONNECTED, NORMALISED or OTHER.
+    """Return what a network of images is made of: FULLY_CONNECTED, DROPPING, NORMALISED or OTHER.
 
     FULLY_CONNECTED: the flattened image through linear layers with ReLU between them, and nothing else.
+    DROPPING: the same, with nn.Dropout before some of the layers.
     NORMALISED: its graph can be taken in the network's place, and most of its batch norms have ReLU or an addition
         behind them, which the compiled ones do with them.
     """
@@ -101,8 +106,8 @@ def read(network: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> 
     graph = certain_graph(network)
     if graph is None:
         return OTHER
-    connected, normalised = bool(chain(network, graph)), _pays(graph)
-    if not (connected or normalised):
+    links, normalised = chain(network, graph), _pays(graph)
+    if not (links or normalised):
         return OTHER
     network.eval()
     shapes = _shapes(graph, 2, input_shape)
@@ -111,8 +116,9 @@ def read(network: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> 
         own = network(torch.empty(2, *input_shape))
     if not isinstance(given, fx.Node) or shapes[given] != tuple(own.shape) or len(own.shape) != 2:
         return OTHER
-    if connected:
-        return FULLY_CONNECTED if own.shape[1] >= num_classes and _flattens(graph, input_shape) else OTHER
+    if links:
+        kind = FULLY_CONNECTED if all(link.dropout is None for link in links) else DROPPING
+        return kind if own.shape[1] >= num_classes and _flattens(graph, input_shape) else OTHER
     return NORMALISED
 
 
@@ -142,12 +148,13 @@ class _Tracer(fx.Tracer):
 
 
 def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
-    """Return the linear layers of a network that is nothing but these, with ReLU between them; none of another.
+    """Return the linear layers of a network that is nothing but these, with ReLU between them and Dropout before them;
+    none of another.
 
     What comes before the first is taken to flatten the image.
     """
     nodes = [node for node in graph.graph.nodes if not _is_size(node)]
-    at, found = nodes[0], list[Link]()
+    at, found, dropout = nodes[0], list[Link](), None
     for node in nodes[1:]:
         if [one for one in node.all_input_nodes if not _is_size(one)] != [at]:
             return ()
@@ -155,9 +162,12 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
         if type(layer) is nn.Linear and len(node.args) == 1 and not node.kwargs:
             if found and not found[-1].relu:
                 return ()
-            found.append(Link(str(node.target), relu=False))
+            found.append(Link(str(node.target), dropout=dropout))
+            dropout = None
         elif is_a(graph, node, RELUS) and found and not found[-1].relu:
-            found[-1] = Link(found[-1].path, relu=True)
+            found[-1] = replace(found[-1], relu=True)
+        elif type(layer) is nn.Dropout and not layer.inplace and dropout is None and (not found or found[-1].relu):
+            dropout = layer.p
         elif not (is_last or type(layer) is nn.Identity or (not found and is_a(graph, node, RESHAPES))):
             return ()
     return tuple(found) if found and not found[-1].relu and _owns_all(network, found) else ()

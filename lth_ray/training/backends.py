@@ -3,7 +3,7 @@ timing, and so a part of its key.
 """
 
 from lth_ray.config import Data, block_bits
-from lth_ray.models.structure import FULLY_CONNECTED, NORMALISED
+from lth_ray.models.structure import DROPPING, FULLY_CONNECTED, NORMALISED
 from lth_ray.training.recipe import Recipe
 
 EAGER, FUSED, SPARSE, FUSED_NORM, REPLICATED = "eager", "fused", "sparse", "fused_norm", "replicated"
@@ -60,7 +60,7 @@ def _whole(recipe: Recipe, *, frozen: bool, learned: bool, changing: bool) -> st
         return EAGER  # whatever the network is
     if recipe.structure == NORMALISED:
         return FUSED_NORM if train.channels_last else EAGER
-    return FUSED if plain and recipe.structure == FULLY_CONNECTED else EAGER
+    return FUSED if plain and recipe.structure in (FULLY_CONNECTED, DROPPING) else EAGER
 
 
 def _can_be_smaller(recipe: Recipe) -> bool:

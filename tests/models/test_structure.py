@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lth_ray.config import Model
 from lth_ray.models import structure
 from lth_ray.models.building import build_without_numbers
-from lth_ray.models.structure import FULLY_CONNECTED, NORMALISED, OTHER, read, structure_of
+from lth_ray.models.structure import DROPPING, FULLY_CONNECTED, NORMALISED, OTHER, read, structure_of
 
 IMAGE = (1, 8, 8)
 
@@ -104,7 +104,12 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "a last ReLU": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())),
     "a softmax": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.LogSoftmax(1))),
     "too few outputs": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 9))),
-    "dropout": (OTHER, lambda: sequential(nn.ReLU(), nn.Dropout(0.5))),
+    "dropout": (DROPPING, lambda: sequential(nn.ReLU(), nn.Dropout(0.5))),
+    "dropout of pixels": (DROPPING, lambda: nn.Sequential(nn.Dropout(0.2), sequential(nn.ReLU()))),
+    "dropout before ReLU": (OTHER, lambda: sequential(nn.Dropout(0.5), nn.ReLU())),
+    "dropout twice": (OTHER, lambda: sequential(nn.ReLU(), nn.Dropout(0.5), nn.Dropout(0.5))),
+    "dropout of outputs": (OTHER, lambda: nn.Sequential(sequential(nn.ReLU()), nn.Dropout(0.5))),
+    "dropout of rows": (OTHER, lambda: sequential(nn.ReLU(), nn.Dropout1d(0.5))),
     "dropout in training": (OTHER, lambda: Own(dropping)),
     "an extra head": (OTHER, lambda: Own(calculated, head=nn.Linear(20, 4))),
     "one layer twice": (OTHER, lambda: nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64)] * 2)),

@@ -20,18 +20,21 @@ from lth_ray.training.backends import FUSED, SPARSE, backend_of
 from lth_ray.training.clock import AT_A_TIME
 from lth_ray.training.compiled.survivors import Survivors, survivors_of
 from lth_ray.training.kernels import library
-from lth_ray.training.loop import Run, evaluate_eagerly
+from lth_ray.training.loop import Run, evaluate_eagerly, seed_dropout
 from lth_ray.training.optimizers import first_state
 from lth_ray.training.stepper import Stepper
 from lth_ray.training.supermask import Supermask
 
 KINDS = {"sgd": 0, "adam": 1, "adamw": 2}
+PAST_THE_END = 16  # the kernels read whole vectors, of so many numbers at most
+MOST_DRAWN = 2**22  # numbers at a time
 
 
 @dataclass
 class Fused(Stepper):
     """The kernels' view of a run.
 
+    dropouts: {number of a layer: the share of its inputs that is set to zero}.
     packed: of each layer, None where that is dense.
     states: the optimizer's, which are its own from the first `settle` on.
     used: tensors that the kernels alone refer to.
@@ -42,6 +45,7 @@ class Fused(Stepper):
     run: Run
     kernels: library.Kernels
     layers: "ctypes.Array[library.Layer]"
+    dropouts: dict[int, float]
     packed: list[Survivors | None]
     states: dict[Tensor, dict[str, Tensor]]
     used: list[Tensor]
@@ -53,8 +57,9 @@ class Fused(Stepper):
 
     def advance(self, limit: int) -> int:
         run, train = self.run, self.run.recipe.train
-        images, rows = self._batches(min(limit, 1 if self.pruned else AT_A_TIME))
+        images, rows = self._batches(min(limit, self._at_a_time()))
         taken, batch = rows.shape
+        noise = self._draw(taken, batch)
         rates = torch.tensor([run.recipe.lr(run.step + i) for i in range(taken)], dtype=torch.float64)
         optimizer = library.Optimizer(
             KINDS[train.optimizer], train.nesterov, train.momentum, train.weight_decay, *train.betas, train.eps
@@ -72,6 +77,7 @@ class Fused(Stepper):
             train.label_smoothing,
             float(run.loss_sum),
         )
+        del noise
         for tensors, gone in self.pruned:
             for tensor in tensors:
                 tensor.masked_fill_(gone, 0.0)
@@ -80,6 +86,28 @@ class Fused(Stepper):
             if "step" in state:
                 state["step"] += taken
         return taken
+
+    def _at_a_time(self) -> int:
+        """Return the steps between two looks at the clock: fewer where they draw much."""
+        drawn = self.run.recipe.data.batch_size * sum(self.layers[number].inputs for number in self.dropouts)
+        return 1 if self.pruned else max(1, min(AT_A_TIME, MOST_DRAWN // max(drawn, 1)))
+
+    def _draw(self, steps: int, batch: int) -> list[Tensor]:
+        """Draw what the next steps' Dropout multiplies by, as autograd's would, and give its place to the layers."""
+        like, drawn = next(self.run.model.parameters()), dict[int, Tensor]()
+        for number, share in self.dropouts.items():
+            size = steps * batch * self.layers[number].inputs + PAST_THE_END
+            drawn[number] = like.new_full((size,), float(share < 1))
+            self.layers[number].noise = drawn[number].data_ptr()
+        draws = {number: share for number, share in self.dropouts.items() if 0 < share < 1}  # others draw nothing
+        for step in range(steps if draws else 0):
+            seed_dropout(self.run.dropout_seed, self.run.step + step, self.run.device)
+            for number, share in draws.items():
+                size = batch * self.layers[number].inputs
+                drawn[number][step * size : (step + 1) * size].bernoulli_(1 - share)
+        for number, share in draws.items():
+            drawn[number].div_(1 - share)
+        return list(drawn.values())
 
     def settle(self) -> None:
         for parameter, state in self.states.items():
@@ -132,9 +160,11 @@ def fuse(run: Run) -> Fused | None:
     if found is None:
         return None
     kept = {id(parameter): mask for parameter, mask in run.kept}
-    linears = _linears(run.model)
-    if not linears:
+    links = chain(run.model, fx.symbolic_trace(run.model))
+    if not links:
         return None
+    linears: list[Any] = [run.model.get_submodule(link.path) for link in links]
+    dropouts = {number: link.dropout for number, link in enumerate(links) if link.dropout is not None}
     layers = (library.Layer * len(linears))()
     packed, used = list[Survivors | None](), [torch.empty(0), torch.empty(0)]
     optimizer = run.optimizer
@@ -152,7 +182,7 @@ def fuse(run: Run) -> Fused | None:
         for linear in linears
         if id(linear.bias) in kept and not kept[id(linear.bias)].all()
     ]
-    return Fused(run, found, layers, packed, states, used, pruned)
+    return Fused(run, found, layers, dropouts, packed, states, used, pruned)
 
 
 def _layer(
@@ -168,11 +198,6 @@ def _layer(
     weights: list[Any] = [*at, None, None][:3]
     biases: list[Any] = [*(tensor.data_ptr() for tensor in bias), None, None, None][:3]
     return library.Layer(*shape, *weights, *biases, *rest)
-
-
-def _linears(model: nn.Module) -> list[Any]:
-    """Return the layers of a fully connected network, in order."""
-    return [model.get_submodule(link.path) for link in chain(model, fx.symbolic_trace(model))]
 
 
 def _moments(state: dict[str, Tensor]) -> list[Tensor]:

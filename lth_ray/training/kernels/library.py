@@ -31,7 +31,7 @@ class Layer(ctypes.Structure):
     _fields_ = (
         *((name, c_int32) for name in ("inputs", "outputs", "block", "blocks")),
         *((name, c_void_p) for name in ("weight", "weight_m", "weight_v", "bias", "bias_m", "bias_v")),
-        *((name, c_void_p) for name in ("kept", "begins", "columns")),
+        *((name, c_void_p) for name in ("kept", "begins", "columns", "noise")),
     )
 
 

@@ -25,6 +25,7 @@ struct Pass {
     int64_t stride, rows_stride;
     T** outputs;    // of the layers, tiles; outputs[0] are the first one's inputs
     T** gradients;  // of the loss by them, from outputs[1] on; null where none are asked for
+    T** noises;     // what the layers' inputs are multiplied by, tiles; null in evaluation, and where there is none
     T* inputs;      // of the first layer image by image, `stride` apart
     T* rows;        // those of a later, dense layer, `rows_stride` apart
     T* scratch;     // gradients of a sparse layer's weights
@@ -41,10 +42,11 @@ template <class T>
 bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, bool training) {
     pass.layers = layers, pass.number = number, pass.images = images;
     pass.tiles = int(padded(images, TILE<T>) / TILE<T>);
-    int64_t activations = 0, widest = 0, most = 0;
+    int64_t activations = 0, noisy = 0, widest = 0, most = 0;
     for (int i = 0; i <= number; i++) activations += pass.features(i);
     for (int i = 0; i < number; i++) {
         const Layer& l = layers[i];
+        noisy += training && i && l.noise ? l.inputs : 0;
         if (l.columns) {
             for (int b = 0; b < l.blocks; b++) {
                 const int64_t n = l.begins[int64_t(b + 1) * l.outputs] - l.begins[int64_t(b) * l.outputs];
@@ -57,11 +59,17 @@ bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, boo
     }
     pass.stride = padded(layers[0].inputs, TILE<T>) + SPARE, pass.rows_stride = padded(widest, TILE<T>) + SPARE;
     const int64_t a_tile = sizeof(T) * TILE<T>, of_rows = training && widest ? images * pass.rows_stride : 0;
-    const int64_t all = activations * pass.tiles * a_tile * (training ? 2 : 1) + (2 * sizeof(T*) + 128) * (number + 2) +
+    const int64_t all = (activations * (training ? 2 : 1) + noisy) * pass.tiles * a_tile +
+                        (3 * sizeof(T*) + 192) * (number + 2) +
                         (images * pass.stride + of_rows + most + SPARE) * sizeof(T);
     if (!memory.reserve(size_t(all) + 512)) return false;
     pass.outputs = static_cast<T**>(memory.take(sizeof(T*) * (number + 1)));
     pass.gradients = training ? static_cast<T**>(memory.take(sizeof(T*) * (number + 1))) : nullptr;
+    pass.noises = training ? static_cast<T**>(memory.take(sizeof(T*) * number)) : nullptr;
+    for (int i = 0; training && i < number; i++) {
+        const bool noisy = i && layers[i].noise;
+        pass.noises[i] = noisy ? static_cast<T*>(memory.take(layers[i].inputs * pass.tiles * a_tile)) : nullptr;
+    }
     for (int i = 0; i <= number; i++) {
         const size_t bytes = pass.features(i) * pass.tiles * a_tile;
         pass.outputs[i] = static_cast<T*>(memory.take(bytes));
@@ -151,12 +159,37 @@ void rectify(T* y, int features) {
 }
 
 template <class T>
+void drop(T* y, const T* noise, int features) {
+    for (int f = 0; f < features; f++)
+        for (int j = 0; j < WIDE; j++) tile(y, f)[j] *= tile(noise, f)[j];
+}
+
+// The noise of step `s`: that of the images is taken to the first layer's inputs, that of later layers put into tiles.
+template <class T>
+void load_noise(const Pass<T>& pass, int64_t s) {
+    for (int i = 0; i < pass.number; i++) {
+        const Layer& l = pass.layers[i];
+        if (!l.noise) continue;
+        const T* noise = static_cast<const T*>(l.noise) + s * pass.images * l.inputs;
+        for (int start = 0, t = 0; i && start < pass.images; start += TILE<T>, t++) {
+            const int n = pass.images - start < TILE<T> ? pass.images - start : TILE<T>;
+            into_tile<T>(noise + int64_t(start) * l.inputs, l.inputs, n, l.inputs,
+                         pass.noises[i] + int64_t(t) * l.inputs * TILE<T>);
+        }
+        for (int image = 0; !i && image < pass.images; image++, noise += l.inputs)
+            for (int f = 0; f < l.inputs; f++) pass.inputs[image * pass.stride + f] *= noise[f];
+    }
+}
+
+template <class T>
 void forward_all(const Pass<T>& pass, int t) {
     for (int i = 0; i < pass.number; i++) {
         const int64_t in = int64_t(t) * pass.features(i), out = int64_t(t) * pass.features(i + 1);
         T* y = pass.outputs[i + 1] + out * TILE<T>;
         forward<T>(pass.layers[i], pass.outputs[i] + in * TILE<T>, y);
-        if (i + 1 < pass.number) rectify(y, pass.features(i + 1));
+        if (i + 1 == pass.number) break;
+        rectify(y, pass.features(i + 1));
+        if (pass.noises && pass.noises[i + 1]) drop(y, pass.noises[i + 1] + out * TILE<T>, pass.features(i + 1));
     }
 }
 
@@ -207,6 +240,7 @@ void step_layer(const Pass<T>& pass, int layer, const Update<T>& update) {
             for (int f = 0; f < l.inputs; f++)
                 for (int j = 0; j < WIDE; j++)
                     tile(dx, f)[j] = tile(h, f)[j] <= Vector<T>{} ? Vector<T>{} : tile(dx, f)[j];
+            if (pass.noises[layer]) drop(dx, pass.noises[layer] + int64_t(t) * l.inputs * TILE<T>, l.inputs);
         }
     if (l.columns) {
         step_sparse<T>(l, x, dy, pass.tiles, update, pass.scratch);
@@ -235,6 +269,7 @@ double train(const Layer* layers, int32_t number, const Optimizer* optimizer, co
         const Update<T> update(*optimizer, rates[s], taken + s + 1);
         load<T>(*images, rows, batch, pass.inputs, pass.stride);
         if (s + 1 < steps) prefetch<T>(*images, rows + batch, batch);
+        load_noise(pass, s);
         double loss = 0;
         for (int t = 0; t < pass.tiles; t++) {
             const int start = t * TILE<T>, n = batch - start < TILE<T> ? batch - start : TILE<T>;
