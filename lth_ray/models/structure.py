@@ -151,7 +151,8 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
     """Return the linear layers of a network that is nothing but these, with ReLU between them and Dropout before them;
     none of another.
 
-    What comes before the first is taken to flatten the image.
+    What comes before the first is taken to flatten the image. Dropout of images that are not flattened yet draws in the
+    order in which they lie in memory, and is none of these.
     """
     nodes = [node for node in graph.graph.nodes if not _is_size(node)]
     at, found, dropout = nodes[0], list[Link](), None
@@ -168,7 +169,9 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
             found[-1] = replace(found[-1], relu=True)
         elif type(layer) is nn.Dropout and not layer.inplace and dropout is None and (not found or found[-1].relu):
             dropout = layer.p
-        elif not (is_last or type(layer) is nn.Identity or (not found and is_a(graph, node, RESHAPES))):
+        elif not (
+            is_last or type(layer) is nn.Identity or (not found and dropout is None and is_a(graph, node, RESHAPES))
+        ):
             return ()
     return tuple(found) if found and not found[-1].relu and _owns_all(network, found) else ()
 

@@ -8,11 +8,12 @@ from torch import nn
 
 from lth_ray import data
 from lth_ray.config import Data
-from lth_ray.training import train
+from lth_ray.training import Clock, train
 from lth_ray.training.compiled import fused
 from lth_ray.training.compiled.fused import Fused
 from lth_ray.training.loop import Eager, evaluate_eagerly
 from tests.training.compiled.test_fused import SETS, a_run, built, farthest
+from tests.training.setups import Setting, everything, restart
 from tests.training.test_resume import OPTIMIZERS
 
 
@@ -89,6 +90,16 @@ def test_the_number_of_steps_at_a_time_changes_no_bit(density: float, monkeypatc
     for one, other, third in zip(whole, paused, trained(70), strict=True):
         assert torch.equal(one, other)
         assert torch.equal(one, third)
+
+
+@built
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_where_it_pauses_changes_no_bit(setting: Callable[..., Setting], augment: str) -> None:
+    made = setting(everywhere, augment=augment, **OPTIMIZERS["adam"])
+    whole = everything(made.trained(made.begin(), 12))
+    saved = [restart(pause) for pause in made.pauses(made.begin(), 12, clock=Clock(every_steps=1))]
+    for start in (saved[1], saved[6]):
+        assert everything(made.trained(start, 12, first=0)) == whole
 
 
 @built
