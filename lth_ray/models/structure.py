@@ -21,6 +21,7 @@ from torch import fx, nn
 from lth_ray.config import Model, called, functions_of, meaning
 from lth_ray.config.keys import CANONICAL
 from lth_ray.models.building import build_without_numbers
+from lth_ray.models.shrinking.draws import DrawnAsWhole
 
 FULLY_CONNECTED, DROPPING, NORMALISED, OTHER = "fully_connected", "dropping", "normalised", "other"
 NAMED = {  # of which it is known without reading them
@@ -109,17 +110,21 @@ def read(network: nn.Module, input_shape: tuple[int, ...], num_classes: int) -> 
     links, normalised = chain(network, graph), _pays(graph)
     if not (links or normalised):
         return OTHER
+    obeys = all(module.training for module in network.modules())  # as it was traced last
     network.eval()
     shapes = _shapes(graph, 2, input_shape)
     given = next(node for node in graph.graph.nodes if node.op == "output").args[0]
     with torch.no_grad(), torch.device("meta"):
         own = network(torch.empty(2, *input_shape))
+    obeys = obeys and not any(module.training for module in network.modules())
     if not isinstance(given, fx.Node) or shapes[given] != tuple(own.shape) or len(own.shape) != 2:
         return OTHER
-    if links:
-        kind = FULLY_CONNECTED if all(link.dropout is None for link in links) else DROPPING
-        return kind if own.shape[1] >= num_classes and _flattens(graph, input_shape) else OTHER
-    return NORMALISED
+    if not links:
+        return NORMALISED
+    drops = any(link.dropout is not None for link in links)
+    if own.shape[1] < num_classes or not _flattens(graph, input_shape) or (drops and not obeys):
+        return OTHER  # one that keeps its Dropout on in evaluation, say
+    return DROPPING if drops else FULLY_CONNECTED
 
 
 def certain_graph(network: nn.Module) -> fx.GraphModule | None:
@@ -129,7 +134,7 @@ def certain_graph(network: nn.Module) -> fx.GraphModule | None:
     if any(_is_uncertain(module) for module in network.modules()):
         return None
     before = _state(network)
-    graphs = [fx.GraphModule(network, _Tracer().trace(network.train(mode))) for mode in (False, True)]
+    graphs = [fx.GraphModule(network, _CertainTracer().trace(network.train(mode))) for mode in (False, True)]
     nodes = list(graphs[1].graph.nodes)
     if graphs[0].code != graphs[1].code or _state(network) != before:
         return None
@@ -138,7 +143,19 @@ def certain_graph(network: nn.Module) -> fx.GraphModule | None:
     return graphs[1] if not constants and [node.op for node in nodes].count("placeholder") == 1 else None
 
 
+def graph_of(network: nn.Module) -> fx.GraphModule:
+    """Return the graph of a network whose structure is known, or of the smaller one that a mask leaves of it."""
+    return fx.GraphModule(network, _Tracer().trace(network))
+
+
 class _Tracer(fx.Tracer):
+    """A tracer for which a dropout that draws as a whole network's is one operation, as a plain one is."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, DrawnAsWhole) or super().is_leaf_module(m, module_qualified_name)
+
+
+class _CertainTracer(_Tracer):
     """A tracer that fails where a network enters what its graph would not: a context without gradients, or autocast."""
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:

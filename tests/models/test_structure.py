@@ -86,6 +86,19 @@ def dropping(own: Own, x: Tensor) -> Tensor:
     return own.b(F.dropout(own.a(x.flatten(1)).relu(), 0.5, own.training))  # type: ignore[no-any-return]
 
 
+def dropping_always(own: Own, x: Tensor) -> Tensor:
+    return own.b(own.drop.train()(own.a(x.flatten(1)).relu()))  # type: ignore[no-any-return, operator, union-attr]
+
+
+class NeverDropping(nn.Sequential):
+    """A network whose Dropout is off in training too."""
+
+    def train(self, mode: bool = True) -> "NeverDropping":
+        super().train(mode)
+        self[3].eval()
+        return self
+
+
 def convolutional(*between: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), *between, nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
 
@@ -112,6 +125,8 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "dropout of outputs": (OTHER, lambda: nn.Sequential(sequential(nn.ReLU()), nn.Dropout(0.5))),
     "dropout of rows": (OTHER, lambda: sequential(nn.ReLU(), nn.Dropout1d(0.5))),
     "dropout in training": (OTHER, lambda: Own(dropping)),
+    "dropout in evaluation too": (OTHER, lambda: Own(dropping_always, drop=nn.Dropout(0.5))),
+    "dropout that is turned off": (OTHER, lambda: NeverDropping(*sequential(nn.ReLU(), nn.Dropout(0.5)))),
     "an extra head": (OTHER, lambda: Own(calculated, head=nn.Linear(20, 4))),
     "one layer twice": (OTHER, lambda: nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64)] * 2)),
     "tied weights": (OTHER, tied),

@@ -39,17 +39,37 @@ class Block(nn.Module):
         return found
 
 
+class DroppingChannels(Block):
+    """A block whose dropout is of whole channels, which draws alike in every layout."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.dropout = nn.Dropout2d(0.2)  # type: ignore[assignment]
+
+
 class Residual(nn.Module):
+    kind = Block
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.stem, self.norm = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)
-        self.blocks = nn.Sequential(Block(8), Block(8))
+        self.blocks = nn.Sequential(self.kind(8), self.kind(8))
         self.hidden, self.output = nn.Linear(8 * 16, 12), nn.Linear(12, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         x = nn.functional.max_pool2d(self.blocks(torch.relu(self.norm(self.stem(images)))), 2)
         logits: Tensor = self.output(torch.relu(self.hidden(x.flatten(1))))
         return logits
+
+
+class ResidualOfChannels(Residual):
+    kind = DroppingChannels
+
+
+def dropping(num_classes: int) -> nn.Module:
+    """Return a fully connected network with dropout of images and of units."""
+    layers = [nn.Dropout(0.1), nn.Linear(64, 20), nn.ReLU(), nn.Dropout(0.3), nn.Linear(20, 10), nn.ReLU()]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(10, num_classes))
 
 
 class InDouble(Setting):
@@ -115,10 +135,14 @@ CASES: dict[str, dict[str, Any]] = {
     "nesterov, channels last, L1": {"nesterov": True, "channels_last": True, "scale_l1": 1e-3, **SHORT},
     "compiled inside": {"model": "cifar_resnet8_4", "channels_last": True, **SHORT},
     "kernels inside": {"model": "lenet_20_10", **SHORT},
+    "dropout of channels": {"model": ResidualOfChannels, "channels_last": True, **SHORT},
+    "dropout of units": {"model": dropping, **SHORT},
 }
 
 
-FAST = ("momentum", "columns that read zeros, Adam", "groups", "kernels inside")
+FAST = (
+    "momentum", "columns that read zeros, Adam", "groups", "kernels inside", "dropout of channels", "dropout of units",
+)  # fmt: skip
 
 
 @pytest.mark.usefixtures("in_double")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from lth_ray.data import Batches, Normalisation, Split
-from lth_ray.models.structure import chain
+from lth_ray.models.structure import chain, graph_of
 from lth_ray.tasks import Evaluation
 from lth_ray.tasks.base import Loaded
 from lth_ray.training.backends import FUSED, SPARSE, backend_of
@@ -160,7 +160,7 @@ def fuse(run: Run) -> Fused | None:
     if found is None:
         return None
     kept = {id(parameter): mask for parameter, mask in run.kept}
-    links = chain(run.model, fx.symbolic_trace(run.model))
+    links = chain(run.model, graph_of(run.model))
     if not links:
         return None
     linears: list[Any] = [run.model.get_submodule(link.path) for link in links]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from lth_ray.models.structure import ADDITIONS, RELUS, is_a, replaceable, writes_into
+from lth_ray.models.structure import ADDITIONS, RELUS, graph_of, is_a, replaceable, writes_into
 from lth_ray.training.backends import FUSED_NORM, backend_of
 from lth_ray.training.compiled.fused_norm import FusedNorm
 from lth_ray.training.kernels import library
@@ -37,7 +37,7 @@ def fuse_norms(model: nn.Module, kernels: Kernels) -> fx.GraphModule:
     """Return the graph of `model` in which norm, norm -> ReLU, norm -> + and norm -> + -> ReLU are one
     operation each.
     """
-    traced = fx.symbolic_trace(model)
+    traced = graph_of(model)
     for node in list(traced.graph.nodes):
         if replaceable(traced, node):
             _fuse(traced, node, kernels)
