@@ -164,20 +164,28 @@ def maybe(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
 
-def many(check: Check, remedy: str = "give a list", *, at_least: int = 0, distinct: bool = False) -> Check:
-    """Return a check for a list or tuple of what `check` takes; it is kept as a tuple."""
+def many(check: Check | None, remedy: str = "give a list", *, at_least: int = 0, distinct: bool = False) -> Check:
+    """Return a check for a list or tuple of what `check` takes (None: of anything); it is kept as a tuple."""
 
     def check_all(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
             raise ValueError(remedy)
-        kept = tuple(check(item) for item in value)
+        kept = tuple(value) if check is None else tuple(map(check, value))  # of a tuple that is the same one again
         if len(kept) < at_least:
             raise ValueError(f"{remedy} of at least {at_least}")
-        if distinct and any(item in kept[:i] for i, item in enumerate(kept)):
+        if distinct and _has_twice(kept):
             raise ValueError("an entry is given twice: remove one")
         return kept
 
     return check_all
+
+
+def _has_twice(values: tuple[Any, ...]) -> bool:
+    """Return whether two of some values are equal."""
+    try:
+        return len(set(values)) < len(values)
+    except TypeError:  # a config that holds a dict or a list cannot be put in a set
+        return any(value in values[:place] for place, value in enumerate(values))
 
 
 def mapping(check: Check = lambda value: value, remedy: str = "give a dict from names to values") -> Check:

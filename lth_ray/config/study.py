@@ -150,9 +150,7 @@ class Study(Config):
     seeds: Sequence[int] = option(check=many(whole(0), "give a list of seeds", at_least=1, distinct=True))
     subseeds: Subseeds = option(Subseeds(), check=a(Subseeds, "give a Subseeds"))
     arms: Mapping[str, Mapping[str, Any]] = option({}, check=mapping(mapping()))
-    sweep: Mapping[str, Sequence[Any]] = option(
-        {}, check=mapping(many(lambda v: v, "give a list of values", at_least=1))
-    )
+    sweep: Mapping[str, Sequence[Any]] = option({}, check=mapping(many(None, "give a list of values", at_least=1)))
     branches: Sequence[Branch] = option((), check=many(a(Branch, "give branches, such as RandomReinit()")))
     ticket: str | TicketOf | None = option(None, check=maybe(_key), absent_means=None)
     ticket_part: str = option("", check=text("give how its tensors' names begin"), absent_means="")

@@ -26,6 +26,7 @@ from lth_ray.config import (
     nearest,
     steps,
 )
+from lth_ray.config.base import many
 from tests.config.bad_tasks import Make, sentences
 from tests.config.bad_values import BAD_VALUES, data, examples, ladder, model, prune, rewind, study, train
 
@@ -171,6 +172,29 @@ def test_values_are_kept_in_one_form() -> None:
     assert study(rewind=[steps(0), Rewind(epochs(1))]).rewind == (Rewind(steps(0)), Rewind(epochs(1)))
     assert study().arms == {}
     assert study().arms is not study().arms
+
+
+class Counted(int):
+    """A whole number that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return int(self) == other
+
+
+def test_many_seeds_are_not_compared_each_with_each() -> None:
+    assert study(seeds=[Counted(number) for number in range(1000)]).seeds == tuple(range(1000))
+    assert Counted.compared <= 2 * 1000  # and not 500,000: a hundred thousand would take minutes
+
+
+def test_entries_that_have_no_hash_are_told_apart() -> None:
+    entries = many(None, distinct=True)
+    assert entries([{"a": 1}, {"a": 2}]) == ({"a": 1}, {"a": 2})
+    with pytest.raises(ValueError, match="given twice"):
+        entries([{"a": 1}, {"a": 2}, {"a": 1}])
 
 
 def test_nearest_lists_all_when_none_is_near() -> None:

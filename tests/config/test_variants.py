@@ -60,6 +60,12 @@ def test_arms_then_sweep_then_rewind_then_seeds() -> None:
     ]
 
 
+def test_variants_share_the_values_of_a_sweep() -> None:
+    found = variants(study(sweep={"train.lr": [0.1, 0.2, 0.3]}))  # else memory goes by the square of their number
+    assert [v.study.train.lr for v in found] == [0.1, 0.2, 0.3]
+    assert len({id(v.study.sweep["train.lr"]) for v in found}) == 1
+
+
 def test_one_variant_without_arms() -> None:
     (only,) = variants(study())
     assert (only.arm, only.varied, only.seed, only.rewind) == ("", {}, 0, Rewind(steps(0)))
