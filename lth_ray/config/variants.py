@@ -42,6 +42,11 @@ class Variant:
     rewind: Rewind
     seed: int
 
+    @property
+    def alone(self) -> Study:
+        """The study that declares this lineage and no other, however many there are beside it."""
+        return replace(self.study, arms={}, may_fail=(), sweep={}, rewind=[self.rewind], seeds=[self.seed])
+
 
 def set_field(config: Any, path: str, value: Any, *, whole: str = "", elsewhere: Sequence[str] = ()) -> Any:
     """Return `config` with the dotted field `path` set to `value`.

@@ -66,6 +66,13 @@ def test_variants_share_the_values_of_a_sweep() -> None:
     assert len({id(v.study.sweep["train.lr"]) for v in found}) == 1
 
 
+def test_a_variant_alone_declares_nothing_beside_it() -> None:
+    found = variants(study(arms={"slow": {"train.lr": 0.1}, "fast": {}}, may_fail=["fast"], seeds=[3, 4]))
+    (only,) = variants(found[1].alone)
+    assert (only.study, only.arm, only.varied, only.rewind, only.seed) == (found[1].alone, "", {}, Rewind(steps(0)), 4)
+    assert only.study.train == found[1].study.train
+
+
 def test_one_variant_without_arms() -> None:
     (only,) = variants(study())
     assert (only.arm, only.varied, only.seed, only.rewind) == ("", {}, 0, Rewind(steps(0)))

@@ -1,8 +1,8 @@
 """A study's runs, written straight into the tables of MLflow's SQLite file: each whole, in one transaction.
 
 By MLflow's client a ticket takes seven calls, each of several database sessions. What stands in the tables afterwards
-is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. Of any
-other, of a server, and of what MLflow would refuse, the client makes the run.
+is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. The client
+makes the run where there are others, at a server, and where MLflow would refuse something: it says what.
 """
 
 import sqlite3
@@ -18,7 +18,7 @@ from lth_ray.record.mlflow.database import database_file
 from lth_ray.record.mlflow.experiment import Found, Run
 from lth_ray.record.mlflow.models import NewModel, write_page
 from lth_ray.record.mlflow.runs import Description, Metric
-from lth_ray.record.mlflow.sending import dataset_fields, last_step, local_folder, put_files
+from lth_ray.record.mlflow.sending import dataset_fields, last_step, local_folder, write_files
 
 REVISIONS = ("dc11669786a5",)  # of MLflow's tables: 3.17's
 BUSY_S = 20.0  # as MLflow waits for who else writes
@@ -29,9 +29,8 @@ Row = Sequence[Any]
 class Rows:
     """A writer of one experiment's runs, for one thread at a time."""
 
-    def __init__(self, database: sqlite3.Connection, experiment: str, place: str) -> None:
-        self._database, self._experiment, self._place = database, int(experiment), place
-        self._datasets: dict[tuple[str, str], str] = {}
+    def __init__(self, database: sqlite3.Connection, experiment: str, place: str, folder: Path) -> None:
+        self._database, self._experiment, self._place, self._folder = database, int(experiment), place, folder
 
     @classmethod
     def of(cls, uri: str, experiment: str) -> "Rows | None":
@@ -40,11 +39,12 @@ class Rows:
         if database is None:
             return None
         found = database.execute("select artifact_location from experiments where experiment_id = ?", (experiment,))
-        place = next((str(place) for (place,) in found), "")
-        if not place or local_folder(place) is None:
+        place = "".join(place or "" for (place,) in found.fetchall()).rstrip("/")
+        folder = local_folder(place) if place and not set("?#") & set(place) else None  # a query goes behind the path
+        if folder is None:
             database.close()
             return None
-        return cls(database, experiment, place)
+        return cls(database, experiment, place, folder)
 
     def close(self) -> None:
         self._database.close()
@@ -59,8 +59,10 @@ class Rows:
             return None
         run_id = uuid.uuid4().hex
         artifacts = f"{self._place}/{run_id}/artifacts"
-        put_files(None, run_id, artifacts, description.files)
-        with self._transaction() as insert:
+        with writing(self._database) as insert:
+            if not self._is_alive():
+                return None
+            write_files(self._folder / run_id / "artifacts", description.files)
             user, ended = tags.get("mlflow.user", "unknown"), None if status == "RUNNING" else description.ended
             insert("runs", [(
                 run_id, description.name, "UNKNOWN", "", "", user, status, description.started, ended, "", "active",
@@ -77,8 +79,11 @@ class Rows:
         return Run(run_id, artifacts, status == "FINISHED", status, "")
 
     def log(self, run_id: str, metrics: Iterable[Metric], tags: Mapping[str, str]) -> None:
-        """Add metrics to a run, and set tags; what is there already is not there twice."""
-        with self._transaction() as insert:
+        """Add metrics to a run, and set tags; what is there already is not there twice.
+
+        One that a user has deleted has them too, and shows them if it is restored: others do not wait for it.
+        """
+        with writing(self._database) as insert:
             self._log(insert, run_id, list(metrics))
             again = "on conflict (key, run_uuid) do update set value = excluded.value"
             insert("tags", [(*tag, run_id) for tag in tags.items()], "key value run_uuid", again)
@@ -86,7 +91,7 @@ class Rows:
     def set_status(self, run_id: str, status: str, ended: int | None = None) -> None:
         """Set a run's status, and its end unless it goes on."""
         end = None if status == "RUNNING" else ended or _now()
-        with self._transaction():
+        with writing(self._database):
             self._database.execute(
                 "update runs set status = ?, end_time = coalesce(?, end_time) where run_uuid = ?", (status, end, run_id)
             )
@@ -110,11 +115,10 @@ class Rows:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Callable[..., None]]:
-        """Take all that is inserted within the block or nothing."""
-        with writing(self._database) as insert:
-            yield insert
+    def _is_alive(self) -> bool:
+        """Return whether the experiment takes runs: nobody has deleted it meanwhile."""
+        asked = "select 1 from experiments where experiment_id = ? and lifecycle_stage = 'active'"
+        return bool(self._database.execute(asked, (self._experiment,)).fetchall())
 
     def _log(self, insert: Callable[..., None], run_id: str, metrics: Sequence[Metric]) -> None:
         """Add to a run's metrics, and to the latest of each: that of the greatest step, moment and value."""
@@ -138,17 +142,14 @@ class Rows:
     def _use(self, insert: Callable[..., None], run_id: str, dataset: Mapping[str, Any]) -> None:
         """Name a run's data set."""
         fields = dataset_fields(dataset)
-        identity = fields["name"], fields["digest"]
-        if identity not in self._datasets:
-            new = (uuid.uuid4().hex, self._experiment, *identity, fields["source_type"], fields["source"])
-            columns = "dataset_uuid experiment_id name digest dataset_source_type dataset_source dataset_profile"
-            insert("datasets", [(*new, fields["profile"])], columns, "on conflict do nothing")
-            [(self._datasets[identity],)] = self._database.execute(
-                "select dataset_uuid from datasets where experiment_id = ? and name = ? and digest = ?",
-                (self._experiment, *identity),
-            )
+        identity = self._experiment, fields["name"], fields["digest"]
+        new = (uuid.uuid4().hex, *identity, fields["source_type"], fields["source"], fields["profile"])
+        columns = "dataset_uuid experiment_id name digest dataset_source_type dataset_source dataset_profile"
+        insert("datasets", [new], columns, "on conflict do nothing")
+        asked = "select dataset_uuid from datasets where experiment_id = ? and name = ? and digest = ?"
+        [(dataset_id,)] = self._database.execute(asked, identity)
         use = uuid.uuid4().hex
-        edge = (use, "DATASET", self._datasets[identity], "RUN", run_id, 0)
+        edge = (use, "DATASET", dataset_id, "RUN", run_id, 0)
         insert("inputs", [edge], EDGE)
         insert("input_tags", [(use, "mlflow.data.context", "training")], "input_uuid name value")
 
@@ -156,9 +157,7 @@ class Rows:
         """Make a run's model, ready, with what it measured at its last step."""
         model_id, now, last = f"m-{uuid.uuid4().hex}", _now(), last_step(description.metrics)
         place = f"{self._place}/models/{model_id}/artifacts"
-        folder = local_folder(place)
-        assert folder is not None
-        write_page(folder, model.page)
+        write_page(self._folder / "models" / model_id / "artifacts", model.page)
         row = (model_id, self._experiment, model.name, place, now, now, READY, "active", model.type, run_id)
         insert("logged_models", [row], "model_id experiment_id name artifact_location creation_timestamp_ms "
                "last_updated_timestamp_ms status lifecycle_stage model_type source_run_id")  # fmt: skip

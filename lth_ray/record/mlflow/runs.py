@@ -59,18 +59,20 @@ def lineage_digest(lineage: Lineage) -> str:
 def describe_lineage(lineage: Lineage, dense: Record, storage: str) -> Description:
     """Return the run of a lineage.
 
-    Its content is that of its dense run, which every later round follows from.
+    Its content is that of its dense run, which every later round follows from. Of the study it says what it is itself
+    made by: what others have beside it would go by the square of their number.
     """
+    alone = lineage.variant.alone
     tags = {
         KIND: "lineage",
         LINEAGE: lineage.id,
         DIGEST: lineage_digest(lineage),
         CONTENT: dense.content,
         STORAGE: storage,
-        CONFIG: text(lineage.variant.study),
+        CONFIG: text(alone),
         **_environment(dense),
     }
-    study = {"study": meaning(lineage.variant.study), "rounds": lineage.prune.num_rounds}
+    study = {"study": meaning(alone), "rounds": lineage.prune.num_rounds}
     files, data = {"study.json": study}, dataset(lineage)
     return Description(lineage.id, tags, params(lineage), milliseconds(dense), files=files, dataset=data)
 

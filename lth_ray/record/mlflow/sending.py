@@ -77,7 +77,7 @@ def last_step(metrics: Sequence[Metric]) -> int:
 
 
 def dataset_fields(dataset: Mapping[str, Any]) -> dict[str, str]:
-    """Return {"name", "digest", "profile"} of a data set as MLflow's entity has it."""
+    """Return a data set, {"name", "digest", "profile"}, by the fields of MLflow's entity."""
     return {
         "name": dataset["name"],
         "digest": dataset["digest"][:36],
@@ -88,7 +88,7 @@ def dataset_fields(dataset: Mapping[str, Any]) -> dict[str, str]:
 
 
 def log_dataset(client: Any, run_id: str, dataset: Mapping[str, Any]) -> None:
-    """Name a run's data set: {"name", "digest", "profile"}. Costs 12 ms, so that branches have none."""
+    """Name a run's data set, as `dataset_fields` takes it. That takes MLflow 12 ms, so that branches have none."""
     from mlflow import entities
 
     found = entities.Dataset(**dataset_fields(dataset))
@@ -104,10 +104,10 @@ def put_files(client: Any, run_id: str, artifacts: str, files: Mapping[str, Any]
         return
     folder = local_folder(artifacts)
     if folder is not None:
-        _write(folder, files)
+        write_files(folder, files)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        _write(Path(temporary), files)
+        write_files(Path(temporary), files)
         client.log_artifacts(run_id, temporary)
 
 
@@ -119,7 +119,9 @@ def local_folder(artifacts: str) -> Path | None:
     return Path(artifacts) if not parts.scheme else None
 
 
-def _write(folder: Path, files: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write {name: JSON document} into a folder, which is made where there is anything to write."""
+    if files:
+        folder.mkdir(parents=True, exist_ok=True)
     for name, document in files.items():
         (folder / name).write_text(json.dumps(document, indent=1))

@@ -136,12 +136,14 @@ class Tracking:
 
         running: somebody goes on with the study, whose unfinished lineages stay RUNNING.
         """
-        self.flush(last=True)
-        if not running:
-            for run in self._lineages.values():
-                run.stop()
-        if self._rows is not None:
-            self._rows.close()
+        try:
+            self.flush(last=True)
+            if not running:
+                for run in self._lineages.values():
+                    run.stop()
+        finally:
+            if self._rows is not None:
+                self._rows.close()
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -220,16 +222,15 @@ class Tracking:
                 if not turn.surely():  # this process was stopped for so long that another may have taken its turn
                     continue
                 self._unanswered.add(identity)
+                is_filled = False
                 if run is None:
                     description = replace(description, name=self._free(description.name))
                     written = self._written(description, parent, ticket)
-                    if written is not None:
-                        self._unanswered.discard(identity)
-                        return written, None, True
-                    run = self._create(description, parent)
-                made = run, self._models.begin(description, run.id) if has_model else None, False
+                    run, is_filled = written or self._create(description, parent), written is not None
+                    self._names.add(description.name)
+                model = self._models.begin(description, run.id) if has_model and not is_filled else None
                 self._unanswered.discard(identity)
-                return made
+                return run, model, is_filled
 
     def _search(self, identity: Identity) -> Run | None:
         tagged = f"tags.`{runs.DIGEST}` = '{identity[0]}'"
@@ -241,9 +242,7 @@ class Tracking:
         what was.
         """
         numbered = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
-        free = next(one for one in numbered if one not in self._names)
-        self._names.add(free)
-        return free
+        return next(one for one in numbered if one not in self._names)
 
     def _written(self, description: Description, parent: str, ticket: SegmentRecord | None) -> Run | None:
         """Return a new run, written whole into MLflow's tables; None where the client is to make it.
