@@ -21,9 +21,7 @@ from tests.record.mlflow.test_shipper import Fill
 def test_a_server_that_is_down_costs_nothing_and_is_told_of_once(
     plan: Plan, recorded_store: Store, fill: Fill, database: Any
 ) -> None:
-    fill(recorded_store, plan)
-    told: list[str] = []
-    shipper = Shipper(plan, recorded_store, f"http://127.0.0.1:{free_port()}", warn=told.append)
+    shipper, told = to_nobody(plan, recorded_store, fill)
     began = time.monotonic()
     for result in plan.branches:
         shipper.branch(result)
@@ -63,9 +61,7 @@ def test_views_and_models_wait_for_a_server_as_runs_do(
     plan: Plan, recorded_store: Store, fill: Fill, database: Any
 ) -> None:
     """A replay makes up for a server that was down: runs, models, views, and links to these are there."""
-    fill(recorded_store, plan)
-    told: list[str] = []
-    shipper = Shipper(plan, recorded_store, f"http://127.0.0.1:{free_port()}", warn=told.append)
+    shipper, told = to_nobody(plan, recorded_store, fill)
     time.sleep(0.3)
     assert shipper.close(timeout_s=5)["shipped"] == 0
     assert not [text for text in told if "views" in text]  # one outage is told of once
@@ -97,6 +93,13 @@ def test_a_server_that_comes_up_later_gets_everything(
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
+
+
+def to_nobody(plan: Plan, store: Store, fill: Fill) -> tuple[Shipper, list[str]]:
+    """A shipper of a finished study to a server that is down, and what it warns of."""
+    fill(store, plan)
+    told: list[str] = []
+    return Shipper(plan, store, f"http://127.0.0.1:{free_port()}", warn=told.append), told
 
 
 def serve(folder: Path, database: Path, port: int) -> "subprocess.Popen[bytes]":
