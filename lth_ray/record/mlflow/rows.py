@@ -1,8 +1,8 @@
 """A study's runs, written straight into the tables of MLflow's SQLite file: each whole, in one transaction.
 
 By MLflow's client a ticket takes seven calls, each of several database sessions. What stands in the tables afterwards
-is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. The client
-makes the run where there are others, at a server, and where MLflow would refuse something: it says what.
+is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. Of others,
+at a server, and where MLflow would refuse a run, its client makes the run, and says what is wrong.
 """
 
 import sqlite3
@@ -34,7 +34,7 @@ class Rows:
 
     @classmethod
     def of(cls, uri: str, experiment: str) -> "Rows | None":
-        """Return the writer for a tracking URI; None where runs are to be made by the client."""
+        """Return the writer for a tracking URI; None where the client is to make runs."""
         database = opened(uri)
         if database is None:
             return None
@@ -50,8 +50,8 @@ class Rows:
         self._database.close()
 
     def add(self, description: Description, tags: Mapping[str, str], status: str, model: NewModel | None) -> Run | None:
-        """Make a run with all that its description holds, and its model; None where the client is to say what is
-        wrong with it.
+        """Return a new run with all that its description holds, and its model; None where MLflow's client would refuse
+        it, and is to say why.
         """
         tags = {**tags, "mlflow.runName": description.name}
         metrics = [*description.metrics, *description.usage]
