@@ -52,7 +52,10 @@ class Elsewhere:
 
     def returned(self) -> list[Ready]:
         """Return the trials of which no other run is at a job any more: it is done, or is to be done."""
-        if self.claims is None or not self.waiting:
+        if self.claims is None:
+            return []
+        self.claims.remove_left()
+        if not self.waiting:
             return []
         try:
             others = self.claims.of_others()

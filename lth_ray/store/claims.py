@@ -45,6 +45,7 @@ class Claims:
     def __init__(self, store: Store, run: LiveRun) -> None:
         self.store, self.run = store.impatient, run
         self._held: dict[str, list[str]] = {}  # key: the files to remove with the claim
+        self._left: list[str] = []  # to be removed, which a storage that failed has not done yet
         self._read: dict[tuple[str, float], Claim | None] = {}  # by path and time, as a listing shows it
 
     def take(self, key: str, what: str) -> bool:
@@ -63,20 +64,28 @@ class Claims:
         except StorageError:
             pass
         self._held[key] = passed
+        self._left = [path for path in self._left if path not in passed]
         return True
 
     def give_back(self, key: str) -> None:
         """Let go of the work that ends with `key`: it is done, or will not be done by this run."""
+        self._left += self._held.pop(key, ())
+        self.remove_left()
+
+    def remove_left(self) -> None:
+        """Remove what was let go of and could not be removed then: others wait for it as long as this run lives."""
         try:
-            for path in self._held.pop(key, ()):
-                self.store.delete(path)
-        except StorageError:  # it binds nobody once the run is gone
+            while self._left:
+                self.store.delete(self._left[0])
+                del self._left[0]
+        except StorageError:  # another time; it binds nobody once the run is gone
             pass
 
     def give_all_back(self) -> None:
         """Let go of everything."""
         for key in list(self._held):
             self.give_back(key)
+        self.remove_left()
 
     def of_others(self) -> dict[str, tuple[Claim, LiveRun]]:
         """Return {key: claim and its run} of what other live runs are at."""

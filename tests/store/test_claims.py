@@ -112,6 +112,36 @@ def test_a_storage_that_fails_binds_nobody(local_store: Store, monkeypatch: pyte
             claims.give_back(KEY)
 
 
+def test_a_claim_whose_removal_failed_is_removed_with_the_next(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other runs would wait for it as long as this one lives, though its work is done."""
+    with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
+        first, second = Claims(local_store, one), Claims(local_store, two)
+        assert first.take(KEY, "it")
+        assert first.take(OTHER, "branch")
+
+        def away(*_: object) -> None:
+            raise StorageAway("away")
+
+        with monkeypatch.context() as context:
+            context.setattr("lth_ray.store.local.LocalFiles.delete", away)
+            first.give_back(KEY)
+        assert second.of_others().keys() == {KEY, OTHER}
+        first.give_back(OTHER)
+        assert second.of_others() == {}
+
+        with monkeypatch.context() as context:
+            assert first.take(KEY, "it")
+            context.setattr("lth_ray.store.local.LocalFiles.delete", away)
+            first.give_back(KEY)
+        assert first.take(KEY, "it")  # it is its own, and stays
+        assert first.of_others() == {}
+        assert not second.take(KEY, "it")
+        first.give_all_back()
+    assert local_store.list("claims") == {}
+
+
 def test_what_a_dead_run_had_claimed_is_collected_once_no_run_is_live(local_store: Store) -> None:
     with live(local_store, "s", "one") as run:
         assert Claims(local_store, run).take(KEY, "it")
