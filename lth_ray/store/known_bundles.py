@@ -58,9 +58,10 @@ class Known:
             return self._is_settled
 
     def forget(self, gone: Collection[str]) -> None:
-        """Leave out bundles that are not there any more."""
+        """Leave out bundles that are not there any more; what took their place is known by a later listing alone."""
         if gone:
             with self._lock:
+                self._is_settled = False
                 self._set({path: members for path, members in self.bundles.items() if path not in gone})
 
     def below(self, folder: str) -> Mapping[str, Member]:

@@ -122,6 +122,16 @@ def test_an_older_listing_does_not_undo_a_newer_one() -> None:
     assert not known.take_in(known.next_turn(), frozenset({"bundles/new", "bundles/gone"}), {})
 
 
+def test_what_was_forgotten_is_listed_again_before_anything_counts_as_absent() -> None:
+    """A listing that began before the last one settles nothing once a bundle was found to be gone."""
+    known, held = KNOWN.of("another two threads"), {"masks/a": Member("bundles/old", 0, 1, 0.0)}
+    older = known.next_turn()
+    known.take_in(known.next_turn(), frozenset({"bundles/old"}), {"bundles/old": held})
+    assert known.take_in(known.next_turn(), frozenset({"bundles/old"}), {})
+    known.forget({"bundles/old"})
+    assert not known.take_in(older, frozenset({"bundles/old"}), {})
+
+
 def test_what_several_records_name_is_in_one_bundle(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lth_ray.store.bundling.BUNDLE_BYTES", 1)  # each record begins another
     digest = local_store.save_mask(mask(0))
