@@ -57,6 +57,7 @@ class Elsewhere:
         self.claims.remove_left()
         if not self.waiting:
             return []
+        self.waiting = [ready for ready in self.waiting if not ready[2].is_finished()]  # as one that was cancelled
         try:
             others = self.claims.of_others()
         except StorageError:  # asked again in a moment

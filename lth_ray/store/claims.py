@@ -45,7 +45,8 @@ class Claims:
     def __init__(self, store: Store, run: LiveRun) -> None:
         self.store, self.run = store.impatient, run
         self._held: dict[str, list[str]] = {}  # key: the files to remove with the claim
-        self._left: list[str] = []  # to be removed, which a storage that failed has not done yet
+        self._left: list[str] = []  # files that are still to be removed, as the storage failed
+        self._unsure: set[str] = set()  # of all these files, those that may be another run's by now
         self._read: dict[tuple[str, float], Claim | None] = {}  # by path and time, as a listing shows it
 
     def take(self, key: str, what: str) -> bool:
@@ -61,30 +62,36 @@ class Claims:
                     break
                 if claim is None or self._is_live(claim):  # None: just given back, and free in a moment
                     return False
-        except StorageError:
-            pass
+            self._unsure -= {*passed}
+        except StorageError:  # the last one may be this run's claim, or another's, whose work others are not to begin
+            passed = passed[-1:]
+            self._unsure |= {*passed}
         self._held[key] = passed
         self._left = [path for path in self._left if path not in passed]
         return True
 
     def give_back(self, key: str) -> None:
         """Let go of the work that ends with `key`: it is done, or will not be done by this run."""
-        self._left += self._held.pop(key, ())
+        self._left = [*self._held.pop(key, ()), *self._left]
         self.remove_left()
 
     def remove_left(self) -> None:
         """Remove what was let go of and could not be removed then: others wait for it as long as this run lives."""
-        try:
-            while self._left:
-                self.store.delete(self._left[0])
-                del self._left[0]
-        except StorageError:  # another time; it binds nobody once the run is gone
-            pass
+        for _ in range(len(self._left)):
+            path = self._left.pop(0)
+            try:
+                if path not in self._unsure or self._is_own(path):
+                    self.store.delete(path)
+            except StorageError:  # another time, after the others; or it was done, and only the answer was lost
+                self._left.append(path)
+                self._unsure.add(path)
+                return
+            self._unsure.discard(path)
 
     def give_all_back(self) -> None:
         """Let go of everything."""
-        for key in list(self._held):
-            self.give_back(key)
+        self._left = [path for paths in self._held.values() for path in paths] + self._left
+        self._held.clear()
         self.remove_left()
 
     def of_others(self) -> dict[str, tuple[Claim, LiveRun]]:
@@ -93,6 +100,10 @@ class Claims:
         self._read = {at: self._read.get(at) or _read(self.store, at[0]) for at in entries}
         claims = [claim for claim in self._read.values() if claim is not None and claim.run != self.run.id]
         return _live(self.store, claims)
+
+    def _is_own(self, path: str) -> bool:
+        claim = _read(self.store, path)
+        return claim is not None and claim.run == self.run.id
 
     def _is_live(self, claim: Claim) -> bool:
         return any(run.id == claim.run for run in live_runs(self.store, claim.study))

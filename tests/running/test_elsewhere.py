@@ -14,8 +14,9 @@ from ray.tune.experiment import Trial
 from lth_ray.running import scheduler
 from lth_ray.running.elsewhere import Elsewhere
 from lth_ray.running.scheduler import STOP
-from lth_ray.store import Store, live
+from lth_ray.store import StorageAway, Store, live
 from lth_ray.store.claims import Claims
+from lth_ray.store.local import LocalFiles
 from tests.running.test_scheduler import GOOD, FakeJob, FakeTune, job
 
 JOBS = "abcd"
@@ -76,6 +77,37 @@ def test_what_another_has_done_is_looked_up_and_what_it_gave_up_is_begun(tunes: 
     assert "b" in two.start_all()
     assert {ready[1] for ready in two.scheduler.elsewhere.waiting} == {"c"}
     assert sum("e" in tune.start_all() for tune in tunes) == 1
+
+
+def test_a_job_is_left_to_the_others_though_its_claim_was_not_removed_at_once(
+    tunes: list[FakeTune], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tunes
+    one.start_all()
+    two.start_all()
+
+    def away(*_: object) -> None:
+        raise StorageAway("away")
+
+    with monkeypatch.context() as context:
+        context.setattr(LocalFiles, "delete", away)
+        report(one, "a", 1, failed="it is wrong")
+    assert two.start_all() == []
+    one.start_all()
+    assert two.start_all() == ["a"]
+
+
+def test_a_job_that_was_cancelled_waits_for_no_other_run(tunes: list[FakeTune]) -> None:
+    one, two = tunes
+    told: list[dict[str, str]] = []
+    two.scheduler.elsewhere.told = lambda jobs: told.append(dict(jobs))
+    one.start_all()
+    two.start_all()
+    two.scheduler.cancelled = lambda: {"a"}
+    two.start_all()
+    two.start_all()
+    assert [ready[1] for ready in two.scheduler.elsewhere.waiting] == ["b", "c"]
+    assert told[-1].keys() == {"b", "c"}
 
 
 def test_a_run_that_is_gone_leaves_its_jobs_to_the_others(

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from lth_ray.store import LiveRun, Reached, StorageAway, Store, collect, live, plan_gc
+from lth_ray.store import LiveRun, Reached, StorageAway, StorageError, Store, collect, live, plan_gc
 from lth_ray.store.claims import Claims, claims_of
+from lth_ray.store.layout import claim_path
+from lth_ray.store.local import LocalFiles
 
 KEY, OTHER = "segment-" + "a" * 32 + "-100", "table-" + "b" * 32
 
@@ -140,6 +142,97 @@ def test_a_claim_whose_removal_failed_is_removed_with_the_next(
         assert not second.take(KEY, "it")
         first.give_all_back()
     assert local_store.list("claims") == {}
+
+
+def test_a_claim_that_can_never_be_removed_keeps_no_other(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    delete, refused = LocalFiles.delete, {KEY, OTHER}
+
+    def delete_unless_refused(self: LocalFiles, *paths: str) -> None:
+        if any(key in path for key in refused for path in paths):
+            raise StorageError("permission denied")
+        delete(self, *paths)
+
+    monkeypatch.setattr(LocalFiles, "delete", delete_unless_refused)
+    with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
+        first, second = Claims(local_store, one), Claims(local_store, two)
+        for key in (OTHER, KEY):
+            assert first.take(key, "it")
+            first.give_back(key)
+        assert second.of_others().keys() == {KEY, OTHER}
+        refused.remove(OTHER)
+        first.remove_left()
+        first.remove_left()
+        assert second.of_others().keys() == {KEY}
+        assert first.take(OTHER, "it")
+        first.give_back(OTHER)
+        assert second.of_others().keys() == {KEY}
+
+
+def test_a_removal_whose_answer_was_lost_takes_nothing_from_another_run(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = LocalFiles.delete
+
+    def unanswered(self: LocalFiles, *paths: str) -> None:
+        delete(self, *paths)
+        raise StorageAway("away")
+
+    with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
+        first, second = Claims(local_store, one), Claims(local_store, two)
+        assert first.take(KEY, "it")
+        with monkeypatch.context() as context:
+            context.setattr(LocalFiles, "delete", unanswered)
+            first.give_back(KEY)
+        assert second.take(KEY, "it")
+        first.remove_left()
+        assert first.of_others().keys() == {KEY}
+        assert not first.take(KEY, "it")
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_work_begun_without_an_answer_takes_no_claim_from_another_run(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch, dead: int
+) -> None:
+    """It has the work, beyond what a dead run left; and to begin it as well costs its own training alone."""
+    with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
+        for _ in range(dead):
+            mark(local_store, gone(one))
+            assert Claims(local_store, gone(one)).take(KEY, "it")
+        first, second, third = Claims(local_store, one), Claims(local_store, two), Claims(local_store, two)
+        assert first.take(KEY, "it")
+        claims = local_store.list("claims")
+        put, path = LocalFiles.put_if_absent, claim_path(KEY, dead)
+
+        def away(self: LocalFiles, name: str, data: bytes) -> bool:
+            if name == path:
+                raise StorageAway("away")
+            return put(self, name, data)
+
+        with monkeypatch.context() as context:
+            context.setattr(LocalFiles, "put_if_absent", away)
+            assert second.take(KEY, "it")
+        second.give_back(KEY)
+        assert local_store.list("claims") == claims
+        assert not third.take(KEY, "it")
+
+
+def test_a_claim_whose_answer_was_lost_is_removed_with_its_work(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = LocalFiles.put_if_absent
+
+    def unanswered(self: LocalFiles, path: str, data: bytes) -> bool:
+        put(self, path, data)
+        raise StorageAway("away")
+
+    with live(local_store, "s", "one") as one, live(local_store, "s", "two") as two:
+        first, second = Claims(local_store, one), Claims(local_store, two)
+        with monkeypatch.context() as context:
+            context.setattr(LocalFiles, "put_if_absent", unanswered)
+            assert first.take(KEY, "it")
+        assert not second.take(KEY, "it")
+        first.give_back(KEY)
+        assert second.take(KEY, "it")
 
 
 def test_what_a_dead_run_had_claimed_is_collected_once_no_run_is_live(local_store: Store) -> None:
