@@ -2,8 +2,7 @@
 
 A bundle is never changed. A file by itself goes before what a bundle holds under the same path; where one is removed
 from a bundle, another is written without it. bundles/NAME.bundle: 8 bytes that give the length of an index, the index
-(a JSON record, {path: [begin, bytes, modified]}), and the files one after another. NAME is a
-digest of both.
+(a JSON record, {path: [begin, bytes, modified]}), and the files one after another. NAME is a digest of both.
 """
 
 from __future__ import annotations
@@ -133,8 +132,8 @@ class BundledFiles:
     def members(self) -> Mapping[str, Member]:
         """Return {path: where it lies} of all that the bundles hold now.
 
-        They are listed until two listings agree: one alone may pass over a bundle that is gone by then, and, made after
-        it had begun, over the one in its place.
+        A listing may miss both a bundle that is removed while it is made and the one written in that one's place. So
+        they are listed until two listings agree.
         """
         known = self._known
         for _ in range(LISTINGS):
@@ -184,7 +183,7 @@ class BundledFiles:
         return path
 
     def _without(self, bundle: str, gone: set[str]) -> None:
-        """Put one in a bundle's place that has not what is gone. A kill in between leaves both, and nothing is lost."""
+        """Put one without what is gone in a bundle's place. A kill in between leaves both, and nothing is lost."""
         try:
             held, whole = read_index(self.files, bundle), self.files.get(bundle)
         except MissingFile:  # another process is doing the like

@@ -24,7 +24,8 @@ from lth_ray.store.store import Store
 AT_LEAST = 256  # records by themselves: of fewer a person may like to look at the files
 SMALL_BYTES = 2 * 2**20  # larger ones are few, and not worth another copy
 BUNDLE_BYTES = 64 * 2**20
-AT_IT, LONGEST_S = f"{TEMPORARY}/bundling", 600.0
+AT_IT = f"{TEMPORARY}/bundling"  # there while a process is bundling, and renewed with each bundle
+KILLED_S = 600.0  # when it is as old as this, its process was killed
 JOIN_S = 5.0
 SETTLED_S = 120.0  # longer than a client of NFS believes an old listing
 EVERY_S, SHARE = 60.0, 20  # how often it is looked for what to bundle, at most one part in so many of the time
@@ -74,6 +75,7 @@ def write_bundles(store: Store, at_least: int = AT_LEAST, going_on: Callable[[],
             files.bundle(contents)
             written += 1
             probes.point("bundled")
+            store.put(AT_IT, b"")
             if not going_on():
                 break
     finally:
@@ -119,14 +121,18 @@ def _is_alone(store: Store) -> bool:
     """Return whether no other process is bundling: two at once would do no harm, and keep much of it twice."""
     if store.put_if_absent(AT_IT, b""):
         return True
-    began = [entry.modified for entry in store.files.entries(TEMPORARY) if entry.path == AT_IT]
-    return bool(began) and store.now() - began[0] > LONGEST_S  # it was killed
+    renewed = [entry.modified for entry in store.files.entries(TEMPORARY) if entry.path == AT_IT]
+    if not renewed or store.now() - renewed[0] <= KILLED_S:
+        return False
+    store.put(AT_IT, b"")
+    return True
 
 
 def _portions(files: BundledFiles) -> Iterator[dict[Entry, bytes]]:
     """Yield the files of bundles to be made: records that lie by themselves, each with what it names and is small.
 
-    What several records name goes into one bundle.
+    What several records name goes into one bundle. A record of which something is gone meanwhile, or was written again,
+    is left to another time: it may be being collected, and must not come back without what it names.
     """
     taken = set(files.members())
     alone = {entry.path: entry for entry in _alone(files) if entry.bytes <= SMALL_BYTES}
@@ -138,12 +144,12 @@ def _portions(files: BundledFiles) -> Iterator[dict[Entry, bytes]]:
     with ThreadPoolExecutor(READERS) as readers:
         for record in _records(files):
             named = [one for one in (record, *_named(files, record, alone, states)) if one.path not in taken]
-            found = readers.map(lambda entry: _read(files, entry), named)
-            for entry, data in zip(named, found, strict=True):
-                if data is not None:
-                    portion[entry] = data
-                    taken.add(entry.path)
-                    size += len(data)
+            read = dict(zip(named, readers.map(lambda entry: _read(files, entry), named), strict=True))
+            found = {entry: data for entry, data in read.items() if data is not None}
+            if found.keys() == read.keys():
+                portion |= found
+                taken.update(entry.path for entry in found)
+                size += sum(map(len, found.values()))
             if size >= BUNDLE_BYTES:
                 yield portion
                 portion, size = {}, 0
@@ -181,8 +187,9 @@ def _alone(files: BundledFiles) -> Iterator[Entry]:
 
 
 def _read(files: BundledFiles, entry: Entry) -> bytes | None:
+    """Return the bytes of a file by itself; None where it is not as it was listed."""
     try:
         data = files.files.get(entry.path)
     except MissingFile:
         return None
-    return data if len(data) == entry.bytes else None  # written again meanwhile: another time
+    return data if len(data) == entry.bytes else None

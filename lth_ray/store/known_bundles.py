@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import count
+
+from lth_ray.store.per_storage import PerStorage
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,21 @@ class Known:
         self.members: dict[str, Member] = {}
         self._folders: dict[str, dict[str, Member]] = {}
         self._lock = threading.Lock()
-        self._turns, self._taken = count(), -1
+        self._begun = self._taken = 0  # the numbers of the newest listing, and of the newest that was taken in
         self._listed: frozenset[str] | None = None
+        self._listed_by = 0  # the newest listing that had begun when this was first listed
         self._is_settled = False
 
     def next_turn(self) -> int:
         """Return the number of a listing that is about to begin."""
-        return next(self._turns)
+        with self._lock:
+            self._begun += 1
+            return self._begun
 
     def take_in(self, turn: int, there: frozenset[str], found: Mapping[str, Mapping[str, Member]]) -> bool:
-        """Take in a listing, unless one that began later was; return whether the last two agree, and all is known.
+        """Take in a listing, unless one that began later was; return whether all is known.
+
+        It is where two listings agree of which one began after the other had ended, and every bundle was read.
 
         found: the members of those bundles that were not known.
         """
@@ -53,8 +59,10 @@ class Known:
                 }
                 if bundles.keys() != self.bundles.keys():
                     self._set(bundles)
-                self._is_settled = there == self._listed == bundles.keys()
-                self._taken, self._listed = turn, there
+                if there != self._listed:
+                    self._listed, self._listed_by = there, self._begun
+                self._is_settled = turn > self._listed_by and there == bundles.keys()
+                self._taken = turn
             return self._is_settled
 
     def forget(self, gone: Collection[str]) -> None:
@@ -79,15 +87,4 @@ class Known:
         self.bundles, self.members, self._folders = bundles, members, folders
 
 
-class AllKnown:
-    """The bundles of every storage, as far as this process knows them."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
-
-    def of(self, uri: str) -> Known:
-        """Return what is known of a storage."""
-        return self._known.setdefault(uri, Known())
-
-
-KNOWN = AllKnown()
+KNOWN = PerStorage(Known)

@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 from lth_ray.store.errors import StorageAway
 from lth_ray.store.files import Data, Entry, Files
+from lth_ray.store.per_storage import PerStorage
 
 PATIENCE_S = 300.0  # under what workers wait for one another, so that a team of them is not broken by it
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -128,15 +129,4 @@ class Outage:
         warnings.warn(f"{time.strftime('%H:%M:%S')} storage {said}", stacklevel=2)
 
 
-class Outages:
-    """The outage of each storage that this process uses."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Outage] = {}
-
-    def of(self, uri: str) -> Outage:
-        """Return a storage's outage."""
-        return self._known.setdefault(uri, Outage())
-
-
-OUTAGES = Outages()
+OUTAGES = PerStorage(Outage)

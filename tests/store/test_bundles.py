@@ -1,15 +1,18 @@
 """Bundles of small files: listed, read, published and removed as if each file lay by itself, whoever dies when."""
 
 import os
-import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lth_ray.store import DamagedFile, MissingFile, Reached, Store, collect, content, mask_path, plan_gc, segment_path
-from lth_ray.store.bundles import read_index
-from lth_ray.store.bundling import bundling, remove_bundled, write_bundles
+from lth_ray.store.bundles import BundledFiles, read_index
+from lth_ray.store.bundling import AT_IT, KILLED_S, _is_alone, bundling, remove_bundled, write_bundles
+from lth_ray.store.files import Entry
 from lth_ray.store.known_bundles import KNOWN, Member
 from lth_ray.store.whole import damage
 from tests.store.trained import TRAINED, alone, bundle, finish, forget, key, mask, trajectory, whole
@@ -75,17 +78,55 @@ def test_a_bundler_that_was_killed_does_not_keep_others_for_ever(
     finish(local_store, 0)
     local_store.put(".tmp/bundling", b"")
     assert bundle(local_store) == 0
-    monkeypatch.setattr("lth_ray.store.bundling.LONGEST_S", -1.0)
+    monkeypatch.setattr("lth_ray.store.bundling.KILLED_S", -1.0)
     assert bundle(local_store) == 3
+
+
+def test_a_bundler_with_much_to_do_stays_alone(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts how long its last bundle took, not how long it has been at all of them."""
+    for number in range(TRAINED):
+        finish(local_store, number)
+    monkeypatch.setattr("lth_ray.store.bundling.BUNDLE_BYTES", 1)  # each record begins another
+    write, alone_too = BundledFiles.bundle, list[bool]()
+
+    def slowly(self: BundledFiles, contents: Mapping[Entry, bytes]) -> str | None:
+        began = Path(local_store.uri, AT_IT).stat().st_mtime
+        os.utime(Path(local_store.uri, AT_IT), (began - 0.9 * KILLED_S,) * 2)
+        return write(self, contents)
+
+    def another_looks() -> bool:
+        alone_too.append(_is_alone(local_store))
+        return True
+
+    monkeypatch.setattr(BundledFiles, "bundle", slowly)
+    assert write_bundles(local_store, at_least=1, going_on=another_looks) == TRAINED
+    assert alone_too == [False] * TRAINED
+
+
+def test_a_record_that_is_being_collected_does_not_come_back_without_what_it_names(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has been read for a bundle by then, and its mask has not."""
+    raw, digest = type(filled.bundled.files), content(mask(0))
+    get = raw.get
+
+    def gone(self: Any, path: str) -> bytes:
+        if path == mask_path(digest):
+            filled.delete(segment_path(key(0)), path)
+        return get(self, path)
+
+    monkeypatch.setattr(raw, "get", gone)
+    bundle(filled)
+    assert forget(filled).segments() == {key(number) for number in range(1, TRAINED)}
+    assert whole(filled, range(1, TRAINED))
 
 
 def test_two_that_bundle_at_once_lose_nothing(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lth_ray.store.bundling._is_alone", lambda store: True)
-    both = [threading.Thread(target=lambda: bundle(filled)) for _ in range(2)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        removed = list(pool.map(bundle, [filled, filled]))
+    assert sum(removed) >= 3 * TRAINED
+    assert {path.partition("/")[0] for path in alone(filled)} == {"bundles", "states"}
     assert whole(forget(filled))
 
 
@@ -109,7 +150,11 @@ def test_a_listing_that_misses_a_bundle_which_takes_anothers_place_is_made_again
         missed.clear()
         assert filled.exists(segment_path(key(0)))  # it knows of the bundle by now
         assert len(missed) == 1
-        assert plan_gc(filled, Reached(segments=frozenset(filled.segments())), now=filled.now()) == []
+        missed.clear()
+        reached = Reached(segments=frozenset(map(key, range(TRAINED))))
+        removals = plan_gc(filled, reached, now=filled.now() + 7200)
+        assert len(missed) == 1
+        assert {removal.path for removal in removals} == {path for path in alone(filled) if "000000000040-" in path}
 
 
 def test_an_older_listing_does_not_undo_a_newer_one() -> None:
@@ -120,6 +165,15 @@ def test_an_older_listing_does_not_undo_a_newer_one() -> None:
     assert known.take_in(older, frozenset({"bundles/old"}), {"bundles/old": held})
     assert known.bundles == {"bundles/new": held}
     assert not known.take_in(known.next_turn(), frozenset({"bundles/new", "bundles/gone"}), {})
+
+
+def test_two_listings_made_at_the_same_time_are_no_two_that_agree() -> None:
+    """Both may have missed a bundle that was removed meanwhile, and the one in its place."""
+    known, nothing = KNOWN.of("two threads at once"), frozenset[str]()
+    one, another = known.next_turn(), known.next_turn()
+    assert not known.take_in(one, nothing, {})
+    assert not known.take_in(another, nothing, {})
+    assert known.take_in(known.next_turn(), nothing, {})
 
 
 def test_what_was_forgotten_is_listed_again_before_anything_counts_as_absent() -> None:

@@ -14,13 +14,14 @@ import torch
 
 from lth_ray.store import MissingFile, StorageAway, StorageError, Store, patient
 from lth_ray.store.files import MARKER
+from lth_ray.store.per_storage import PerStorage
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patient, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(patient, "LONGEST_WAIT_S", 0.05)
-    monkeypatch.setattr(patient, "OUTAGES", patient.Outages())
+    monkeypatch.setattr(patient, "OUTAGES", PerStorage(patient.Outage))
 
 
 @pytest.fixture

@@ -71,5 +71,5 @@ def bundle(store: Store) -> int:
 
 def forget(store: Store) -> Store:
     """The store as another process sees it, which knows of no bundle yet."""
-    KNOWN._known.pop(store.uri, None)
+    KNOWN._made.pop(store.uri, None)
     return store
