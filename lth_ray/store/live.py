@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -34,7 +34,7 @@ START_TOLERANCE_S = 2.0  # a process's start time follows corrections of the clo
 class LiveRun:
     """A run at work.
 
-    started: its process's start, in seconds since the epoch by its host's clock.
+    started: its process's start, in seconds since the epoch by its host's clock as that was set at the last renewal.
     heartbeat: the marker's last renewal, by the same clock.
     kernel: the boot and PID namespace in which `pid` is its own; "" where that is not known.
     """
@@ -82,9 +82,9 @@ def live(store: Store, study: str, run_id: str, beat_s: float = BEAT_S) -> Itera
 
     def beat() -> None:
         while not done.wait(beat_s):
-            try:
-                _write(store, LiveRun(**{**asdict(run), "heartbeat": time.time()}))
-            except StorageError as error:
+            try:  # its start as well, which moves where the clock is set
+                _write(store, replace(run, started=psutil.Process().create_time(), heartbeat=time.time()))
+            except (StorageError, OSError, psutil.Error) as error:
                 warnings.warn(f"the live marker was not renewed: {error}", stacklevel=1)
 
     beating = threading.Thread(target=beat, name="lth_ray-live", daemon=True)

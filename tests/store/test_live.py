@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lth_ray.store import LiveRun, StorageError, Store, live, live_runs
@@ -117,6 +118,20 @@ def test_the_marker_is_renewed(local_store: Store) -> None:
         while heartbeat() == run.heartbeat and time.monotonic() < deadline:
             time.sleep(0.01)
         assert heartbeat() > run.heartbeat
+
+
+def test_a_run_stays_live_where_the_clock_of_its_host_is_set(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells when a process started by the clock as it is now."""
+    with live(local_store, "s", "a", beat_s=0.01) as run:
+        assert live_runs(local_store) == [run]
+        booted = psutil._pslinux.boot_time()
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: booted + 3600)
+        deadline = time.monotonic() + 10
+        while not live_runs(local_store) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [found.pid for found in live_runs(local_store)] == [run.pid]
 
 
 def test_a_failing_renewal_is_a_warning(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
