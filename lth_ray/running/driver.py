@@ -58,13 +58,13 @@ def run(study: Study, launch: Launch | None = None, *, question: str = "", conso
 
     for one in history.older_tickets(store, plan) if plan.jobs else ():
         say(str(one))
+    history.clear_cancelled(store, plan.study.name)
     with (
         Scratch() as scratch,
         Signals(say, scratch.end) as signals,
         live(store, plan.study.name, uuid.uuid4().hex[:12]) as this,
     ):
         history.remember(store, plan, question)
-        history.clear_cancelled(store, plan.study.name)
         shipper = Shipper(
             plan,
             store,

@@ -262,6 +262,9 @@ def cancel(store: Store, name: str, lineage: str) -> None:
 
 
 def clear_cancelled(store: Store, name: str) -> None:
-    """Forget requests to earlier runs: running a study again takes up what was cancelled."""
-    if cancelled(store, name) and len(live_runs(store, name)) == 1:  # this one's own
+    """Forget requests to earlier runs, before a run begins: running a study again takes up what was cancelled.
+
+    Those to a run that is live stay.
+    """
+    if cancelled(store, name) and not live_runs(store, name):
         store.put_study(name, CANCELLED, {"lineages": []})
