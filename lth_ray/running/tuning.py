@@ -101,7 +101,7 @@ def fit(plan: Plan, store: Store, launch: Launch, watch: Watch, scratch: Path, s
             ),
         )
         guard.start(lambda: _needs(watch, scheduler, workers, notices))
-        with following(watch.board, lambda: ray.get(notices.at_work.remote(), timeout=HEARD_S)):
+        with following(watch.board, lambda within_s: ray.get(notices.at_work.remote(), timeout=within_s)):
             try:
                 tuner.fit()
             except (SystemExit, KeyboardInterrupt) as error:  # Interrupted, or what Ray makes of one raised within it

@@ -123,16 +123,16 @@ def published(board: Board, store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def following(board: Board, heard: Callable[[], Mapping[str, int | None]]) -> Iterator[None]:
-    """Tell the board where trainings are.
+def following(board: Board, heard: Callable[[float], Mapping[str, int | None]]) -> Iterator[None]:
+    """Tell the board where trainings are, for as long as the block runs; nothing is asked once it has ended.
 
-    heard: gives {key of a piece at work: its step}.
+    heard: gives {key of a piece at work: its step} within so many seconds, or raises.
     """
 
     def follow(done: threading.Event) -> None:
         while not done.wait(HEARD_EVERY_S):
             with suppress(Exception):  # the cluster may be away for a moment, and nothing hangs on this
-                board.on_steps(heard())
+                board.on_steps(heard(JOIN_S / 2))
 
     with _thread("lth_ray-following", follow):
         yield

@@ -170,7 +170,7 @@ def test_trainings_are_followed_while_the_cluster_answers(plan: Plan, monkeypatc
     monkeypatch.setattr(showing, "HEARD_EVERY_S", 0.01)
     board, key, asked = Board(plan, RUN), jobs(plan)["dense"].pieces[0].key, []
 
-    def heard() -> dict[str, int | None]:
+    def heard(within_s: float) -> dict[str, int | None]:
         asked.append(1)
         if len(asked) % 2:
             raise ConnectionError
@@ -178,3 +178,23 @@ def test_trainings_are_followed_while_the_cluster_answers(plan: Plan, monkeypatc
 
     with following(board, heard):
         until(lambda: any(work.step >= 4 for work in board.snapshot().at_work))
+
+
+def test_nobody_is_asked_where_trainings_are_once_they_are_not_followed(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray ends a process that asks it something when it is shut down."""
+    monkeypatch.setattr(showing, "HEARD_EVERY_S", 0.01)
+    monkeypatch.setattr(showing, "JOIN_S", 1.0)
+    asked, answered = threading.Event(), threading.Event()
+
+    def hangs(within_s: float) -> dict[str, int | None]:
+        asked.set()
+        time.sleep(within_s)
+        answered.set()
+        raise TimeoutError
+
+    with following(Board(plan, RUN), hangs):
+        assert asked.wait(10)
+        answered.clear()
+    assert answered.is_set()
