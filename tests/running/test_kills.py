@@ -48,8 +48,7 @@ def test_a_killed_trial_actor_is_replaced_within_the_run(
     point: str, runner: Runner, undisturbed: dict[str, str]
 ) -> None:
     once = runner.folder / "killed"
-    finish_env = {"LTH_RAY_KILL_AT": point, "LTH_RAY_KILL_ONCE": str(once)}
-    runner.env = finish_env
+    runner.env = {"LTH_RAY_KILL_AT": point, "LTH_RAY_KILL_ONCE": str(once), "LTH_RAY_KILL_AMONG": "ray::"}
     assert runner.run() == 0, runner.output[-3000:]
     assert once.exists(), "nothing was killed"
     assert runner.contents() == undisturbed
