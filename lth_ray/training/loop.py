@@ -25,6 +25,7 @@ from lth_ray.training.carried import joined
 from lth_ray.training.clock import Clock
 from lth_ray.training.compiled.fused_graph import fused_graph
 from lth_ray.training.epoch_averages import EpochAverages
+from lth_ray.training.few_channels import few_in_nchw
 from lth_ray.training.groups import slices
 from lth_ray.training.groups.gradients import Gradients
 from lth_ray.training.loss import evaluate, laid_out, precision_context
@@ -84,7 +85,9 @@ class Run:
             warn_once(slow)
         recipe, size = self.recipe, self.team.size
         group = recipe.data.batch_size // size if recipe.train.sync_batch_norm else recipe.group
-        self.graph = fused_graph(self.model, recipe)  # first, as it may give weights another layout
+        if recipe.train.channels_last and self.device.type == "cpu":
+            few_in_nchw(self.model)
+        self.graph = fused_graph(self.model, recipe)  # first, as both may give weights another layout
         behind = self.device.type == "cuda" and not recipe.train.compile
         parts = slices.NUMBER if behind else 1
         self.gradients = Gradients(self.model, self.team, group, recipe.data.batch_size, parts)
