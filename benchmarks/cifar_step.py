@@ -21,7 +21,7 @@ from torch import nn
 
 from benchmarks.ceiling import ceiling
 from benchmarks.masking import masked
-from benchmarks.timing import Entry, Work, judged, paired
+from benchmarks.timing import Entry, Line, Skipped, Work, judged, paired
 from lth_ray import models
 from lth_ray.config import Data, Model, Train, steps
 from lth_ray.data import Batches, Identity, Split
@@ -54,7 +54,7 @@ KEPT, RATE, MOMENTUM, DECAY = 0.21, 1e-6, 0.9, 1e-4
 PAIRS_A_STEP = 33  # a step takes hundreds of times as long as one of LeNet's
 
 
-def entries(pairs: int = 200) -> list[Entry]:
+def entries(pairs: int = 200) -> list[Line]:
     """Time a training step of each network as a multiple of the plain one."""
     torch.set_num_threads(1)
     number = max(2, pairs // PAIRS_A_STEP)
@@ -76,8 +76,13 @@ def entry(name: Name, pairs: int, batch: int = BATCH, **train_fields: Any) -> En
     return judged(what, "x plain", measured, target=TARGETS[name], of_ceiling=of_ceiling)
 
 
-def bf16_entry(name: str, pairs: int, batch: int = BATCH) -> Entry:
-    """Time one network's step in bf16 as a multiple of that in fp32, each on the backend that the rule chooses."""
+def bf16_entry(name: str, pairs: int, batch: int = BATCH) -> Line:
+    """Time one network's step in bf16 as a multiple of that in fp32, each on the backend that the rule chooses; where
+    the processor has instructions for it.
+    """
+    if bf16_instructions() == "none":
+        why = "this processor has no instructions for bf16 (avx512_bf16 or amx_bf16), and imitates it"
+        return Skipped(f"masked training step of {name} in bf16", why)
     images = random_images()
     half, whole = (
         our_run(name, images, batch, {"channels_last": True, "precision": precision}) for precision in ("bf16", "fp32")

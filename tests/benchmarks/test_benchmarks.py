@@ -90,9 +90,22 @@ def test_a_convolutional_step_is_timed_against_a_plain_one() -> None:
 
 def test_a_step_in_bf16_is_timed_against_that_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cifar_step.IN_BF16, "cifar_resnet8_4", 0.6)
+    monkeypatch.setattr(cifar_step, "bf16_instructions", lambda: "avx512_bf16")
     line = cifar_step.bf16_entry("cifar_resnet8_4", pairs=2, batch=4)
-    assert "in bf16 (" in line.name
+    assert isinstance(line, Entry)
+    assert line.name.endswith(", avx512_bf16)")
     assert (line.value > 0, line.unit, line.target) == (True, "x fp32", 0.6)
+
+
+def test_a_step_in_bf16_is_skipped_where_a_processor_would_imitate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar_step, "bf16_instructions", lambda: "none")
+    monkeypatch.setattr(cifar_step, "entry", lambda name, number: (name, number))
+    *others, first, second = cifar_step.entries(66)
+    assert others == [(name, 2) for name in cifar_step.TARGETS]
+    for line, name in zip((first, second), cifar_step.IN_BF16, strict=True):
+        assert isinstance(line, Skipped)
+        assert name in line.name
+        assert "no instructions for bf16" in line.why
 
 
 def test_a_smaller_network_s_step_is_timed_against_the_dense_one_s() -> None:
