@@ -64,6 +64,17 @@ def test_every_command_has_the_form_that_its_program_takes(document: str) -> Non
     assert not faults, "\n".join(faults)
 
 
+def test_images_of_imagenet_are_decoded_by_loaders_where_a_study_is_given_gpus() -> None:
+    """Without loaders such a study is refused (lth_ray.running.planning)."""
+    packed = {path.stem for path in files("studies", "*.py") if 'Data("imagenet"' in path.read_text()}
+    given = [
+        line for document in WRITTEN for line in commands(document)
+        if "--gpus-per-worker" in line and any(f"{name}.py" in line for name in packed)
+    ]  # fmt: skip
+    assert len(given) >= 6
+    assert [line for line in given if "--loaders" not in line] == []
+
+
 @pytest.mark.parametrize(
     "faulty",
     [
