@@ -198,6 +198,12 @@ def resident_evaluation(
 
 
 RESIDENT_SIZE = 2000  # images in an evaluation batch
+FILLING = 2**23  # numbers of its images, 32 MiB of float32, on a GPU: below that launches take longer than what they do
+
+
+def resident_size(image: int, device: torch.device) -> int:
+    """Return how many resident images, of so many numbers each, are evaluated at a time."""
+    return max(RESIDENT_SIZE, FILLING // image) if device.type == "cuda" else RESIDENT_SIZE
 
 
 def training_batches(
@@ -235,4 +241,5 @@ def evaluation_batches(
         from lth_ray.data.packed.streaming import EVALUATION_SIZE, streamed_evaluation
 
         return streamed_evaluation(split, mean, std, size or EVALUATION_SIZE, share)
-    return resident_evaluation(split, mean, std, size or RESIDENT_SIZE, share)
+    size = size or resident_size(split.images[0].numel(), split.images.device)
+    return resident_evaluation(split, mean, std, size, share)

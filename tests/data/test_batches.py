@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lth_ray.config import ConfigError, Data
 from lth_ray.data import Batches, Dataset, Split, draws, evaluation_batches, permutation, training_batches
@@ -101,6 +102,21 @@ def test_evaluation_takes_every_image_once_and_in_order() -> None:
     assert torch.equal(torch.cat([labels for _, labels in parts]), split.labels)
     [(whole, _)] = evaluation_batches(split, MEAN, STD)
     assert torch.equal(torch.cat([inputs for inputs, _ in parts]), whole)
+
+
+@pytest.mark.parametrize(
+    ("shape", "device", "batches"),
+    [
+        ((1, 28, 28), "cpu", 5), ((1, 28, 28), "cuda", 1), ((3, 32, 32), "cuda", 4), ((3, 64, 64), "cuda", 5),
+    ],
+)  # fmt: skip
+def test_a_gpu_evaluates_more_small_images_at_a_time(shape: tuple[int, ...], device: str, batches: int) -> None:
+    """Without a GPU: on tensors of which only shape and device are known."""
+    with FakeTensorMode():
+        images = torch.empty(10_000, *shape, dtype=torch.uint8, device=device)
+        split = Split(images, torch.empty(10_000, dtype=torch.int64, device=device))
+        sizes = [len(inputs) for inputs, _ in evaluation_batches(split, (0.0,), (1.0,))]
+    assert (len(sizes), sum(sizes)) == (batches, 10_000)
 
 
 def test_a_batch_larger_than_the_set_is_refused() -> None:
