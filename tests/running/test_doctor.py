@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from ray import cloudpickle
+from ray._common.utils import env_bool
+from ray.train import constants
 from rich.console import Console
 
 from lth_ray.running import doctor
 from lth_ray.running.doctor import checks, shared
 from lth_ray.running.doctor.command import print_table
-from lth_ray.running.doctor.facts import Facts, gather, gloo_address
+from lth_ray.running.doctor.facts import SHARING, Facts, gather, gloo_address
 from lth_ray.running.doctor.finding import NOTE, OK, Failure, Finding, exit_code
 from lth_ray.running.doctor.node import Probe
 from lth_ray.running.doctor.probing import alive_nodes
@@ -24,8 +26,8 @@ from lth_ray.training.machine import bf16_instructions
 VERSIONS = {"python": "3.12.1", "torch": "2.14.1", "ray": "2.60.0", "numpy": "2.4.6"}
 SOUND = Facts(
     host="a", versions=VERSIONS, torch_cuda="13.0", torch_gpus=("H100", "H100"), driver_gpus=("H100", "H100"),
-    cuda_visible=None, temp_folder="/tmp/ray", disk_free=500 * 10**9, shm=8 * 2**30, compiler="/usr/bin/g++",
-    bf16="avx512_bf16", gloo_interface="", gloo_address="10.0.0.1",
+    cuda_visible=None, hides_gpus=False, temp_folder="/tmp/ray", disk_free=500 * 10**9, shm=8 * 2**30,
+    compiler="/usr/bin/g++", bf16="avx512_bf16", gloo_interface="", gloo_address="10.0.0.1",
 )  # fmt: skip
 NO_GPU: dict[str, Any] = {"torch_cuda": None, "torch_gpus": (), "driver_gpus": ()}
 
@@ -131,6 +133,23 @@ def test_what_a_machine_lacks(case: str) -> None:
     assert lacking.result == ("note" if case == "compiler" else "problem")
     assert found in lacking.found
     assert remedy in lacking.remedy
+
+
+@pytest.mark.parametrize(("given", "hides"), [(None, False), ("1", False), ("true", False), ("0", True), ("off", True)])
+def test_workers_that_see_their_own_gpu_alone_are_found(
+    given: str | None, hides: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SHARING, raising=False)
+    if given is not None:
+        monkeypatch.setenv(SHARING, given)
+    assert Facts(**gather()).hides_gpus is hides
+    assert constants.ENABLE_SHARE_CUDA_VISIBLE_DEVICES_ENV == SHARING
+    assert env_bool(SHARING, True) is not hides
+    nodes = {"a": SOUND, "b": replace(SOUND, hides_gpus=hides)}
+    found = checks.hidden_gpus(nodes, workers=2, gpus_per_worker=1)
+    assert [(one.result, one.nodes) for one in found] == ([("problem", ("b",))] if hides else [])
+    assert not checks.hidden_gpus(nodes, workers=1, gpus_per_worker=1)
+    assert not checks.hidden_gpus(nodes, workers=2, gpus_per_worker=0)
 
 
 def test_it_says_which_processors_have_instructions_for_bf16() -> None:

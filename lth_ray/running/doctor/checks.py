@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from lth_ray.running.doctor.facts import Facts
+from lth_ray.running.doctor.facts import SHARING, Facts
 from lth_ray.running.doctor.finding import NOTE, OK, PROBLEM, Answers, Failure, Finding, Verdict, by_verdict
 
 DISK_BYTES = 10 * 10**9  # Ray spills objects and keeps logs there, and stops at a full disk
@@ -109,6 +109,20 @@ def _gpus(facts: Facts, ray: float | None) -> Verdict:
         return Verdict(NOTE, seen, f"restart Ray on the node with --num-gpus={torch} to use all")
     models = ", ".join(f"{count} x {model}" for model, count in sorted(Counter(facts.torch_gpus).items()))
     return Verdict(OK, models or "no GPUs")
+
+
+def hidden_gpus(nodes: Mapping[str, Facts], workers: int, gpus_per_worker: float) -> list[Finding]:
+    """Check that a team's workers may see each other's GPUs; nothing where there is no team on GPUs.
+
+    NCCL is slow or hangs where each sees its own alone, above all with NVSwitch
+    (https://github.com/ray-project/ray/issues/61073, https://github.com/NVIDIA/nccl/issues/1749).
+    """
+    hiding = tuple(node for node, facts in nodes.items() if facts.hides_gpus)
+    if not hiding or workers < 2 or not gpus_per_worker:
+        return []
+    found = f"{SHARING} is off: each worker would see its own GPU alone, and sums over them be slow or hang"
+    remedy = f"unset {SHARING}, and start Ray and the study without it"
+    return [Finding("gpus", PROBLEM, found, remedy, hiding)]
 
 
 def fractions(gpus_per_worker: float) -> list[Finding]:

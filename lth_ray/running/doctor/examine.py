@@ -122,6 +122,7 @@ class Examination:
             has = {"this machine": {"GPU": float(len(mine.torch_gpus)), "CPU": float(self.asked.workers)}}
             alone += checks.capacity(has, self.asked.workers, self.asked.gpus_per_worker)
             alone += checks.fractions(self.asked.gpus_per_worker)
+            alone += checks.hidden_gpus(here, self.asked.workers, self.asked.gpus_per_worker)
         if self.asked.data:
             alone += shared.data(self.asked.data, {"": self._own_data(self.asked.data)})
         self._add(*(Finding(f.check, f.result, f.found, f.remedy) for f in alone))
@@ -188,6 +189,8 @@ class Examination:
         versions = {node: fact.versions for node, fact in facts.items()} | {DRIVER: mine.versions}
         self._add(*checks.versions_equal(versions, DRIVER))
         self._add(*checks.gpus(facts, {node.name: node.resources.get("GPU", 0.0) for node in nodes}))
+        everywhere = facts | {DRIVER: mine}
+        self._add(*checks.hidden_gpus(everywhere, self.asked.workers, self.asked.gpus_per_worker))
         self._add(*checks.disks(facts), *checks.shared_memory(facts), *checks.compilers(facts))
         self._add(*checks.bf16(facts))
         self._add(*checks.clocks(probing.skews(handles, self._left(CLOCK_S))))

@@ -19,6 +19,7 @@ from typing import Any
 PACKAGES = ("torch", "torchvision", "ray", "lth_ray", "numpy", "pyarrow")
 COMPILERS = ("c++", "g++", "clang++")
 NVIDIA_SMI_S = 5.0
+SHARING = "TRAIN_ENABLE_SHARE_CUDA_VISIBLE_DEVICES"  # of Ray Train, which takes all but these for no
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Facts:
     versions: package -> version, None where it is missing; "python" among them.
     torch_gpus: models that torch may use.
     driver_gpus: those that the NVIDIA driver has.
+    hides_gpus: each worker of a team would see its own GPU alone.
     torch_cuda: of torch's build, None for a CPU build.
     disk_free, shm: bytes (shm None where there is no /dev/shm).
     temp_folder: Ray's.
@@ -42,6 +44,7 @@ class Facts:
     torch_gpus: tuple[str, ...]
     driver_gpus: tuple[str, ...]
     cuda_visible: str | None
+    hides_gpus: bool
     temp_folder: str
     disk_free: int
     shm: int | None
@@ -63,6 +66,7 @@ def gather() -> dict[str, Any]:
         "torch_gpus": gpus,
         "driver_gpus": driver_sees(),
         "cuda_visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "hides_gpus": os.environ.get(SHARING, "1").lower() not in ("1", "true"),
         "temp_folder": temp,
         "disk_free": shutil.disk_usage(temp).free,
         "shm": shutil.disk_usage("/dev/shm").total if os.path.isdir("/dev/shm") else None,
