@@ -35,13 +35,33 @@ def fused(norm: nn.BatchNorm2d, **options: Any) -> FusedNorm:
     return FusedNorm(norm, library.norm_kernels(norm.weight.dtype), **options)
 
 
-def outcome(operation: Callable[..., Any], norm: nn.BatchNorm2d, shape: tuple[int, ...], uses: int, adds: bool) -> Any:
-    """Return what it gives, all gradients and all buffers; with two uses, of a sum in which they differ."""
-    x, added = (drawn(shape, seed, norm.weight.dtype).requires_grad_() for seed in (1, 2))
-    found = operation(x, added) if adds else operation(x)
+def plain(norm: nn.BatchNorm2d, relu: bool) -> Callable[..., Tensor]:
+    """Return the same by torch: of images, and of what is added to them."""
+
+    def operation(x: Tensor, added: Tensor | float = 0.0) -> Tensor:
+        found: Tensor = norm(x) + added
+        return torch.relu(found) if relu else found
+
+    return operation
+
+
+def inputs(shape: tuple[int, ...], dtype: torch.dtype, adds: bool) -> list[Tensor]:
+    """Return images, and what is added to them."""
+    return [drawn(shape, seed, dtype) for seed in (1, 2)[: 1 + adds]]
+
+
+def outcome(
+    operation: Callable[..., Any], norm: nn.BatchNorm2d, images: list[Tensor], uses: int, dtype: torch.dtype
+) -> list[Tensor]:
+    """Return what it gives, all gradients and all buffers; with two uses, of a sum in which they differ.
+
+    dtype: of the numbers that are its gradient.
+    """
+    given = [image.clone().requires_grad_() for image in images]
+    found = operation(*given)
     ys = found if isinstance(found, tuple) else (found,) * uses
-    torch.autograd.backward([(y * drawn(shape, 3 + i, norm.weight.dtype)).sum() for i, y in enumerate(ys)])
-    gradients = [x.grad, norm.weight.grad, norm.bias.grad, *([added.grad] if adds else [])]
+    torch.autograd.backward(ys, [drawn(tuple(ys[0].shape), 3 + i, dtype).to(ys[0].dtype) for i in range(uses)])
+    gradients = [one.grad for one in (*given, norm.weight, norm.bias) if one.grad is not None]
     return [ys[0].detach(), *gradients, *norm.buffers()]
 
 
@@ -55,14 +75,9 @@ def test_values_and_gradients_are_those_of_torch(
     instruction_set(name)
     for relu, adds, uses in [(r, a, u) for r in (False, True) for a in (False, True) for u in (1, 2)]:
         ours, theirs = (a_norm(shape[1], training=training) for _ in range(2))
-
-        def plain(x: Tensor, added: Tensor | float = 0.0, norm: nn.Module = theirs, relu: bool = relu) -> Tensor:
-            found: Tensor = norm(x) + added
-            return torch.relu(found) if relu else found
-
-        operation = fused(ours, relu=relu, uses=uses)
+        operation, given = fused(ours, relu=relu, uses=uses), (inputs(shape, torch.float64, adds), uses, torch.float64)
         assert operation.kernels[torch.float64].instruction_set == name
-        found, expected = outcome(operation, ours, shape, uses, adds), outcome(plain, theirs, shape, uses, adds)
+        found, expected = outcome(operation, ours, *given), outcome(plain(theirs, relu), theirs, *given)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
         assert found[0].is_contiguous(memory_format=torch.channels_last)
@@ -105,7 +120,8 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     for number in (1, 2):
         torch.set_num_threads(number)
         norm = a_norm(16, torch.float32)
-        found.append(outcome(fused(norm, relu=True, uses=2), norm, (16, 16, 16, 16), 2, True))
+        images = inputs((16, 16, 16, 16), torch.float32, adds=True)
+        found.append(outcome(fused(norm, relu=True, uses=2), norm, images, 2, torch.float32))
     torch.set_num_threads(threads)
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
