@@ -29,6 +29,12 @@ NAMED = {  # of which it is known without reading them
     NORMALISED: re.compile(r"cifar_(resnet|vgg)\d+(_\d+)?"),
 }
 RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_", nn.ReLU)
+ACTIVATIONS = {  # between linear layers; "gelu_tanh" is GELU by its approximation
+    "relu": RELUS,
+    "tanh": (torch.tanh, torch.tanh_, "tanh", "tanh_", nn.Tanh),
+    "sigmoid": (torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_", nn.Sigmoid),
+    "gelu": (F.gelu, nn.GELU),
+}
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 RESHAPES = (torch.flatten, torch.reshape, "flatten", "view", "reshape", nn.Flatten)
 SIZES = ("size", "dim")
@@ -39,18 +45,19 @@ MOST_READ = 1024  # networks of a process whose structure is remembered
 class Link:
     """A linear layer of a chain, by its path in the network.
 
-    relu: whether ReLU follows. dropout: the share of its inputs that Dropout sets to zero; None without.
+    activation: what follows, one of ACTIVATIONS or "gelu_tanh"; None for the last layer.
+    dropout: the share of its inputs that Dropout sets to zero; None without.
     """
 
     path: str
-    relu: bool = False
+    activation: str | None = None
     dropout: float | None = None
 
 
 def structure_of(model: Model, input_shape: tuple[int, ...], num_classes: int) -> str:
     """Return what a network of images is made of: FULLY_CONNECTED, DROPPING, NORMALISED or OTHER.
 
-    FULLY_CONNECTED: the flattened image through linear layers with ReLU between them, and nothing else.
+    FULLY_CONNECTED: the flattened image through linear layers with activations between them, and nothing else.
     DROPPING: the same, with nn.Dropout before some of the layers.
     NORMALISED: its graph can be taken in the network's place, and most of its batch norms have ReLU or an addition
         behind them, which the compiled ones do with them.
@@ -165,8 +172,8 @@ class _CertainTracer(_Tracer):
 
 
 def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
-    """Return the linear layers of a network that is nothing but these, with ReLU between them and Dropout before them;
-    none of another.
+    """Return the linear layers of a network that is nothing but these, with one of ACTIVATIONS between each two, and
+    Dropout before them; none of another.
 
     What comes before the first is taken to flatten the image. Dropout of images that are not flattened yet draws in the
     order in which they lie in memory, and is none of these.
@@ -177,20 +184,21 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
         if [one for one in node.all_input_nodes if not _is_size(one)] != [at]:
             return ()
         is_last, layer, at = node.op == "output", _layer(graph, node), node
+        is_open = bool(found) and found[-1].activation is None
         if type(layer) is nn.Linear and len(node.args) == 1 and not node.kwargs:
-            if found and not found[-1].relu:
+            if is_open:
                 return ()
             found.append(Link(str(node.target), dropout=dropout))
             dropout = None
-        elif is_a(graph, node, RELUS) and found and not found[-1].relu:
-            found[-1] = replace(found[-1], relu=True)
-        elif type(layer) is nn.Dropout and not layer.inplace and dropout is None and (not found or found[-1].relu):
+        elif (activation := _activation(graph, node)) and is_open:
+            found[-1] = replace(found[-1], activation=activation)
+        elif type(layer) is nn.Dropout and not (layer.inplace or dropout is not None or is_open):
             dropout = layer.p
         elif not (
             is_last or type(layer) is nn.Identity or (not found and dropout is None and is_a(graph, node, RESHAPES))
         ):
             return ()
-    return tuple(found) if found and not found[-1].relu and _owns_all(network, found) else ()
+    return tuple(found) if found and found[-1].activation is None and _owns_all(network, found) else ()
 
 
 def replaceable(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -214,6 +222,13 @@ def is_a(graph: fx.GraphModule, node: fx.Node, kinds: tuple[Any, ...]) -> bool:
     if node.op == "call_module":
         return type(_layer(graph, node)) in kinds
     return node.op in ("call_function", "call_method") and node.target in kinds
+
+
+def _activation(graph: fx.GraphModule, node: fx.Node) -> str | None:
+    """Return what of ACTIVATIONS a node is, or "gelu_tanh"; None for anything else."""
+    found = next((name for name, kinds in ACTIVATIONS.items() if is_a(graph, node, kinds)), None)
+    by = getattr(_layer(graph, node), "approximate", node.kwargs.get("approximate", "none"))
+    return found if found != "gelu" or by == "none" else f"gelu_{by}"
 
 
 def _layer(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:

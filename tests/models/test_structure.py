@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from lth_ray.config import Model
 from lth_ray.models import structure
@@ -114,6 +114,23 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "turned images": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.transpose(2, 3).flatten(1)).relu()))),
     "a residual": (OTHER, lambda: Own(lambda own, x: own.b(own.a(x.flatten(1)).relu() + own.a(x.flatten(1))))),
     "without biases": (FULLY_CONNECTED, lambda: sequential(nn.ReLU(), bias=False)),
+    "tanh": (FULLY_CONNECTED, lambda: sequential(nn.Tanh())),
+    "called tanh": (FULLY_CONNECTED, lambda: Own(lambda own, x: own.b(torch.tanh(own.a(x.flatten(1)))))),
+    "sigmoid": (FULLY_CONNECTED, lambda: sequential(nn.Sigmoid())),
+    "a method, sigmoid": (FULLY_CONNECTED, lambda: Own(lambda own, x: own.b(own.a(x.flatten(1)).sigmoid()))),
+    "GELU": (FULLY_CONNECTED, lambda: sequential(nn.GELU())),
+    "approximate GELU": (FULLY_CONNECTED, lambda: sequential(nn.GELU("tanh"))),
+    "tanh and dropout": (DROPPING, lambda: sequential(nn.Tanh(), nn.Dropout(0.5))),
+    "no such GELU": (OTHER, lambda: Own(lambda own, x: own.b(F.gelu(own.a(x.flatten(1)), approximate="erf")))),
+    "leaky ReLU": (OTHER, lambda: sequential(nn.LeakyReLU())),
+    "SiLU": (OTHER, lambda: sequential(nn.SiLU())),
+    "ELU": (OTHER, lambda: sequential(nn.ELU())),
+    "layer norm": (OTHER, lambda: sequential(nn.LayerNorm(20), nn.ReLU())),
+    "nothing between": (OTHER, lambda: sequential()),
+    "two activations": (OTHER, lambda: sequential(nn.Tanh(), nn.ReLU())),
+    "tanh of pixels": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(64, 10))),
+    "dropout before tanh": (OTHER, lambda: sequential(nn.Dropout(0.5), nn.Tanh())),
+    "a last tanh": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Tanh())),
     "a last ReLU": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())),
     "a softmax": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.LogSoftmax(1))),
     "too few outputs": (OTHER, lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 9))),
@@ -142,6 +159,14 @@ NETWORKS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "batch norm before another activation": (OTHER, lambda: convolutional(nn.BatchNorm2d(4), nn.SiLU())),
     "no batch norm": (OTHER, convolutional),
 }  # fmt: skip
+
+
+def test_a_chain_says_what_follows_each_layer() -> None:
+    hidden = [nn.Tanh(), nn.GELU("tanh"), nn.ReLU(), nn.GELU(), nn.Sigmoid()]
+    layers = [layer for activation in hidden for layer in (nn.Linear(64, 64), activation)]
+    network = nn.Sequential(nn.Flatten(), *layers, nn.Linear(64, 10))
+    found = [link.activation for link in structure.chain(network, fx.symbolic_trace(network))]
+    assert found == ["tanh", "gelu_tanh", "relu", "gelu", "sigmoid", None]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -176,6 +176,7 @@ def fuse(run: Run) -> Fused | None:
         bias = [] if linear.bias is None else [linear.bias, *_moments(states[linear.bias])]
         part = survivors_of(linear.weight, moments, mask) if mask is not None else None
         layers[number] = _layer(linear, moments, bias, mask, part)
+        layers[number].activation = library.ACTIVATIONS.index(links[number].activation or "relu")
         packed.append(part)
     pruned = [
         ([linear.bias.detach(), *_moments(states[linear.bias])], kept[id(linear.bias)] == 0)

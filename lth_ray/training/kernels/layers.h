@@ -12,12 +12,14 @@
 // block after block of `block` columns, row after row within a block, column after column within a row; the entries of
 // row o of block b are begins[b * outputs + o] to begins[b * outputs + o + 1]. bias: null where there is none.
 // noise: what Dropout multiplies the layer's inputs by in training, [steps][batch][inputs] and LANES more; null without.
+// activation: what its outputs go through (activations.h), where another layer follows.
 struct Layer {
     int32_t inputs, outputs, block, blocks;
     void *weight, *weight_m, *weight_v, *bias, *bias_m, *bias_v;
     const void* kept;
     const int32_t *begins, *columns;
     const void* noise;
+    int32_t activation;
 };
 
 namespace {

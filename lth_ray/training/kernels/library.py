@@ -22,6 +22,7 @@ MODULE = "_lth_ray_kernels"  # not inside the package: a job's own copy of that 
 SETS = ("portable", "avx2", "avx512")  # by what `instruction_set` answers
 VARIABLE = "LTH_RAY_KERNELS"  # one of SETS, to use a lesser one than the processor has, or "off"
 PARTS = {LINEAR: "sparse linear layers", CONV: "sparse convolutions"}
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "gelu_tanh")  # by their numbers in activations.h
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -32,6 +33,7 @@ class Layer(ctypes.Structure):
         *((name, c_int32) for name in ("inputs", "outputs", "block", "blocks")),
         *((name, c_void_p) for name in ("weight", "weight_m", "weight_v", "bias", "bias_m", "bias_v")),
         *((name, c_void_p) for name in ("kept", "begins", "columns", "noise")),
+        ("activation", c_int32),
     )
 
 

@@ -1,8 +1,9 @@
-// Training and evaluation of fully connected networks with ReLU between layers: whole steps, without Python in between.
+// Training and evaluation of fully connected networks with activations between layers: whole steps, without Python in
+// between.
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name.
+#include "activations.h"
 #include "exported.h"
-#include "layers.h"
 
 // Plain data, laid out as in kernels/library.py. data: uint8 [n][channels][plane], of which a pixel becomes
 // pixel * scale[channel] + shift[channel], float [channels]; or already inputs, of type T, where `scale` is null.
@@ -26,6 +27,7 @@ struct Pass {
     T** outputs;    // of the layers, tiles; outputs[0] are the first one's inputs
     T** gradients;  // of the loss by them, from outputs[1] on; null where none are asked for
     T** noises;     // what the layers' inputs are multiplied by, tiles; null in evaluation, and where there is none
+    T** slopes;     // of the activations that gave them, tiles; null in evaluation, and where that is ReLU
     T* inputs;      // of the first layer image by image, `stride` apart
     T* rows;        // those of a later, dense layer, `rows_stride` apart
     T* scratch;     // gradients of a sparse layer's weights
@@ -42,11 +44,11 @@ template <class T>
 bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, bool training) {
     pass.layers = layers, pass.number = number, pass.images = images;
     pass.tiles = int(padded(images, TILE<T>) / TILE<T>);
-    int64_t activations = 0, noisy = 0, widest = 0, most = 0;
+    int64_t activations = 0, beside = 0, widest = 0, most = 0;
     for (int i = 0; i <= number; i++) activations += pass.features(i);
     for (int i = 0; i < number; i++) {
         const Layer& l = layers[i];
-        noisy += training && i && l.noise ? l.inputs : 0;
+        if (training && i) beside += l.inputs * ((l.noise != nullptr) + (layers[i - 1].activation != RELU));
         if (l.columns) {
             for (int b = 0; b < l.blocks; b++) {
                 const int64_t n = l.begins[int64_t(b + 1) * l.outputs] - l.begins[int64_t(b) * l.outputs];
@@ -59,16 +61,20 @@ bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, boo
     }
     pass.stride = padded(layers[0].inputs, TILE<T>) + SPARE, pass.rows_stride = padded(widest, TILE<T>) + SPARE;
     const int64_t a_tile = sizeof(T) * TILE<T>, of_rows = training && widest ? images * pass.rows_stride : 0;
-    const int64_t all = (activations * (training ? 2 : 1) + noisy) * pass.tiles * a_tile +
-                        (3 * sizeof(T*) + 192) * (number + 2) +
+    const int64_t all = (activations * (training ? 2 : 1) + beside) * pass.tiles * a_tile +
+                        (4 * sizeof(T*) + 256) * (number + 2) +
                         (images * pass.stride + of_rows + most + SPARE) * sizeof(T);
     if (!memory.reserve(size_t(all) + 512)) return false;
     pass.outputs = static_cast<T**>(memory.take(sizeof(T*) * (number + 1)));
     pass.gradients = training ? static_cast<T**>(memory.take(sizeof(T*) * (number + 1))) : nullptr;
     pass.noises = training ? static_cast<T**>(memory.take(sizeof(T*) * number)) : nullptr;
+    pass.slopes = training ? static_cast<T**>(memory.take(sizeof(T*) * number)) : nullptr;
+    const auto of_inputs = [&](int i, bool needed) {
+        return i && needed ? static_cast<T*>(memory.take(layers[i].inputs * pass.tiles * a_tile)) : nullptr;
+    };
     for (int i = 0; training && i < number; i++) {
-        const bool noisy = i && layers[i].noise;
-        pass.noises[i] = noisy ? static_cast<T*>(memory.take(layers[i].inputs * pass.tiles * a_tile)) : nullptr;
+        pass.noises[i] = of_inputs(i, layers[i].noise);
+        pass.slopes[i] = of_inputs(i, i && layers[i - 1].activation != RELU);
     }
     for (int i = 0; i <= number; i++) {
         const size_t bytes = pass.features(i) * pass.tiles * a_tile;
@@ -149,21 +155,6 @@ void from_tile(const T* x, int features, int n, T* rows, int64_t stride) {
         }
 }
 
-template <class T>
-void rectify(T* y, int features) {
-    for (int f = 0; f < features; f++)
-        for (int j = 0; j < WIDE; j++) {
-            Vector<T>& value = tile(y, f)[j];
-            value = value < Vector<T>{} ? Vector<T>{} : value;  // so that NaN stays what it is
-        }
-}
-
-template <class T>
-void drop(T* y, const T* noise, int features) {
-    for (int f = 0; f < features; f++)
-        for (int j = 0; j < WIDE; j++) tile(y, f)[j] *= tile(noise, f)[j];
-}
-
 // The noise of step `s`: that of the images is taken to the first layer's inputs, that of later layers put into tiles.
 template <class T>
 void load_noise(const Pass<T>& pass, int64_t s) {
@@ -188,8 +179,10 @@ void forward_all(const Pass<T>& pass, int t) {
         T* y = pass.outputs[i + 1] + out * TILE<T>;
         forward<T>(pass.layers[i], pass.outputs[i] + in * TILE<T>, y);
         if (i + 1 == pass.number) break;
-        rectify(y, pass.features(i + 1));
-        if (pass.noises && pass.noises[i + 1]) drop(y, pass.noises[i + 1] + out * TILE<T>, pass.features(i + 1));
+        const T* noise = pass.noises ? pass.noises[i + 1] : nullptr;
+        T* slopes = pass.slopes ? pass.slopes[i + 1] : nullptr;
+        activate(pass.layers[i].activation, y, slopes ? slopes + out * TILE<T> : nullptr, pass.features(i + 1));
+        if (noise) scale(y, noise + out * TILE<T>, pass.features(i + 1));
     }
 }
 
@@ -234,13 +227,15 @@ void step_layer(const Pass<T>& pass, int layer, const Update<T>& update) {
     const T *x = pass.outputs[layer], *dy = pass.gradients[layer + 1];
     if (layer > 0)  // before the weights move
         for (int t = 0; t < pass.tiles; t++) {
-            T* dx = pass.gradients[layer] + int64_t(t) * l.inputs * TILE<T>;
-            const T* h = x + int64_t(t) * l.inputs * TILE<T>;
+            const int64_t at = int64_t(t) * l.inputs * TILE<T>;
+            const T *noise = pass.noises[layer], *slopes = pass.slopes[layer];
+            T* dx = pass.gradients[layer] + at;
             backward<T>(l, dy + int64_t(t) * l.outputs * TILE<T>, dx);
-            for (int f = 0; f < l.inputs; f++)
-                for (int j = 0; j < WIDE; j++)
-                    tile(dx, f)[j] = tile(h, f)[j] <= Vector<T>{} ? Vector<T>{} : tile(dx, f)[j];
-            if (pass.noises[layer]) drop(dx, pass.noises[layer] + int64_t(t) * l.inputs * TILE<T>, l.inputs);
+            if (slopes)
+                scale(dx, slopes + at, l.inputs);
+            else
+                cut(dx, x + at, l.inputs);
+            if (noise) scale(dx, noise + at, l.inputs);
         }
     if (l.columns) {
         step_sparse<T>(l, x, dy, pass.tiles, update, pass.scratch);
