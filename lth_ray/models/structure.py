@@ -184,7 +184,7 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
         if [one for one in node.all_input_nodes if not _is_size(one)] != [at]:
             return ()
         is_last, layer, at = node.op == "output", _layer(graph, node), node
-        is_open = bool(found) and found[-1].activation is None
+        is_open, is_whole = bool(found) and found[-1].activation is None, not found and dropout is None
         if type(layer) is nn.Linear and len(node.args) == 1 and not node.kwargs:
             if is_open:
                 return ()
@@ -194,9 +194,7 @@ def chain(network: nn.Module, graph: fx.GraphModule) -> tuple[Link, ...]:
             found[-1] = replace(found[-1], activation=activation)
         elif type(layer) is nn.Dropout and not (layer.inplace or dropout is not None or is_open):
             dropout = layer.p
-        elif not (
-            is_last or type(layer) is nn.Identity or (not found and dropout is None and is_a(graph, node, RESHAPES))
-        ):
+        elif not (is_last or type(layer) is nn.Identity or (is_whole and is_a(graph, node, RESHAPES))):
             return ()
     return tuple(found) if found and found[-1].activation is None and _owns_all(network, found) else ()
 

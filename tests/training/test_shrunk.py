@@ -72,6 +72,12 @@ def dropping(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(10, num_classes))
 
 
+def curved(num_classes: int) -> nn.Module:
+    """Return a fully connected network of activations that the kernels keep slopes of."""
+    layers = [nn.Linear(64, 20), nn.Tanh(), nn.Linear(20, 10), nn.GELU()]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(10, num_classes))
+
+
 class InDouble(Setting):
     """The same in float64, where images are (`in_double`)."""
 
@@ -137,11 +143,13 @@ CASES: dict[str, dict[str, Any]] = {
     "kernels inside": {"model": "lenet_20_10", **SHORT},
     "dropout of channels": {"model": ResidualOfChannels, "channels_last": True, **SHORT},
     "dropout of units": {"model": dropping, **SHORT},
+    "curved activations": {"model": curved, **SHORT},
 }
 
 
 FAST = (
     "momentum", "columns that read zeros, Adam", "groups", "kernels inside", "dropout of channels", "dropout of units",
+    "curved activations",
 )  # fmt: skip
 
 
