@@ -4,7 +4,6 @@ What is to be done for a batch (`Work`) is computed in the process that asks, fr
 carries it out. So a batch depends neither on the number of loaders nor on where one started.
 """
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from lth_ray.data.cropping import CROP_WORDS, centred, cropped, decode, random_c
 from lth_ray.data.errors import DamagedDataset
 from lth_ray.data.order import image_words, permutation
 from lth_ray.data.packed.ahead import ahead
+from lth_ray.data.packed.processes import WithoutMain
 from lth_ray.data.packed.reading import PackedSplit
 from lth_ray.data.packed.shards import Shards
 
@@ -173,16 +173,13 @@ def made(split: PackedSplit, works: Iterable[Work]) -> Iterator[Made]:
     decoder = Decoder(split.shards)
     if not split.loaders:
         return map(decoder.__getitem__, works)
-    # Forking a process with threads, as Ray's workers have, may hang; a fork server imports torch once.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     loader = DataLoader(
         decoder,
         sampler=works,
         batch_size=None,
         num_workers=split.loaders,
         prefetch_factor=PREFETCH,
-        multiprocessing_context=context,
+        multiprocessing_context=WithoutMain(__name__),
         pin_memory=split.device.type == "cuda",
         generator=torch.Generator(),  # or torch's own is drawn from, on which dropout depends
     )

@@ -1,5 +1,7 @@
 """Batches of packed sets depend on (seeds, step) alone; evaluation takes every image once."""
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -108,6 +110,29 @@ def test_loaders_change_nothing(packed: Path) -> None:
             assert torch.equal(found[0], expected[0])
             assert torch.equal(found[1], expected[1])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+SCRIPT = """
+import pathlib, sys
+with pathlib.Path(sys.argv[2]).open("a") as log:
+    log.write(__name__ + "\\n")
+from lth_ray.config import Data
+from lth_ray.data import evaluation_batches, load
+config = Data(f"packed:{sys.argv[1]}", batch_size=4, validation=0, augment="resized_crop_flip", image_size=16)
+dataset = load(config, loaders=2)
+for _ in range(2):
+    print(sum(len(labels) for _, labels in evaluation_batches(dataset.test, (0.0,), (1.0,), 4)))
+"""
+
+
+def test_loaders_do_not_import_the_script_that_starts_them(packed: Path, tmp_path: Path) -> None:
+    """Nor the whole of Ray, where that is a worker's main module."""
+    script, log = tmp_path / "script.py", tmp_path / "log"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(packed), str(log)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert said.stdout.split() == ["6", "6"]
+    assert log.read_text().split() == ["__main__"]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 6, 7])
