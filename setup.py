@@ -3,8 +3,11 @@
 The folder `studies/` is the package `lth_ray.studies` of what is installed: its scripts are run, and never imported.
 """
 
+import os
 import platform
 import runpy
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -25,24 +28,34 @@ class BuildKernels(build_ext):
         digest = sources["source_digest"]
         macros = [("SOURCE", digest())]
         macros += [(f"{part}_SOURCE", digest(sources[part])) for part in ("LINEAR", "CONV")]
-        parts = {"any": (["dispatch.cpp"], [])}
         names = SETS if platform.machine() in ("x86_64", "AMD64") else ("portable",)
-        parts |= {name: (SOURCES, SETS[name]) for name in names}
-        objects = []
-        for name, (files, flags) in parts.items():
-            objects += self.compiler.compile(
-                [str(FOLDER / file) for file in files],
+        parts = [("any", "dispatch.cpp"), *((name, file) for file in SOURCES for name in names)]
+
+        def compiled(part: tuple[str, str]) -> list[str]:
+            name, file = part
+            return self.compiler.compile(
+                [str(FOLDER / file)],
                 output_dir=str(Path(self.build_temp) / name),
                 macros=[*macros, ("ISA", name)],
-                extra_postargs=[*FLAGS, *flags],
+                extra_postargs=[*FLAGS, *SETS.get(name, [])],
                 depends=ext.depends,
             )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [*chain.from_iterable(pool.map(compiled, parts))]
         self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
 
 
 setup(
     packages=[*find_packages(include=["lth_ray", "lth_ray.*"]), "lth_ray.studies"],
     package_dir={"lth_ray.studies": "studies"},
-    ext_modules=[Extension("_lth_ray_kernels", [str(FOLDER / source) for source in SOURCES], optional=True)],
+    ext_modules=[
+        Extension(
+            "_lth_ray_kernels",
+            [str(FOLDER / source) for source in SOURCES],
+            depends=[str(path) for path in sorted(FOLDER.rglob("*.[ch]*"))],
+            optional=True,
+        )
+    ],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -37,30 +37,32 @@ inline const Vector<T>* tile(const T* at, int64_t feature) {
     return reinterpret_cast<const Vector<T>*>(at + feature * TILE<T>);
 }
 
-// y += w x for R rows of the result. w(r, k) is the weight of result row r and term k, of `terms`.
+// y += w x for R rows of the result, a part of the tile's vectors after another. w(r, k) is the weight of result row r
+// and term k, of `terms`.
 template <class T, int R, class Weight>
 inline void multiply(const T* x, T* y, int terms, Weight w) {
-    Vector<T> a[R][WIDE];
+    for (int first = 0; first < WIDE; first += ABREAST) {
+        Vector<T> a[R][ABREAST];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
+        for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int j = 0; j < WIDE; j++) a[r][j] = tile(y, r)[j];
-    for (int k = 0; k < terms; k++) {
-        const Vector<T>* in = tile(x, k);
-        const Vector<T> x0 = in[0], x1 = in[1], x2 = in[2], x3 = in[3];
+            for (int j = 0; j < ABREAST; j++) a[r][j] = tile(y, r)[first + j];
+        for (int k = 0; k < terms; k++) {
+            Vector<T> in[ABREAST];
+#pragma GCC unroll 4
+            for (int j = 0; j < ABREAST; j++) in[j] = tile(x, k)[first + j];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; r++) {
-            const T weight = w(r, k);
-            a[r][0] += weight * x0;
-            a[r][1] += weight * x1;
-            a[r][2] += weight * x2;
-            a[r][3] += weight * x3;
+            for (int r = 0; r < R; r++) {
+                const T weight = w(r, k);
+#pragma GCC unroll 4
+                for (int j = 0; j < ABREAST; j++) a[r][j] += weight * in[j];
+            }
         }
-    }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++)
+        for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
-        for (int j = 0; j < WIDE; j++) tile(y, r)[j] = a[r][j];
+            for (int j = 0; j < ABREAST; j++) tile(y, r)[first + j] = a[r][j];
+    }
 }
 
 // y [rows][TILE] += w x, x [terms][TILE]; w at [row * row_stride + term * term_stride].
@@ -199,7 +201,7 @@ template <class T, bool KEPT>
 struct Waiting {
     const Layer& l;
     const Update<T>& update;
-    alignas(64) T gradients[ROWS * TILE<T>];
+    alignas(64) T gradients[ROWS * ABREAST * LANES<T>];
     int64_t at;                   // place of the next vector in the layer's weights
     int left = 0, width, column;  // vectors; columns of a row; that of the next vector
     const T* next;                // gradients
@@ -233,9 +235,9 @@ struct Waiting {
     }
 };
 
-// R rows of a dense layer's gradient, W vectors wide. rows: the inputs image by image, `stride` apart.
+// R rows of a dense layer's gradient, W vectors wide. x: these columns of the inputs, [images][W vectors].
 template <class T, int R, int W, bool KEPT>
-inline void step_panel(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, int o, int column,
+inline void step_panel(const Layer& l, const Vector<T>* x, const T* dy, int images, int o, int column,
                        Waiting<T, KEPT>& waiting) {
     Vector<T> a[R][W] = {};
     const int every = images > R * W ? images / (R * W) : 1;
@@ -246,16 +248,15 @@ inline void step_panel(const Layer& l, const T* rows, int64_t stride, const T* d
         const T* d = dy + (int64_t(t) * l.outputs + o) * TILE<T>;
         for (int i = 0; i < n;) {
             const int until = n - i < every ? n : i + every;
-            for (; i < until; i++) {
-                const Vector<T>* in = reinterpret_cast<const Vector<T>*>(rows + (start + i) * stride + column);
-                Vector<T> x[W];
+            for (; i < until; i++, x += W) {
+                Vector<T> in[W];
 #pragma GCC unroll 4
-                for (int j = 0; j < W; j++) x[j] = in[j];
+                for (int j = 0; j < W; j++) in[j] = x[j];
 #pragma GCC unroll 8
                 for (int r = 0; r < R; r++) {
                     const T by = d[r * TILE<T> + i];
 #pragma GCC unroll 4
-                    for (int j = 0; j < W; j++) a[r][j] += by * x[j];
+                    for (int j = 0; j < W; j++) a[r][j] += by * in[j];
                 }
             }
             __builtin_prefetch(static_cast<const T*>(l.weight) + coming + asked * LANES<T>, 1, 3);
@@ -270,31 +271,37 @@ inline void step_panel(const Layer& l, const T* rows, int64_t stride, const T* d
     waiting.take(a, int64_t(o) * l.inputs + column, width);
 }
 
+// W vectors' columns of a dense layer. rows: the inputs image by image, `stride` apart, of which these columns are put
+// side by side first: all rows of panels walk through them, and so through few pages of memory.
 template <class T, int W, bool KEPT>
-void step_columns(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, int column,
+void step_columns(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, int column, Vector<T>* x,
                   Waiting<T, KEPT>& waiting) {
+    for (int i = 0; i < images; i++) memcpy(x + i * W, rows + i * stride + column, W * sizeof(Vector<T>));
     int o = 0;
-    for (; o + ROWS <= l.outputs; o += ROWS) step_panel<T, ROWS, W>(l, rows, stride, dy, images, o, column, waiting);
-    for (; o < l.outputs; o++) step_panel<T, 1, W>(l, rows, stride, dy, images, o, column, waiting);
+    for (; o + ROWS <= l.outputs; o += ROWS) step_panel<T, ROWS, W>(l, x, dy, images, o, column, waiting);
+    for (; o < l.outputs; o++) step_panel<T, 1, W>(l, x, dy, images, o, column, waiting);
 }
 
 template <class T, bool KEPT>
-void step_all(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update) {
+void step_all(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update,
+              Vector<T>* x) {
     Waiting<T, KEPT> waiting(l, update);
-    for (int column = 0; column < l.inputs; column += TILE<T>) {
+    for (int column = 0; column < l.inputs; column += ABREAST * LANES<T>) {
         const int vectors = int((l.inputs - column + LANES<T> - 1) / LANES<T>);
-        const auto step = vectors == 1   ? step_columns<T, 1, KEPT>
-                          : vectors == 2 ? step_columns<T, 2, KEPT>
-                          : vectors == 3 ? step_columns<T, 3, KEPT>
-                                         : step_columns<T, WIDE, KEPT>;
-        step(l, rows, stride, dy, images, column, waiting);
+        const auto step = vectors >= ABREAST ? step_columns<T, ABREAST, KEPT>
+                          : vectors == 3     ? step_columns<T, 3, KEPT>
+                          : vectors == 2     ? step_columns<T, 2, KEPT>
+                                             : step_columns<T, 1, KEPT>;
+        step(l, rows, stride, dy, images, column, x, waiting);
     }
     waiting.all();
 }
 
+// x: room for a panel's columns of the inputs, ABREAST vectors an image.
 template <class T>
-void step_dense(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update) {
-    (l.kept ? step_all<T, true> : step_all<T, false>)(l, rows, stride, dy, images, update);
+void step_dense(const Layer& l, const T* rows, int64_t stride, const T* dy, int images, const Update<T>& update,
+                Vector<T>* x) {
+    (l.kept ? step_all<T, true> : step_all<T, false>)(l, rows, stride, dy, images, update, x);
 }
 
 template <class T>

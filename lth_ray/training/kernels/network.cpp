@@ -31,6 +31,7 @@ struct Pass {
     T* inputs;      // of the first layer image by image, `stride` apart
     T* rows;        // those of a later, dense layer, `rows_stride` apart
     T* scratch;     // gradients of a sparse layer's weights
+    Vector<T>* columns;  // of a dense layer's inputs
 
     int features(int layer) const { return layer ? layers[layer - 1].outputs : layers[0].inputs; }
 };
@@ -61,9 +62,10 @@ bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, boo
     }
     pass.stride = padded(layers[0].inputs, TILE<T>) + SPARE, pass.rows_stride = padded(widest, TILE<T>) + SPARE;
     const int64_t a_tile = sizeof(T) * TILE<T>, of_rows = training && widest ? images * pass.rows_stride : 0;
+    const int64_t columns = training ? images * ABREAST * sizeof(Vector<T>) : 0;
     const int64_t all = (activations * (training ? 2 : 1) + beside) * pass.tiles * a_tile +
                         (4 * sizeof(T*) + 256) * (number + 2) +
-                        (images * pass.stride + of_rows + most + SPARE) * sizeof(T);
+                        (images * pass.stride + of_rows + most + SPARE) * sizeof(T) + columns;
     if (!memory.reserve(size_t(all) + 512)) return false;
     pass.outputs = static_cast<T**>(memory.take(sizeof(T*) * (number + 1)));
     pass.gradients = training ? static_cast<T**>(memory.take(sizeof(T*) * (number + 1))) : nullptr;
@@ -84,6 +86,7 @@ bool prepare(Pass<T>& pass, const Layer* layers, int32_t number, int images, boo
     pass.inputs = static_cast<T*>(memory.take(images * pass.stride * sizeof(T)));
     pass.rows = static_cast<T*>(memory.take(of_rows * sizeof(T)));
     pass.scratch = static_cast<T*>(memory.take(most * sizeof(T)));
+    pass.columns = static_cast<Vector<T>*>(memory.take(columns));
     memset(pass.inputs, 0, images * pass.stride * sizeof(T));
     memset(pass.rows, 0, of_rows * sizeof(T));
     return true;
@@ -240,14 +243,14 @@ void step_layer(const Pass<T>& pass, int layer, const Update<T>& update) {
     if (l.columns) {
         step_sparse<T>(l, x, dy, pass.tiles, update, pass.scratch);
     } else if (layer == 0) {
-        step_dense<T>(l, pass.inputs, pass.stride, dy, pass.images, update);
+        step_dense<T>(l, pass.inputs, pass.stride, dy, pass.images, update, pass.columns);
     } else {
         for (int t = 0; t < pass.tiles; t++) {
             const int start = t * TILE<T>, n = pass.images - start < TILE<T> ? pass.images - start : TILE<T>;
             T* rows = pass.rows + start * pass.rows_stride;
             from_tile<T>(x + int64_t(t) * l.inputs * TILE<T>, l.inputs, n, rows, pass.rows_stride);
         }
-        step_dense<T>(l, pass.rows, pass.rows_stride, dy, pass.images, update);
+        step_dense<T>(l, pass.rows, pass.rows_stride, dy, pass.images, update, pass.columns);
     }
     if (l.bias) step_bias<T>(l, dy, pass.tiles, update, pass.scratch);
 }

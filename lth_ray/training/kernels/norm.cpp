@@ -2,7 +2,7 @@
 // channels are the last dimension. Each of both reads memory twice, once for sums over the images, and writes it once.
 //
 // The functions at the end are what lth_ray/training/kernels/library.py calls; ISA is the instruction set's name. Sums
-// over the images are taken in a fixed order by the thread that calls. S is the type that images are stored in, T that of
+// over the images are taken in a fixed order by the thread that calls. S is the type of stored images, T that of
 // parameters and of what is computed: both float or double, or bf16 and float.
 #include "exported.h"
 #include "stored.h"

@@ -41,6 +41,9 @@ using Vector = typename Of<T>::Vector;
 template <class T>
 constexpr int LANES = VECTOR_BYTES / sizeof(T);
 constexpr int WIDE = 4;  // vectors of a tile
+// Vectors of a row that are worked on together: six rows of them, with what they are made of, fit into the registers,
+// which are 32 of AVX-512 and 16 of the others.
+constexpr int ABREAST = VECTOR_BYTES == 64 ? 4 : 2;
 // Images that go through the network side by side: the last, contiguous dimension of activations.
 template <class T>
 constexpr int TILE = WIDE * LANES<T>;
