@@ -124,11 +124,17 @@ def test_cancelling_looking_and_collecting_beside_a_live_run(runner: Runner, cal
     process = runner.start("--cpus", "1")
     here = "--storage", runner.storage
     runner.wait_for(lambda: runner.steps.total() > 105)  # the dense run is done, a lineage is at work
-    code, printed = call(None, "status", "small", *here)
-    assert code == 0
-    assert f"pid {process.pid}" in printed
-    left = int(re.search(r"(\d+) of 580 steps are left", printed).group(1))  # type: ignore[union-attr]
+
+    def status() -> tuple[int, str]:
+        """The steps that are left, as the run has told it a few seconds ago."""
+        code, printed = call(None, "status", "small", *here)
+        assert code == 0
+        return int(re.search(r"(\d+) of 580 steps are left", printed).group(1)), printed  # type: ignore[union-attr]
+
+    runner.wait_for(lambda: status()[0] <= 480, timeout_s=20)
+    left, printed = status()
     assert 360 < left <= 480
+    assert f"pid {process.pid}" in printed
     assert "last heard of" in printed
     code, printed = call(None, "report", "small", *here)
     assert code == 0
