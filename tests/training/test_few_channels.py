@@ -19,7 +19,7 @@ Make = Callable[..., Setting]
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((4, 8, 1, 2), True), ((7, 8, 1, (1, 2)), True), ((8, 8, 1, 2), False), ((1, 8, 1, 2), False),
+        ((4, 8, 1, 2), True), ((7, 8, 1, (1, 2)), True), ((1, 8, 1, 2), True), ((8, 8, 1, 2), False),
         ((4, 8, 3, 2), False), ((4, 8, 1, 1), False),
     ],
 )  # fmt: skip
@@ -45,6 +45,17 @@ def test_they_see_images_and_weights_in_nchw_and_all_others_do_not(
     assert seen.count((True, True, True)) == 1  # the first of the two shortcuts that change their shape
     assert sum(endangered for endangered, *_ in seen) == 1
     assert sum(contiguous for _, contiguous, _ in seen) <= 2  # an image of one channel is laid out either way
+
+
+def test_one_channel_and_one_pixel_have_the_strides_of_nchw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in both layouts, and would keep the strides of the other, as shortcuts pruned to one channel do."""
+    layer, seen = nn.Conv2d(1, 4, 1, 2).to(memory_format=torch.channels_last), []
+    few_in_nchw(layer)
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", lambda _, images, weight, bias: seen.append((images, weight)))
+    layer(torch.ones(2, 4, 4, 1).permute(0, 3, 1, 2))
+    [(images, weight)] = seen
+    assert images.stride() == (16, 16, 4, 1)
+    assert weight.stride() == (1, 1, 1, 1)
 
 
 def test_training_is_that_in_nchw(setting: Make) -> None:
