@@ -52,6 +52,15 @@ def report(tune: FakeTune, name: str, number: int, **result: object) -> None:
         tune.scheduler.on_trial_complete(tune, trial, {})
 
 
+def both_at_work(one: FakeTune, two: FakeTune) -> list[dict[str, str]]:
+    """Start all that each may, the first one first, and return what the second is told of the first one's jobs."""
+    told: list[dict[str, str]] = []
+    two.scheduler.elsewhere.told = lambda jobs: told.append(dict(jobs))
+    one.start_all()
+    two.start_all()
+    return told
+
+
 def test_each_job_is_begun_by_one(tunes: list[FakeTune]) -> None:
     one, two = tunes
     assert one.start_all() == ["a", "b", "c"]  # two at work, and one staged for who is done first
@@ -62,10 +71,7 @@ def test_each_job_is_begun_by_one(tunes: list[FakeTune]) -> None:
 
 def test_what_another_has_done_is_looked_up_and_what_it_gave_up_is_begun(tunes: list[FakeTune]) -> None:
     one, two = tunes
-    told: list[dict[str, str]] = []
-    two.scheduler.elsewhere.told = lambda jobs: told.append(dict(jobs))
-    one.start_all()
-    two.start_all()
+    told = both_at_work(one, two)
     report(one, "a", 1)
     assert two.start_all() == []
     assert told[-1].keys() == {"a", "b", "c"}
@@ -83,8 +89,7 @@ def test_a_job_is_left_to_the_others_though_its_claim_was_not_removed_at_once(
     tunes: list[FakeTune], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = tunes
-    one.start_all()
-    two.start_all()
+    both_at_work(one, two)
 
     def away(*_: object) -> None:
         raise StorageAway("away")
@@ -99,10 +104,7 @@ def test_a_job_is_left_to_the_others_though_its_claim_was_not_removed_at_once(
 
 def test_a_job_that_was_cancelled_waits_for_no_other_run(tunes: list[FakeTune]) -> None:
     one, two = tunes
-    told: list[dict[str, str]] = []
-    two.scheduler.elsewhere.told = lambda jobs: told.append(dict(jobs))
-    one.start_all()
-    two.start_all()
+    told = both_at_work(one, two)
     two.scheduler.cancelled = lambda: {"a"}
     two.start_all()
     two.start_all()

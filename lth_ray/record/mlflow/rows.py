@@ -1,8 +1,8 @@
 """A study's runs, written straight into the tables of MLflow's SQLite file: each whole, in one transaction.
 
 By MLflow's client a ticket takes seven calls, each of several database sessions. What stands in the tables afterwards
-is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. Of others,
-at a server, and where MLflow would refuse a run, its client makes the run, and says what is wrong.
+is the same, by a test that reads both. The tables are published nowhere: REVISIONS are those that are known. With other
+tables, with a server, and where MLflow would refuse a run, its client makes the run, or says what is wrong with it.
 """
 
 import sqlite3

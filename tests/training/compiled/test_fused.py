@@ -77,16 +77,32 @@ def farthest(ours: Run, eager: Run) -> float:
     return max(*found, float((ours.loss_sum - eager.loss_sum).abs()))
 
 
+def ends_as_by_autograd(length: int, density: float, batch: int, **given: Any) -> tuple[Fused, Run]:
+    """Train in double precision, compiled and by autograd; return the compiled steps, and autograd's run."""
+    ours, eager = (a_run(backend, density, batch, **given) for backend in ("auto", "eager"))
+    for run in (ours, eager):
+        train(run, length)
+    assert isinstance(ours.stepper, Fused)
+    assert isinstance(eager.stepper, Eager)
+    assert farthest(ours, eager) < 1e-9
+    return ours.stepper, eager
+
+
+def agrees_in_both_precisions(density: float, batch: int, **given: Any) -> Fused:
+    """Train 20 steps, in float32 as well, and return the compiled ones in double precision."""
+    ours, eager = ends_as_by_autograd(20, density, batch, **given)
+    single = a_run("auto", density, batch, torch.float32, **given)
+    train(single, 20)
+    for p, q in zip(single.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(p.detach().double(), q.detach(), rtol=1e-2, atol=2e-4)
+    return ours
+
+
 @built
 @pytest.mark.parametrize("density", [1.0, 0.7, 0.33, 0.05, 0.003])
 @pytest.mark.parametrize("optimizer", UPDATES)
 def test_100_steps_in_double_precision_are_the_eager_ones(optimizer: str, density: float) -> None:
-    ours, eager = (a_run(backend, density, 60, **OPTIMIZERS[optimizer]) for backend in ("auto", "eager"))
-    assert isinstance(ours.stepper, Fused)
-    assert isinstance(eager.stepper, Eager)
-    train(ours, 100)
-    train(eager, 100)
-    assert farthest(ours, eager) < 1e-9
+    ends_as_by_autograd(100, density, 60, **OPTIMIZERS[optimizer])
 
 
 @built
@@ -147,16 +163,8 @@ def test_every_instruction_set_and_batch(
     instruction_set: Callable[[str], None], name: str, batch: int, density: float
 ) -> None:
     instruction_set(name)
-    adam = OPTIMIZERS["adam"]
-    ours, eager = (a_run(backend, density, batch, **adam) for backend in ("auto", "eager"))
-    single = a_run("auto", density, batch, torch.float32, **adam)
-    for run in (ours, eager, single):
-        train(run, 20)
-    assert isinstance(ours.stepper, Fused)
-    assert ours.stepper.kernels.instruction_set == name
-    assert farthest(ours, eager) < 1e-9
-    for p, q in zip(single.model.parameters(), eager.model.parameters(), strict=True):
-        torch.testing.assert_close(p.detach().double(), q.detach(), rtol=1e-2, atol=2e-4)
+    ours = agrees_in_both_precisions(density, batch, **OPTIMIZERS["adam"])
+    assert ours.kernels.instruction_set == name
 
 
 @built

@@ -12,7 +12,7 @@ from lth_ray.config import Data
 from lth_ray.training import Clock, train
 from lth_ray.training.compiled.fused import Fused
 from lth_ray.training.loop import Eager, evaluate_eagerly
-from tests.training.compiled.test_fused import SETS, a_run, built, farthest
+from tests.training.compiled.test_fused import SETS, a_run, agrees_in_both_precisions, built, ends_as_by_autograd
 from tests.training.setups import Setting, everything, restart
 from tests.training.test_resume import OPTIMIZERS
 
@@ -53,13 +53,7 @@ NETWORKS: dict[str, Network] = {
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_steps_in_double_precision_are_the_eager_ones(name: str, optimizer: str, density: float) -> None:
-    given = {"name": NETWORKS[name], **OPTIMIZERS[optimizer]}
-    ours, eager = (a_run(backend, density, 60, **given) for backend in ("auto", "eager"))
-    assert isinstance(ours.stepper, Fused)
-    assert isinstance(eager.stepper, Eager)
-    for run in (ours, eager):
-        train(run, 50)
-    assert farthest(ours, eager) < 1e-9
+    ends_as_by_autograd(50, density, 60, name=NETWORKS[name], **OPTIMIZERS[optimizer])
 
 
 @built
@@ -70,16 +64,8 @@ def test_every_instruction_set_and_batch(
     instruction_set: Callable[[str], None], name: str, batch: int, density: float
 ) -> None:
     instruction_set(name)
-    given = {"name": NETWORKS["mixed"], **OPTIMIZERS["adam"]}
-    ours, eager = (a_run(backend, density, batch, **given) for backend in ("auto", "eager"))
-    single = a_run("auto", density, batch, torch.float32, **given)
-    for run in (ours, eager, single):
-        train(run, 20)
-    assert isinstance(ours.stepper, Fused)
-    assert ours.stepper.kernels.instruction_set == name
-    assert farthest(ours, eager) < 1e-9
-    for p, q in zip(single.model.parameters(), eager.model.parameters(), strict=True):
-        torch.testing.assert_close(p.detach().double(), q.detach(), rtol=1e-2, atol=2e-4)
+    ours = agrees_in_both_precisions(density, batch, name=NETWORKS["mixed"], **OPTIMIZERS["adam"])
+    assert ours.kernels.instruction_set == name
 
 
 @built

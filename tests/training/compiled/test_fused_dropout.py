@@ -10,9 +10,8 @@ from lth_ray import data
 from lth_ray.config import Data
 from lth_ray.training import Clock, train
 from lth_ray.training.compiled import fused
-from lth_ray.training.compiled.fused import Fused
-from lth_ray.training.loop import Eager, evaluate_eagerly
-from tests.training.compiled.test_fused import SETS, a_run, built, farthest
+from lth_ray.training.loop import evaluate_eagerly
+from tests.training.compiled.test_fused import SETS, a_run, built, ends_as_by_autograd
 from tests.training.setups import Setting, everything, restart
 from tests.training.test_resume import OPTIMIZERS
 
@@ -43,12 +42,7 @@ def nothing_and_all(num_classes: int) -> nn.Module:
 def test_steps_in_double_precision_are_the_eager_ones(
     network: Callable[..., nn.Module], optimizer: str, density: float
 ) -> None:
-    ours, eager = (a_run(backend, density, 60, name=network, **OPTIMIZERS[optimizer]) for backend in ("auto", "eager"))
-    assert isinstance(ours.stepper, Fused)
-    assert isinstance(eager.stepper, Eager)
-    for run in (ours, eager):
-        train(run, 70)
-    assert farthest(ours, eager) < 1e-9
+    ends_as_by_autograd(70, density, 60, name=network, **OPTIMIZERS[optimizer])
 
 
 @built
@@ -56,11 +50,7 @@ def test_steps_in_double_precision_are_the_eager_ones(
 @pytest.mark.parametrize("batch", [1, 7, 33, 64, 130])
 def test_every_instruction_set_and_batch(instruction_set: Callable[[str], None], name: str, batch: int) -> None:
     instruction_set(name)
-    ours, eager = (a_run(backend, 0.6, batch, name=everywhere) for backend in ("auto", "eager"))
-    assert isinstance(ours.stepper, Fused)
-    for run in (ours, eager):
-        train(run, 20)
-    assert farthest(ours, eager) < 1e-9
+    ends_as_by_autograd(20, 0.6, batch, name=everywhere)
 
 
 @built
